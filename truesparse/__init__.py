@@ -1,0 +1,3 @@
+"""Truly sparse training of recurrent networks on ordinary CPUs."""
+
+__version__ = "0.1.0"
