@@ -1,0 +1,201 @@
+"""All trainable numbers of a model in one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import TruesparseError
+from truesparse.sparse.matrix import SparseMatrix
+from truesparse.sparse.pattern import Pattern
+from truesparse.sparse.rewiring import Rewiring
+
+# Every slice starts on a 64-byte boundary: unaligned vectors cost the kernels up to a third of their speed.
+_ALIGNMENT = 16  # float32 numbers
+
+Flat = NDArray[np.float32]
+
+
+class Arena:
+    """The weights, gradients and optimizer states of a model, each one flat float32 array of the same layout.
+
+    Parameters
+    ----------
+    patterns : dict of str to (Pattern, int)
+        For each matrix its positions and the number of equal row blocks stacked in it (4 for the gates of an
+        LSTM, else 1).
+    biases : dict of str to int
+        For each dense vector its length.
+
+    Attributes
+    ----------
+    values, grads : ndarray of float32, shape (size,)
+        Every entry of every matrix, then every bias, in the order given; 64-byte aligned. `apply` may replace
+        these arrays when a matrix changes its size, so look them up instead of keeping them.
+    states : dict of str to ndarray of float32, shape (size,)
+        One array for each optimizer slot, made by `add_state`.
+    layout : dict of str to slice
+        Where each matrix and bias lies; a slice starts on a 64-byte boundary, and the padding between is 0.
+    matrices : dict of str to SparseMatrix
+    version : int
+        Grows whenever values changed (`touch`), so that copies know when they are out of date.
+
+    Raises
+    ------
+    TruesparseError
+        If a pattern is not valid or its rows do not divide into the blocks.
+
+    Notes
+    -----
+    Bytes per nonzero while a model trains with momentum: value 4, gradient 4, momentum 4, index 2 (4 above
+    65,536 columns) and, for a matrix whose transposed product is used, transposed index 2, positions 4 and
+    copied values 4: 24 in all. No array has the size of a dense matrix.
+    """
+
+    __slots__ = ("values", "grads", "states", "layout", "matrices", "version", "_bias_sizes")
+
+    def __init__(self, patterns: Mapping[str, tuple[Pattern, int]], biases: Mapping[str, int]) -> None:
+        from truesparse.kernels.buffers import aligned_zeros
+
+        self.matrices = {
+            name: SparseMatrix(name, self, pattern, blocks) for name, (pattern, blocks) in patterns.items()
+        }
+        self._bias_sizes = dict(biases)
+        self.layout = self._lay_out({})
+        self.values: Flat = aligned_zeros(self._end())
+        self.grads: Flat = aligned_zeros(self._end())
+        self.states: dict[str, Flat] = {}
+        self.version = 0
+
+    @property
+    def size(self) -> int:
+        """Length of the flat arrays, padding included."""
+        return self.values.size
+
+    @property
+    def nnz(self) -> int:
+        """How many weights the matrices hold together, without the biases."""
+        return sum(matrix.nnz for matrix in self.matrices.values())
+
+    @property
+    def biases(self) -> dict[str, Flat]:
+        """Views of `values` on the biases, by name."""
+        return {name: self.values[self.layout[name]] for name in self._bias_sizes}
+
+    @property
+    def bias_grads(self) -> dict[str, Flat]:
+        """Views of `grads` on the biases, by name."""
+        return {name: self.grads[self.layout[name]] for name in self._bias_sizes}
+
+    def add_state(self, name: str) -> Flat:
+        """Make an optimizer slot of zeros, laid out like `values`.
+
+        Parameters
+        ----------
+        name : str
+            Key in `states`.
+
+        Returns
+        -------
+        ndarray of float32, shape (size,)
+            The new array; a slot of that name that existed is replaced.
+        """
+        from truesparse.kernels.buffers import aligned_zeros
+
+        self.states[name] = aligned_zeros(self.size)
+        return self.states[name]
+
+    def touch(self) -> None:
+        """Say that values have changed, which puts every copy of them out of date."""
+        self.version += 1
+
+    def zero_grad(self) -> None:
+        """Set every gradient to 0."""
+        from truesparse.kernels.fill import fill_zero
+
+        fill_zero(self.grads)
+
+    def apply(self, rewiring: Rewiring) -> None:
+        """Move every entry to its new place: the only thing that does.
+
+        A surviving entry keeps its value and its states bit for bit; a grown one starts with 0 in all of them.
+        The gradients of a matrix that changes become 0.
+
+        Parameters
+        ----------
+        rewiring : Rewiring
+            The new topology of some of the matrices. Their sizes may change.
+
+        Raises
+        ------
+        TruesparseError
+            If a matrix is unknown or the rewiring does not fit it; nothing has changed then.
+
+        Notes
+        -----
+        While sizes stay, the matrix's gradients serve as scratch space and nothing is allocated. Otherwise
+        the flat arrays are replaced one at a time.
+        """
+        changes = rewiring.changes
+        for name, change in changes.items():
+            if name not in self.matrices:
+                raise TruesparseError(f"there is no matrix {name} to rewire; the model has {', '.join(self.matrices)}")
+            rewiring.check(name, self.matrices[name].shape, self.matrices[name].nnz)
+            change.pattern.check(f"the new topology of {name}")
+        if all(change.pattern.nnz == self.matrices[name].nnz for name, change in changes.items()):
+            self._permute(rewiring)
+        else:
+            self._rearrange(rewiring)
+        for name, change in changes.items():
+            self.matrices[name].set_pattern(change.pattern)
+        self.touch()
+
+    def _permute(self, rewiring: Rewiring) -> None:
+        """Move entries within slices that keep their sizes."""
+        from truesparse.kernels.fill import fill_zero, gather
+
+        for name, change in rewiring.changes.items():
+            where = self.layout[name]
+            scratch = self.grads[where]
+            for flat in (self.values, *self.states.values()):
+                gather(scratch, flat[where], change.source)
+                flat[where] = scratch
+            fill_zero(scratch)
+
+    def _rearrange(self, rewiring: Rewiring) -> None:
+        """Move entries to a new layout."""
+        from truesparse.kernels.buffers import aligned_zeros
+        from truesparse.kernels.fill import gather
+
+        old, new = self.layout, self._lay_out({n: c.pattern.nnz for n, c in rewiring.changes.items()})
+        self.layout = new
+
+        def moved(flat: Flat, grown_only: bool = False) -> Flat:
+            fresh = aligned_zeros(self._end())
+            for name, where in new.items():
+                if name not in rewiring.changes:
+                    fresh[where] = flat[old[name]]
+                elif not grown_only:
+                    gather(fresh[where], flat[old[name]], rewiring.changes[name].source)
+            return fresh
+
+        self.grads = moved(self.grads, grown_only=True)
+        self.values = moved(self.values)
+        for state in self.states:
+            self.states[state] = moved(self.states[state])
+
+    def _lay_out(self, changed: Mapping[str, int]) -> dict[str, slice]:
+        """Place the matrices, with their current sizes unless in `changed`, and then the biases."""
+        sizes = {name: changed.get(name, matrix.nnz) for name, matrix in self.matrices.items()} | self._bias_sizes
+        layout, start = {}, 0
+        for name, size in sizes.items():
+            layout[name] = slice(start, start + size)
+            start += -(-size // _ALIGNMENT) * _ALIGNMENT
+        return layout
+
+    def _end(self) -> int:
+        """Length of a flat array of the present layout."""
+        last = max((where.stop for where in self.layout.values()), default=0)
+        return -(-last // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,134 @@
+"""A sparse weight matrix: a view on the arena with index arrays of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import TruesparseError
+from truesparse.sparse.pattern import Pattern
+from truesparse.sparse.transposed import Transposed
+
+if TYPE_CHECKING:
+    from truesparse.sparse.arena import Arena
+
+
+class SparseMatrix:
+    """A CSR matrix `[out, in]` whose values and gradients live in an arena.
+
+    Made by `Arena`; its topology changes only through `Arena.apply`.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        Rows (outputs) and columns (inputs).
+    blocks : int
+        Equal row blocks stacked in it: 4 for the gates of an LSTM, else 1.
+    indptr : ndarray of int64, shape (rows + 1,)
+    indices : ndarray of uint16 or uint32, shape (nnz,)
+        Columns, strictly increasing within a row; 64-byte aligned.
+
+    Notes
+    -----
+    Its own memory is the index, 2 bytes per entry (4 above 65,536 columns), and once `transposed` has been
+    called 10 more (2 index, 4 positions, 4 values).
+    """
+
+    __slots__ = ("name", "shape", "blocks", "indptr", "indices", "_arena", "_transposed")
+
+    def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1) -> None:
+        pattern.check(name)
+        if blocks < 1 or pattern.shape[0] % blocks:
+            raise TruesparseError(f"{name} cannot be cut into {blocks} blocks of its {pattern.shape[0]} rows")
+        self.name = name
+        self.shape = pattern.shape
+        self.blocks = blocks
+        self._arena = arena
+        self.set_pattern(pattern)
+
+    def set_pattern(self, pattern: Pattern) -> None:
+        """Take new index arrays. Only the arena may call this, together with moving the values."""
+        from truesparse.kernels.buffers import aligned_copy
+
+        self.indptr = pattern.indptr
+        self.indices = pattern.indices if pattern.indices.ctypes.data % 64 == 0 else aligned_copy(pattern.indices)
+        self._transposed: Transposed | None = None
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """The values: a view of the arena, shape (nnz,). Call `arena.touch()` after writing to it."""
+        return self._arena.values[self._arena.layout[self.name]]
+
+    @property
+    def grad(self) -> NDArray[np.float32]:
+        """The gradients: a view of the arena, shape (nnz,)."""
+        return self._arena.grads[self._arena.layout[self.name]]
+
+    @property
+    def pattern(self) -> Pattern:
+        """The positions, sharing the index arrays."""
+        return Pattern(self.indptr, self.indices, self.shape)
+
+    @property
+    def nnz(self) -> int:
+        """How many entries are stored."""
+        return self.indices.size
+
+    @property
+    def density(self) -> float:
+        """Fraction of the positions that are stored."""
+        return self.pattern.density
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index arrays, without the transposed ones."""
+        return self.indptr.nbytes + self.indices.nbytes
+
+    def block_nnz(self) -> NDArray[np.int64]:
+        """Return the number of entries in each row block, shape (blocks,)."""
+        return np.diff(self.indptr[:: self.shape[0] // self.blocks])
+
+    def transposed(self, tile_rows: int = 0) -> Transposed:
+        """Return the columns of this matrix, with its present values.
+
+        Parameters
+        ----------
+        tile_rows : int
+            How many contiguous rows make a tile of `Transposed.tiles`; 0 for a single tile.
+
+        Returns
+        -------
+        Transposed
+            Shared and kept up to date by later calls: do not modify. The index is built by the first call
+            after a change of topology (or of `tile_rows`), the values are copied by the first call after
+            `Arena.touch`.
+        """
+        transposed = self._transposed
+        if transposed is None or transposed.tile_rows != (tile_rows or self.shape[0]):
+            transposed = self._transposed = None  # frees the old arrays before the new ones are made
+            transposed = self._transposed = Transposed(self.pattern, tile_rows)
+        transposed.refresh(self.data, self._arena.version)
+        return transposed
+
+    def to_scipy(self) -> Any:
+        """Return a copy as `scipy.sparse.csr_array` of float32."""
+        from scipy.sparse import csr_array
+
+        return csr_array((self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()), shape=self.shape)
+
+    def check(self) -> None:
+        """Check every invariant: the index arrays, and that the transposed ones agree with them.
+
+        Raises
+        ------
+        TruesparseError
+            If an invariant is broken; the message names the matrix and the invariant.
+        """
+        self.pattern.check(self.name)
+        if self.data.size != self.nnz:
+            raise TruesparseError(f"{self.name} has {self.data.size} values for {self.nnz} positions")
+        if self._transposed is not None:
+            self._transposed.check(self.pattern, self.name)

@@ -1,0 +1,116 @@
+"""Which positions of a matrix hold a weight: indices without values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import TruesparseError
+
+
+def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:
+    """Return the narrowest unsigned type that holds the indices 0 .. `n` - 1.
+
+    Parameters
+    ----------
+    n : int
+        How many different indices there are.
+
+    Returns
+    -------
+    type
+        `numpy.uint16` up to 65,536 indices, `numpy.uint32` above.
+    """
+    return np.uint16 if n <= 1 << 16 else np.uint32
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """The positions of the weights of one matrix, in CSR form.
+
+    Parameters
+    ----------
+    indptr : ndarray of int64, shape (rows + 1,)
+        Row `i` owns the entries `indptr[i]` to `indptr[i + 1]`.
+    indices : ndarray of uint16 or uint32, shape (nnz,)
+        Column of each entry, strictly increasing within a row; the type is `narrow_index_dtype(columns)`.
+    shape : tuple of int
+        Rows (outputs) and columns (inputs).
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[Any]
+    shape: tuple[int, int]
+
+    @property
+    def nnz(self) -> int:
+        """How many positions hold a weight."""
+        return self.indices.size
+
+    @property
+    def density(self) -> float:
+        """Fraction of the positions that hold a weight."""
+        return self.nnz / (self.shape[0] * self.shape[1])
+
+    @classmethod
+    def from_scipy(cls, matrix: Any) -> tuple[Pattern, NDArray[np.float32]]:
+        """Split a SciPy sparse matrix into its pattern and its values.
+
+        Parameters
+        ----------
+        matrix : sparse array or matrix of SciPy
+            Any format. Duplicates are added up; explicit zeros stay, as weights whose value is 0. Not modified.
+
+        Returns
+        -------
+        pattern : Pattern
+        data : ndarray of float32, shape (nnz,)
+            The values in the order of the pattern.
+        """
+        csr = matrix.tocsr(copy=True)
+        csr.sum_duplicates()
+        rows, cols = (int(n) for n in csr.shape)
+        pattern = cls(csr.indptr.astype(np.int64), csr.indices.astype(narrow_index_dtype(cols)), (rows, cols))
+        return pattern, csr.data.astype(np.float32)
+
+    def check(self, name: str = "the pattern") -> None:
+        """Check every invariant of the index arrays.
+
+        Parameters
+        ----------
+        name : str
+            What the message calls this pattern.
+
+        Raises
+        ------
+        TruesparseError
+            If an invariant is broken; the message names it.
+        """
+        broken = self._broken_invariant()
+        if broken:
+            raise TruesparseError(f"{name} is not a valid sparse matrix: {broken}; restore it from a good file")
+
+    def _broken_invariant(self) -> str | None:
+        rows, cols = self.shape
+        indptr, indices = self.indptr, self.indices
+        if rows < 1 or cols < 1:
+            return f"its shape {self.shape} has no positions"
+        if indptr.dtype != np.int64 or indices.dtype != narrow_index_dtype(cols):
+            return f"its index types are {indptr.dtype} and {indices.dtype}"
+        if indptr.shape != (rows + 1,) or indices.ndim != 1:
+            return f"indptr has shape {indptr.shape} for {rows} rows"
+        if indptr[0] != 0 or indptr[-1] != indices.size:
+            return f"indptr runs from {indptr[0]} to {indptr[-1]} for {indices.size} entries"
+        if np.any(indptr[1:] < indptr[:-1]):
+            return "indptr decreases"
+        if indices.size and indices.max() >= cols:
+            return f"a column index {indices.max()} lies outside its {cols} columns"
+        increases = np.empty(indices.size, dtype=bool)
+        np.greater(indices[1:], indices[:-1], out=increases[1:])
+        increases[indptr[:-1][indptr[:-1] < indices.size]] = True  # the first entry of a row follows nothing
+        if not increases.all():
+            return "the column indices of a row are not strictly increasing"
+        return None

@@ -1,0 +1,299 @@
+"""Initial topologies: how many weights each matrix gets, and where they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import UsageError
+from truesparse.sparse.pattern import Pattern, narrow_index_dtype
+
+# name, (rows, cols), number of equal row blocks stacked in the matrix
+Shape = tuple[str, tuple[int, int], int]
+Counts = dict[str, NDArray[np.int64]]
+
+_MOST_POSITIONS = 10**9  # what NumPy's multivariate hypergeometric distribution takes
+
+
+def uniform_counts(shapes: Sequence[Shape], density: float, gates: str = "fused") -> Counts:
+    """Give every matrix the same density.
+
+    Parameters
+    ----------
+    shapes : sequence of (name, (rows, cols), blocks)
+        The matrices; `blocks` equal blocks of rows are stacked in each (4 for the gates of an LSTM, else 1).
+    density : float
+        Fraction of all positions that hold a weight, in (0, 1].
+    gates : {"fused", "separate"}
+        Whether a stacked matrix has one budget or each of its blocks its own.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        For each matrix its count, shape (1,), or with separate gates one count per block, shape (blocks,). They
+        add up to `round(density * positions)` exactly, by largest remainders.
+
+    Raises
+    ------
+    UsageError
+        If the density lies outside (0, 1], or would leave a matrix without a weight.
+    """
+    return _counts(shapes, density, gates, _uniform)
+
+
+def erdos_renyi_counts(shapes: Sequence[Shape], density: float, gates: str = "fused") -> Counts:
+    r"""Give larger matrices lower densities, :math:`\epsilon (rows + cols) / (rows \cdot cols)`.
+
+    Epsilon is solved so that the densities average to `density`. A matrix that would exceed density 1 is made
+    dense, and epsilon solved again for the others, so that the total is met.
+
+    Parameters
+    ----------
+    shapes, density, gates
+        As for `uniform_counts`.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        As for `uniform_counts`.
+
+    Raises
+    ------
+    UsageError
+        As for `uniform_counts`.
+
+    References
+    ----------
+    D. C. Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse connectivity
+    inspired by network science", 2018, equation 2 (the form). U. Evci et al., "Rigging the lottery: making all
+    tickets winners", 2020 (solved for a density, with caps).
+    """
+    return _counts(shapes, density, gates, _erdos_renyi)
+
+
+def erdos_renyi_epsilon_counts(shapes: Sequence[Shape], epsilon: float, gates: str = "fused") -> Counts:
+    """Give every matrix `epsilon * (rows + cols)` weights, rounded, and at most all of its positions.
+
+    Parameters
+    ----------
+    shapes, gates
+        As for `uniform_counts`.
+    epsilon : float
+        Weights per row and column, above 0.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        As for `uniform_counts`, except that the total is what epsilon makes it.
+
+    Raises
+    ------
+    UsageError
+        If epsilon is not above 0, or would leave a matrix without a weight.
+
+    References
+    ----------
+    S. Liu, I. Ni'mah, V. Menkovski, D. C. Mocanu and M. Pechenizkiy, "Efficient and effective training of sparse
+    recurrent neural networks", 2021, equation 4.
+    """
+    if not 0 < epsilon < math.inf:
+        raise UsageError(f"epsilon must be above 0, not {epsilon}")
+    items = _items(shapes, gates)
+    counts = np.array([min(round(epsilon * (rows + cols)), rows * cols) for _, rows, cols in items])
+    if counts.min() < 1:
+        name, rows, cols = items[int(counts.argmin())]
+        enough = _round_up(1 / (rows + cols))
+        raise UsageError(f"epsilon {epsilon:g} leaves {name} without a weight; use at least {enough:g}")
+    return _by_name(items, counts)
+
+
+_DISTRIBUTIONS = {"uniform": uniform_counts, "erdos_renyi": erdos_renyi_counts}
+DISTRIBUTIONS = tuple(_DISTRIBUTIONS)
+
+
+def initial_counts(shapes: Sequence[Shape], density: float, distribution: str = "uniform", gates: str = "fused") -> Counts:
+    """Share out the weights of a model over its matrices by a distribution given by name.
+
+    Parameters
+    ----------
+    shapes, density, gates
+        As for `uniform_counts`.
+    distribution : {"uniform", "erdos_renyi"}
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        As for `uniform_counts`.
+
+    Raises
+    ------
+    UsageError
+        If the distribution is unknown, or as for `uniform_counts`.
+    """
+    if distribution not in _DISTRIBUTIONS:
+        raise UsageError(f"there is no initial distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
+    return _DISTRIBUTIONS[distribution](shapes, density, gates)
+
+
+def sample_pattern(shape: tuple[int, int], counts: int | NDArray[np.int64], rng: np.random.Generator) -> Pattern:
+    """Draw a pattern uniformly among all that have the given number of entries.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    counts : int or ndarray of int64, shape (blocks,)
+        How many entries, or how many in each of `blocks` equal blocks of rows.
+    rng : numpy.random.Generator
+        Advanced by the same amount for any number of threads, which do not change the result either.
+
+    Returns
+    -------
+    Pattern
+
+    Raises
+    ------
+    UsageError
+        If a block has more than 10**9 positions, or fewer than it is to hold.
+
+    Notes
+    -----
+    The entries of each row are a multivariate hypergeometric draw, the columns within a row a uniform one. Takes
+    memory in proportion to the entries, 6 bytes each.
+    """
+    from truesparse.kernels.topology import grow_rows
+
+    rows, cols = shape
+    counts = np.atleast_1d(np.asarray(counts, dtype=np.int64))
+    block = rows // counts.size
+    if block * counts.size != rows:
+        raise UsageError(f"{rows} rows cannot be cut into {counts.size} equal blocks")
+    empty = np.full(block, cols)
+    indptr = np.zeros(rows + 1, dtype=np.int64)
+    np.cumsum(np.concatenate([row_quotas(empty, int(count), rng) for count in counts]), out=indptr[1:])
+    nothing = np.zeros(rows + 1, dtype=np.int64), np.empty(0, dtype=narrow_index_dtype(cols)), np.empty(0, dtype=bool)
+    indices, _ = grow_rows(indptr, *nothing, cols, draw_seed(rng))
+    return Pattern(indptr, indices, shape)
+
+
+def row_quotas(empty: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw how many of `count` positions, uniform among all empty ones, fall into each row.
+
+    Parameters
+    ----------
+    empty : ndarray of int64, shape (rows,)
+        Empty positions of each row.
+    count : int
+        Positions to draw.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (rows,)
+
+    Raises
+    ------
+    UsageError
+        If there are more than 10**9 empty positions, or fewer than `count`.
+    """
+    total = int(empty.sum())
+    if total >= _MOST_POSITIONS:
+        raise UsageError(f"a matrix with {total:,} positions is too large; the most is {_MOST_POSITIONS:,}")
+    if not 0 <= count <= total:
+        raise UsageError(f"{count:,} weights do not fit into {total:,} empty positions")
+    return rng.multivariate_hypergeometric(empty, count, method="marginals")
+
+
+def draw_seed(rng: np.random.Generator) -> np.uint64:
+    """Draw the seed of a counter-based generator."""
+    return rng.integers(2**64, dtype=np.uint64)
+
+
+Item = tuple[str, int, int]  # what has a budget of its own: name, rows, cols
+
+
+def _items(shapes: Sequence[Shape], gates: str) -> list[Item]:
+    if gates not in ("fused", "separate"):
+        raise UsageError(f"gates must be fused or separate, not {gates!r}")
+    items = []
+    for name, (rows, cols), blocks in shapes:
+        parts = blocks if gates == "separate" else 1
+        items += [(name, rows // parts, cols)] * parts
+    return items
+
+
+def _by_name(items: Sequence[Item], counts: NDArray[np.int64]) -> Counts:
+    names = [name for name, _, _ in items]
+    return {name: counts[[k for k, other in enumerate(names) if other == name]] for name in dict.fromkeys(names)}
+
+
+def _counts(
+    shapes: Sequence[Shape],
+    density: float,
+    gates: str,
+    distribution: Callable[[Sequence[Item], float], NDArray[np.float64]],
+) -> Counts:
+    """Exact counts for the densities that `distribution(items, density)` gives the items."""
+    if not 0 < density <= 1:
+        raise UsageError(f"the density must lie above 0 and be at most 1, not {density}")
+    items = _items(shapes, gates)
+    sizes = np.array([rows * cols for _, rows, cols in items])
+
+    def counts_at(density: float) -> NDArray[np.int64]:
+        return _largest_remainders(distribution(items, density) * sizes, round(density * int(sizes.sum())))
+
+    counts = counts_at(density)
+    if counts.min() < 1:
+        name = items[int(counts.argmin())][0]
+        enough = _lowest(lambda d: counts_at(d).min() >= 1, density)
+        raise UsageError(f"density {density:g} leaves {name} without a weight; use at least {enough:g}")
+    return _by_name(items, counts)
+
+
+def _uniform(items: Sequence[Item], density: float) -> NDArray[np.float64]:
+    return np.full(len(items), density)
+
+
+def _erdos_renyi(items: Sequence[Item], density: float) -> NDArray[np.float64]:
+    rows, cols = np.array([item[1:] for item in items], dtype=np.float64).T
+    sizes, raw = rows * cols, (rows + cols) / (rows * cols)
+    dense = np.zeros(len(items), dtype=bool)
+    while not dense.all():
+        epsilon = (density * sizes.sum() - sizes[dense].sum()) / (rows + cols)[~dense].sum()
+        highest = raw[~dense].max()
+        if epsilon * highest <= 1:
+            break
+        dense |= raw == highest
+    return np.where(dense, 1.0, epsilon * raw)
+
+
+def _largest_remainders(quotas: NDArray[np.float64], total: int) -> NDArray[np.int64]:
+    """Round quotas so that they add up to `total`."""
+    counts = np.floor(quotas).astype(np.int64)
+    order = np.argsort(counts - quotas, kind="stable")
+    counts[order[: total - counts.sum()]] += 1
+    return counts
+
+
+def _lowest(works: Callable[[float], bool], fails: float) -> float:
+    """Find, to three digits, the lowest density above `fails` that works."""
+    enough = 1.0
+    for _ in range(50):
+        middle = (fails + enough) / 2
+        if works(middle):
+            enough = middle
+        else:
+            fails = middle
+    enough = _round_up(enough)
+    while not works(enough):  # rounding makes counts jump a little as density grows
+        enough = _round_up(enough * 1.01)
+    return enough
+
+
+def _round_up(number: float) -> float:
+    """Round a positive number up to three significant digits."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 2)
+    return float(f"{math.ceil(number / unit - 1e-9) * unit:.3g}")
