@@ -1,0 +1,99 @@
+"""Windows of a text for truncated backpropagation through time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from truesparse.errors import TruesparseError, UsageError
+
+
+class Windows:
+    """A text as windows of `bptt` steps over `batch_size` parallel streams.
+
+    The text is cut into `batch_size` contiguous streams of equal length; tokens that fill no stream are
+    dropped. Window k continues each stream where window k - 1 left it, so the hidden state can be carried.
+    Targets are the inputs shifted by one step; the last token of a stream is a target only.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n_tokens,)
+    batch_size : int
+        Number of streams, B.
+    bptt : int
+        Steps of a window, T. The last window of an epoch may have fewer.
+    name : str
+        What the text is called in error messages.
+
+    Attributes
+    ----------
+    batch_size, bptt : int
+    steps : int
+        Time steps of an epoch.
+    tokens : int
+        Targets of an epoch, ``steps * batch_size``.
+
+    Raises
+    ------
+    UsageError
+        `batch_size` or `bptt` is below 1.
+    TruesparseError
+        The text does not fill one window in every stream.
+
+    Examples
+    --------
+    >>> windows = Windows(np.arange(11, dtype=np.int32), batch_size=2, bptt=3)
+    >>> len(windows), windows.tokens
+    (2, 8)
+    >>> x, y = windows.window(0)
+    >>> x.tolist(), y.tolist()
+    ([[0, 5], [1, 6], [2, 7]], [[1, 6], [2, 7], [3, 8]])
+    """
+
+    __slots__ = ("_streams", "batch_size", "bptt", "steps", "tokens")
+
+    def __init__(self, ids: np.ndarray, batch_size: int, bptt: int, name: str = "text") -> None:
+        if batch_size < 1:
+            raise UsageError(f"--batch-size is {batch_size}; it must be 1 or more")
+        if bptt < 1:
+            raise UsageError(f"--bptt is {bptt}; it must be 1 or more")
+        needed = batch_size * (bptt + 1)
+        if len(ids) < needed:
+            raise TruesparseError(
+                f"the {name} has {len(ids):,} tokens, but one batch of {batch_size} windows of {bptt} steps"
+                f" needs {needed:,}; use a smaller --batch-size or --bptt, or a longer text"
+            )
+        length = len(ids) // batch_size
+        streams = np.asarray(ids[: length * batch_size], np.int32).reshape(batch_size, length)
+        self._streams = np.ascontiguousarray(streams.T)
+        self.batch_size = batch_size
+        self.bptt = bptt
+        self.steps = length - 1
+        self.tokens = self.steps * batch_size
+
+    def __len__(self) -> int:
+        """Windows of an epoch."""
+        return -(-self.steps // self.bptt)
+
+    def window(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of window `k`.
+
+        Parameters
+        ----------
+        k : int
+            0 <= k < len(self)
+
+        Returns
+        -------
+        x, y : ndarray of int32, shape (steps of the window, batch_size)
+            C-contiguous views: not to be written to.
+
+        Raises
+        ------
+        IndexError
+            There is no window `k`.
+        """
+        if not 0 <= k < len(self):
+            raise IndexError(f"window {k} of {len(self)}")
+        start = k * self.bptt
+        stop = min(start + self.bptt, self.steps)
+        return self._streams[start:stop], self._streams[start + 1 : stop + 1]
