@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+import numba
+
 
 def _preload_tbb() -> None:
     """Make the TBB library of the `tbb` package visible to Numba, which looks for it on the system's path alone."""
@@ -26,8 +28,6 @@ def _preload_tbb() -> None:
 
 
 _preload_tbb()
-
-import numba  # noqa: E402  (after the library it is to find)
 
 
 def set_threads(count: int) -> int:

@@ -1,0 +1,76 @@
+"""Softmax cross-entropy on one panel of logits."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.simd import vbroadcast, vexp, vload, vmax, vstore
+
+CHUNKS = 16  # parts of the vocabulary, a fixed number, so that sums do not depend on the number of threads
+_ZERO = np.float32(0)
+_LOWEST = np.float32(-3e38)
+
+
+@cache
+def softmax_cross_entropy(n: int):
+    """Return the kernel that turns the logits of a panel of `n` lanes into losses and gradients.
+
+    The kernel takes
+    ``logits`` : float32 `[V, n]`; overwritten: with ``scale * (softmax - onehot(target))`` when ``gradients`` is true;
+    ``targets`` : int32 `[n]`, -1 for an unused lane, whose gradient becomes zero;
+    ``scale`` : float32, the weight of a token in the loss;
+    ``work`` : float32 `[CHUNKS + 1, n]`, working space;
+    ``gradients`` : bool.
+    It returns the sum over the used lanes of -log softmax(logits)[target], in nats, as float64.
+    """
+
+    @parallel_jit
+    def softmax_cross_entropy_kernel(logits, targets, scale, work, gradients):
+        vocabulary = logits.shape[0]
+        top = CHUNKS * n
+        for chunk in prange(CHUNKS):
+            highest = vbroadcast(_LOWEST, n)
+            for i in range(vocabulary * chunk // CHUNKS, vocabulary * (chunk + 1) // CHUNKS):
+                highest = vmax(vload(logits, i * n, n), highest)
+            vstore(work, chunk * n, highest)
+        highest = vload(work, 0, n)
+        for chunk in range(1, CHUNKS):
+            highest = vmax(vload(work, chunk * n, n), highest)
+        vstore(work, top, highest)
+        loss = 0.0
+        for lane in range(n):
+            if targets[lane] >= 0:
+                loss += np.float64(work[CHUNKS, lane]) - np.float64(logits[targets[lane], lane])
+        for chunk in prange(CHUNKS):
+            total = vbroadcast(_ZERO, n)
+            shift = vload(work, top, n)
+            for i in range(vocabulary * chunk // CHUNKS, vocabulary * (chunk + 1) // CHUNKS):
+                power = vexp(vload(logits, i * n, n) - shift)
+                total = total + power
+                if gradients:
+                    vstore(logits, i * n, power)
+            vstore(work, chunk * n, total)
+        total = vload(work, 0, n)
+        for chunk in range(1, CHUNKS):
+            total = total + vload(work, chunk * n, n)
+        vstore(work, top, total)
+        for lane in range(n):
+            if targets[lane] >= 0:
+                loss += np.log(np.float64(work[CHUNKS, lane]))
+                work[CHUNKS, lane] = scale / work[CHUNKS, lane]
+            else:
+                work[CHUNKS, lane] = _ZERO
+        if gradients:
+            for chunk in prange(CHUNKS):
+                factor = vload(work, top, n)
+                for i in range(vocabulary * chunk // CHUNKS, vocabulary * (chunk + 1) // CHUNKS):
+                    vstore(logits, i * n, vload(logits, i * n, n) * factor)
+            for lane in range(n):
+                if targets[lane] >= 0:
+                    logits[targets[lane], lane] -= scale
+        return loss
+
+    return softmax_cross_entropy_kernel

@@ -1,0 +1,205 @@
+"""The recurrence of an LSTM layer over a window, forward and backward.
+
+Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. One parallel region a time step: a thread takes whole units (their
+four rows of W_hh), so that a unit's cell stays in registers from the product to the new state.
+
+Layout: panels `[panels, features, n]` hold `n / w` consecutive steps of `w` lanes side by side; panel ``group * blocks + block`` holds steps
+``group * (n / w)`` and following of batch block ``block``. The state of one step is lane-blocked (see `truesparse.simd.vload_row`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from truesparse.kernels.jit import inline_jit, parallel_jit, prange
+from truesparse.kernels.rows import row_product_blocked, share_start
+from truesparse.simd import (
+    at,
+    prefetch,
+    vbroadcast,
+    vfma,
+    vload,
+    vload_row,
+    vsigmoid,
+    vstore,
+    vstore_row,
+    vtanh,
+)
+
+_AHEAD = 8  # units: rows of a panel lie too far apart for the hardware prefetcher (a quarter of a recurrent step)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+
+@inline_jit
+def _prefetch_row(array, offset, lanes):
+    prefetch(array, offset)
+    prefetch(array, offset + lanes - 1)
+
+
+@cache
+def lstm_forward(w: int, n: int):
+    """Return the kernel that runs the recurrence of a window; `w` lanes a step, `n` lanes a panel.
+
+    For each step t, with ``gates`` holding W_ih x_t + bias on entry::
+
+        i, f, o = sigmoid(gates + W_hh h_prev), g = tanh(gates + W_hh h_prev)
+        c = f c_prev + i g,  h = o tanh(c)
+
+    The kernel takes
+    ``gates`` : float32 `[panels, 4H, n]`, pre-activations, replaced by the activations i, f, g, o;
+    ``y`` : float32 `[panels, H, n]`, receives h_t;
+    ``h_prev`` : float32 `[panels, H, n]`, receives h_{t-1} at the place of step t (for the gradient of W_hh);
+    ``c`` : float32 `[T + 1, blocks, H w]` lane-blocked, c[0] given, c[t + 1] written;
+    ``h`` : float32 `[2, blocks, H w]` lane-blocked, h[0] given; step t reads h[t % 2] and writes the other;
+    ``indptr, indices, data`` : CSR arrays of W_hh `[4H, H]`;
+    ``steps`` : int; ``shares`` : int, tasks a step (the number of threads).
+
+    References
+    ----------
+    Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014, equations 1 to 6.
+    """
+    steps_per_panel = n // w
+
+    @parallel_jit
+    def lstm_forward_kernel(gates, y, h_prev, c, h, indptr, indices, data, steps, shares):
+        units = y.shape[1]
+        blocks = h.shape[1]
+        size = units * w
+        for t in range(steps):
+            group = t // steps_per_panel
+            lane = (t - group * steps_per_panel) * w
+            next_group = (t + 1) // steps_per_panel
+            next_lane = (t + 1 - next_group * steps_per_panel) * w
+            for task in prange(blocks * shares):
+                block = task // shares
+                share = task - block * shares
+                panel = group * blocks + block
+                gate_base = panel * 4 * units * n + lane
+                y_base = panel * units * n + lane
+                shifted = (next_group * blocks + block) * units * n + next_lane
+                old = ((t & 1) * blocks + block) * size
+                new = ((1 - (t & 1)) * blocks + block) * size
+                c_old = (t * blocks + block) * size
+                c_new = c_old + blocks * size
+                for j in range(share_start(indptr, units, 4, share, shares), share_start(indptr, units, 4, share + 1, shares)):
+                    ahead = min(j + _AHEAD, units - 1)
+                    for gate in range(4):
+                        _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+                    _prefetch_row(y, y_base + ahead * n, w)
+                    if t + 1 < steps:
+                        _prefetch_row(h_prev, shifted + ahead * n, w)
+
+                    row = gate_base + j * n
+                    a = vload(gates, row, w)
+                    a = row_product_blocked(a, at(indptr, j), at(indptr, j + 1), indices, data, h, old, units)
+                    i = vsigmoid(a)
+                    vstore(gates, row, i)
+                    row += units * n
+                    r = j + units
+                    a = vload(gates, row, w)
+                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+                    f = vsigmoid(a)
+                    vstore(gates, row, f)
+                    row += units * n
+                    r += units
+                    a = vload(gates, row, w)
+                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+                    g = vtanh(a)
+                    vstore(gates, row, g)
+                    row += units * n
+                    r += units
+                    a = vload(gates, row, w)
+                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+                    o = vsigmoid(a)
+                    vstore(gates, row, o)
+
+                    cell = vfma(f, vload_row(c, c_old, j, units, a), i * g)
+                    out = o * vtanh(cell)
+                    vstore_row(c, c_new, j, units, cell)
+                    vstore_row(h, new, j, units, out)
+                    vstore(y, y_base + j * n, out)
+                    if t == 0:
+                        vstore(h_prev, y_base + j * n, vload_row(h, old, j, units, a))
+                    if t + 1 < steps:
+                        vstore(h_prev, shifted + j * n, out)
+
+    return lstm_forward_kernel
+
+
+@cache
+def lstm_backward(w: int, n: int):
+    """Return the kernel that runs the recurrence of a window backward; see `lstm_forward` for the layout.
+
+    For each step t from the last, with dh = dy_t + W_hh^T dgates_{t+1}::
+
+        dc = dc_next + dh o (1 - tanh(c)^2)
+        dgates = dc g i (1 - i),  dc c_prev f (1 - f),  dc i (1 - g^2),  dh tanh(c) o (1 - o)
+        dc_prev = dc f
+
+    The kernel takes
+    ``gates`` : float32 `[panels, 4H, n]`, activations, replaced by dgates;
+    ``dy`` : float32 `[panels, H, n]`, gradient of h_t from above;
+    ``c`` : float32 `[T + 1, blocks, H w]`, as `lstm_forward` left it;
+    ``dgates`` : float32 `[2, blocks, 4H w]` lane-blocked, working space;
+    ``dc`` : float32 `[blocks, H w]` lane-blocked, working space;
+    ``indptr, indices, data`` : W_hh column by column (the transposed index);
+    ``steps`` : int; ``shares`` : int, tasks a step.
+
+    tanh(c) is computed again rather than stored: it costs as much as reading it back would.
+    """
+    steps_per_panel = n // w
+
+    @parallel_jit
+    def lstm_backward_kernel(gates, dy, c, dgates, dc, indptr, indices, data, steps, shares):
+        units = dy.shape[1]
+        blocks = dc.shape[0]
+        size = units * w
+        for t in range(steps - 1, -1, -1):
+            group = t // steps_per_panel
+            lane = (t - group * steps_per_panel) * w
+            for task in prange(blocks * shares):
+                block = task // shares
+                share = task - block * shares
+                panel = group * blocks + block
+                gate_base = panel * 4 * units * n + lane
+                dy_base = panel * units * n + lane
+                later = ((1 - (t & 1)) * blocks + block) * 4 * size
+                now = ((t & 1) * blocks + block) * 4 * size
+                c_old = (t * blocks + block) * size
+                c_new = c_old + blocks * size
+                for j in range(share_start(indptr, units, 1, share, shares), share_start(indptr, units, 1, share + 1, shares)):
+                    ahead = min(j + _AHEAD, units - 1)
+                    for gate in range(4):
+                        _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+                    _prefetch_row(dy, dy_base + ahead * n, w)
+
+                    dh = vload(dy, dy_base + j * n, w)
+                    dcell = vbroadcast(_ZERO, w)
+                    if t + 1 < steps:
+                        dh = row_product_blocked(dh, at(indptr, j), at(indptr, j + 1), indices, data, dgates, later, 4 * units)
+                        dcell = vload_row(dc, block * size, j, units, dh)
+                    row = gate_base + j * n
+                    i = vload(gates, row, w)
+                    f = vload(gates, row + units * n, w)
+                    g = vload(gates, row + 2 * units * n, w)
+                    o = vload(gates, row + 3 * units * n, w)
+                    tanh_c = vtanh(vload_row(c, c_new, j, units, dh))
+                    dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
+                    di = dcell * g * i * (_ONE - i)
+                    df = dcell * vload_row(c, c_old, j, units, dh) * f * (_ONE - f)
+                    dg = dcell * i * (_ONE - g * g)
+                    do = dh * tanh_c * o * (_ONE - o)
+                    vstore_row(dc, block * size, j, units, dcell * f)
+                    vstore(gates, row, di)
+                    vstore(gates, row + units * n, df)
+                    vstore(gates, row + 2 * units * n, dg)
+                    vstore(gates, row + 3 * units * n, do)
+                    vstore_row(dgates, now, j, 4 * units, di)
+                    vstore_row(dgates, now, j + units, 4 * units, df)
+                    vstore_row(dgates, now, j + 2 * units, 4 * units, dg)
+                    vstore_row(dgates, now, j + 3 * units, 4 * units, do)
+
+    return lstm_backward_kernel

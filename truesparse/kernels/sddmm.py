@@ -1,0 +1,80 @@
+"""Gradient of a sparse matrix: the sampled dense-dense product, at stored positions only."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.rows import share_start
+from truesparse.simd import at, vdot16, vload, vstore, vsum, vsum8
+
+
+@cache
+def sddmm(n: int):
+    """Return the kernel ``grad[k] += sum over panels and lanes of dy[p, row_k] x[p, column_k]`` for panels of `n` lanes.
+
+    The kernel takes
+    ``grad`` : float32 `[nnz]`, added to in place;
+    ``indptr, indices`` : CSR index of the matrix, shape `[rows, columns]`;
+    ``dy`` : float32 `[panels, rows, n]`;
+    ``x`` : float32 `[panels, columns, n]`;
+    ``shares`` : int, tasks (the number of threads), cut so that each has as many nonzeros.
+
+    Notes
+    -----
+    2 nnz n floating-point operations a panel. The row of ``dy`` stays in registers; eight nonzeros at a time are reduced by one shuffle tree.
+    Each entry is summed by one thread, panel by panel: the result does not depend on the number of threads.
+    """
+
+    @parallel_jit
+    def sddmm_kernel(grad, indptr, indices, dy, x, shares):
+        panels, rows = dy.shape[0], dy.shape[1]
+        columns = x.shape[1]
+        for share in prange(shares):
+            first = share_start(indptr, rows, 1, share, shares)
+            last = share_start(indptr, rows, 1, share + 1, shares)
+            for panel in range(panels):
+                x_base = panel * columns * n
+                dy_base = panel * rows * n
+                for i in range(first, last):
+                    g = vload(dy, dy_base + i * n, n)
+                    k = at(indptr, i)
+                    end = at(indptr, i + 1)
+                    while k + 7 < end:
+                        a = vdot16(g, vload(x, x_base + np.intp(at(indices, k)) * n, n))
+                        b = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 1)) * n, n))
+                        c = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 2)) * n, n))
+                        d = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 3)) * n, n))
+                        e = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 4)) * n, n))
+                        f = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 5)) * n, n))
+                        o = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 6)) * n, n))
+                        h = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 7)) * n, n))
+                        vstore(grad, k, vsum8(a, b, c, d, e, f, o, h) + vload(grad, k, 8))
+                        k += 8
+                    while k < end:
+                        grad[np.uintp(k)] += vsum(vdot16(g, vload(x, x_base + np.intp(at(indices, k)) * n, n)))
+                        k += 1
+
+    return sddmm_kernel
+
+
+@cache
+def row_sums(n: int):
+    """Return the kernel ``grad[i] += sum over panels and lanes of dy[p, i]``: the gradient of a bias, for panels of `n` lanes.
+
+    The kernel takes ``grad`` : float32 `[rows]`, added to in place; ``dy`` : float32 `[panels, rows, n]`; ``shares`` : int, tasks.
+    """
+
+    @parallel_jit
+    def row_sums_kernel(grad, dy, shares):
+        panels, rows = dy.shape[0], dy.shape[1]
+        for share in prange(shares):
+            for i in range(rows * share // shares, rows * (share + 1) // shares):
+                total = vload(dy, i * n, n)
+                for panel in range(1, panels):
+                    total = total + vload(dy, (panel * rows + i) * n, n)
+                grad[np.uintp(i)] += vsum(total)
+
+    return row_sums_kernel

@@ -1,0 +1,149 @@
+"""An LSTM layer with sparse weights.
+
+T time steps, B batch, D inputs, H hidden units; the gates i, f, g, o are stacked in `weight_ih` `[4H, D]`, `weight_hh` `[4H, H]` and `bias` `[4H]`::
+
+    i, f, o = sigmoid(W_ih x_t + W_hh h_prev + b),  g = tanh(W_ih x_t + W_hh h_prev + b)
+    c = f c_prev + i g,  h = o tanh(c)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.lstm import lstm_backward, lstm_forward
+from truesparse.kernels.sddmm import row_sums, sddmm
+from truesparse.kernels.spmm import spmm_forward, spmm_transposed
+from truesparse.kernels.threads import thread_count
+from truesparse.nn.panels import Panels
+from truesparse.sparse import Arena
+
+_TILE_BYTES = 640 * 1024  # of the rows of dy that a transposed product reads at a time: they stay in an L2 cache of 1 MB
+
+
+def tile_rows(rows: int, lanes: int) -> int:
+    """Rows of a tile of the transposed product of a matrix of `rows` rows with panels of `lanes` lanes."""
+    tiles = -(-rows * lanes * 4 // _TILE_BYTES)
+    return -(-rows // tiles)
+
+
+class LSTMState:
+    """Hidden state and cell of one layer between windows, lane-blocked, shape (blocks, H * step lanes)."""
+
+    __slots__ = ("h", "c")
+
+    def __init__(self, panels: Panels, units: int) -> None:
+        self.h = panels.state_zeros(units)
+        self.c = panels.state_zeros(units)
+
+
+class LSTMWorkspace:
+    """What the forward pass of a layer leaves for the backward pass, for windows of up to T steps.
+
+    Attributes
+    ----------
+    gates : ndarray of float32, shape (panels, 4H, lanes)
+        Pre-activations, then activations, then their gradients.
+    h_prev : ndarray of float32, shape (panels, H, lanes)
+        h_{t-1} at the place of step t.
+    c : ndarray of float32, shape (T + 1, blocks, H * step lanes)
+    h, dgates, dc : ndarray of float32
+        State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes), (blocks, H * step lanes).
+    """
+
+    __slots__ = ("panels", "gates", "h_prev", "c", "h", "dgates", "dc")
+
+    def __init__(self, panels: Panels, units: int) -> None:
+        size = units * panels.step_lanes
+        self.panels = panels
+        self.gates = panels.zeros(4 * units)
+        self.h_prev = panels.zeros(units)
+        self.c = aligned_zeros((panels.steps + 1, panels.blocks, size))
+        self.h = aligned_zeros((2, panels.blocks, size))
+        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
+        self.dc = aligned_zeros((panels.blocks, size))
+
+
+class LSTM:
+    """One layer; owns no numbers but the names of its parameters in the arena.
+
+    Parameters
+    ----------
+    arena : Arena
+    name : str
+        Prefix of `name.weight_ih`, `name.weight_hh`, `name.bias`.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber, "Long short-term memory", 1997; as in Zaremba, Sutskever & Vinyals, "Recurrent neural network
+    regularization", 2014, equations 1 to 6.
+    """
+
+    __slots__ = ("arena", "weight_ih", "weight_hh", "bias", "units")
+
+    def __init__(self, arena: Arena, name: str) -> None:
+        self.arena = arena
+        self.weight_ih = arena.matrices[f"{name}.weight_ih"]
+        self.weight_hh = arena.matrices[f"{name}.weight_hh"]
+        self.bias = f"{name}.bias"
+        self.units = self.weight_hh.shape[1]
+
+    def forward(
+        self, y: NDArray[np.float32], x: NDArray[np.float32], state: LSTMState, ws: LSTMWorkspace, steps: int
+    ) -> None:
+        """Run `steps` steps from `state`, which is carried on to the last one.
+
+        Parameters
+        ----------
+        y : ndarray of float32, shape (panels, H, lanes)
+            Receives h_t.
+        x : ndarray of float32, shape (panels, D, lanes)
+        state : LSTMState
+            Modified in place.
+        ws : LSTMWorkspace
+        steps : int
+            At most the workspace's T.
+        """
+        panels = ws.panels
+        used = panels.used(steps)
+        w_ih, w_hh = self.weight_ih, self.weight_hh
+        ws.h[0] = state.h
+        ws.c[0] = state.c
+        bias = self.arena.biases[self.bias]
+        spmm_forward(panels.lanes)(ws.gates[:used], w_ih.indptr, w_ih.indices, w_ih.data, x[:used], bias)
+        lstm_forward(panels.step_lanes, panels.lanes)(
+            ws.gates, y, ws.h_prev, ws.c, ws.h, w_hh.indptr, w_hh.indices, w_hh.data, steps, thread_count()
+        )
+        state.h[...] = ws.h[steps % 2]
+        state.c[...] = ws.c[steps]
+
+    def backward(
+        self, dx: NDArray[np.float32], dy: NDArray[np.float32], x: NDArray[np.float32], ws: LSTMWorkspace, steps: int
+    ) -> None:
+        """Add the gradients of the parameters to the arena and write that of `x` to `dx`, truncated at the window's first step.
+
+        Parameters
+        ----------
+        dx : ndarray of float32, shape (panels, D, lanes)
+            Receives the gradient of `x`; may share memory with `dy`.
+        dy : ndarray of float32, shape (panels, H, lanes)
+            Gradient of the outputs.
+        x, ws, steps
+            As in the `forward` before. The activations in `ws` are used up.
+        """
+        panels = ws.panels
+        used = panels.used(steps)
+        shares = thread_count()
+        w_ih, w_hh = self.weight_ih, self.weight_hh
+        columns = w_hh.transposed()
+        lstm_backward(panels.step_lanes, panels.lanes)(
+            ws.gates, dy, ws.c, ws.dgates, ws.dc, columns.indptr, columns.indices, columns.data, steps, shares
+        )
+        panels.clear_after(ws.gates, steps)
+        dgates = ws.gates[:used]
+        columns = w_ih.transposed(tile_rows(w_ih.shape[0], panels.lanes))
+        spmm_transposed(panels.lanes)(dx[:used], columns.tiles, columns.indices, columns.data, dgates, shares)
+        sddmm(panels.lanes)(w_hh.grad, w_hh.indptr, w_hh.indices, dgates, ws.h_prev[:used], shares)
+        sddmm(panels.lanes)(w_ih.grad, w_ih.indptr, w_ih.indices, dgates, x[:used], shares)
+        row_sums(panels.lanes)(self.arena.bias_grads[self.bias], dgates, shares)

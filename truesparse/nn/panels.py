@@ -1,0 +1,121 @@
+"""The layout of a window of activations: panels. Nothing else computes offsets into them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import UsageError
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.simd import split_lanes
+
+# Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache lines and whose panels of 1,500
+# features stay in an L2 cache.
+_STEPS_PER_PANEL = {4: 16, 8: 8, 12: 8, 16: 4, 20: 4, 24: 4, 32: 2, 40: 2, 48: 2, 64: 1}
+_WIDEST = max(_STEPS_PER_PANEL)
+
+
+class Panels:
+    """How a window of `steps` x `batch` columns lies in arrays `[panels, features, lanes]`.
+
+    The batch is cut into `blocks` of up to 64 sequences. A panel holds `steps_per_panel` consecutive steps of one block side by side, each
+    `step_lanes` wide; panel ``group * blocks + block`` holds group number `group` of them. Lanes beyond the batch are computed along and
+    have no influence.
+
+    Parameters
+    ----------
+    steps : int
+        Longest window, T.
+    batch : int
+        Sequences, B.
+
+    Attributes
+    ----------
+    step_lanes, steps_per_panel, lanes : int
+        `lanes = step_lanes * steps_per_panel`.
+    blocks, block_batch, groups, panels : int
+
+    Raises
+    ------
+    UsageError
+        If `steps` or `batch` is less than 1.
+    """
+
+    __slots__ = ("steps", "batch", "blocks", "block_batch", "step_lanes", "steps_per_panel", "lanes", "groups", "panels")
+
+    def __init__(self, steps: int, batch: int) -> None:
+        if steps < 1 or batch < 1:
+            raise UsageError(f"a window needs at least 1 step and 1 sequence, not {steps} x {batch}")
+        self.steps = steps
+        self.batch = batch
+        self.blocks = -(-batch // _WIDEST)
+        self.block_batch = -(-batch // self.blocks)
+        self.step_lanes = min(lanes for lanes in _STEPS_PER_PANEL if lanes >= self.block_batch)
+        self.steps_per_panel = _STEPS_PER_PANEL[self.step_lanes]
+        while self.steps_per_panel >= 2 * steps:
+            self.steps_per_panel //= 2
+        self.lanes = self.step_lanes * self.steps_per_panel
+        self.groups = -(-steps // self.steps_per_panel)
+        self.panels = self.groups * self.blocks
+
+    def used(self, steps: int) -> int:
+        """How many panels the first `steps` steps take."""
+        return -(-steps // self.steps_per_panel) * self.blocks
+
+    def zeros(self, features: int) -> NDArray[np.float32]:
+        """Return an array for a window of activations, shape (panels, features, lanes)."""
+        return aligned_zeros((self.panels, features, self.lanes))
+
+    def state_zeros(self, features: int) -> NDArray[np.float32]:
+        """Return a lane-blocked array for the state of one step, shape (blocks, features * step_lanes)."""
+        return aligned_zeros((self.blocks, features * self.step_lanes))
+
+    def place_ids(self, out: NDArray[np.int32], ids: NDArray[np.int32]) -> None:
+        """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become -1."""
+        out.fill(-1)
+        lanes = out.reshape(self.groups, self.blocks, self.steps_per_panel, self.step_lanes)
+        for block in range(self.blocks):
+            columns = ids[:, block * self.block_batch : (block + 1) * self.block_batch]
+            for step in range(ids.shape[0]):
+                group, place = divmod(step, self.steps_per_panel)
+                lanes[group, block, place, : columns.shape[1]] = columns[step]
+
+    def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
+        group, place = divmod(step, self.steps_per_panel)
+        start = place * self.step_lanes
+        first = group * self.blocks
+        parts = panels[first : first + self.blocks, :, start : start + self.block_batch]
+        return np.concatenate(list(parts), axis=1)[:, : self.batch]
+
+    def clear_after(self, panels: NDArray[np.float32], steps: int) -> None:
+        """Set the lanes of the steps from number `steps` on to zero, in the panels that the first `steps` steps take."""
+        place = steps % self.steps_per_panel
+        if place:
+            last = self.used(steps)
+            panels[last - self.blocks : last, :, place * self.step_lanes :] = 0
+
+    def state_to_array(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a lane-blocked state (blocks, features * step_lanes) as an array of shape (features, batch)."""
+        features = state.shape[1] // self.step_lanes
+        array = np.empty((features, self.batch), np.float32)
+        for block, columns, lanes in self._state_parts(state, features):
+            array[:, columns] = state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start]
+        return array
+
+    def array_to_state(self, state: NDArray[np.float32], array: NDArray[np.float32]) -> None:
+        """Write an array of shape (features, batch) into a lane-blocked state."""
+        features = array.shape[0]
+        for block, columns, lanes in self._state_parts(state, features):
+            state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start] = array[:, columns]
+
+    def _state_parts(self, state, features):
+        """For each part of each lane-blocked row: block number, columns of the batch, and where the part lies."""
+        for block in range(self.blocks):
+            start = 0
+            for width in split_lanes(self.step_lanes):
+                first = block * self.block_batch + start
+                end = min((block + 1) * self.block_batch, self.batch, first + width)
+                if first < end:
+                    yield block, slice(first, end), slice(start * features, (start + width) * features)
+                start += width
