@@ -1,9 +1,10 @@
 """Vectors of float32 lanes for Numba kernels.
 
-`Lanes(n)` is a Numba type of `n` float32 numbers held in vector registers. Any `n` works: it is held as a sum of powers of two
-(20 lanes are one vector of 16 and one of 4), because LLVM legalises powers of two well on every instruction set (one 64-lane value
-is four AVX-512, eight AVX2 or sixteen SSE registers) and other widths badly (a plain ``<20 x float>`` is three to six times
-slower). Widths are literal integers, so that a kernel is made by a factory closing over its width::
+`Lanes(n)` is a Numba type of `n` float32 numbers held in vector registers. Any `n` works: it is held as a sum
+of powers of two (20 lanes are one vector of 16 and one of 4), because LLVM legalises powers of two well on
+every instruction set (one 64-lane value is four AVX-512, eight AVX2 or sixteen SSE registers) and other
+widths badly (a plain ``<20 x float>`` is three to six times slower). Widths are literal integers, so that a
+kernel is made by a factory closing over its width::
 
     def make_axpy(n):
         @jit
@@ -12,10 +13,13 @@ slower). Widths are literal integers, so that a kernel is made by a factory clos
                 vstore(y, i, vfma(vbroadcast(a, n), vload(x, i, n), vload(y, i, n)))
         return axpy
 
-Loads and stores take a C-contiguous array and an offset in elements from its first one. They are not checked, unless
-``NUMBA_BOUNDSCHECK=1`` is set when the kernel is compiled: then an access outside of the array raises IndexError.
+Loads and stores take a C-contiguous array and an offset in elements from its first one. They are not checked,
+unless
+``NUMBA_BOUNDSCHECK=1`` is set when the kernel is compiled: then an access outside of the array raises
+IndexError.
 
-`+ - * /` and unary minus work lane by lane, between two vectors of the same width or a vector and a float32 scalar.
+`+ - * /` and unary minus work lane by lane, between two vectors of the same width or a vector and a float32
+scalar.
 """
 
 from __future__ import annotations
@@ -103,7 +107,9 @@ def _shuffle(builder, a, b, lanes: list[int]):
 
 def _call(builder, name: str, operands: list, result, fastmath=()):
     function = ir.FunctionType(result, [operand.type for operand in operands])
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), operands, fastmath=fastmath)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, function, name), operands, fastmath=fastmath
+    )
 
 
 def _pointer(context, builder, array_type, array, offset, count: int, target):
@@ -124,15 +130,18 @@ def _width_of(literal) -> Lanes | None:
     return Lanes(literal.literal_value) if isinstance(literal, types.IntegerLiteral) else None
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------------
+# --- memory -------------------------------------------------------------------------------------------------
 
 
 @intrinsic
 def at(typingctx, array, offset):
-    """Load one element of a contiguous array: no wraparound arithmetic, which costs 25 to 35 % in narrow kernels."""
+    """Load one element of a contiguous array: no wraparound arithmetic, which costs 25 to 35 % in narrow
+    kernels."""
 
     def codegen(context, builder, signature, args):
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], 1, context.get_data_type(array.dtype))
+        pointer = _pointer(
+            context, builder, signature.args[0], args[0], args[1], 1, context.get_data_type(array.dtype)
+        )
         return builder.load(pointer)
 
     return array.dtype(array, types.intp), codegen
@@ -153,7 +162,8 @@ def prefetch(typingctx, array, offset):
 
 
 def _row_offsets(builder, lanes: Lanes, offset, row, rows):
-    """Offset of each vector of a row in a lane-blocked array: a block `[rows, width]` for every width in turn."""
+    """Offset of each vector of a row in a lane-blocked array: a block `[rows, width]` for every width in
+    turn."""
     start = 0
     for width in lanes.widths:
         block = builder.mul(rows, ir.Constant(rows.type, start))
@@ -211,7 +221,9 @@ def vstore(typingctx, array, offset, value):
     """Store the lanes of `value` to consecutive elements."""
 
     def codegen(context, builder, signature, args):
-        return _store(context, builder, signature, args, value, _plain_offsets(builder, value, args[1]), args[2])
+        return _store(
+            context, builder, signature, args, value, _plain_offsets(builder, value, args[1]), args[2]
+        )
 
     return types.void(array, types.intp, value), codegen
 
@@ -220,12 +232,14 @@ def vstore(typingctx, array, offset, value):
 def vload_row(typingctx, array, offset, row, rows, like):
     """Load row `row` of a lane-blocked array of `rows` rows that begins at `offset`.
 
-    A lane-blocked array of 20 lanes is an array `[rows, 16]` followed by an array `[rows, 4]`: every load is aligned, where rows of
-    20 would straddle cache lines (15 % of a recurrent step).
+    A lane-blocked array of 20 lanes is an array `[rows, 16]` followed by an array `[rows, 4]`: every load is
+    aligned, where rows of 20 would straddle cache lines (15 % of a recurrent step).
     """
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature, args, like, _row_offsets(builder, like, args[1], args[2], args[3]))
+        return _load(
+            context, builder, signature, args, like, _row_offsets(builder, like, args[1], args[2], args[3])
+        )
 
     return like(array, types.intp, types.intp, types.intp, like), codegen
 
@@ -241,7 +255,7 @@ def vstore_row(typingctx, array, offset, row, rows, value):
     return types.void(array, types.intp, types.intp, types.intp, value), codegen
 
 
-# --- lane by lane -----------------------------------------------------------------------------------------------------------
+# --- lane by lane -------------------------------------------------------------------------------------------
 
 
 @intrinsic(prefer_literal=True)
@@ -268,12 +282,15 @@ def vlike(typingctx, scalar, like):
 
 
 def _lanewise(build, arity: int):
-    """Intrinsic that applies `build(builder, width, *vectors)` to each LLVM vector of `arity` operands of one type."""
+    """Intrinsic that applies `build(builder, width, *vectors)` to each LLVM vector of `arity` operands of one
+    type."""
 
     def codegen(context, builder, signature, args):
         lanes = signature.return_type
         operands = [_unpack(builder, lanes, value) for value in args]
-        results = [build(builder, width, *vectors) for width, *vectors in zip(lanes.widths, *operands, strict=True)]
+        results = [
+            build(builder, width, *vectors) for width, *vectors in zip(lanes.widths, *operands, strict=True)
+        ]
         return _pack(builder, lanes, results)
 
     if arity == 1:
@@ -315,7 +332,8 @@ _vsub = _lanewise(lambda builder, width, a, b: builder.fsub(a, b), 2)
 _vmul = _lanewise(lambda builder, width, a, b: builder.fmul(a, b), 2)
 _vdiv = _lanewise(lambda builder, width, a, b: builder.fdiv(a, b), 2)
 _vneg = _lanewise(lambda builder, width, a: builder.fneg(a), 1)
-# fmuladd, not fma: the same instruction where there is one, no library call where there is none (25 times faster on SSE2).
+# fmuladd, not fma: the same instruction where there is one, no library call where there is none (25 times
+# faster on SSE2).
 vfma = _lanewise(_llvm("fmuladd"), 3)
 vmin = _lanewise(_pick("<"), 2)
 vmax = _lanewise(_pick(">"), 2)
@@ -335,7 +353,12 @@ def _overload_operator(symbol, vectors) -> None:
         return None
 
 
-for _symbol, _vectors in ((operator.add, _vadd), (operator.sub, _vsub), (operator.mul, _vmul), (operator.truediv, _vdiv)):
+for _symbol, _vectors in (
+    (operator.add, _vadd),
+    (operator.sub, _vsub),
+    (operator.mul, _vmul),
+    (operator.truediv, _vdiv),
+):
     _overload_operator(_symbol, _vectors)
 
 
@@ -346,7 +369,7 @@ def _negate(a):
     return None
 
 
-# --- across lanes -----------------------------------------------------------------------------------------------------------
+# --- across lanes -------------------------------------------------------------------------------------------
 
 
 def _fold(builder, vector, width: int, target: int):
@@ -387,7 +410,8 @@ def _pieces_of_16(builder, lanes: Lanes, value):
 
 @intrinsic
 def vdot16(typingctx, a, b):
-    """Products of two vectors, folded to 16 partial sums: lane k holds the sum over lanes k, k + 16, k + 32, …"""
+    """Products of two vectors, folded to 16 partial sums: lane k holds the sum over lanes k, k + 16, k + 32,
+    …"""
 
     def codegen(context, builder, signature, args):
         total = None
@@ -420,10 +444,12 @@ def vsum8(typingctx, a, b, c, d, e, f, g, h):
     return Lanes(8)(a, b, c, d, e, f, g, h), codegen
 
 
-# --- functions --------------------------------------------------------------------------------------------------------------
+# --- functions ----------------------------------------------------------------------------------------------
 
 _LOG2_E = np.float32(1.4426950408889634)
-_LN2_HIGH = np.float32(0.693359375)  # ln 2 in two parts (Cody & Waite 1980): k * _LN2_HIGH is exact for |k| < 2**14
+_LN2_HIGH = np.float32(
+    0.693359375
+)  # ln 2 in two parts (Cody & Waite 1980): k * _LN2_HIGH is exact for |k| < 2**14
 _LN2_LOW = np.float32(-2.12194440e-4)
 _ONE = np.float32(1)
 _TWO = np.float32(2)
@@ -431,7 +457,8 @@ _TWO = np.float32(2)
 
 @njit(cache=True, forceinline=True)
 def _reduced_expm1(x):
-    """`k` and `p` with exp(x) = 2**k (1 + p), by the minimax polynomial of degree 6 of Cephes' expf (Moshier 1989)."""
+    """`k` and `p` with exp(x) = 2**k (1 + p), by the minimax polynomial of degree 6 of Cephes' expf (Moshier
+    1989)."""
     k = _vrint(x * _LOG2_E)
     r = vfma(k, vlike(-_LN2_HIGH, x), x)
     r = vfma(k, vlike(-_LN2_LOW, x), r)
@@ -482,10 +509,11 @@ def _hash32(builder, x, width: int):
 
 @intrinsic(prefer_literal=True)
 def vuniform(typingctx, key, counter, n):
-    """Uniform float32 numbers in [0, 1), multiples of 2**-24, from a counter: lane k is a function of (key, counter + k).
+    """Uniform float32 numbers in [0, 1), multiples of 2**-24, from a counter: lane k is a function of (key,
+    counter + k).
 
-    Not a stream: the same key and counter give the same numbers, so that a dropout mask can be drawn again in the backward pass
-    instead of being stored, and does not depend on the number of threads.
+    Not a stream: the same key and counter give the same numbers, so that a dropout mask can be drawn again in
+    the backward pass instead of being stored, and does not depend on the number of threads.
 
     Parameters
     ----------
@@ -525,7 +553,8 @@ def vselect_less(typingctx, a, b, yes, no):
     def codegen(context, builder, signature, args):
         operands = [_unpack(builder, a, value) for value in args]
         vectors = [
-            builder.select(builder.fcmp_ordered("<", x, y), p, q) for x, y, p, q in zip(*operands, strict=True)
+            builder.select(builder.fcmp_ordered("<", x, y), p, q)
+            for x, y, p, q in zip(*operands, strict=True)
         ]
         return _pack(builder, a, vectors)
 

@@ -1,1 +1,1 @@
-
+"""Jitted kernels: arrays in, arrays out."""

@@ -1,4 +1,5 @@
-"""Dropout on panels, by a counter: the mask is a function of key and place, drawn again in the backward pass."""
+"""Dropout on panels, by a counter: the mask is a function of key and place, drawn again in the backward
+pass."""
 
 from __future__ import annotations
 
@@ -33,9 +34,15 @@ def dropout(x, key, rate):
         i = task * _CHUNK
         while i + 15 < end:
             lanes = vload(x, i, 16)
-            vstore(x, i, vselect_less(vuniform(key, i, 16), vlike(rate, lanes), vbroadcast(_ZERO, 16), lanes * scale))
+            vstore(
+                x,
+                i,
+                vselect_less(vuniform(key, i, 16), vlike(rate, lanes), vbroadcast(_ZERO, 16), lanes * scale),
+            )
             i += 16
         while i < end:
             quad = vload(x, i, 4)
-            vstore(x, i, vselect_less(vuniform(key, i, 4), vlike(rate, quad), vbroadcast(_ZERO, 4), quad * scale))
+            vstore(
+                x, i, vselect_less(vuniform(key, i, 4), vlike(rate, quad), vbroadcast(_ZERO, 4), quad * scale)
+            )
             i += 4

@@ -23,7 +23,8 @@ def embedding_forward(n: int):
 
     Notes
     -----
-    Costs the panels' size in stores plus one scattered store a nonzero. One task is 16 lanes, a cache line of every row.
+    Costs the panels' size in stores plus one scattered store a nonzero. One task is 16 lanes, a cache line of
+    every row.
     """
     piece = min(n, 16)
 
@@ -56,8 +57,8 @@ def embedding_backward(n: int):
     ``indptr, indices`` : CSR index of the matrix;
     ``ids`` : int32 `[panels, n]`, -1 for an unused lane;
     ``dx`` : float32 `[panels, columns, n]`;
-    ``shares`` : int, tasks. A task takes the words of one remainder modulo `shares`, so that no two add to the same row; the order of
-    addition is that of the lanes, whatever their number.
+    ``shares`` : int, tasks. A task takes the words of one remainder modulo `shares`, so that no two add to
+    the same row; the order of addition is that of the lanes, whatever their number.
     """
 
     @parallel_jit

@@ -1,7 +1,8 @@
 """The decorators that every kernel uses.
 
-Compiled code is kept on disk (``cache=True``), signatures are lazy (an explicit one would compile at import), and division follows
-NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in `truesparse.simd` too.
+Compiled code is kept on disk (``cache=True``), signatures are lazy (an explicit one would compile at import),
+and division follows NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in
+`truesparse.simd` too.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ def softmax_cross_entropy(n: int):
     """Return the kernel that turns the logits of a panel of `n` lanes into losses and gradients.
 
     The kernel takes
-    ``logits`` : float32 `[V, n]`; overwritten: with ``scale * (softmax - onehot(target))`` when ``gradients`` is true;
+    ``logits`` : float32 `[V, n]`; overwritten: with ``scale * (softmax - onehot(target))`` when ``gradients``
+    is true;
     ``targets`` : int32 `[n]`, -1 for an unused lane, whose gradient becomes zero;
     ``scale`` : float32, the weight of a token in the loss;
     ``work`` : float32 `[CHUNKS + 1, n]`, working space;

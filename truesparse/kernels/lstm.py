@@ -1,10 +1,12 @@
 """The recurrence of an LSTM layer over a window, forward and backward.
 
-Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. One parallel region a time step: a thread takes whole units (their
-four rows of W_hh), so that a unit's cell stays in registers from the product to the new state.
+Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. One parallel region a time
+step: a thread takes whole units (their four rows of W_hh), so that a unit's cell stays in registers from the
+product to the new state.
 
-Layout: panels `[panels, features, n]` hold `n / w` consecutive steps of `w` lanes side by side; panel ``group * blocks + block`` holds steps
-``group * (n / w)`` and following of batch block ``block``. The state of one step is lane-blocked (see `truesparse.simd.vload_row`).
+Layout: panels `[panels, features, n]` hold `n / w` consecutive steps of `w` lanes side by side; panel
+``group * blocks + block`` holds group number ``group`` of steps of batch block ``block``. The state of one
+step is lane-blocked (see `truesparse.simd.vload_row`).
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from truesparse.simd import (
     vtanh,
 )
 
-_AHEAD = 8  # units: rows of a panel lie too far apart for the hardware prefetcher (a quarter of a recurrent step)
+_AHEAD = (
+    8  # units; a panel's rows lie too far apart for the hardware prefetcher: a quarter of a recurrent step
+)
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
@@ -84,7 +88,9 @@ def lstm_forward(w: int, n: int):
                 new = ((1 - (t & 1)) * blocks + block) * size
                 c_old = (t * blocks + block) * size
                 c_new = c_old + blocks * size
-                for j in range(share_start(indptr, units, 4, share, shares), share_start(indptr, units, 4, share + 1, shares)):
+                first = share_start(indptr, units, 4, share, shares)
+                last = share_start(indptr, units, 4, share + 1, shares)
+                for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
                     for gate in range(4):
                         _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
@@ -170,7 +176,9 @@ def lstm_backward(w: int, n: int):
                 now = ((t & 1) * blocks + block) * 4 * size
                 c_old = (t * blocks + block) * size
                 c_new = c_old + blocks * size
-                for j in range(share_start(indptr, units, 1, share, shares), share_start(indptr, units, 1, share + 1, shares)):
+                first = share_start(indptr, units, 1, share, shares)
+                last = share_start(indptr, units, 1, share + 1, shares)
+                for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
                     for gate in range(4):
                         _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
@@ -179,7 +187,9 @@ def lstm_backward(w: int, n: int):
                     dh = vload(dy, dy_base + j * n, w)
                     dcell = vbroadcast(_ZERO, w)
                     if t + 1 < steps:
-                        dh = row_product_blocked(dh, at(indptr, j), at(indptr, j + 1), indices, data, dgates, later, 4 * units)
+                        dh = row_product_blocked(
+                            dh, at(indptr, j), at(indptr, j + 1), indices, data, dgates, later, 4 * units
+                        )
                         dcell = vload_row(dc, block * size, j, units, dh)
                     row = gate_base + j * n
                     i = vload(gates, row, w)

@@ -1,4 +1,4 @@
-"""Device functions that several kernels share: the product of one sparse row, and fair shares of the rows of a matrix."""
+"""Device functions that several kernels share: products of one sparse row, fair shares of the rows."""
 
 from __future__ import annotations
 
@@ -12,34 +12,48 @@ _ROW_COST = 8  # what a row costs beside its nonzeros, in nonzeros
 
 
 @inline_jit
+def _add_nonzero(total, k, indices, data, x, base, stride):
+    """`total` + data[k] times row indices[k] of a panel."""
+    row = vload_like(x, base + np.intp(at(indices, k)) * stride, total)
+    return vfma(vlike(at(data, k), total), row, total)
+
+
+@inline_jit
 def row_product(total, start, end, indices, data, x, base, stride):
-    """`total` plus the sum of data[k] * x[base + indices[k] * stride + lane] over start <= k < end, in the order of k by twos."""
+    """`total` plus data[k] times row indices[k] of the panel that begins at `base`, over start <= k < end."""
     second = vlike(_ZERO, total)
     k = start
     while k + 1 < end:
-        total = vfma(vlike(at(data, k), total), vload_like(x, base + np.intp(at(indices, k)) * stride, total), total)
-        second = vfma(vlike(at(data, k + 1), total), vload_like(x, base + np.intp(at(indices, k + 1)) * stride, total), second)
+        total = _add_nonzero(total, k, indices, data, x, base, stride)
+        second = _add_nonzero(second, k + 1, indices, data, x, base, stride)
         k += 2
     if k < end:
-        total = vfma(vlike(at(data, k), total), vload_like(x, base + np.intp(at(indices, k)) * stride, total), total)
+        total = _add_nonzero(total, k, indices, data, x, base, stride)
     return total + second
 
 
 @inline_jit
+def _add_nonzero_blocked(total, k, indices, data, x, base, rows):
+    """`total` + data[k] times row indices[k] of a lane-blocked array."""
+    row = vload_row(x, base, np.intp(at(indices, k)), rows, total)
+    return vfma(vlike(at(data, k), total), row, total)
+
+
+@inline_jit
 def row_product_blocked(total, start, end, indices, data, x, base, rows):
-    """The same over the rows of a lane-blocked array of `rows` rows; four sums, because few lanes need more of them in flight."""
+    """The same over a lane-blocked array of `rows` rows; few lanes need four sums in flight."""
     second = vlike(_ZERO, total)
     third = vlike(_ZERO, total)
     fourth = vlike(_ZERO, total)
     k = start
     while k + 3 < end:
-        total = vfma(vlike(at(data, k), total), vload_row(x, base, np.intp(at(indices, k)), rows, total), total)
-        second = vfma(vlike(at(data, k + 1), total), vload_row(x, base, np.intp(at(indices, k + 1)), rows, total), second)
-        third = vfma(vlike(at(data, k + 2), total), vload_row(x, base, np.intp(at(indices, k + 2)), rows, total), third)
-        fourth = vfma(vlike(at(data, k + 3), total), vload_row(x, base, np.intp(at(indices, k + 3)), rows, total), fourth)
+        total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
+        second = _add_nonzero_blocked(second, k + 1, indices, data, x, base, rows)
+        third = _add_nonzero_blocked(third, k + 2, indices, data, x, base, rows)
+        fourth = _add_nonzero_blocked(fourth, k + 3, indices, data, x, base, rows)
         k += 4
     while k < end:
-        total = vfma(vlike(at(data, k), total), vload_row(x, base, np.intp(at(indices, k)), rows, total), total)
+        total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
         k += 1
     return (total + second) + (third + fourth)
 
@@ -48,7 +62,8 @@ def row_product_blocked(total, start, end, indices, data, x, base, rows):
 def share_start(indptr, rows, blocks, part, parts):
     """First row of share `part` of `parts`, so that every share holds about as many nonzeros.
 
-    The matrix is `blocks` stacked matrices of `rows` rows; row j of every block goes to the same share (the four gates of a unit).
+    The matrix is `blocks` stacked matrices of `rows` rows; row j of every block goes to the same share (the
+    four gates of a unit).
     """
     if part == 0:
         return 0

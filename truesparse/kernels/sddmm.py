@@ -6,14 +6,21 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import inline_jit, parallel_jit, prange
 from truesparse.kernels.rows import share_start
-from truesparse.simd import at, vdot16, vload, vstore, vsum, vsum8
+from truesparse.simd import at, vdot16, vload, vload_like, vstore, vsum, vsum8
+
+
+@inline_jit
+def _product(g, k, indices, x, base, stride):
+    """16 partial sums of the product of `g` with row indices[k] of a panel."""
+    return vdot16(g, vload_like(x, base + np.intp(at(indices, k)) * stride, g))
 
 
 @cache
 def sddmm(n: int):
-    """Return the kernel ``grad[k] += sum over panels and lanes of dy[p, row_k] x[p, column_k]`` for panels of `n` lanes.
+    """Return the kernel ``grad[k] += sum over panels and lanes of dy[p, row_k] x[p, column_k]`` for panels of
+    `n` lanes.
 
     The kernel takes
     ``grad`` : float32 `[nnz]`, added to in place;
@@ -24,8 +31,9 @@ def sddmm(n: int):
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. The row of ``dy`` stays in registers; eight nonzeros at a time are reduced by one shuffle tree.
-    Each entry is summed by one thread, panel by panel: the result does not depend on the number of threads.
+    2 nnz n floating-point operations a panel. The row of ``dy`` stays in registers; eight nonzeros at a time
+    are reduced by one shuffle tree. Each entry is summed by one thread, panel by panel: the result does not
+    depend on the number of threads.
     """
 
     @parallel_jit
@@ -43,18 +51,18 @@ def sddmm(n: int):
                     k = at(indptr, i)
                     end = at(indptr, i + 1)
                     while k + 7 < end:
-                        a = vdot16(g, vload(x, x_base + np.intp(at(indices, k)) * n, n))
-                        b = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 1)) * n, n))
-                        c = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 2)) * n, n))
-                        d = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 3)) * n, n))
-                        e = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 4)) * n, n))
-                        f = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 5)) * n, n))
-                        o = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 6)) * n, n))
-                        h = vdot16(g, vload(x, x_base + np.intp(at(indices, k + 7)) * n, n))
+                        a = _product(g, k, indices, x, x_base, n)
+                        b = _product(g, k + 1, indices, x, x_base, n)
+                        c = _product(g, k + 2, indices, x, x_base, n)
+                        d = _product(g, k + 3, indices, x, x_base, n)
+                        e = _product(g, k + 4, indices, x, x_base, n)
+                        f = _product(g, k + 5, indices, x, x_base, n)
+                        o = _product(g, k + 6, indices, x, x_base, n)
+                        h = _product(g, k + 7, indices, x, x_base, n)
                         vstore(grad, k, vsum8(a, b, c, d, e, f, o, h) + vload(grad, k, 8))
                         k += 8
                     while k < end:
-                        grad[np.uintp(k)] += vsum(vdot16(g, vload(x, x_base + np.intp(at(indices, k)) * n, n)))
+                        grad[np.uintp(k)] += vsum(_product(g, k, indices, x, x_base, n))
                         k += 1
 
     return sddmm_kernel
@@ -62,9 +70,11 @@ def sddmm(n: int):
 
 @cache
 def row_sums(n: int):
-    """Return the kernel ``grad[i] += sum over panels and lanes of dy[p, i]``: the gradient of a bias, for panels of `n` lanes.
+    """Return the kernel ``grad[i] += sum over panels and lanes of dy[p, i]``: the gradient of a bias, for
+    panels of `n` lanes.
 
-    The kernel takes ``grad`` : float32 `[rows]`, added to in place; ``dy`` : float32 `[panels, rows, n]`; ``shares`` : int, tasks.
+    The kernel takes ``grad`` : float32 `[rows]`, added to in place; ``dy`` : float32 `[panels, rows, n]`;
+    ``shares`` : int, tasks.
     """
 
     @parallel_jit

@@ -1,8 +1,8 @@
 """Products of a sparse matrix with panels of dense columns, forward and transposed.
 
-A panel array has shape `[panels, features, n]`: `n` lanes (steps x batch) side by side, so that one nonzero is one broadcast, multiply and
-add over a row of a panel. A panel's rows stay in the L2 cache while the matrix streams by; one 64-byte load per multiply-add makes the
-L2 bandwidth the roof.
+A panel array has shape `[panels, features, n]`: `n` lanes (steps x batch) side by side, so that one nonzero
+is one broadcast, multiply and add over a row of a panel. A panel's rows stay in the L2 cache while the matrix
+streams by; one 64-byte load per multiply-add makes the L2 bandwidth the roof.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def spmm_forward(n: int):
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. Each row is summed by one thread in a fixed order: the result does not depend on the
-    number of threads.
+    2 nnz n floating-point operations a panel. Each row is summed by one thread in a fixed order: the result
+    does not depend on the number of threads.
     """
 
     @parallel_jit
@@ -59,15 +59,17 @@ def spmm_transposed(n: int):
 
     The kernel takes
     ``dx`` : float32 `[panels, columns, n]`, modified in place;
-    ``tiles`` : int32 `[columns, tiles + 1]`, where the entries of each tile of rows begin in each column (see `Transposed`);
+    ``tiles`` : int32 `[columns, tiles + 1]`, where the entries of each tile of rows begin in each column (see
+    `Transposed`);
     ``indices, data`` : row numbers and values, column by column;
     ``dy`` : float32 `[panels, rows, n]`;
     ``shares`` : int, tasks a panel (the number of threads).
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. The rows are taken in tiles so that the part of ``dy`` in use stays in the L2 cache (15 % to
-    65 % on matrices of 6,000 rows and more). Each column is summed by one thread in a fixed order.
+    2 nnz n floating-point operations a panel. The rows are taken in tiles so that the part of ``dy`` in use
+    stays in the L2 cache (15 % to 65 % on matrices of 6,000 rows and more). Each column is summed by one
+    thread in a fixed order.
     """
 
     @parallel_jit
@@ -82,10 +84,7 @@ def spmm_transposed(n: int):
             dy_base = panel * rows * n
             for tile in range(ends - 1):
                 for j in range(columns * share // shares, columns * (share + 1) // shares):
-                    if tile == 0:
-                        total = vbroadcast(_ZERO, n)
-                    else:
-                        total = vload(dx, dx_base + j * n, n)
+                    total = vbroadcast(_ZERO, n) if tile == 0 else vload(dx, dx_base + j * n, n)
                     start = np.intp(at(tiles, j * ends + tile))
                     end = np.intp(at(tiles, j * ends + tile + 1))
                     vstore(dx, dx_base + j * n, row_product(total, start, end, indices, data, dy, dy_base, n))

@@ -1,7 +1,8 @@
 """Threads of the parallel kernels.
 
-Numba's TBB layer enters a parallel region in 1.4 µs and stays quick beside other busy processes; OpenMP's spinning makes every region last
-a whole scheduler quantum there, and Numba's own work queue takes 100 µs. A training step has some 200 regions.
+Numba's TBB layer enters a parallel region in 1.4 µs and stays quick beside other busy processes; OpenMP's
+spinning makes every region last a whole scheduler quantum there, and Numba's own work queue takes 100 µs. A
+training step has some 200 regions.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ import numba
 
 
 def _preload_tbb() -> None:
-    """Make the TBB library of the `tbb` package visible to Numba, which looks for it on the system's path alone."""
-    for folder in (Path(sys.prefix) / "lib", Path(sys.base_prefix) / "lib", Path(sys.prefix) / "Library" / "bin"):
+    """Make the TBB library of the `tbb` package visible to Numba, which looks for it on the system's path
+    alone."""
+    for folder in (
+        Path(sys.prefix) / "lib",
+        Path(sys.base_prefix) / "lib",
+        Path(sys.prefix) / "Library" / "bin",
+    ):
         for library in sorted(folder.glob("libtbb.so.*")) + sorted(folder.glob("tbb12.dll")):
             try:
                 ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
             except OSError:
                 continue
             return
-    # OpenMP is next in Numba's order: let its threads give up the processor soon instead of spinning for milliseconds.
+    # OpenMP is next in Numba's order: let its threads give up the processor soon instead of spinning for
+    # milliseconds.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
@@ -36,7 +43,8 @@ def set_threads(count: int) -> int:
     Parameters
     ----------
     count : int
-        Number of threads; 0 for one per available core. More than Numba was started with are cut to that number.
+        Number of threads; 0 for one per available core. More than Numba was started with are cut to that
+        number.
 
     Returns
     -------

@@ -41,7 +41,9 @@ def transpose_index(t_indptr, t_indices, positions, indptr, indices, tile_rows):
     cursors = np.zeros((bounds.size - 1, cols), dtype=np.int32)
     _count_and_fill(t_indptr, t_indices, positions, cursors, indptr, indices, bounds)
     # Each cursor has come to rest where the next chunk of its column begins.
-    return np.vstack((t_indptr[:-1].astype(np.int32), cursors[chunks_per_tile - 1 :: chunks_per_tile])).T.copy()
+    return np.vstack(
+        (t_indptr[:-1].astype(np.int32), cursors[chunks_per_tile - 1 :: chunks_per_tile])
+    ).T.copy()
 
 
 @parallel_jit

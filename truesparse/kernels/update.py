@@ -76,7 +76,8 @@ def sgd_momentum(values, momentum, grads, lr, mu, decay, scale):
 
 @parallel_jit
 def sgd(values, grads, lr, decay, scale):
-    """Take one step of plain stochastic gradient descent: ``values -= lr (scale grads + decay values)``; see `sgd_momentum`."""
+    """Take one step of plain stochastic gradient descent: ``values -= lr (scale grads + decay values)``; see
+    `sgd_momentum`."""
     size = values.size
     for task in prange((size + _CHUNK - 1) // _CHUNK):
         for i in range(task * _CHUNK, min(size, (task + 1) * _CHUNK), 16):

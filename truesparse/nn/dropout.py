@@ -14,7 +14,8 @@ def draw_keys(rng: np.random.Generator, count: int) -> NDArray[np.uint64]:
 
 
 def apply_dropout(x: NDArray[np.float32], key: np.uint64, rate: float) -> None:
-    """Drop elements of `x` in place with probability `rate` and divide the others by 1 - rate; on a gradient, the backward pass.
+    """Drop elements of `x` in place with probability `rate` and divide the others by 1 - rate; on a gradient,
+    the backward pass.
 
     Parameters
     ----------
@@ -26,8 +27,8 @@ def apply_dropout(x: NDArray[np.float32], key: np.uint64, rate: float) -> None:
 
     References
     ----------
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014; on the non-recurrent connections:
-    Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014.
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014; on the
+    non-recurrent connections: Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014.
     """
     if rate > 0:
         dropout(x, key, np.float32(rate))

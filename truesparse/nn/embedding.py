@@ -24,7 +24,8 @@ class Embedding:
         self.weight = weight
 
     def forward(self, x: NDArray[np.float32], ids: NDArray[np.int32]) -> None:
-        """Write the rows of `ids`, int32 of shape (panels, lanes), to `x`, float32 of shape (panels, features, lanes).
+        """Write the rows of `ids`, int32 of shape (panels, lanes), to `x`, float32 of shape (panels,
+        features, lanes).
 
         A lane with id -1 becomes zero.
         """

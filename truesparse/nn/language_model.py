@@ -55,8 +55,8 @@ class LanguageModelSpec:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.tied and self.embedding_size != self.hidden_size:
             raise UsageError(
-                f"tied weights need equal sizes, but the embedding has {self.embedding_size} and the hidden layer {self.hidden_size};"
-                " give both the same size or leave out --tied"
+                f"tied weights need equal sizes, but the embedding has {self.embedding_size} and the hidden"
+                f" layer {self.hidden_size}; give both the same size or leave out --tied"
             )
 
     @property
@@ -123,7 +123,9 @@ class State:
         """
         for name, mine in self.arrays().items():
             if name not in arrays or arrays[name].shape != mine.shape:
-                raise TruesparseError(f"the saved hidden state {name} does not have the shape {mine.shape} of this model")
+                raise TruesparseError(
+                    f"the saved hidden state {name} does not have the shape {mine.shape} of this model"
+                )
         self.reset()
         for number, layer in enumerate(self.layers):
             self._panels.array_to_state(layer.h, arrays[f"lstm.{number}.h"])
@@ -133,8 +135,8 @@ class State:
 class Workspace:
     """Every buffer of a window of up to T steps and B sequences.
 
-    Memory, with D inputs of the first layer and P the T x B columns rounded up to panels: ``4 P (D + 7 L H + max(D, H))`` bytes and one panel of
-    logits. Made by `LanguageModel.workspace`.
+    Memory, with D inputs of the first layer and P the T x B columns rounded up to panels: ``4 P (D + 7 L H +
+    max(D, H))`` bytes and one panel of logits. Made by `LanguageModel.workspace`.
     """
 
     __slots__ = ("panels", "ids", "targets", "x", "layers", "output", "gradient", "steps", "keys", "dropout")
@@ -144,11 +146,15 @@ class Workspace:
         self.ids = aligned_zeros((panels.panels, panels.lanes), np.int32)
         self.targets = aligned_zeros((panels.panels, panels.lanes), np.int32)
         # x[l] is the input of layer l, x[L] that of the output layer
-        self.x = [panels.zeros(spec.embedding_size)] + [panels.zeros(spec.hidden_size) for _ in range(spec.layers)]
+        self.x = [panels.zeros(spec.embedding_size)] + [
+            panels.zeros(spec.hidden_size) for _ in range(spec.layers)
+        ]
         self.layers = [LSTMWorkspace(panels, spec.hidden_size) for _ in range(spec.layers)]
         self.output = OutputWorkspace(panels, spec.vocab_size)
         # One buffer serves the gradients of all layers in turn: a layer has used up dy when it writes dx.
-        self.gradient = aligned_zeros(panels.panels * panels.lanes * max(spec.embedding_size, spec.hidden_size))
+        self.gradient = aligned_zeros(
+            panels.panels * panels.lanes * max(spec.embedding_size, spec.hidden_size)
+        )
         self.steps = 0  # of the forward pass whose backward pass is due
         self.keys = np.zeros(spec.layers + 1, np.uint64)
         self.dropout = 0.0
@@ -230,7 +236,8 @@ class LanguageModel:
     ) -> float:
         """Return the mean cross-entropy per token, in nats, and leave in `ws` what `backward` needs.
 
-        The output layer's share of the backward pass is done here, panel by panel: its gradients are in the arena already.
+        The output layer's share of the backward pass is done here, panel by panel: its gradients are in the
+        arena already.
 
         Parameters
         ----------
@@ -240,7 +247,8 @@ class LanguageModel:
             Carried on in place.
         ws : Workspace
         dropout : float
-            Rate on the non-recurrent connections: after the embedding, between layers, before the output layer.
+            Rate on the non-recurrent connections: after the embedding, between layers, before the output
+            layer.
         rng : numpy.random.Generator, optional
             Draws the masks; needed when `dropout` is positive.
         """
@@ -279,8 +287,11 @@ class LanguageModel:
         apply_dropout(dx, ws.keys[0], ws.dropout)
         self.embedding.backward(dx, ws.ids[:used])
 
-    def evaluate(self, ids: NDArray[np.int32], targets: NDArray[np.int32], state: State, ws: Workspace) -> float:
-        """Return the mean cross-entropy per token, in nats, without dropout and gradients; `state` is carried on.
+    def evaluate(
+        self, ids: NDArray[np.int32], targets: NDArray[np.int32], state: State, ws: Workspace
+    ) -> float:
+        """Return the mean cross-entropy per token, in nats, without dropout and gradients; `state` is carried
+        on.
 
         Parameters are those of `forward`.
         """
@@ -306,7 +317,9 @@ class LanguageModel:
         place = (steps - 1) % panels.steps_per_panel
         logits = np.concatenate(
             [
-                panels.step(self.output.logits(ws.x[-1][panel : panel + 1], ws.output), place)[:, : panels.block_batch]
+                panels.step(self.output.logits(ws.x[-1][panel : panel + 1], ws.output), place)[
+                    :, : panels.block_batch
+                ]
                 for panel in range(last, last + panels.blocks)
             ],
             axis=1,
@@ -320,7 +333,9 @@ class LanguageModel:
         steps, batch = ids.shape
         panels = ws.panels
         if steps > panels.steps or batch != panels.batch:
-            raise ValueError(f"a window of {steps} x {batch} does not fit a workspace for {panels.steps} x {panels.batch}")
+            raise ValueError(
+                f"a window of {steps} x {batch} does not fit a workspace for {panels.steps} x {panels.batch}"
+            )
         ws.steps = 0
         used = panels.used(steps)
         panels.place_ids(ws.ids, ids)

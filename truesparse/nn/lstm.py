@@ -1,6 +1,7 @@
 """An LSTM layer with sparse weights.
 
-T time steps, B batch, D inputs, H hidden units; the gates i, f, g, o are stacked in `weight_ih` `[4H, D]`, `weight_hh` `[4H, H]` and `bias` `[4H]`::
+T time steps, B batch, D inputs, H hidden units; the gates i, f, g, o are stacked in `weight_ih` `[4H, D]`,
+`weight_hh` `[4H, H]` and `bias` `[4H]`::
 
     i, f, o = sigmoid(W_ih x_t + W_hh h_prev + b),  g = tanh(W_ih x_t + W_hh h_prev + b)
     c = f c_prev + i g,  h = o tanh(c)
@@ -19,7 +20,9 @@ from truesparse.kernels.threads import thread_count
 from truesparse.nn.panels import Panels
 from truesparse.sparse import Arena
 
-_TILE_BYTES = 640 * 1024  # of the rows of dy that a transposed product reads at a time: they stay in an L2 cache of 1 MB
+_TILE_BYTES = (
+    640 * 1024
+)  # of the rows of dy that a transposed product reads at a time: they stay in an L2 cache of 1 MB
 
 
 def tile_rows(rows: int, lanes: int) -> int:
@@ -49,7 +52,8 @@ class LSTMWorkspace:
         h_{t-1} at the place of step t.
     c : ndarray of float32, shape (T + 1, blocks, H * step lanes)
     h, dgates, dc : ndarray of float32
-        State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes), (blocks, H * step lanes).
+        State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
+        (blocks, H * step lanes).
     """
 
     __slots__ = ("panels", "gates", "h_prev", "c", "h", "dgates", "dc")
@@ -76,8 +80,8 @@ class LSTM:
 
     References
     ----------
-    Hochreiter & Schmidhuber, "Long short-term memory", 1997; as in Zaremba, Sutskever & Vinyals, "Recurrent neural network
-    regularization", 2014, equations 1 to 6.
+    Hochreiter & Schmidhuber, "Long short-term memory", 1997; as in Zaremba, Sutskever & Vinyals, "Recurrent
+    neural network regularization", 2014, equations 1 to 6.
     """
 
     __slots__ = ("arena", "weight_ih", "weight_hh", "bias", "units")
@@ -119,9 +123,15 @@ class LSTM:
         state.c[...] = ws.c[steps]
 
     def backward(
-        self, dx: NDArray[np.float32], dy: NDArray[np.float32], x: NDArray[np.float32], ws: LSTMWorkspace, steps: int
+        self,
+        dx: NDArray[np.float32],
+        dy: NDArray[np.float32],
+        x: NDArray[np.float32],
+        ws: LSTMWorkspace,
+        steps: int,
     ) -> None:
-        """Add the gradients of the parameters to the arena and write that of `x` to `dx`, truncated at the window's first step.
+        """Add the gradients of the parameters to the arena and write that of `x` to `dx`, truncated at the
+        window's first step.
 
         Parameters
         ----------

@@ -28,8 +28,8 @@ class OutputWorkspace:
 class OutputLayer:
     """Logits and mean cross-entropy over a vocabulary of V words.
 
-    Loss, gradient and the products of the backward pass follow one another on each panel, so that the logits of a window never exist as a
-    whole and those of a panel stay in the cache.
+    Loss, gradient and the products of the backward pass follow one another on each panel, so that the logits
+    of a window never exist as a whole and those of a panel stay in the cache.
 
     Parameters
     ----------
@@ -69,9 +69,15 @@ class OutputLayer:
         return loss
 
     def loss_and_gradients(
-        self, dx: NDArray[np.float32], x: NDArray[np.float32], targets: NDArray[np.int32], scale: float, ws: OutputWorkspace
+        self,
+        dx: NDArray[np.float32],
+        x: NDArray[np.float32],
+        targets: NDArray[np.int32],
+        scale: float,
+        ws: OutputWorkspace,
     ) -> float:
-        """Return the same sum; add the gradients of `scale` times it to the arena and write that of `x` to `dx`.
+        """Return the same sum; add the gradients of `scale` times it to the arena and write that of `x` to
+        `dx`.
 
         Parameters
         ----------
@@ -91,7 +97,9 @@ class OutputLayer:
             x_panel = x[panel : panel + 1]
             logits = self.logits(x_panel, ws)
             loss += softmax_cross_entropy(lanes)(logits[0], targets[panel], np.float32(scale), ws.work, True)
-            spmm_transposed(lanes)(dx[panel : panel + 1], columns.tiles, columns.indices, columns.data, logits, shares)
+            spmm_transposed(lanes)(
+                dx[panel : panel + 1], columns.tiles, columns.indices, columns.data, logits, shares
+            )
             sddmm(lanes)(grad, weight.indptr, weight.indices, logits, x_panel, shares)
             row_sums(lanes)(bias_grad, logits, shares)
         return loss

@@ -9,8 +9,8 @@ from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.simd import split_lanes
 
-# Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache lines and whose panels of 1,500
-# features stay in an L2 cache.
+# Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache
+# lines and whose panels of 1,500 features stay in an L2 cache.
 _STEPS_PER_PANEL = {4: 16, 8: 8, 12: 8, 16: 4, 20: 4, 24: 4, 32: 2, 40: 2, 48: 2, 64: 1}
 _WIDEST = max(_STEPS_PER_PANEL)
 
@@ -18,9 +18,9 @@ _WIDEST = max(_STEPS_PER_PANEL)
 class Panels:
     """How a window of `steps` x `batch` columns lies in arrays `[panels, features, lanes]`.
 
-    The batch is cut into `blocks` of up to 64 sequences. A panel holds `steps_per_panel` consecutive steps of one block side by side, each
-    `step_lanes` wide; panel ``group * blocks + block`` holds group number `group` of them. Lanes beyond the batch are computed along and
-    have no influence.
+    The batch is cut into `blocks` of up to 64 sequences. A panel holds `steps_per_panel` consecutive steps of
+    one block side by side, each `step_lanes` wide; panel ``group * blocks + block`` holds group number
+    `group` of them. Lanes beyond the batch are computed along and have no influence.
 
     Parameters
     ----------
@@ -41,7 +41,17 @@ class Panels:
         If `steps` or `batch` is less than 1.
     """
 
-    __slots__ = ("steps", "batch", "blocks", "block_batch", "step_lanes", "steps_per_panel", "lanes", "groups", "panels")
+    __slots__ = (
+        "steps",
+        "batch",
+        "blocks",
+        "block_batch",
+        "step_lanes",
+        "steps_per_panel",
+        "lanes",
+        "groups",
+        "panels",
+    )
 
     def __init__(self, steps: int, batch: int) -> None:
         if steps < 1 or batch < 1:
@@ -71,7 +81,8 @@ class Panels:
         return aligned_zeros((self.blocks, features * self.step_lanes))
 
     def place_ids(self, out: NDArray[np.int32], ids: NDArray[np.int32]) -> None:
-        """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become -1."""
+        """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become
+        -1."""
         out.fill(-1)
         lanes = out.reshape(self.groups, self.blocks, self.steps_per_panel, self.step_lanes)
         for block in range(self.blocks):
@@ -89,14 +100,16 @@ class Panels:
         return np.concatenate(list(parts), axis=1)[:, : self.batch]
 
     def clear_after(self, panels: NDArray[np.float32], steps: int) -> None:
-        """Set the lanes of the steps from number `steps` on to zero, in the panels that the first `steps` steps take."""
+        """Set the lanes of the steps from number `steps` on to zero, in the panels that the first `steps`
+        steps take."""
         place = steps % self.steps_per_panel
         if place:
             last = self.used(steps)
             panels[last - self.blocks : last, :, place * self.step_lanes :] = 0
 
     def state_to_array(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a lane-blocked state (blocks, features * step_lanes) as an array of shape (features, batch)."""
+        """Return a lane-blocked state (blocks, features * step_lanes) as an array of shape (features,
+        batch)."""
         features = state.shape[1] // self.step_lanes
         array = np.empty((features, self.batch), np.float32)
         for block, columns, lanes in self._state_parts(state, features):
@@ -110,7 +123,8 @@ class Panels:
             state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start] = array[:, columns]
 
     def _state_parts(self, state, features):
-        """For each part of each lane-blocked row: block number, columns of the batch, and where the part lies."""
+        """For each part of each lane-blocked row: block number, columns of the batch, and where the part
+        lies."""
         for block in range(self.blocks):
             start = 0
             for width in split_lanes(self.step_lanes):

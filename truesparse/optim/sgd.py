@@ -11,7 +11,8 @@ from truesparse.sparse import Arena
 class GradientNorm:
     """The norm of all gradients together, and the factor that clips it.
 
-    The norm runs over stored weights and biases only: positions that do not exist have no gradient here, where masked dense code counts theirs.
+    The norm runs over stored weights and biases only: positions that do not exist have no gradient here,
+    where masked dense code counts theirs.
 
     Parameters
     ----------
@@ -65,7 +66,13 @@ class SGD:
         lr, decay, factor = np.float32(self.lr), np.float32(self.weight_decay), np.float32(scale)
         if self.momentum > 0:
             sgd_momentum(
-                arena.values, arena.states["momentum"], arena.grads, lr, np.float32(self.momentum), decay, factor
+                arena.values,
+                arena.states["momentum"],
+                arena.grads,
+                lr,
+                np.float32(self.momentum),
+                decay,
+                factor,
             )
         else:
             sgd(arena.values, arena.grads, lr, decay, factor)

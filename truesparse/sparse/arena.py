@@ -141,7 +141,9 @@ class Arena:
         changes = rewiring.changes
         for name, change in changes.items():
             if name not in self.matrices:
-                raise TruesparseError(f"there is no matrix {name} to rewire; the model has {', '.join(self.matrices)}")
+                raise TruesparseError(
+                    f"there is no matrix {name} to rewire; the model has {', '.join(self.matrices)}"
+                )
             rewiring.check(name, self.matrices[name].shape, self.matrices[name].nnz)
             change.pattern.check(f"the new topology of {name}")
         if all(change.pattern.nnz == self.matrices[name].nnz for name, change in changes.items()):
@@ -188,7 +190,9 @@ class Arena:
 
     def _lay_out(self, changed: Mapping[str, int]) -> dict[str, slice]:
         """Place the matrices, with their current sizes unless in `changed`, and then the biases."""
-        sizes = {name: changed.get(name, matrix.nnz) for name, matrix in self.matrices.items()} | self._bias_sizes
+        sizes = {
+            name: changed.get(name, matrix.nnz) for name, matrix in self.matrices.items()
+        } | self._bias_sizes
         layout, start = {}, 0
         for name, size in sizes.items():
             layout[name] = slice(start, start + size)

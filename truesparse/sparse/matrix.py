@@ -54,7 +54,9 @@ class SparseMatrix:
         from truesparse.kernels.buffers import aligned_copy
 
         self.indptr = pattern.indptr
-        self.indices = pattern.indices if pattern.indices.ctypes.data % 64 == 0 else aligned_copy(pattern.indices)
+        self.indices = (
+            pattern.indices if pattern.indices.ctypes.data % 64 == 0 else aligned_copy(pattern.indices)
+        )
         self._transposed: Transposed | None = None
 
     @property
@@ -117,7 +119,9 @@ class SparseMatrix:
         """Return a copy as `scipy.sparse.csr_array` of float32."""
         from scipy.sparse import csr_array
 
-        return csr_array((self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()), shape=self.shape)
+        return csr_array(
+            (self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()), shape=self.shape
+        )
 
     def check(self) -> None:
         """Check every invariant: the index arrays, and that the transposed ones agree with them.

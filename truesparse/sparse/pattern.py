@@ -91,7 +91,9 @@ class Pattern:
         """
         broken = self._broken_invariant()
         if broken:
-            raise TruesparseError(f"{name} is not a valid sparse matrix: {broken}; restore it from a good file")
+            raise TruesparseError(
+                f"{name} is not a valid sparse matrix: {broken}; restore it from a good file"
+            )
 
     def _broken_invariant(self) -> str | None:
         rows, cols = self.shape

@@ -90,4 +90,6 @@ class Transposed:
         columns = np.repeat(np.arange(cols), np.diff(self.indptr))
         row_of = np.searchsorted(pattern.indptr, self.positions, side="right") - 1
         if np.any(pattern.indices[self.positions] != columns) or np.any(row_of != self.indices):
-            raise TruesparseError(f"the transposed index of {name} does not agree with its rows; build it afresh")
+            raise TruesparseError(
+                f"the transposed index of {name} does not agree with its rows; build it afresh"
+            )

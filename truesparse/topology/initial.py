@@ -114,7 +114,9 @@ _DISTRIBUTIONS = {"uniform": uniform_counts, "erdos_renyi": erdos_renyi_counts}
 DISTRIBUTIONS = tuple(_DISTRIBUTIONS)
 
 
-def initial_counts(shapes: Sequence[Shape], density: float, distribution: str = "uniform", gates: str = "fused") -> Counts:
+def initial_counts(
+    shapes: Sequence[Shape], density: float, distribution: str = "uniform", gates: str = "fused"
+) -> Counts:
     """Share out the weights of a model over its matrices by a distribution given by name.
 
     Parameters
@@ -134,11 +136,15 @@ def initial_counts(shapes: Sequence[Shape], density: float, distribution: str = 
         If the distribution is unknown, or as for `uniform_counts`.
     """
     if distribution not in _DISTRIBUTIONS:
-        raise UsageError(f"there is no initial distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
+        raise UsageError(
+            f"there is no initial distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}"
+        )
     return _DISTRIBUTIONS[distribution](shapes, density, gates)
 
 
-def sample_pattern(shape: tuple[int, int], counts: int | NDArray[np.int64], rng: np.random.Generator) -> Pattern:
+def sample_pattern(
+    shape: tuple[int, int], counts: int | NDArray[np.int64], rng: np.random.Generator
+) -> Pattern:
     """Draw a pattern uniformly among all that have the given number of entries.
 
     Parameters
@@ -174,7 +180,11 @@ def sample_pattern(shape: tuple[int, int], counts: int | NDArray[np.int64], rng:
     empty = np.full(block, cols)
     indptr = np.zeros(rows + 1, dtype=np.int64)
     np.cumsum(np.concatenate([row_quotas(empty, int(count), rng) for count in counts]), out=indptr[1:])
-    nothing = np.zeros(rows + 1, dtype=np.int64), np.empty(0, dtype=narrow_index_dtype(cols)), np.empty(0, dtype=bool)
+    nothing = (
+        np.zeros(rows + 1, dtype=np.int64),
+        np.empty(0, dtype=narrow_index_dtype(cols)),
+        np.empty(0, dtype=bool),
+    )
     indices, _ = grow_rows(indptr, *nothing, cols, draw_seed(rng))
     return Pattern(indptr, indices, shape)
 
@@ -227,7 +237,9 @@ def _items(shapes: Sequence[Shape], gates: str) -> list[Item]:
 
 def _by_name(items: Sequence[Item], counts: NDArray[np.int64]) -> Counts:
     names = [name for name, _, _ in items]
-    return {name: counts[[k for k, other in enumerate(names) if other == name]] for name in dict.fromkeys(names)}
+    return {
+        name: counts[[k for k, other in enumerate(names) if other == name]] for name in dict.fromkeys(names)
+    }
 
 
 def _counts(
