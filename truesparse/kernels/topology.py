@@ -56,7 +56,7 @@ def count_kept(kept, indptr, keep):
 
 
 def grow_rows(new_indptr, indptr, indices, keep, cols, seed):
-    """Keep some entries of a pattern and fill every row up with positions drawn uniformly among its empty ones.
+    """Keep some entries of a pattern and fill up every row with positions drawn among its empty ones.
 
     Parameters
     ----------
@@ -81,9 +81,10 @@ def grow_rows(new_indptr, indptr, indices, keep, cols, seed):
 
     Notes
     -----
-    A row is a bitmap while it is rebuilt, so that sorting costs nothing. Positions are drawn by rejection; where more
-    than half of the empty ones are to be filled, those that stay empty are drawn instead, which bounds the
-    expected draws of a row by about `cols`. Besides the result it allocates 4.25 bytes per column and thread.
+    A row is a bitmap while it is rebuilt, so that sorting costs nothing. Positions are drawn uniformly, by
+    rejection; where more than half of the empty ones are to be filled, those that stay empty are drawn
+    instead, which keeps the expected draws of a row below `cols`. Besides the result it allocates 4.25 bytes
+    per column and thread.
     """
     nnz = int(new_indptr[-1])
     new_indices = aligned_zeros(nnz, indices.dtype)

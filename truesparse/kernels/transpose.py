@@ -31,7 +31,8 @@ def transpose_index(t_indptr, t_indices, positions, indptr, indices, tile_rows):
     Notes
     -----
     Allocates 4 bytes per column and chunk of rows, with about as many chunks as there are tiles or threads.
-    Every chunk counts and then fills its own part of every column, so the result is the same for any number of threads.
+    Every chunk counts and then fills its own part of every column, so the result is the same for any number
+    of threads.
     """
     rows, cols = indptr.size - 1, t_indptr.size - 1
     tiles = -(-rows // tile_rows)
@@ -41,9 +42,8 @@ def transpose_index(t_indptr, t_indices, positions, indptr, indices, tile_rows):
     cursors = np.zeros((bounds.size - 1, cols), dtype=np.int32)
     _count_and_fill(t_indptr, t_indices, positions, cursors, indptr, indices, bounds)
     # Each cursor has come to rest where the next chunk of its column begins.
-    return np.vstack(
-        (t_indptr[:-1].astype(np.int32), cursors[chunks_per_tile - 1 :: chunks_per_tile])
-    ).T.copy()
+    ends = cursors[chunks_per_tile - 1 :: chunks_per_tile]
+    return np.vstack((t_indptr[:-1].astype(np.int32), ends)).T.copy()
 
 
 @parallel_jit

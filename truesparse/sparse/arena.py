@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
+from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.matrix import SparseMatrix
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.rewiring import Rewiring
@@ -57,8 +58,6 @@ class Arena:
     __slots__ = ("values", "grads", "states", "layout", "matrices", "version", "_bias_sizes")
 
     def __init__(self, patterns: Mapping[str, tuple[Pattern, int]], biases: Mapping[str, int]) -> None:
-        from truesparse.kernels.buffers import aligned_zeros
-
         self.matrices = {
             name: SparseMatrix(name, self, pattern, blocks) for name, (pattern, blocks) in patterns.items()
         }
@@ -102,8 +101,6 @@ class Arena:
         ndarray of float32, shape (size,)
             The new array; a slot of that name that existed is replaced.
         """
-        from truesparse.kernels.buffers import aligned_zeros
-
         self.states[name] = aligned_zeros(self.size)
         return self.states[name]
 
@@ -120,8 +117,8 @@ class Arena:
     def apply(self, rewiring: Rewiring) -> None:
         """Move every entry to its new place: the only thing that does.
 
-        A surviving entry keeps its value and its states bit for bit; a grown one starts with 0 in all of them.
-        The gradients of a matrix that changes become 0.
+        A surviving entry keeps its value and its states bit for bit; a grown one starts with 0 in all of
+        them. The gradients of a matrix that changes become 0.
 
         Parameters
         ----------
@@ -141,9 +138,8 @@ class Arena:
         changes = rewiring.changes
         for name, change in changes.items():
             if name not in self.matrices:
-                raise TruesparseError(
-                    f"there is no matrix {name} to rewire; the model has {', '.join(self.matrices)}"
-                )
+                known = ", ".join(self.matrices)
+                raise TruesparseError(f"there is no matrix {name} to rewire; the model has {known}")
             rewiring.check(name, self.matrices[name].shape, self.matrices[name].nnz)
             change.pattern.check(f"the new topology of {name}")
         if all(change.pattern.nnz == self.matrices[name].nnz for name, change in changes.items()):
@@ -168,7 +164,6 @@ class Arena:
 
     def _rearrange(self, rewiring: Rewiring) -> None:
         """Move entries to a new layout."""
-        from truesparse.kernels.buffers import aligned_zeros
         from truesparse.kernels.fill import gather
 
         old, new = self.layout, self._lay_out({n: c.pattern.nnz for n, c in rewiring.changes.items()})
@@ -190,11 +185,9 @@ class Arena:
 
     def _lay_out(self, changed: Mapping[str, int]) -> dict[str, slice]:
         """Place the matrices, with their current sizes unless in `changed`, and then the biases."""
-        sizes = {
-            name: changed.get(name, matrix.nnz) for name, matrix in self.matrices.items()
-        } | self._bias_sizes
+        sizes = {name: changed.get(name, matrix.nnz) for name, matrix in self.matrices.items()}
         layout, start = {}, 0
-        for name, size in sizes.items():
+        for name, size in (sizes | self._bias_sizes).items():
             layout[name] = slice(start, start + size)
             start += -(-size // _ALIGNMENT) * _ALIGNMENT
         return layout

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
+from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 
@@ -37,7 +38,7 @@ class SparseMatrix:
     called 10 more (2 index, 4 positions, 4 values).
     """
 
-    __slots__ = ("name", "shape", "blocks", "indptr", "indices", "_arena", "_transposed")
+    __slots__ = ("name", "shape", "blocks", "indptr", "indices", "_arena", "_transposed", "_stale")
 
     def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1) -> None:
         pattern.check(name)
@@ -47,17 +48,16 @@ class SparseMatrix:
         self.shape = pattern.shape
         self.blocks = blocks
         self._arena = arena
+        self._transposed: Transposed | None = None
         self.set_pattern(pattern)
 
     def set_pattern(self, pattern: Pattern) -> None:
         """Take new index arrays. Only the arena may call this, together with moving the values."""
-        from truesparse.kernels.buffers import aligned_copy
-
-        self.indptr = pattern.indptr
-        self.indices = (
-            pattern.indices if pattern.indices.ctypes.data % 64 == 0 else aligned_copy(pattern.indices)
-        )
-        self._transposed: Transposed | None = None
+        self.indptr = _fit_for_kernels(pattern.indptr)
+        self.indices = _fit_for_kernels(pattern.indices)
+        self._stale = True
+        if self._transposed is not None and self._transposed.indices.size != pattern.nnz:
+            self._transposed = None
 
     @property
     def data(self) -> NDArray[np.float32]:
@@ -104,14 +104,16 @@ class SparseMatrix:
         Returns
         -------
         Transposed
-            Shared and kept up to date by later calls: do not modify. The index is built by the first call
-            after a change of topology (or of `tile_rows`), the values are copied by the first call after
-            `Arena.touch`.
+            Shared, and brought up to date in place by later calls: do not modify. The index is built by the
+            first call after a change of topology (or of `tile_rows`), the values are copied by the first
+            call after `Arena.touch`.
         """
         transposed = self._transposed
-        if transposed is None or transposed.tile_rows != (tile_rows or self.shape[0]):
-            transposed = self._transposed = None  # frees the old arrays before the new ones are made
+        if transposed is None:
             transposed = self._transposed = Transposed(self.pattern, tile_rows)
+        elif self._stale or transposed.tile_rows != (tile_rows or self.shape[0]):
+            transposed.rebuild(self.pattern, tile_rows)
+        self._stale = False
         transposed.refresh(self.data, self._arena.version)
         return transposed
 
@@ -119,9 +121,8 @@ class SparseMatrix:
         """Return a copy as `scipy.sparse.csr_array` of float32."""
         from scipy.sparse import csr_array
 
-        return csr_array(
-            (self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()), shape=self.shape
-        )
+        arrays = self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()
+        return csr_array(arrays, shape=self.shape)
 
     def check(self) -> None:
         """Check every invariant: the index arrays, and that the transposed ones agree with them.
@@ -134,5 +135,12 @@ class SparseMatrix:
         self.pattern.check(self.name)
         if self.data.size != self.nnz:
             raise TruesparseError(f"{self.name} has {self.data.size} values for {self.nnz} positions")
-        if self._transposed is not None:
+        if self._transposed is not None and not self._stale:
             self._transposed.check(self.pattern, self.name)
+
+
+def _fit_for_kernels(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy if it is misaligned, or strided or read-only, for which kernels compile anew."""
+    flags = array.flags
+    fit = flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0
+    return array if fit else aligned_copy(array)

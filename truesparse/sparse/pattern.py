@@ -62,7 +62,7 @@ class Pattern:
         Parameters
         ----------
         matrix : sparse array or matrix of SciPy
-            Any format. Duplicates are added up; explicit zeros stay, as weights whose value is 0. Not modified.
+            Any format, not modified. Duplicates are added up; explicit zeros stay, as weights of value 0.
 
         Returns
         -------
@@ -91,9 +91,7 @@ class Pattern:
         """
         broken = self._broken_invariant()
         if broken:
-            raise TruesparseError(
-                f"{name} is not a valid sparse matrix: {broken}; restore it from a good file"
-            )
+            raise TruesparseError(f"{name} is not a valid sparse pattern: {broken}")
 
     def _broken_invariant(self) -> str | None:
         rows, cols = self.shape

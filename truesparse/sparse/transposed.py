@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
+from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
 
 
@@ -47,15 +48,25 @@ class Transposed:
     __slots__ = ("indptr", "indices", "positions", "data", "tiles", "tile_rows", "_version")
 
     def __init__(self, pattern: Pattern, tile_rows: int = 0) -> None:
-        from truesparse.kernels.buffers import aligned_zeros
-        from truesparse.kernels.transpose import transpose_index
-
         rows, cols = pattern.shape
-        self.tile_rows = tile_rows or rows
         self.indptr: NDArray[np.int64] = np.zeros(cols + 1, dtype=np.int64)
         self.indices: NDArray[Any] = aligned_zeros(pattern.nnz, narrow_index_dtype(rows))
         self.positions: NDArray[np.int32] = aligned_zeros(pattern.nnz, np.int32)
         self.data: NDArray[np.float32] = aligned_zeros(pattern.nnz)
+        self.rebuild(pattern, tile_rows)
+
+    def rebuild(self, pattern: Pattern, tile_rows: int = 0) -> None:
+        """Build the index afresh, in the same arrays.
+
+        Parameters
+        ----------
+        pattern : Pattern
+            A pattern with as many entries as the one before.
+        tile_rows : int
+        """
+        from truesparse.kernels.transpose import transpose_index
+
+        self.tile_rows = tile_rows or pattern.shape[0]
         self.tiles: NDArray[np.int32] = transpose_index(
             self.indptr, self.indices, self.positions, pattern.indptr, pattern.indices, self.tile_rows
         )
@@ -90,6 +101,4 @@ class Transposed:
         columns = np.repeat(np.arange(cols), np.diff(self.indptr))
         row_of = np.searchsorted(pattern.indptr, self.positions, side="right") - 1
         if np.any(pattern.indices[self.positions] != columns) or np.any(row_of != self.indices):
-            raise TruesparseError(
-                f"the transposed index of {name} does not agree with its rows; build it afresh"
-            )
+            raise TruesparseError(f"the transposed index of {name} does not agree with its rows")

@@ -33,8 +33,8 @@ def uniform_counts(shapes: Sequence[Shape], density: float, gates: str = "fused"
     Returns
     -------
     dict of str to ndarray of int64
-        For each matrix its count, shape (1,), or with separate gates one count per block, shape (blocks,). They
-        add up to `round(density * positions)` exactly, by largest remainders.
+        For each matrix its count, shape (1,), or with separate gates one count per block, shape (blocks,).
+        They add up to `round(density * positions)` exactly, by largest remainders.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def erdos_renyi_counts(shapes: Sequence[Shape], density: float, gates: str = "fu
     References
     ----------
     D. C. Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse connectivity
-    inspired by network science", 2018, equation 2 (the form). U. Evci et al., "Rigging the lottery: making all
-    tickets winners", 2020 (solved for a density, with caps).
+    inspired by network science", 2018, equation 2 (the form). U. Evci et al., "Rigging the lottery: making
+    all tickets winners", 2020 (solved for a density, with caps).
     """
     return _counts(shapes, density, gates, _erdos_renyi)
 
@@ -96,8 +96,8 @@ def erdos_renyi_epsilon_counts(shapes: Sequence[Shape], epsilon: float, gates: s
 
     References
     ----------
-    S. Liu, I. Ni'mah, V. Menkovski, D. C. Mocanu and M. Pechenizkiy, "Efficient and effective training of sparse
-    recurrent neural networks", 2021, equation 4.
+    S. Liu, I. Ni'mah, V. Menkovski, D. C. Mocanu and M. Pechenizkiy, "Efficient and effective training of
+    sparse recurrent neural networks", 2021, equation 4.
     """
     if not 0 < epsilon < math.inf:
         raise UsageError(f"epsilon must be above 0, not {epsilon}")
@@ -136,9 +136,8 @@ def initial_counts(
         If the distribution is unknown, or as for `uniform_counts`.
     """
     if distribution not in _DISTRIBUTIONS:
-        raise UsageError(
-            f"there is no initial distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}"
-        )
+        known = " or ".join(DISTRIBUTIONS)
+        raise UsageError(f"there is no initial distribution {distribution!r}; use {known}")
     return _DISTRIBUTIONS[distribution](shapes, density, gates)
 
 
@@ -167,8 +166,8 @@ def sample_pattern(
 
     Notes
     -----
-    The entries of each row are a multivariate hypergeometric draw, the columns within a row a uniform one. Takes
-    memory in proportion to the entries, 6 bytes each.
+    The entries of each row are a multivariate hypergeometric draw, the columns within a row a uniform one.
+    Takes memory in proportion to the entries, 6 bytes each.
     """
     from truesparse.kernels.topology import grow_rows
 
@@ -180,12 +179,10 @@ def sample_pattern(
     empty = np.full(block, cols)
     indptr = np.zeros(rows + 1, dtype=np.int64)
     np.cumsum(np.concatenate([row_quotas(empty, int(count), rng) for count in counts]), out=indptr[1:])
-    nothing = (
-        np.zeros(rows + 1, dtype=np.int64),
-        np.empty(0, dtype=narrow_index_dtype(cols)),
-        np.empty(0, dtype=bool),
+    no_indices = np.empty(0, dtype=narrow_index_dtype(cols))
+    indices, _ = grow_rows(
+        indptr, np.zeros_like(indptr), no_indices, np.empty(0, dtype=bool), cols, draw_seed(rng)
     )
-    indices, _ = grow_rows(indptr, *nothing, cols, draw_seed(rng))
     return Pattern(indptr, indices, shape)
 
 
@@ -236,10 +233,8 @@ def _items(shapes: Sequence[Shape], gates: str) -> list[Item]:
 
 
 def _by_name(items: Sequence[Item], counts: NDArray[np.int64]) -> Counts:
-    names = [name for name, _, _ in items]
-    return {
-        name: counts[[k for k, other in enumerate(names) if other == name]] for name in dict.fromkeys(names)
-    }
+    names = np.array([name for name, _, _ in items])
+    return {name: counts[names == name] for name in dict.fromkeys(names.tolist())}
 
 
 def _counts(
