@@ -8,11 +8,17 @@ from truesparse.topology.initial import (
     sample_pattern,
     uniform_counts,
 )
+from truesparse.topology.methods import METHODS, Method, get_method
+from truesparse.topology.schedules import cosine
 
 __all__ = [
     "DISTRIBUTIONS",
+    "METHODS",
+    "Method",
+    "cosine",
     "erdos_renyi_counts",
     "erdos_renyi_epsilon_counts",
+    "get_method",
     "initial_counts",
     "sample_pattern",
     "uniform_counts",
