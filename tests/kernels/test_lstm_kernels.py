@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from oracles import csr_arrays, lstm_window, random_csr
+
+from truesparse.kernels.lstm import lstm_forward
+from truesparse.nn.lstm import LSTMState, LSTMWorkspace
+from truesparse.nn.panels import Panels
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (5, 3), (9, 20), (3, 70)])
+@pytest.mark.parametrize("shares", [1, 3])
+def test_recurrence_against_float64(steps, batch, shares):
+    rng = np.random.default_rng(steps * batch)
+    units = 6
+    w_hh = random_csr(4 * units, units, 0.5, rng)
+    panels = Panels(steps, batch)
+    ws, state = LSTMWorkspace(panels, units), LSTMState(panels, units)
+    h, c = rng.standard_normal((2, units, batch)).astype(np.float32)
+    panels.array_to_state(state.h, h)
+    panels.array_to_state(state.c, c)
+    ws.h[0], ws.c[0] = state.h, state.c
+    # The kernel's input are pre-activations: the identity stands for W_ih.
+    inputs = rng.standard_normal((steps, 4 * units, batch)).astype(np.float32)
+    for step in range(steps):
+        group, place = divmod(step, panels.steps_per_panel)
+        for b in range(batch):
+            block, lane = divmod(b, panels.block_batch)
+            where = group * panels.blocks + block, slice(None), place * panels.step_lanes + lane
+            ws.gates[where] = inputs[step, :, b]
+    y = panels.zeros(units)
+    lstm_forward(panels.step_lanes, panels.lanes)(
+        ws.gates, y, ws.h_prev, ws.c, ws.h, *csr_arrays(w_hh), steps, shares
+    )
+
+    outputs, h_last, c_last = lstm_window(
+        inputs.astype(np.float64), h.astype(np.float64), c.astype(np.float64),
+        np.eye(4 * units), w_hh.toarray().astype(np.float64), np.zeros(4 * units),
+    )  # fmt: skip
+    before = np.concatenate([h[None], outputs[:-1]])
+    for step in range(steps):
+        np.testing.assert_allclose(panels.step(y, step), outputs[step], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(panels.step(ws.h_prev, step), before[step], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(panels.state_to_array(ws.h[steps % 2]), h_last, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(panels.state_to_array(ws.c[steps]), c_last, rtol=1e-5, atol=1e-6)

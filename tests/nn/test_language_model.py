@@ -1,0 +1,245 @@
+import gc
+import resource
+import tracemalloc
+
+import numba
+import numpy as np
+import pytest
+from numba.core.runtime import _nrt_python, rtsys
+from oracles import central_differences, dense_parameters, language_model_loss
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.optim import SGD, GradientNorm
+from truesparse.topology import get_method, initial_counts
+
+CASES = {
+    "stacked": dict(spec=LanguageModelSpec(30, 7, 9, 2), density=0.4, window=(5, 3), steps=5),
+    "tied": dict(spec=LanguageModelSpec(12, 6, 6, 1, tied=True), density=0.5, window=(4, 3), steps=4),
+    "dense": dict(spec=LanguageModelSpec(12, 5, 8, 1), density=1.0, window=(4, 3), steps=4),
+    "short window": dict(spec=LanguageModelSpec(12, 5, 8, 2), density=0.3, window=(30, 3), steps=7),
+    "batch in blocks": dict(spec=LanguageModelSpec(9, 4, 5, 1), density=0.6, window=(3, 70), steps=3),
+}
+
+
+def make(case, seed=0):
+    """A model with random biases, a window, and a random hidden state."""
+    spec, (steps, batch) = case["spec"], case["window"]
+    rng = np.random.default_rng(seed)
+    model = build_language_model(spec, case["density"], rng, scale=0.6)
+    for bias in model.arena.biases.values():
+        bias[...] = rng.uniform(-0.3, 0.3, bias.shape)
+    state = model.zero_state(batch)
+    state.load({k: rng.uniform(-0.5, 0.5, v.shape).astype(np.float32) for k, v in state.arrays().items()})
+    ids = rng.integers(0, spec.vocab_size, (case["steps"], batch)).astype(np.int32)
+    targets = rng.integers(0, spec.vocab_size, ids.shape).astype(np.int32)
+    return model, model.workspace(steps, batch), state, ids, targets
+
+
+def positions(matrix):
+    """Row and column of every stored entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices.astype(int)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_loss_and_carried_state_against_float64(case):
+    model, ws, state, ids, targets = make(case)
+    exact, exact_state = language_model_loss(
+        dense_parameters(model), model.spec, ids, targets, state.arrays()
+    )
+    before = state.arrays()
+    assert model.forward(ids, targets, state, ws) == pytest.approx(exact, rel=1e-6)
+    for name, array in state.arrays().items():
+        np.testing.assert_allclose(array, exact_state[name], rtol=1e-5, atol=1e-6)
+    state.load(before)
+    assert model.evaluate(ids, targets, state, ws) == pytest.approx(exact, rel=1e-6)
+    state.load(before)
+    log_probabilities = model.predict(ids, state, ws)
+    np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=0), 1, rtol=1e-5)
+    last = -np.take_along_axis(log_probabilities, targets[-1:].astype(int), axis=0).mean()
+    losses = [
+        language_model_loss(dense_parameters(model), model.spec, ids[:k], targets[:k], before)[0] * k
+        for k in (len(ids) - 1, len(ids))
+        if k
+    ]
+    assert last == pytest.approx(losses[-1] - (losses[0] if len(losses) > 1 else 0), rel=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_gradient_against_central_differences(case):
+    model, ws, state, ids, targets = make(case)
+    start = state.arrays()
+    model.arena.zero_grad()
+    model.forward(ids, targets, state, ws)
+    model.backward(ws)
+
+    def loss(parameters):
+        return language_model_loss(parameters, model.spec, ids, targets, start)[0]
+
+    parameters = dense_parameters(model)
+    for name, matrix in model.matrices.items():
+        exact = central_differences(loss, parameters, name, positions(matrix))
+        np.testing.assert_allclose(matrix.grad, exact, rtol=2e-4, atol=2e-6, err_msg=name)
+    for name, grad in model.arena.bias_grads.items():
+        exact = central_differences(loss, parameters, name, (np.arange(grad.size),))
+        np.testing.assert_allclose(grad, exact, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def test_gradients_accumulate_until_they_are_zeroed():
+    model, ws, state, ids, targets = make(CASES["stacked"])
+    start = state.arrays()
+    grads = []
+    model.arena.zero_grad()
+    for _ in range(2):
+        state.load(start)
+        model.forward(ids, targets, state, ws)
+        model.backward(ws)
+        grads.append(model.arena.grads.copy())
+    np.testing.assert_allclose(grads[1], 2 * grads[0], rtol=1e-5, atol=1e-7)
+
+
+def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks():
+    """With the masks held fixed the loss is a smooth function: its slope along the gradient is the gradient's norm."""
+    model, ws, state, ids, targets = make(CASES["stacked"])
+    start = state.arrays()
+
+    def loss():
+        state.load(start)
+        return model.forward(ids, targets, state, ws, 0.5, np.random.default_rng(7))
+
+    model.arena.zero_grad()
+    loss()
+    model.backward(ws)
+    gradient = model.arena.grads.astype(np.float64)
+    norm = np.linalg.norm(gradient)
+    values = model.arena.values.copy()
+    step = 0.02
+    losses = []
+    for sign in (1, -1):
+        model.arena.values[...] = values + sign * step * gradient / norm
+        model.arena.touch()
+        losses.append(loss())
+    assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(norm, rel=2e-3)
+
+
+def test_backward_needs_its_forward():
+    model, ws, state, ids, targets = make(CASES["stacked"])
+    with pytest.raises(RuntimeError, match="forward"):
+        model.backward(ws)
+    model.evaluate(ids, targets, state, ws)
+    with pytest.raises(RuntimeError, match="forward"):
+        model.backward(ws)
+    model.forward(ids, targets, state, ws)
+    model.backward(ws)
+    with pytest.raises(RuntimeError, match="forward"):
+        model.backward(ws)
+
+
+def train(model, ws, state, ids, targets, steps):
+    optimizer, norm = SGD(model.arena, 0.5, 0.9), GradientNorm(1.0)
+    rng = np.random.default_rng(5)
+    for _ in range(steps):
+        model.arena.zero_grad()
+        model.forward(ids, targets, state, ws, 0.3, rng)
+        model.backward(ws)
+        _, scale = norm(model.arena)
+        optimizer.step(scale)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+def test_two_threads_give_the_bits_of_one():
+    case = dict(spec=LanguageModelSpec(300, 40, 50, 2), density=0.2, window=(12, 20), steps=12)
+    results = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            model, ws, state, ids, targets = make(case)
+            train(model, ws, state, ids, targets, 4)
+            results.append((model.arena.values.copy(), state.arrays()))
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    for name in results[0][1]:
+        np.testing.assert_array_equal(results[0][1][name], results[1][1][name])
+
+
+def test_training_steps_learn_and_allocate_nothing():
+    """After warm-up ten steps add nothing to NumPy's heap, to Numba's, or to the process's peak."""
+    case = dict(spec=LanguageModelSpec(2000, 256, 256, 2), density=0.05, window=(20, 20), steps=20)
+    model, ws, state, ids, targets = make(case)
+    before = model.evaluate(ids, targets, state, ws)
+    train(model, ws, state, ids, targets, 3)  # compiles, builds the transposed indices
+    optimizer, norm = SGD(model.arena, 0.5, 0.9), GradientNorm(1.0)
+    rng = np.random.default_rng(6)
+    _nrt_python.memsys_enable_stats()
+    gc.collect()
+    kernels = rtsys.get_allocation_stats()
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            model.arena.zero_grad()
+            model.forward(ids, targets, state, ws, 0.3, rng)
+            model.backward(ws)
+            optimizer.step(norm(model.arena)[1])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * 1024  # bytes: views and small objects of Python
+    after = rtsys.get_allocation_stats()  # Numba makes one small array, O(threads), a parallel region
+    assert after.alloc - kernels.alloc == after.free - kernels.free
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 512  # KiB
+    assert model.evaluate(ids, targets, state, ws) < before - 0.5
+
+
+def test_building_and_training_never_hold_a_dense_matrix():
+    """From the initial topology to an update of the topology, the peak of all arrays stays below one dense matrix."""
+    spec = LanguageModelSpec(20_000, 400, 400, 1)
+    method = get_method("st-rnn")
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        model = build_language_model(spec, 0.005, rng)
+        ws, state = model.workspace(2, 2), model.zero_state(2)
+        ids = rng.integers(0, spec.vocab_size, (2, 2)).astype(np.int32)
+        train(model, ws, state, ids, ids, 2)
+        for matrix in model.matrices.values():
+            model.arena.apply(method.rewire(matrix, 0.5, rng))
+        train(model, ws, state, ids, ids, 2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < spec.vocab_size * spec.embedding_size * 4
+
+
+def test_sizes_of_the_paper():
+    """Liu et al. 2021, Table 2: 66.0M weights, 21.8M at density 0.33 and 13.2M at 0.20."""
+    spec = LanguageModelSpec(10_000, 1500, 1500, 2)
+    assert spec.dense_parameters == 66_000_000
+    for density, total in ((0.33, 21_780_000), (0.20, 13_200_000)):
+        counts = initial_counts(spec.shapes, density, "uniform", "fused")
+        assert sum(int(count.sum()) for count in counts.values()) == total
+
+
+@pytest.mark.parametrize("sizes", [(0, 4, 4, 1), (4, 0, 4, 1), (4, 4, -1, 1), (4, 4, 4, 0)])
+def test_sizes_below_one_are_refused(sizes):
+    with pytest.raises(UsageError, match="at least 1"):
+        LanguageModelSpec(*sizes)
+
+
+def test_tying_needs_equal_sizes():
+    with pytest.raises(UsageError, match="--tied"):
+        LanguageModelSpec(10, 4, 5, 1, tied=True)
+
+
+def test_a_state_of_another_model_is_refused():
+    model, _, state, _, _ = make(CASES["stacked"])
+    other, _, other_state, _, _ = make(CASES["dense"])
+    with pytest.raises(TruesparseError, match="hidden state"):
+        state.load(other_state.arrays())
+
+
+def test_a_window_that_does_not_fit_is_refused():
+    model, ws, state, ids, targets = make(CASES["stacked"])
+    with pytest.raises(ValueError, match="does not fit"):
+        model.forward(np.vstack([ids, ids]), np.vstack([targets, targets]), state, ws)

@@ -1,0 +1,105 @@
+"""Plain NumPy float64 versions of what the kernels and the model compute, and random sparse matrices for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from hypothesis import strategies as st
+
+from truesparse.kernels.buffers import aligned_copy, aligned_zeros
+
+
+@st.composite
+def sparse_matrices(draw, max_rows=40, max_columns=40):
+    """CSR matrices of float32 with empty rows, empty columns, no entry at all, or every entry."""
+    rows, columns = draw(st.integers(1, max_rows)), draw(st.integers(1, max_columns))
+    density = draw(st.sampled_from([0.0, 0.05, 0.3, 1.0]))
+    seed = draw(st.integers(0, 2**32 - 1))
+    return random_csr(rows, columns, density, np.random.default_rng(seed))
+
+
+def random_csr(rows, columns, density, rng):
+    """A CSR matrix of standard normal float32 values; some rows are emptied unless it is dense."""
+    matrix = sp.random_array((rows, columns), density=density, rng=rng, dtype=np.float32).tocsr()
+    matrix.data[:] = rng.standard_normal(matrix.nnz)
+    if density < 1 and rows > 3:
+        matrix = sp.csr_array(sp.diags_array(rng.random(rows) < 0.8, dtype=np.float32) @ matrix)
+        matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix
+
+
+def csr_arrays(matrix):
+    """indptr, indices and data in the types that kernels take."""
+    return (
+        matrix.indptr.astype(np.int64),
+        aligned_copy(matrix.indices.astype(np.uint16)),
+        aligned_copy(matrix.data.astype(np.float32)),
+    )
+
+
+def random_panels(panels, features, lanes, rng):
+    """Aligned standard normal float32 of shape (panels, features, lanes)."""
+    return aligned_copy(rng.standard_normal((panels, features, lanes)).astype(np.float32))
+
+
+def empty_panels(panels, features, lanes):
+    """Aligned float32 of shape (panels, features, lanes), full of a number that a kernel has to overwrite."""
+    array = aligned_zeros((panels, features, lanes))
+    array.fill(np.float32(77))
+    return array
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_window(x, h, c, w_ih, w_hh, bias):
+    """Outputs, last h and c of an LSTM layer; x of shape (T, D, B), h and c (H, B), all float64."""
+    outputs = []
+    for x_t in x:
+        i, f, g, o = np.split(w_ih @ x_t + w_hh @ h + bias[:, None], 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        outputs.append(h)
+    return np.stack(outputs), h, c
+
+
+def dense_parameters(model):
+    """The weights and biases of a model as dense float64 arrays, by name."""
+    parameters = {
+        name: matrix.to_scipy().toarray().astype(np.float64) for name, matrix in model.matrices.items()
+    }
+    return parameters | {name: bias.astype(np.float64) for name, bias in model.arena.biases.items()}
+
+
+def language_model_loss(parameters, spec, ids, targets, state):
+    """Mean cross-entropy per token and the new state of a language model, in float64."""
+    x = parameters["embedding.weight"][ids].transpose(0, 2, 1)
+    new_state = {}
+    for layer in range(spec.layers):
+        name = f"lstm.{layer}"
+        weights = [parameters[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias")]
+        x, new_state[f"{name}.h"], new_state[f"{name}.c"] = lstm_window(
+            x, state[f"{name}.h"].astype(np.float64), state[f"{name}.c"].astype(np.float64), *weights
+        )
+    weight = parameters["embedding.weight" if spec.tied else "output.weight"]
+    logits = np.einsum("vh,thb->tbv", weight, x) + parameters["output.bias"]
+    logits -= logits.max(axis=-1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_probabilities, targets[..., None].astype(int), axis=-1).mean(), new_state
+
+
+def central_differences(loss, parameters, name, places, step=1e-5):
+    """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one parameter."""
+    parameter = parameters[name]
+    derivatives = []
+    for place in zip(*places, strict=True):
+        kept = parameter[place]
+        parameter[place] = kept + step
+        above = loss(parameters)
+        parameter[place] = kept - step
+        below = loss(parameters)
+        parameter[place] = kept
+        derivatives.append((above - below) / (2 * step))
+    return np.array(derivatives)
