@@ -1,4 +1,5 @@
-"""Plain NumPy float64 versions of what the kernels and the model compute, and random sparse matrices for tests."""
+"""Plain NumPy float64 versions of what the kernels and the model compute, and random sparse matrices for
+tests."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ def language_model_loss(parameters, spec, ids, targets, state):
 
 
 def central_differences(loss, parameters, name, places, step=1e-5):
-    """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one parameter."""
+    """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one
+    parameter."""
     parameter = parameters[name]
     derivatives = []
     for place in zip(*places, strict=True):

@@ -1,4 +1,5 @@
-"""The same model in PyTorch, dense and masked: same loss, same gradients on the pattern, same weights after training."""
+"""The same model in PyTorch, dense and masked: same loss, same gradients on the pattern, same weights after
+training."""
 
 import numpy as np
 import pytest
