@@ -15,7 +15,7 @@ from truesparse.nn.embedding import Embedding
 from truesparse.nn.lstm import LSTM, LSTMState, LSTMWorkspace
 from truesparse.nn.output import OutputLayer, OutputWorkspace
 from truesparse.nn.panels import Panels
-from truesparse.sparse import Arena
+from truesparse.sparse import Arena, SparseMatrix
 from truesparse.topology import initial_counts, sample_pattern
 
 
@@ -193,7 +193,7 @@ class LanguageModel:
         self.output = OutputLayer(arena, "embedding.weight" if spec.tied else "output.weight", "output.bias")
 
     @property
-    def matrices(self):
+    def matrices(self) -> dict[str, SparseMatrix]:
         """The weight matrices by name."""
         return self.arena.matrices
 

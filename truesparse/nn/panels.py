@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,7 +124,7 @@ class Panels:
         for block, columns, lanes in self._state_parts(state, features):
             state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start] = array[:, columns]
 
-    def _state_parts(self, state, features):
+    def _state_parts(self, state: NDArray[np.float32], features: int) -> Iterator[tuple[int, slice, slice]]:
         """For each part of each lane-blocked row: block number, columns of the batch, and where the part
         lies."""
         for block in range(self.blocks):
