@@ -1,1 +1,1 @@
-
+"""When things happen: configuration, training loop, run folders, checkpoints."""

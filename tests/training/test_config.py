@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from truesparse.errors import UsageError
+from truesparse.training.config import FIELDS, PRESETS, Config, kind_of, load_toml, resolve
+
+
+def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("layers = 3\nbptt = 30\nseed = 30\n")
+    environment = {"TRUESPARSE_BPTT": "20", "TRUESPARSE_SEED": "20"}
+    config = resolve({"seed": 10, "preset": "ptb-small", "lr": None}, file, environment)
+    assert (config.seed, config.bptt, config.layers, config.hidden_size) == (10, 20, 3, 200)
+    assert config.lr == FIELDS["lr"].default
+
+
+@pytest.mark.parametrize("source", ["file", "environment"])
+def test_the_preset_may_come_from_anywhere(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('preset = "ptb-large"\n' if source == "file" else "")
+    environment = {"TRUESPARSE_PRESET": "ptb-large"} if source == "environment" else {}
+    assert resolve({}, file, environment).hidden_size == 1500
+
+
+def test_every_preset_is_valid_and_demo_is_the_default() -> None:
+    assert resolve({}, environment={}) == Config() == Config(**PRESETS["demo"])
+    for name in PRESETS:
+        assert resolve({"preset": name}, environment={}).preset == name
+
+
+def test_toml_round_trip(tmp_path: Path) -> None:
+    config = Config(data='a "b"\\ü', tied=True, embedding_size=256, lr=1e-9, init_scale=0.1, clip=1e22)
+    file = tmp_path / "c.toml"
+    file.write_text(config.to_toml(), encoding="utf-8")
+    assert Config.from_dict(load_toml(file)) == config
+    assert resolve({}, file, {}) == config
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("off", False), ("false", False)])
+def test_booleans_from_the_environment(text: str, value: bool) -> None:
+    assert resolve({}, environment={"TRUESPARSE_TIED": text}).tied is value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("TIED", "maybe"), ("LAYERS", "1.5"), ("DENSITY", "a tenth"), ("LAYERS", "")]
+)
+def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"TRUESPARSE_{name}"):
+        resolve({}, environment={f"TRUESPARSE_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"density": 0.0}, "--density is 0.0; it must be above 0 and at most 1"),
+        ({"density": 1.5}, "--density"),
+        ({"density": math.nan}, "--density"),
+        ({"lr": math.inf}, "--lr"),
+        ({"batch_size": 0}, "--batch-size is 0; it must be at least 1"),
+        ({"bptt": 0}, "--bptt"),
+        ({"dropout": 1.0}, "--dropout is 1.0; it must be at least 0 and below 1"),
+        ({"lr_decay": 0.5}, "--lr-decay"),
+        ({"epochs": 1.5}, "--epochs is 1.5; it must be a whole number"),
+        ({"layers": True}, "--layers is True; it must be a whole number"),
+        ({"tied": 1}, "--tied is 1; it must be true or false"),
+        ({"level": "syllable"}, "--level is 'syllable'; it must be word or char"),
+        ({"optimizer": "sgdd"}, "--optimizer"),
+        ({"preset": "ptb"}, "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium or ptb-large"),
+        ({"method": "strnn"}, "st-rnn"),
+        ({"tied": True, "embedding_size": 10}, "--tied"),
+        ({"data": 3}, "--data is 3; it must be text"),
+    ],
+)
+def test_bad_values(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        Config(**changes)  # type: ignore[arg-type]
+
+
+def test_whole_numbers_serve_as_fractions() -> None:
+    assert isinstance(Config(lr=2).lr, float)
+
+
+def test_the_dense_method_has_density_1() -> None:
+    assert Config(method="dense", density=0.1).density == 1.0
+
+
+def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("hiden_size = 3\n")
+    with pytest.raises(
+        UsageError, match=r"c.toml has the unknown key 'hiden_size'; did you mean hidden_size\?"
+    ):
+        resolve({}, file, {})
+    file.write_text("zzz = 3\n")
+    with pytest.raises(UsageError, match="the keys are data, level"):
+        resolve({}, file, {})
+
+
+def test_a_file_that_is_missing_or_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load_toml(tmp_path / "none.toml")
+    file = tmp_path / "c.toml"
+    file.write_text("density: 0.2\n")
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_toml(file)
+    file.write_bytes(b'data = "\xff"\n')
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_toml(file)
+
+
+def test_every_field_has_help_and_a_type() -> None:
+    for field in dataclasses.fields(Config):
+        assert field.metadata["help"].endswith(".")
+        assert field.default is None or type(field.default) is kind_of(field)
+        assert field.default is not None or field.metadata["shown"]

@@ -1,0 +1,95 @@
+"""What a run runs on, how much memory it used, and how long kernels compiled."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "safetensors", "click", "rich", "tbb")
+
+
+def environment() -> dict[str, Any]:
+    """Describe the machine and the versions, for the record of a run and for ``truesparse info``.
+
+    Returns
+    -------
+    dict
+        Values that JSON can hold. `threading_layer` is known only once a parallel kernel has run.
+    """
+    import truesparse
+    from truesparse.kernels.threads import thread_count, threading_layer
+
+    return {
+        "truesparse": truesparse.__version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "system": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": thread_count(),
+        "threading_layer": threading_layer(),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def watch_compilation(on_first: Callable[[], None]) -> Iterator[Callable[[], float]]:
+    """Measure the time Numba spends compiling kernels that its cache on disk does not have.
+
+    Parameters
+    ----------
+    on_first : callable
+        Called when the first kernel starts to compile.
+
+    Yields
+    ------
+    callable
+        Gives the seconds spent compiling so far.
+    """
+    from numba.core.event import TimingListener, register, unregister
+
+    class Watch(TimingListener):
+        started = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.started:
+                self.started = True
+                on_first()
+            super().on_start(event)
+
+    watch = Watch()
+    register("numba:compile", watch)
+    try:
+        yield lambda: watch.duration if watch.done else 0.0
+    finally:
+        unregister("numba:compile", watch)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    """The processor's name, from Linux where it tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,79 @@
+"""Who is told how training goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run is, as it starts.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    text : str
+        Description of the corpus.
+    step, total_steps, steps_per_epoch : int
+        `step` is above 0 when a run is resumed.
+    nnz, dense_parameters : int
+        Weights that exist, and positions there are.
+    threads : int
+    """
+
+    path: Path
+    text: str
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    nnz: int
+    dense_parameters: int
+    threads: int
+
+
+class Progress(NamedTuple):
+    """One training step: how many are done, the epoch counted from 1, and its loss in nats per token."""
+
+    step: int
+    epoch: int
+    loss: float
+
+
+class Reporter:
+    """Does nothing with what it is told; a display overrides what it shows.
+
+    Records are those of ``metrics.jsonl``.
+    """
+
+    def start(self, info: RunInfo) -> None:
+        """Training begins or goes on."""
+
+    def compiling(self) -> None:
+        """The first kernel is not in the cache and is being compiled."""
+
+    def compiled(self, seconds: float) -> None:
+        """The first step is done; kernels compiled for so long."""
+
+    def step(self, progress: Progress) -> None:
+        """One step is done."""
+
+    def train(self, record: Record) -> None:
+        """Training loss of an interval."""
+
+    def eval(self, record: Record) -> None:
+        """Validation loss."""
+
+    def rewire(self, record: Record) -> None:
+        """The topology has changed."""
+
+    def checkpoint(self, path: Path) -> None:
+        """A checkpoint was written."""
+
+    def end(self, record: Record) -> None:
+        """The run has ended; these are its results."""

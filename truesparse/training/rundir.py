@@ -1,0 +1,178 @@
+"""The folder of a run: configuration, environment, metrics, checkpoint and best model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.training.config import Config, load_toml
+
+CONFIG = "config.toml"
+ENVIRONMENT = "environment.json"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"
+
+
+def default_path(name: str) -> Path:
+    """``runs/<date>-<time>-<name>`` under the working directory."""
+    return Path("runs", f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}")
+
+
+def check_free(path: Path) -> None:
+    """Check that a new run may use a folder.
+
+    Raises
+    ------
+    UsageError
+        The folder has something in it, or the path is a file.
+    """
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise UsageError(f"cannot use {path} for the run: {error.strerror}; choose another --out") from None
+    if taken:
+        raise UsageError(
+            f"{path} is not an empty folder; choose another --out, or continue a run with --resume {path}"
+        )
+
+
+def find_model(path: Path) -> Path:
+    """The model file that a path names: itself, or in a run's folder the best model, else the checkpoint.
+
+    Raises
+    ------
+    UsageError
+        There is no such file or folder, or the folder has no model.
+    """
+    if path.is_dir():
+        for name in (MODEL, CHECKPOINT):
+            if (path / name).is_file():
+                return path / name
+        raise UsageError(
+            f"{path} has no {MODEL}; give the folder of a run that has been evaluated once, or a model file"
+        )
+    if not path.exists():
+        raise UsageError(f"there is no file or folder {path}; give a model file or the folder of a run")
+    return path
+
+
+class RunDirectory:
+    """A run's folder, open for writing metrics.
+
+    Parameters
+    ----------
+    path : Path
+        An existing folder; `create` makes a new one.
+
+    Attributes
+    ----------
+    path, checkpoint, model : Path
+        The folder, its latest checkpoint and its best model.
+    """
+
+    __slots__ = ("_metrics", "checkpoint", "model", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / CHECKPOINT
+        self.model = path / MODEL
+        try:
+            self._metrics = (path / METRICS).open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._cannot_write(METRICS, error) from None
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> RunDirectory:
+        """Make the folder of a new run and write its configuration.
+
+        Raises
+        ------
+        UsageError
+            The folder is in use.
+        TruesparseError
+            It cannot be written.
+        """
+        check_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TruesparseError(
+                f"cannot make the folder {path}: {error.strerror}; choose another --out"
+            ) from None
+        run = cls(path)
+        run.write_config(config)
+        return run
+
+    @staticmethod
+    def read_config(path: Path) -> dict[str, Any]:
+        """Field names and values of the configuration of a run.
+
+        Raises
+        ------
+        UsageError
+            The folder is not that of a run, or the run has no checkpoint yet.
+        """
+        if not (path / CONFIG).is_file():
+            raise UsageError(
+                f"{path} is not the folder of a run: it has no {CONFIG}; give --resume a run's folder"
+            )
+        if not (path / CHECKPOINT).is_file():
+            raise UsageError(f"{path} has no {CHECKPOINT} to continue from; start the run again")
+        return load_toml(path / CONFIG)
+
+    def write_config(self, config: Config) -> None:
+        """Write the configuration."""
+        self._write(CONFIG, config.to_toml())
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write what machine and what versions the run uses."""
+        self._write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Append one record to the metrics; numbers that are not finite become null.
+
+        Raises
+        ------
+        TruesparseError
+            The file cannot be written.
+        """
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        try:
+            self._metrics.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise self._cannot_write(METRICS, error) from None
+
+    def keep_records(self, count: int) -> None:
+        """Keep the first `count` records and drop what was written after them."""
+        path = self.path / METRICS
+        self._metrics.close()
+        try:
+            lines = path.read_bytes().splitlines(keepends=True)
+            whole = [line for line in lines[:count] if line.endswith(b"\n")]
+            with path.open("r+b") as file:
+                file.truncate(sum(map(len, whole)))
+            self._metrics = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._cannot_write(METRICS, error) from None
+
+    def close(self) -> None:
+        """Close the metrics file."""
+        self._metrics.close()
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            (self.path / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise self._cannot_write(name, error) from None
+
+    def _cannot_write(self, name: str, error: OSError) -> TruesparseError:
+        return TruesparseError(
+            f"cannot write {self.path / name}: {error.strerror}; make room or choose another --out"
+        )
