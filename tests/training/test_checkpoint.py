@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from truesparse.data import Vocabulary
+from truesparse.errors import TruesparseError
+from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
+from truesparse.optim import SGD
+from truesparse.training import container
+from truesparse.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from truesparse.training.config import Config
+
+CONFIG = Config(hidden_size=6, layers=2)
+VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
+
+
+@pytest.fixture(params=[False, True], ids=["untied", "tied"])
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    spec = LanguageModelSpec(len(VOCABULARY), 6, 6, 2, tied=request.param)
+    return build_language_model(spec, 0.4, np.random.default_rng(1))
+
+
+def assert_same(model: LanguageModel, other: LanguageModel) -> None:
+    assert model.spec == other.spec
+    assert model.arena.layout == other.arena.layout
+    np.testing.assert_array_equal(model.arena.values, other.arena.values)
+    for name, matrix in model.arena.matrices.items():
+        np.testing.assert_array_equal(matrix.indptr, other.arena.matrices[name].indptr)
+        np.testing.assert_array_equal(matrix.indices, other.arena.matrices[name].indices)
+        assert matrix.blocks == other.arena.matrices[name].blocks
+        assert other.arena.matrices[name].indices.ctypes.data % 64 == 0
+
+
+def test_a_model_comes_back(model: LanguageModel, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model, VOCABULARY, CONFIG)
+    saved = load_model(tmp_path / "m")
+    assert_same(model, saved.model)
+    assert (saved.vocabulary, saved.config, saved.path) == (VOCABULARY, CONFIG, tmp_path / "m")
+    assert saved.model.arena.states == {}
+    ids = np.array([[0], [1]], np.int32)
+    np.testing.assert_array_equal(
+        model.predict(ids, model.zero_state(1), model.workspace(2, 1)),
+        saved.model.predict(ids, saved.model.zero_state(1), saved.model.workspace(2, 1)),
+    )
+
+
+def test_a_checkpoint_comes_back(model: LanguageModel, tmp_path: Path) -> None:
+    SGD(model.arena, 1.0, momentum=0.9)
+    for where in model.arena.layout.values():
+        model.arena.states["momentum"][where] = np.random.default_rng(2).random(where.stop - where.start)
+    hidden = {"lstm.0.h": np.full((6, 3), 0.5, np.float32)}
+    generator = np.random.default_rng(3)
+    training = {"step": 7, "lr": 0.1 + 0.2, "generator": generator.bit_generator.state, "best_loss": None}
+    save_checkpoint(tmp_path / "c", model, VOCABULARY, CONFIG, hidden, training)
+    saved = load_checkpoint(tmp_path / "c")
+    assert_same(model, saved.model)
+    np.testing.assert_array_equal(model.arena.states["momentum"], saved.model.arena.states["momentum"])
+    np.testing.assert_array_equal(hidden["lstm.0.h"], saved.hidden["lstm.0.h"])
+    assert saved.training == training
+    other = np.random.default_rng()
+    other.bit_generator.state = saved.training["generator"]
+    assert other.random() == generator.random()
+    assert_same(model, load_model(tmp_path / "c").model)
+
+
+def test_a_model_is_no_checkpoint(model: LanguageModel, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model, VOCABULARY, CONFIG)
+    with pytest.raises(TruesparseError, match="is a model, not a checkpoint"):
+        load_checkpoint(tmp_path / "m")
+
+
+@pytest.fixture
+def contents(tmp_path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    spec = LanguageModelSpec(len(VOCABULARY), 6, 6, 1)
+    model = build_language_model(spec, 0.4, np.random.default_rng(1))
+    save_model(tmp_path / "good", model, VOCABULARY, replace(CONFIG, layers=1))
+    with container.Reader(tmp_path / "good") as reader:
+        return {name: reader.get(name) for name in reader.names}, reader.document
+
+
+def test_files_whose_parts_do_not_fit(
+    contents: tuple[dict[str, np.ndarray], dict[str, Any]], tmp_path: Path
+) -> None:
+    tensors, document = contents
+    path = tmp_path / "bad"
+
+    def check(message: str, tensors: dict[str, np.ndarray], document: dict[str, Any]) -> None:
+        container.write(path, tensors, document)
+        with pytest.raises(TruesparseError, match=message):
+            load_model(path)
+
+    name = "lstm.0.weight_hh"
+    indices = tensors[f"{name}.indices"].copy()
+    indices[0] = 60_000
+    check(f"{name} in .*bad is not a valid sparse pattern", {**tensors, f"{name}.indices": indices}, document)
+    check(
+        "is of another model: it has no lstm.1",
+        tensors,
+        {**document, "model": document["model"] | {"layers": 2}},
+    )
+    check("not a valid sparse pattern", tensors, {**document, "model": document["model"] | {"vocab_size": 6}})
+    fewer = document["vocabulary"] | {"tokens": ["a"]}
+    check(
+        "another model: its vocabulary has 1 tokens, its matrices 5",
+        tensors,
+        {**document, "vocabulary": fewer},
+    )
+    check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
+    check("is corrupt", tensors, {**document, "model": None})
+    check("is corrupt", tensors, {**document, "model": document["model"] | {"depth": 2}})
+    check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
+    check("unknown key 'colour'", tensors, {**document, "config": {"colour": 1}})

@@ -1,0 +1,203 @@
+"""Models and checkpoints as files: which tensors and what document are in a `container`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import truesparse
+from truesparse.data import Vocabulary
+from truesparse.errors import TruesparseError
+from truesparse.sparse import Arena, Pattern
+from truesparse.training import container
+from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel, LanguageModelSpec
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model read from a file.
+
+    Attributes
+    ----------
+    path : Path
+    model : LanguageModel
+    vocabulary : Vocabulary
+    config : Config
+        Of the run that made it.
+    """
+
+    path: Path
+    model: LanguageModel
+    vocabulary: Vocabulary
+    config: Config
+
+
+@dataclass(frozen=True)
+class Checkpoint(SavedModel):
+    """A checkpoint read from a file; the model's arena has the optimizer's states.
+
+    Attributes
+    ----------
+    hidden : dict of str to ndarray
+        Hidden state carried to the next window.
+    training : dict
+        What `save_checkpoint` was given.
+    """
+
+    hidden: dict[str, np.ndarray]
+    training: dict[str, Any]
+
+
+def save_model(path: Path, model: LanguageModel, vocabulary: Vocabulary, config: Config) -> None:
+    """Write weights, topology, vocabulary and configuration: what it takes to use a model.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be written; an earlier one is unharmed.
+    """
+    container.write(path, _weights(model.arena), _document("model", model.spec, vocabulary, config))
+
+
+def save_checkpoint(
+    path: Path,
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    config: Config,
+    hidden: Mapping[str, np.ndarray],
+    training: Mapping[str, Any],
+) -> None:
+    """Write all that training needs to go on to the same bits.
+
+    Parameters
+    ----------
+    path : Path
+    model, vocabulary, config
+        As in `save_model`; the optimizer's states are taken from the model's arena.
+    hidden : mapping of str to ndarray
+        The hidden state carried to the next window.
+    training : mapping
+        What JSON can hold: position, generators, learning rate and the rest.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be written; an earlier one is unharmed.
+    """
+    arena = model.arena
+    tensors = _weights(arena)
+    for slot, flat in arena.states.items():
+        tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
+    tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
+    container.write(
+        path, tensors, {**_document("checkpoint", model.spec, vocabulary, config), "training": training}
+    )
+
+
+def load_model(path: Path) -> SavedModel:
+    """Read a model, or the model of a checkpoint.
+
+    Raises
+    ------
+    TruesparseError
+        The file is missing, cut short, corrupt, not of truesparse, of a newer version, or not a valid model.
+    """
+    with container.Reader(path) as reader:
+        return _read_model(reader)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; the optimizer's states are put into the model's arena.
+
+    Raises
+    ------
+    TruesparseError
+        As `load_model`; also for a model file, which cannot be trained on.
+    """
+    with container.Reader(path) as reader:
+        if reader.document.get("kind") != "checkpoint":
+            raise TruesparseError(f"{path} is a model, not a checkpoint; give --resume the folder of a run")
+        saved = _read_model(reader)
+        arena = saved.model.arena
+        slots = {name.split(".")[1] for name in reader.names if name.startswith("state.")}
+        for slot in sorted(slots):
+            flat = arena.add_state(slot)
+            for name, where in arena.layout.items():
+                _copy(reader, f"state.{slot}.{name}", flat[where])
+        hidden = {
+            name.removeprefix("hidden."): reader.get(name)
+            for name in reader.names
+            if name.startswith("hidden.")
+        }
+        return Checkpoint(**vars(saved), hidden=hidden, training=reader.document["training"])
+
+
+def _document(kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary, config: Config) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "truesparse_version": truesparse.__version__,
+        "model": {"type": "lstm-language-model", **dataclasses.asdict(spec)},
+        "vocabulary": json.loads(vocabulary.to_json()),
+        "config": dataclasses.asdict(config),
+    }
+
+
+def _weights(arena: Arena) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    for name, matrix in arena.matrices.items():
+        tensors[f"{name}.data"] = matrix.data
+        tensors[f"{name}.indices"] = matrix.indices
+        tensors[f"{name}.indptr"] = matrix.indptr
+    return tensors | arena.biases
+
+
+def _read_model(reader: container.Reader) -> SavedModel:
+    """The model of a file, its pattern checked."""
+    from truesparse.nn import LanguageModel, LanguageModelSpec
+
+    try:
+        fields = {key: value for key, value in reader.document["model"].items() if key != "type"}
+        spec = LanguageModelSpec(**fields)
+        vocabulary = Vocabulary.from_json(json.dumps(reader.document["vocabulary"]))
+        config = Config.from_dict(reader.document["config"])
+    except (KeyError, TypeError, AttributeError):
+        raise reader.corrupt() from None
+    patterns = {}
+    for shape in spec.shapes:
+        pattern = Pattern(
+            reader.get(f"{shape.name}.indptr"), reader.get(f"{shape.name}.indices"), shape.shape
+        )
+        pattern.check(f"{shape.name} in {reader.path}")
+        patterns[shape.name] = (pattern, shape.blocks)
+    if len(vocabulary) != spec.vocab_size:
+        raise TruesparseError(
+            f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
+            f", its matrices {spec.vocab_size}"
+        )
+    arena = Arena(patterns, spec.bias_sizes)
+    for name, matrix in arena.matrices.items():
+        _copy(reader, f"{name}.data", matrix.data)
+    for name, bias in arena.biases.items():
+        _copy(reader, name, bias)
+    arena.touch()
+    return SavedModel(reader.path, LanguageModel(spec, arena), vocabulary, config)
+
+
+def _copy(reader: container.Reader, name: str, target: np.ndarray) -> None:
+    """Fill `target` from a tensor of the same type and shape."""
+    tensor = reader.get(name)
+    if tensor.dtype != target.dtype or tensor.shape != target.shape:
+        raise TruesparseError(
+            f"{reader.path} is of another model: {name} is {tensor.dtype} of shape {tensor.shape}"
+            f", not {target.dtype} of shape {target.shape}"
+        )
+    target[...] = tensor

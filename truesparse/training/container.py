@@ -1,0 +1,164 @@
+"""The file that holds a model or a checkpoint: safetensors, with a JSON document in its metadata.
+
+docs/file-format.md describes it. Written whole or not at all, and checked when read: a file that is cut short
+or has a changed byte is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from truesparse.errors import TruesparseError
+
+FORMAT_VERSION = 1
+
+
+def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> None:
+    """Write tensors and a document to a file, atomically: an earlier file stays until the new one is on disk.
+
+    Parameters
+    ----------
+    path : Path
+    tensors : mapping of str to ndarray
+        C-contiguous arrays. They are not copied.
+    document : mapping
+        What JSON can hold.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be written, for example because the disk is full. The earlier file is unharmed.
+    """
+    text = json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, allow_nan=False)
+    metadata = {"truesparse": text, "crc32": _checksum(text, tensors, tensors.__getitem__)}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode
+        safetensors.numpy.save_file(
+            dict(tensors), partial, metadata
+        )  # puts a file only its owner can read in its place
+        partial.chmod(mode)
+        _synchronise(partial)
+        os.replace(partial, path)
+        _synchronise(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, str(error.strerror)) from None
+    except safetensors.SafetensorError as error:
+        raise _cannot_write(path, re.sub(r"^.*I/O error: | \(os error \d+\)$", "", str(error))) from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, reason: str) -> TruesparseError:
+    return TruesparseError(
+        f"cannot save {path}: {reason}; make room or choose another --out (an earlier file there is unharmed)"
+    )
+
+
+def _synchronise(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _checksum(text: str, names: Iterable[str], get: Callable[[str], np.ndarray]) -> str:
+    """CRC-32 of the document and then of the tensors in the order of their names, each after a line on it."""
+    value = zlib.crc32(text.encode("utf-8"))
+    for name in sorted(names):
+        tensor = np.ascontiguousarray(get(name))
+        value = zlib.crc32(f"{name} {tensor.dtype.name} {list(tensor.shape)}\n".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(np.uint8).data, value)
+    return f"{value:08x}"
+
+
+class Reader:
+    """An open file: its document, and its tensors one at a time.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    path : Path
+    document : dict
+    names : frozenset of str
+        Names of the tensors.
+
+    Raises
+    ------
+    TruesparseError
+        The file is missing, cut short, corrupt, no file of truesparse, or of a newer version.
+    """
+
+    __slots__ = ("_file", "document", "names", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb"):  # for the operating system's own word on what is wrong
+                pass
+            self._file = safetensors.safe_open(path, framework="numpy")
+        except OSError as error:
+            raise TruesparseError(f"cannot read {path}: {error.strerror}") from None
+        except safetensors.SafetensorError:
+            raise TruesparseError(
+                f"{path} is cut short, corrupt or no model file; use another checkpoint or train again"
+            ) from None
+        metadata = self._file.metadata() or {}
+        if "truesparse" not in metadata:
+            raise TruesparseError(f"{path} was not written by truesparse; give a model.safetensors of a run")
+        try:
+            self.document: dict[str, Any] = json.loads(metadata["truesparse"])
+            version = self.document["format_version"]
+        except (ValueError, KeyError, TypeError):
+            raise self.corrupt() from None
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise TruesparseError(
+                f"{path} has format version {version}, but this truesparse reads up to {FORMAT_VERSION}"
+                f"; upgrade with pip install --upgrade truesparse"
+            )
+        self.names = frozenset(self._file.keys())
+        if _checksum(metadata["truesparse"], self.names, self._file.get_tensor) != metadata.get("crc32"):
+            raise self.corrupt()
+
+    def corrupt(self) -> TruesparseError:
+        """The error for a file whose contents are not as they were written."""
+        return TruesparseError(f"{self.path} is corrupt; use another checkpoint or train again")
+
+    def get(self, name: str) -> np.ndarray:
+        """A copy of a tensor.
+
+        Raises
+        ------
+        TruesparseError
+            There is no tensor of that name.
+        """
+        if name not in self.names:
+            raise TruesparseError(f"{self.path} is of another model: it has no {name}")
+        return self._file.get_tensor(name)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, traceback)
