@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.training.describe import describe
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_totals(tied: bool) -> None:
+    model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied), 0.25, np.random.default_rng(1))
+    description = describe(model)
+    rows = {row["name"]: row for row in description["matrices"]}
+    total = description["total"]
+    assert total["nnz"] == sum(row["nnz"] for row in rows.values()) == model.arena.nnz
+    assert total["dense_parameters"] == (1 if tied else 2) * 30 * 8 + 2 * 32 * 8
+    assert total["biases"] == 32 + 30
+    # Both LSTM matrices and the output layer are multiplied with, the embedding is looked up.
+    assert total["dense_flops"] == 2 * (2 * 32 * 8 + 30 * 8)
+    assert total["flops"] == 2 * (total["nnz"] - (0 if tied else rows["embedding.weight"]["nnz"]))
+    hh = rows["lstm.0.weight_hh"]
+    assert hh["bytes"] == hh["nnz"] * (4 + 2) + 33 * 8
+    assert np.mean(hh["density_per_gate"]) == pytest.approx(hh["density"])

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.nn import LanguageModel
+from truesparse.training import loop
+from truesparse.training.config import Config
+from truesparse.training.container import Reader
+from truesparse.training.loop import TrainingStopped, make_generators
+from truesparse.training.reporter import Progress, Reporter
+from truesparse.training.run import resume_language_model, train_language_model
+
+TIMES = {"seconds", "tokens_per_second", "peak_memory_bytes", "run_dir"}
+
+
+class StopAt(Reporter):
+    """Wishes to stop after a step; a fraction stops within the evaluation that follows the step."""
+
+    def __init__(self, step: float) -> None:
+        self.wanted = step
+        self.done = 0
+        self.asked = 0
+
+    def step(self, progress: Progress) -> None:
+        self.done = progress.step
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.done >= self.wanted or (self.done + 0.5 >= self.wanted and self.asked > 2)
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    with Reader(path) as reader:
+        return {name: reader.get(name).tobytes() for name in reader.names}
+
+
+def records(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [record for record in lines if kind in (None, record["kind"])]
+
+
+def without_times(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if key not in TIMES} for record in values]
+
+
+def assert_same_end(run: Path, other: Path) -> None:
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        mine, theirs = tensors(run / name), tensors(other / name)
+        assert mine.keys() == theirs.keys()
+        assert [key for key in mine if mine[key] != theirs[key]] == []
+    assert without_times(records(run)) == without_times(records(other))
+
+
+def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
+    """Train, stopping at each of `steps` and going on."""
+    first, *more = [StopAt(step) for step in steps]
+    with pytest.raises(TrainingStopped, match=f"--resume {out}"):
+        train_language_model(config, out, first, first)
+    for stop in more:
+        with pytest.raises(TrainingStopped):
+            resume_language_model(out, {}, stop, stop)
+    return resume_language_model(out, {})
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (0,),  # before the first
+        (20,),  # within an epoch
+        (50,),  # at its end: before the evaluation
+        (49.5,),  # within the evaluation
+        (51, 52, 99.5, 120),
+        (149.5,),  # within the last evaluation
+    ],
+)
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(
+    config: Config, tmp_path: Path, steps: tuple[float, ...]
+) -> None:
+    results = train_language_model(config, tmp_path / "whole")
+    again = interrupted(config, tmp_path / "parts", *steps)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+    assert without_times([again]) == without_times([results])
+
+
+def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp_path: Path) -> None:
+    config = replace(config, update_interval=13, eval_interval=17, max_steps=70, lr_decay=2.0)
+    train_language_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", 12, 13, 25.5, 40)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+    assert [record["step"] for record in records(tmp_path / "whole", "eval")] == [17, 34, 51, 68, 70]
+    assert [record["step"] for record in records(tmp_path / "whole", "rewire")] == [13, 26, 39, 52, 65]
+
+
+def test_the_number_of_threads_does_not_change_the_bits(config: Config, tmp_path: Path) -> None:
+    train_language_model(replace(config, threads=1), tmp_path / "one")
+    train_language_model(replace(config, threads=2), tmp_path / "two")
+    assert_same_end(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_seed_decides(config: Config, tmp_path: Path) -> None:
+    train_language_model(replace(config, max_steps=1), tmp_path / "one")
+    train_language_model(replace(config, max_steps=1, seed=2), tmp_path / "two")
+    one, two = (
+        tensors(tmp_path / "one" / "model.safetensors"),
+        tensors(tmp_path / "two" / "model.safetensors"),
+    )
+    assert one["lstm.0.weight_hh.indices"] != two["lstm.0.weight_hh.indices"]
+
+
+def test_generators_are_independent_of_each_other_and_of_later_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: generator.random() for name, generator in make_generators(5).items()}
+    assert len(set(before.values())) == len(before)
+    monkeypatch.setattr(loop, "GENERATORS", (*loop.GENERATORS, "later"))
+    after = {name: generator.random() for name, generator in make_generators(5).items()}
+    assert {name: after[name] for name in before} == before
+
+
+def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
+    class Counts(Reporter):
+        steps = 0
+
+        def step(self, progress: Progress) -> None:
+            self.steps += 1
+
+    config = replace(config, dropout=0.0, epochs=6)
+    counts = Counts()
+    results = train_language_model(config, tmp_path / "run", counts)
+    assert counts.steps == results["steps"] == 300
+    assert results["epochs"] == 6
+    assert results["valid_perplexity"] < 0.7 * results["unigram_perplexity"]
+    assert results["density"] == pytest.approx(0.3, abs=1e-3)
+    assert list(results) == [
+        "valid_perplexity",
+        "test_perplexity",
+        "unigram_perplexity",
+        "steps",
+        "epochs",
+        "nnz",
+        "dense_parameters",
+        "density",
+        "tokens_per_second",
+        "seconds",
+        "peak_memory_bytes",
+        "run_dir",
+    ]
+    evaluations = records(tmp_path / "run", "eval")
+    assert [record["step"] for record in evaluations] == [50, 100, 150, 200, 250, 300]
+    assert min(record["perplexity"] for record in evaluations) == results["valid_perplexity"]
+    for record in records(tmp_path / "run", "train"):
+        assert record["perplexity"] == math.exp(record["loss"])
+        assert set(record["density"]) == {
+            "embedding.weight",
+            "lstm.0.weight_ih",
+            "lstm.0.weight_hh",
+            "lstm.1.weight_ih",
+            "lstm.1.weight_hh",
+            "output.weight",
+        }
+        gates = record["density_per_gate"]["lstm.0.weight_hh"]
+        assert np.mean(gates) == pytest.approx(record["density"]["lstm.0.weight_hh"])
+
+
+def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
+    config: Config, tmp_path: Path
+) -> None:
+    train_language_model(replace(config, drop_fraction=0.8), tmp_path / "run")
+    updates = records(tmp_path / "run", "rewire")
+    assert [record["step"] for record in updates] == [50, 100]
+    assert [record["drop_fraction"] for record in updates] == pytest.approx([0.6, 0.2])
+    for record in updates:
+        assert all(count > 0 for count in record["replaced"].values())
+
+
+@pytest.mark.parametrize("method", ["static", "dense"])
+def test_methods_without_updates(config: Config, tmp_path: Path, method: str) -> None:
+    results = train_language_model(replace(config, method=method, max_steps=60), tmp_path / "run")
+    assert records(tmp_path / "run", "rewire") == []
+    assert (results["density"] == 1) is (method == "dense")
+
+
+def test_the_learning_rate_falls_when_the_loss_is_no_new_best(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.0, 2.5, 1.0, 1.0])  # the last is the test text's
+    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(losses), 10))
+    train_language_model(replace(config, epochs=5, lr=1.0, lr_decay=2.0), tmp_path / "run")
+    assert [record["best"] for record in records(tmp_path / "run", "eval")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    rates = {record["step"]: record["lr"] for record in records(tmp_path / "run", "train")}
+    assert (rates[147], rates[154], rates[203], rates[245]) == (1.0, 0.5, 0.25, 0.25)
+
+
+def test_the_tested_model_is_the_best_one(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_language_model(replace(config, epochs=1), tmp_path / "one")
+    best = tensors(tmp_path / "one" / "model.safetensors")
+    evaluate: Callable[..., Any] = loop.evaluate
+    losses = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
+    train_language_model(config, tmp_path / "three")
+    kept = tensors(tmp_path / "three" / "model.safetensors")
+    assert {name for name in kept if kept[name] != best[name]} == set()
+
+
+def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_language_model(config, run)
+    results = resume_language_model(run, {"epochs": 5})
+    assert results["steps"] == 250
+    assert [record["step"] for record in records(run, "rewire")] == [50, 100]
+    assert [record["step"] for record in records(run, "eval")] == [50, 100, 150, 200, 250]
+    assert "epochs = 5\n" in (run / "config.toml").read_text()
+    assert len(records(run, "end")) == 1
+
+
+def test_resuming_a_run_that_has_ended_gives_its_results_again(config: Config, tmp_path: Path) -> None:
+    results = train_language_model(config, tmp_path / "run")
+    again = resume_language_model(tmp_path / "run", {})
+    assert without_times([again]) == without_times([results])
+    assert len(records(tmp_path / "run", "end")) == 1
+
+
+def test_what_may_change_and_what_may_not(config: Config, tmp_path: Path, text_file: Path) -> None:
+    run = tmp_path / "run"
+    train_language_model(replace(config, max_steps=5), run)
+    moved = text_file.rename(tmp_path / "moved.txt")
+    with pytest.raises(UsageError, match="there is no file"):
+        resume_language_model(run, {})
+    resume_language_model(run, {"data": str(moved), "max_steps": 9, "threads": 1, "log_interval": 3})
+    with pytest.raises(UsageError, match=r"--density is 0\.5 but was 0\.3"):
+        resume_language_model(run, {"density": 0.5})
+    moved.write_text(moved.read_text().replace("w3", "w4"))
+    with pytest.raises(TruesparseError, match="the text is not the one"):
+        resume_language_model(run, {})
+
+
+def test_the_checkpoint_of_another_run_is_refused(config: Config, tmp_path: Path) -> None:
+    train_language_model(replace(config, max_steps=2), tmp_path / "one")
+    train_language_model(replace(config, max_steps=2, hidden_size=8), tmp_path / "two")
+    (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
+    with pytest.raises(TruesparseError, match="is of another model: its hidden_size is 8"):
+        resume_language_model(tmp_path / "one", {})
+
+
+def test_folders_that_cannot_be_resumed(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not the folder of a run"):
+        resume_language_model(tmp_path, {})
+    train_language_model(replace(config, max_steps=2), tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"no checkpoint.safetensors"):
+        resume_language_model(tmp_path / "run", {})
+
+
+def test_a_learning_rate_that_is_far_too_high(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(TruesparseError, match=r"is (nan|inf) at step \d+; try a lower --lr \(it is 1e\+38\)"):
+        train_language_model(replace(config, lr=1e38, clip=0.0), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["forward", "evaluate"])
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = tmp_path / "run"
+    right = getattr(LanguageModel, name)
+
+    def wrong(*given: Any) -> float:
+        loss = right(*given)
+        return math.nan if (run / "checkpoint.safetensors").exists() else loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModel, name, wrong)
+        with pytest.raises(TruesparseError, match=r"is nan at step \d+; try a lower --lr"):
+            train_language_model(config, run)
+    train_language_model(config, tmp_path / "whole")
+    resume_language_model(run, {})
+    assert_same_end(run, tmp_path / "whole")
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors.numpy
+
+    run = tmp_path / "run"
+    save = safetensors.numpy.save_file
+
+    def fail(*given: Any) -> None:
+        if (run / "checkpoint.safetensors").exists():
+            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+        save(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.numpy, "save_file", fail)
+        with pytest.raises(TruesparseError, match=r"cannot save .*: No space left on device; make room"):
+            train_language_model(config, run)
+    train_language_model(config, tmp_path / "whole")
+    resume_language_model(run, {})
+    assert_same_end(run, tmp_path / "whole")
+
+
+def test_checkpoints_are_also_written_by_the_clock(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Count(Reporter):
+        written = 0
+
+        def checkpoint(self, path: Path) -> None:
+            self.written += 1
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    count = Count()
+    train_language_model(replace(config, max_steps=5), tmp_path / "run", count)
+    assert count.written == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 1000}, "training text"),
+        ({"batch_size": 11}, "validation text"),
+        ({"density": 1e-4}, "density"),
+    ],
+)
+def test_what_cannot_work_leaves_no_folder(
+    config: Config, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TruesparseError, match=message):
+        train_language_model(replace(config, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

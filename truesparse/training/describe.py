@@ -1,0 +1,55 @@
+"""A model in numbers: shapes, weights, bytes and operations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel
+
+
+def describe(model: LanguageModel) -> dict[str, Any]:
+    """Describe the matrices of a model and their totals.
+
+    Parameters
+    ----------
+    model : LanguageModel
+
+    Returns
+    -------
+    dict
+        `matrices`: one dict for each with `name`, `shape`, `nnz`, `density`, `density_per_gate` (one value
+        where there are no gates), `bytes` (values and index), `flops` and `dense_flops` (of one token going
+        forward: a multiplication and an addition for each weight, none for the lookup in an embedding that is
+        not also the output layer); `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases
+        too), `flops`, `dense_flops`.
+    """
+    rows = []
+    for name, matrix in model.arena.matrices.items():
+        positions = math.prod(matrix.shape)
+        used = 0 if name == "embedding.weight" and not model.spec.tied else 2
+        rows.append(
+            {
+                "name": name,
+                "shape": list(matrix.shape),
+                "nnz": matrix.nnz,
+                "density": matrix.density,
+                "density_per_gate": (matrix.block_nnz() * matrix.blocks / positions).tolist(),
+                "bytes": matrix.data.nbytes + matrix.index_bytes,
+                "flops": used * matrix.nnz,
+                "dense_flops": used * positions,
+            }
+        )
+    biases = sum(bias.size for bias in model.arena.biases.values())
+    nnz, dense = model.arena.nnz, model.spec.dense_parameters
+    total = {
+        "nnz": nnz,
+        "dense_parameters": dense,
+        "density": nnz / dense,
+        "biases": biases,
+        "bytes": sum(row["bytes"] for row in rows) + 4 * biases,
+        "flops": sum(row["flops"] for row in rows),
+        "dense_flops": sum(row["dense_flops"] for row in rows),
+    }
+    return {"matrices": rows, "total": total}

@@ -1,0 +1,364 @@
+"""The training loop: when things happen.
+
+A step is: gradients to zero, forward, backward, norm, clipped optimizer step. What follows a step is
+*settled* in this order: evaluate (and keep the model if it is the best so far, or else lower the learning
+rate), rewire, write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an
+evaluation and repeat it later. Everything else is a function of the step number: the position in the text,
+and when to evaluate or rewire.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truesparse.data import Corpus, Windows
+from truesparse.errors import TruesparseError
+from truesparse.optim import SGD, GradientNorm
+from truesparse.topology.methods import get_method
+from truesparse.topology.schedules import cosine
+from truesparse.training import checkpoint
+from truesparse.training.config import Config
+from truesparse.training.environment import peak_memory_bytes
+from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
+from truesparse.training.reporter import Progress, Reporter
+from truesparse.training.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel
+
+CHECKPOINT_SECONDS = 300.0
+
+# Appended to, never reordered: the place decides a generator's numbers.
+GENERATORS = ("initial", "dropout", "topology")
+
+
+class TrainingStopped(TruesparseError):
+    """Training was asked to stop and has saved a checkpoint."""
+
+    exit_code = 130
+
+
+def make_generators(seed: int) -> dict[str, np.random.Generator]:
+    """Independent random generators from one seed, by what they are for."""
+    children = np.random.SeedSequence(seed).spawn(len(GENERATORS))
+    return {
+        name: np.random.Generator(np.random.PCG64(child))
+        for name, child in zip(GENERATORS, children, strict=True)
+    }
+
+
+@dataclass
+class TrainingState:
+    """What changes from step to step, besides arrays and generators.
+
+    Attributes
+    ----------
+    planned_steps : int
+        Steps that the run had before it when it began; the drop fraction falls to 0 over them.
+    lr : float
+    step : int
+        Steps done.
+    settled : bool
+        Whether evaluation and rewiring after `step` are done.
+    best_loss : float or None
+        Lowest validation loss.
+    records : int
+        Lines of the metrics so far.
+    tokens : int
+        Tokens trained on.
+    seconds, step_seconds : float
+        Wall time of the run, and of its training steps without compilation.
+    interval : dict
+        Sums since the last record of the training loss: loss times tokens, tokens, seconds.
+    """
+
+    planned_steps: int
+    lr: float
+    step: int = 0
+    settled: bool = True
+    best_loss: float | None = None
+    records: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    step_seconds: float = 0.0
+    interval: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "tokens": 0, "seconds": 0.0})
+
+
+class Trainer:
+    """Trains a language model, from the beginning or from a checkpoint.
+
+    Parameters
+    ----------
+    config : Config
+    corpus : Corpus
+    model : LanguageModel
+    generators : dict of str to Generator
+        See `make_generators`.
+    reporter : Reporter
+    stop : callable
+        Asked after each step, and within evaluations, whether to save and stop.
+    compile_seconds : callable
+        Gives the seconds spent compiling so far, which do not count as training.
+
+    Attributes
+    ----------
+    config, model, reporter, stop
+        As given.
+    state : TrainingState
+    steps_per_epoch, total_steps : int
+        Windows of the training text, and the step at which this run ends.
+    test_windows : Windows
+        Of the text that is for the end.
+
+    Raises
+    ------
+    TruesparseError
+        The training, validation or test text is too short.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        model: LanguageModel,
+        generators: dict[str, np.random.Generator],
+        reporter: Reporter,
+        stop: Callable[[], bool] = lambda: False,
+        compile_seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._windows = Windows(corpus.train, config.batch_size, config.bptt, "training text")
+        self._valid_windows = Windows(corpus.valid, config.batch_size, config.bptt, "validation text")
+        self.test_windows = Windows(corpus.test, config.batch_size, config.bptt, "test text")
+        self._text_crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
+        self.steps_per_epoch = len(self._windows)
+        self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
+        self.config = config
+        self.model = model
+        self.state = TrainingState(planned_steps=self.total_steps, lr=config.lr)
+        self._vocabulary = corpus.vocabulary
+        self._generators = generators
+        self.reporter = reporter
+        self.stop = stop
+        self._compile_seconds = compile_seconds
+        self._method = get_method(config.method)
+        self._optimizer = SGD(model.arena, config.lr, config.momentum, config.weight_decay)
+        self._gradient_norm = GradientNorm(config.clip)
+        self._workspace = model.workspace(config.bptt, config.batch_size)
+        self._hidden = model.zero_state(config.batch_size)
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Go back to where a checkpoint was written; `model` must be the checkpoint's.
+
+        Raises
+        ------
+        TruesparseError
+            The text has changed since.
+        """
+        training = dict(saved.training)
+        if training.pop("text_crc32") != self._text_crc32 or saved.vocabulary != self._vocabulary:
+            raise TruesparseError(
+                "the text is not the one this run was trained on"
+                "; give --data the same text, or start a new run"
+            )
+        for name, generator_state in training.pop("generators").items():
+            self._generators[name].bit_generator.state = generator_state
+        self.state = TrainingState(**training)
+        self._hidden.load(saved.hidden)
+        self._optimizer.lr = self.state.lr
+
+    def train(self, run: RunDirectory) -> None:
+        """Train to the end.
+
+        Parameters
+        ----------
+        run : RunDirectory
+            Where metrics, the best model and checkpoints go.
+
+        Raises
+        ------
+        TrainingStopped
+            `stop` returned True; a checkpoint has been written.
+        TruesparseError
+            The loss is not finite any more, or a file cannot be written. The last checkpoint is unharmed.
+        """
+        self._run = run
+        self._saved_at = time.perf_counter()
+        self._began_at = self._saved_at - self.state.seconds
+        first_step = self.state.step
+        try:
+            while True:
+                if not self.state.settled:
+                    self._settle()
+                if self.state.step >= self.total_steps:
+                    return
+                if self.stop():
+                    raise EvaluationStopped
+                if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
+                    self._save()
+                self._step()
+                if self.state.step == first_step + 1 and self._compile_seconds() > 0:
+                    self.reporter.compiled(self._compile_seconds())
+        except EvaluationStopped:
+            self._save()
+            raise TrainingStopped(
+                f"stopped after step {self.state.step} and saved"
+                f"; go on with: truesparse train lm --resume {run.path}"
+            ) from None
+        finally:
+            self.state.seconds = time.perf_counter() - self._began_at
+
+    def release(self) -> None:
+        """Free the memory of the model; there is no more training after it."""
+        del self.model, self._optimizer, self._workspace, self._hidden
+
+    def _step(self) -> None:
+        """One window: forward, backward, update."""
+        state, arena = self.state, self.model.arena
+        began, compiled = time.perf_counter(), self._compile_seconds()
+        epoch, k = divmod(state.step, self.steps_per_epoch)
+        if k == 0:
+            self._hidden = self.model.zero_state(self.config.batch_size)
+        x, y = self._windows.window(k)
+        arena.zero_grad()
+        loss = float(
+            self.model.forward(
+                x, y, self._hidden, self._workspace, self.config.dropout, self._generators["dropout"]
+            )
+        )
+        self._check_finite(loss, "loss")
+        self.model.backward(self._workspace)
+        norm, scale = self._gradient_norm(arena)
+        self._check_finite(norm, "norm of the gradient")
+        self._optimizer.step(scale)
+        state.step += 1
+        state.settled = False
+        seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
+        state.tokens += x.size
+        state.step_seconds += seconds
+        state.interval["loss"] += loss * x.size
+        state.interval["tokens"] += x.size
+        state.interval["seconds"] += seconds
+        self.reporter.step(Progress(state.step, epoch + 1, loss))
+        if state.step % self.config.log_interval == 0:
+            self._log(norm)
+
+    def _log(self, norm: float) -> None:
+        """Record the training loss since the last record."""
+        sums = self.state.interval
+        loss = sums["loss"] / sums["tokens"]
+        self._record(
+            "train",
+            loss=loss,
+            perplexity=perplexity(loss),
+            gradient_norm=norm,
+            tokens_per_second=sums["tokens"] / sums["seconds"],
+        )
+        self.state.interval = dict.fromkeys(sums, 0)
+
+    def _settle(self) -> None:
+        """Do what is due after the step that was made last."""
+        state = self.state
+        evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
+        if evaluated:
+            self._evaluate()
+        if (
+            self._method.updates
+            and self._due(self.config.update_interval)
+            and state.step < state.planned_steps
+        ):
+            self._rewire()
+        state.settled = True
+        if evaluated:
+            self._save()
+
+    def _due(self, interval: int) -> bool:
+        return self.state.step % (interval or self.steps_per_epoch) == 0
+
+    def _evaluate(self) -> None:
+        """Measure the validation loss; keep the model if it is the best, else lower the learning rate."""
+        state = self.state
+        loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
+        self._check_finite(loss, "validation loss")
+        best = state.best_loss is None or loss < state.best_loss
+        if best:
+            checkpoint.save_model(self._run.model, self.model, self._vocabulary, self.config)
+            state.best_loss = loss
+        self._record(
+            "eval",
+            loss=loss,
+            perplexity=perplexity(loss),
+            tokens=tokens,
+            best=best,
+            tokens_per_second=state.tokens / state.step_seconds,
+        )
+        if not best:
+            state.lr /= self.config.lr_decay
+            self._optimizer.lr = state.lr
+
+    def _rewire(self) -> None:
+        """Drop and grow, one matrix at a time: only one new index is in memory besides the old ones."""
+        state, arena = self.state, self.model.arena
+        fraction = cosine(self.config.drop_fraction, 0.0, state.step, state.planned_steps)
+        replaced = {}
+        for name, matrix in arena.matrices.items():
+            rewiring = self._method.rewire(matrix, fraction, self._generators["topology"])
+            if rewiring is not None:
+                arena.apply(rewiring)
+                replaced[name] = rewiring.changes[name].grown
+            del rewiring
+        self._record("rewire", drop_fraction=fraction, replaced=replaced)
+
+    def _record(self, kind: str, **values: Any) -> None:
+        """Write a record and pass it to the reporter."""
+        state = self.state
+        matrices = self.model.arena.matrices
+        state.seconds = time.perf_counter() - self._began_at
+        record = {
+            "kind": kind,
+            "step": state.step,
+            "epoch": state.step / self.steps_per_epoch,
+            **values,
+            "lr": state.lr,
+            "density": {name: matrix.density for name, matrix in matrices.items()},
+            "density_per_gate": {
+                name: (matrix.block_nnz() * matrix.blocks / math.prod(matrix.shape)).tolist()
+                for name, matrix in matrices.items()
+                if matrix.blocks > 1
+            },
+            "seconds": state.seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        self._run.record(record)
+        state.records += 1
+        getattr(self.reporter, kind)(record)
+
+    def _save(self) -> None:
+        """Write a checkpoint."""
+        self.state.seconds = time.perf_counter() - self._began_at
+        training = {
+            **asdict(self.state),
+            "generators": {
+                name: generator.bit_generator.state for name, generator in self._generators.items()
+            },
+            "text_crc32": self._text_crc32,
+        }
+        checkpoint.save_checkpoint(
+            self._run.checkpoint, self.model, self._vocabulary, self.config, self._hidden.arrays(), training
+        )
+        self._saved_at = time.perf_counter()
+        self.reporter.checkpoint(self._run.checkpoint)
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise TruesparseError(
+                f"the {what} is {value} at step {self.state.step + 1}; try a lower --lr"
+                f" (it is {self.state.lr:g}) or a lower --clip (it is {self.config.clip:g})"
+            )

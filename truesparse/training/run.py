@@ -1,0 +1,201 @@
+"""A whole run: text, model, training, and the results of the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truesparse.data import Corpus, load_corpus, unigram_perplexity
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.kernels.threads import set_threads
+from truesparse.training import rundir
+from truesparse.training.checkpoint import load_checkpoint, load_model
+from truesparse.training.config import FIELDS, Config, flag, resolve
+from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
+from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
+from truesparse.training.loop import Trainer, TrainingStopped, make_generators
+from truesparse.training.reporter import Reporter, RunInfo
+from truesparse.training.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel
+
+# What may differ when a run is resumed. `data` may, because a text may have moved; that it is the same text
+# is checked.
+RESUMABLE = frozenset({"data", "epochs", "max_steps", "log_interval", "threads"})
+
+
+def train_language_model(
+    config: Config,
+    out: Path | None = None,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train a language model in a new run directory.
+
+    Parameters
+    ----------
+    config : Config
+    out : Path, optional
+        Folder of the run, new or empty; ``runs/<date>-<name of the text>`` if not given.
+    reporter : Reporter, optional
+    stop : callable
+        Asked after each step whether to save and stop.
+
+    Returns
+    -------
+    dict
+        `valid_perplexity` and `test_perplexity` of the model with the lowest validation loss,
+        `unigram_perplexity` on the validation text, `steps`, `epochs`, `nnz`, `dense_parameters`, `density`,
+        `tokens_per_second`, `seconds`, `peak_memory_bytes`, `run_dir`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        Bad input; see the parts.
+    TrainingStopped
+        `stop` returned True; all is saved.
+    """
+    reporter = reporter or Reporter()
+    if out is not None:
+        rundir.check_free(out)
+    corpus = load_corpus(config.data, config.level)
+    with watch_compilation(reporter.compiling) as compile_seconds:
+        threads = set_threads(config.threads)
+        generators = make_generators(config.seed)
+        model = _build_model(config, len(corpus.vocabulary), generators["initial"])
+        trainer = Trainer(config, corpus, model, generators, reporter, stop, compile_seconds)
+        del model  # the trainer frees it
+        with closing(RunDirectory.create(out or rundir.default_path(corpus.name), config)) as run:
+            return _finish(trainer, run, corpus, threads)
+
+
+def resume_language_model(
+    path: Path,
+    flags: Mapping[str, Any],
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the run.
+    flags : mapping
+        Configuration fields that change, and their values; only those of `RESUMABLE` may. A run that is made
+        longer keeps the drop fractions of its first plan, which are 0 after its end.
+    reporter, stop
+        As in `train_language_model`.
+
+    Returns
+    -------
+    dict
+        As `train_language_model`.
+
+    Raises
+    ------
+    UsageError, TruesparseError, TrainingStopped
+        As `train_language_model`; also for a folder without a checkpoint, a checkpoint that cannot be read,
+        and a field that may not change.
+    """
+    reporter = reporter or Reporter()
+    config = resolve({**RunDirectory.read_config(path), **flags}, environment={})
+    with watch_compilation(reporter.compiling) as compile_seconds:
+        threads = set_threads(config.threads)
+        saved = load_checkpoint(path / rundir.CHECKPOINT)
+        for name in FIELDS:
+            old, new = getattr(saved.config, name), getattr(config, name)
+            if new == old or name in RESUMABLE:
+                continue
+            if name in flags:
+                raise UsageError(
+                    f"{flag(name)} is {new!r} but was {old!r} when the run began, and that cannot change"
+                    f"; leave it out, or start a new run"
+                )
+            raise TruesparseError(
+                f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has {new!r}"
+                f"; put the run's own checkpoint back"
+            )
+        corpus = load_corpus(config.data, config.level)
+        trainer = Trainer(
+            config, corpus, saved.model, make_generators(config.seed), reporter, stop, compile_seconds
+        )
+        trainer.restore(saved)
+        del saved
+        with closing(RunDirectory(path)) as run:
+            run.write_config(config)
+            run.keep_records(trainer.state.records)
+            return _finish(trainer, run, corpus, threads)
+
+
+def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:
+    from truesparse.nn import LanguageModelSpec, build_language_model
+
+    spec = LanguageModelSpec(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        tied=config.tied,
+    )
+    return build_language_model(
+        spec,
+        config.density,
+        rng,
+        distribution=config.distribution,
+        gates=config.gates,
+        scale=config.init_scale,
+    )
+
+
+def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -> dict[str, Any]:
+    """Train to the end, then measure the best model on the test text."""
+    config, state, reporter = trainer.config, trainer.state, trainer.reporter
+    nnz, dense_parameters = trainer.model.arena.nnz, trainer.model.spec.dense_parameters
+    run.write_environment(environment())
+    reporter.start(
+        RunInfo(
+            path=run.path,
+            text=corpus.description,
+            step=state.step,
+            total_steps=trainer.total_steps,
+            steps_per_epoch=trainer.steps_per_epoch,
+            nnz=nnz,
+            dense_parameters=dense_parameters,
+            threads=threads,
+        )
+    )
+    trainer.train(run)
+    trainer.release()
+    best = load_model(run.model).model
+    try:
+        test = evaluate(
+            best, trainer.test_windows, best.workspace(config.bptt, config.batch_size), trainer.stop
+        )
+    except EvaluationStopped:
+        raise TrainingStopped(
+            f"trained but not tested; see the results with: truesparse train lm --resume {run.path}"
+        ) from None
+    assert state.best_loss is not None
+    results = {
+        "valid_perplexity": perplexity(state.best_loss),
+        "test_perplexity": test.perplexity,
+        "unigram_perplexity": unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary)),
+        "steps": state.step,
+        "epochs": state.step / trainer.steps_per_epoch,
+        "nnz": nnz,
+        "dense_parameters": dense_parameters,
+        "density": nnz / dense_parameters,
+        "tokens_per_second": state.tokens / state.step_seconds,
+        "seconds": state.seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "run_dir": str(run.path),
+    }
+    run.record({"kind": "end", **results})
+    reporter.end(results)
+    return results
