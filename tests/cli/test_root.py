@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+import truesparse
+from truesparse.cli import main
+from truesparse.errors import TruesparseError
+
+
+def test_help_and_version(run) -> None:
+    for arguments in ((), ("train",), ("train", "lm"), ("evaluate",), ("generate",), ("info",)):
+        result = run(*arguments, "--help")
+        assert result.exit_code == 0
+        assert result.stdout.startswith("Usage: truesparse")
+    assert run("--version").stdout == f"truesparse, version {truesparse.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["train", "lm", "--help"], ["info", "--help"], ["evaluate", "--help"]],
+)
+def test_help_imports_neither_numba_nor_numpy(arguments: list[str]) -> None:
+    program = (
+        "import sys; from truesparse.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'numba', 'numpy', 'scipy', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train", "lm", "--densty", "1"], "No such option"),
+        (["train", "lm", "--layers", "two"], "'two' is not a valid integer"),
+        (["evaluate"], "Missing argument"),
+    ],
+)
+def test_usage(run, arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (TruesparseError("the loss is nan"), 1, "truesparse: the loss is nan\n"),
+        (OSError(28, "No space left on device", "x/y"), 1, "truesparse: x/y: No space left on device; check"),
+        (MemoryError(), 1, "truesparse: not enough memory; use a smaller"),
+        (KeyboardInterrupt(), 130, "truesparse: stopped\n"),
+        (
+            ZeroDivisionError("division by zero"),
+            1,
+            "a mistake in truesparse: ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_every_error_is_a_sentence(
+    run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, sentence: str
+) -> None:
+    @click.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(main.commands, "fail", fail)
+    result = run("fail")
+    assert result.exit_code == code
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "fail"), ("fail", "--debug")])
+def test_debug_shows_where(run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    error = TruesparseError("the loss is nan")
+
+    @click.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(main.commands, "fail", fail)
+    assert run(*arguments).exception is error
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    program = f"{sys.executable} -c 'from truesparse.cli import main; main()' train lm --help | true"
+    done = subprocess.run(program, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
