@@ -70,6 +70,16 @@ def test_quiet(run, tiny: list[str]) -> None:
     assert result.stderr == ""
 
 
+def test_the_environment_does_not_meddle_with_a_resumed_run(
+    run, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("train", "lm", *tiny, "--max-steps", 5, "--out", "run", "--quiet")
+    monkeypatch.setenv("TRUESPARSE_OUT", "other")
+    monkeypatch.setenv("TRUESPARSE_LR", "9")
+    result = run("train", "lm", "--resume", "run", "--max-steps", 8, "--quiet", "--json")
+    assert json.loads(result.stdout)["steps"] == 8
+
+
 def test_print_config(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("hidden_size = 3\nlayers = 3\nseed = 3\n")
     monkeypatch.setenv("TRUESPARSE_LAYERS", "2")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import pytest
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import LanguageModel
-from truesparse.training import loop
+from truesparse.sparse import Arena
+from truesparse.training import checkpoint, loop
+from truesparse.training import run as run_module
 from truesparse.training.config import Config
 from truesparse.training.container import Reader
 from truesparse.training.loop import TrainingStopped, make_generators
@@ -99,6 +102,23 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
     assert [record["step"] for record in records(tmp_path / "whole", "eval")] == [17, 34, 51, 68, 70]
     assert [record["step"] for record in records(tmp_path / "whole", "rewire")] == [13, 26, 39, 52, 65]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"momentum": 0.0, "clip": 0.0, "weight_decay": 1e-4},
+        {"tied": True, "layers": 1, "level": "char"},
+        {"embedding_size": 5, "distribution": "erdos-renyi", "gates": "separate", "clip": 0.01},
+        {"method": "dense"},
+        {"batch_size": 7, "bptt": 3},
+    ],
+)
+def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = replace(config, max_steps=60, eval_interval=25, update_interval=25, **changes)
+    train_language_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", 10, 25, 40)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_the_number_of_threads_does_not_change_the_bits(config: Config, tmp_path: Path) -> None:
@@ -216,6 +236,19 @@ def test_the_tested_model_is_the_best_one(
     train_language_model(config, tmp_path / "three")
     kept = tensors(tmp_path / "three" / "model.safetensors")
     assert {name for name in kept if kept[name] != best[name]} == set()
+
+
+def test_the_trained_model_is_freed_before_the_best_one_is_loaded(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path) -> checkpoint.SavedModel:
+        assert not [thing for thing in gc.get_objects() if type(thing) is Arena]
+        return checkpoint.load_model(path)
+
+    gc.collect()
+    monkeypatch.setattr(run_module, "load_model", load)
+    train_language_model(replace(config, max_steps=2), tmp_path / "run")
+    resume_language_model(tmp_path / "run", {})
 
 
 def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option
 from truesparse.errors import UsageError
@@ -17,6 +18,7 @@ from truesparse.training.config import resolve
 
 
 @click.command()
+@click.pass_context
 @config_options
 @click.option(
     "--config",
@@ -37,12 +39,13 @@ from truesparse.training.config import resolve
     "--resume",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Go on with the run in this folder; --epochs and --max-steps may then be raised.",
+    help="Go on with the run in this folder, as it was configured; --epochs and --max-steps may be raised.",
 )
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
 @click.option("--print-config", is_flag=True, help="Print the configuration as TOML and exit.")
 def lm(
+    context: click.Context,
     config_file: Path | None,
     out: Path | None,
     resume: Path | None,
@@ -59,10 +62,11 @@ def lm(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if resume is not None:
-        for name, value in (("--out", out), ("--config", config_file), ("--print-config", print_config)):
-            if value:
+        for name in ("out", "config_file", "print_config"):
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise UsageError(
-                    f"{name} does not go with --resume, which uses the folder and configuration of the run"
+                    f"--{name.removesuffix('_file').replace('_', '-')} does not go with --resume"
+                    ", which uses the folder and the configuration of the run"
                 )
     elif print_config:
         click.echo(resolve(given, config_file).to_toml(), nl=False)

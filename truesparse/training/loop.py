@@ -9,6 +9,7 @@ and when to evaluate or rewire.
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import time
@@ -218,6 +219,7 @@ class Trainer:
     def release(self) -> None:
         """Free the memory of the model; there is no more training after it."""
         del self.model, self._optimizer, self._workspace, self._hidden
+        gc.collect()  # an arena and its matrices refer to each other
 
     def _step(self) -> None:
         """One window: forward, backward, update."""

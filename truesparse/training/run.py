@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -147,7 +148,7 @@ def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> L
         spec,
         config.density,
         rng,
-        distribution=config.distribution,
+        distribution=config.distribution.replace("-", "_"),
         gates=config.gates,
         scale=config.init_scale,
     )
@@ -158,6 +159,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
     config, state, reporter = trainer.config, trainer.state, trainer.reporter
     nnz, dense_parameters = trainer.model.arena.nnz, trainer.model.spec.dense_parameters
     run.write_environment(environment())
+    began_at = time.perf_counter() - state.seconds
     reporter.start(
         RunInfo(
             path=run.path,
@@ -192,7 +194,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
         "dense_parameters": dense_parameters,
         "density": nnz / dense_parameters,
         "tokens_per_second": state.tokens / state.step_seconds,
-        "seconds": state.seconds,
+        "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),
     }
