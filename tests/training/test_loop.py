@@ -225,6 +225,16 @@ def test_the_learning_rate_falls_when_the_loss_is_no_new_best(
     assert (rates[147], rates[154], rates[203], rates[245]) == (1.0, 0.5, 0.25, 0.25)
 
 
+def test_the_learning_rate_falls_every_epoch_from_the_one_that_was_asked_for(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([5.0, 4.0, 3.0, 2.0, 1.0, 1.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(losses), 10))
+    changed = replace(config, epochs=5, lr=1.0, lr_decay=2.0, lr_decay_start=3)
+    train_language_model(changed, tmp_path / "run")
+    assert [record["lr"] for record in records(tmp_path / "run", "eval")] == [1.0, 1.0, 1.0, 0.5, 0.25]
+
+
 def test_the_tested_model_is_the_best_one(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

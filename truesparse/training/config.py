@@ -98,6 +98,9 @@ class Config:
     lr_decay: float = _setting(
         1.33, "Divide the learning rate by this after each evaluation whose loss is no new best.", low=1
     )
+    lr_decay_start: int = _setting(
+        0, "Also divide it after every epoch from this one on; 0 for only when the loss stalls.", low=0
+    )
     epochs: int = _setting(8, "Passes over the training text.", low=1)
     max_steps: int = _setting(0, "End after this many steps; 0 for no limit.", low=0)
     batch_size: int = _setting(20, "Texts read side by side, B.", low=1)

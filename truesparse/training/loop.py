@@ -285,7 +285,7 @@ class Trainer:
         return self.state.step % (interval or self.steps_per_epoch) == 0
 
     def _evaluate(self) -> None:
-        """Measure the validation loss; keep the model if it is the best, else lower the learning rate."""
+        """Measure the validation loss; keep the model if it is the best; lower the learning rate when due."""
         state = self.state
         loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
         self._check_finite(loss, "validation loss")
@@ -301,9 +301,14 @@ class Trainer:
             best=best,
             tokens_per_second=state.tokens / state.step_seconds,
         )
-        if not best:
+        if not best or self._annealing():
             state.lr /= self.config.lr_decay
             self._optimizer.lr = state.lr
+
+    def _annealing(self) -> bool:
+        """Whether an epoch has ended from which on the learning rate falls in any case."""
+        epoch, rest = divmod(self.state.step, self.steps_per_epoch)
+        return rest == 0 and 0 < self.config.lr_decay_start <= epoch
 
     def _rewire(self) -> None:
         """Drop and grow, one matrix at a time: only one new index is in memory besides the old ones."""
