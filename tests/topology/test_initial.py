@@ -110,7 +110,7 @@ def test_epsilon_is_capped_at_dense():
         (lambda: erdos_renyi_counts([("w", (4, 5), 1), ("v", (4, 1), 1)], 0.05), "v without a weight"),
         (lambda: erdos_renyi_epsilon_counts(PAPER, 0), "epsilon must be above 0"),
         (lambda: erdos_renyi_epsilon_counts([("w", (4, 6), 1)], 0.01), "w without.* at least 0.1"),
-        (lambda: initial_counts(PAPER, 0.2, "gaussian"), "uniform or erdos_renyi"),
+        (lambda: initial_counts(PAPER, 0.2, "gaussian"), "uniform or erdos-renyi"),
         (lambda: uniform_counts(PAPER, 0.2, "split"), "fused or separate"),
         (lambda: sample_pattern((3, 4), 13, np.random.default_rng()), "13 weights do not fit"),
         (lambda: sample_pattern((3, 4), np.array([1, 1]), np.random.default_rng()), "2 equal blocks"),

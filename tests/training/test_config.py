@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from truesparse.errors import UsageError
+from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.config import FIELDS, PRESETS, Config, kind_of, load_toml, resolve
 
 
@@ -118,3 +119,8 @@ def test_every_field_has_help_and_a_type() -> None:
         assert field.metadata["help"].endswith(".")
         assert field.default is None or type(field.default) is kind_of(field)
         assert field.default is not None or field.metadata["shown"]
+
+
+def test_the_choices_are_those_there_are() -> None:
+    assert FIELDS["distribution"].metadata["choices"] == DISTRIBUTIONS
+    assert all(name in FIELDS["method"].metadata["help"] for name in METHODS)

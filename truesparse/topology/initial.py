@@ -110,7 +110,7 @@ def erdos_renyi_epsilon_counts(shapes: Sequence[Shape], epsilon: float, gates: s
     return _by_name(items, counts)
 
 
-_DISTRIBUTIONS = {"uniform": uniform_counts, "erdos_renyi": erdos_renyi_counts}
+_DISTRIBUTIONS = {"uniform": uniform_counts, "erdos-renyi": erdos_renyi_counts}
 DISTRIBUTIONS = tuple(_DISTRIBUTIONS)
 
 
@@ -123,7 +123,7 @@ def initial_counts(
     ----------
     shapes, density, gates
         As for `uniform_counts`.
-    distribution : {"uniform", "erdos_renyi"}
+    distribution : {"uniform", "erdos-renyi"}
 
     Returns
     -------

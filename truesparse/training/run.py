@@ -148,7 +148,7 @@ def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> L
         spec,
         config.density,
         rng,
-        distribution=config.distribution.replace("-", "_"),
+        distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
     )
