@@ -23,23 +23,20 @@ class Method:
     ----------
     name : str
         What the user calls it.
-    summary : str
-        One line for help texts.
     density : float or None
         The initial density the method insists on; None leaves it to the user.
     drop, grow : function or None
         Rules of a topology update, as in `truesparse.topology.drop` and `.grow`; None for a topology that
         stays.
-    schedule : function or None
+    schedule : function
         How the fraction of entries that an update replaces decays, as in `truesparse.topology.schedules`.
     """
 
     name: str
-    summary: str
     density: float | None = None
     drop: DropRule | None = None
     grow: GrowRule | None = None
-    schedule: Schedule | None = None
+    schedule: Schedule = cosine
 
     @property
     def updates(self) -> bool:
@@ -84,15 +81,9 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method(
-            "st-rnn",
-            "drop the smallest weights, grow as many at random positions",
-            drop=smallest_magnitude,
-            grow=random_positions,
-            schedule=cosine,
-        ),
-        Method("static", "keep the initial topology"),
-        Method("dense", "keep every weight (density 1)", density=1.0),
+        Method("st-rnn", drop=smallest_magnitude, grow=random_positions),
+        Method("static"),
+        Method("dense", density=1.0),
     )
 }
 
@@ -112,9 +103,10 @@ def get_method(name: str) -> Method:
     Raises
     ------
     UsageError
-        If there is none of that name; the message names the nearest ones.
+        If there is none of that name; the message names the nearest ones, or else all.
     """
     if name in METHODS:
         return METHODS[name]
-    near = get_close_matches(name, METHODS, cutoff=0.5) or METHODS
-    raise UsageError(f"there is no method {name!r}; did you mean {' or '.join(near)}?")
+    near = get_close_matches(name, METHODS, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the methods are {', '.join(METHODS)}"
+    raise UsageError(f"there is no method {name!r}; {hint}")

@@ -24,7 +24,6 @@ from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
 from truesparse.optim import SGD, GradientNorm
 from truesparse.topology.methods import get_method
-from truesparse.topology.schedules import cosine
 from truesparse.training import checkpoint
 from truesparse.training.config import Config
 from truesparse.training.environment import peak_memory_bytes
@@ -313,7 +312,7 @@ class Trainer:
     def _rewire(self) -> None:
         """Drop and grow, one matrix at a time: only one new index is in memory besides the old ones."""
         state, arena = self.state, self.model.arena
-        fraction = cosine(self.config.drop_fraction, 0.0, state.step, state.planned_steps)
+        fraction = self._method.schedule(self.config.drop_fraction, 0.0, state.step, state.planned_steps)
         replaced = {}
         for name, matrix in arena.matrices.items():
             rewiring = self._method.rewire(matrix, fraction, self._generators["topology"])
