@@ -48,7 +48,8 @@ def test_booleans_from_the_environment(text: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("TIED", "maybe"), ("LAYERS", "1.5"), ("DENSITY", "a tenth"), ("LAYERS", "")]
+    ("name", "text"),
+    [("TIED", "maybe"), ("LAYERS", "1.5"), ("DENSITY", "a tenth"), ("LAYERS", ""), ("DENSITY", "2")],
 )
 def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
     with pytest.raises(UsageError, match=f"TRUESPARSE_{name}"):
@@ -61,7 +62,9 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"density": 0.0}, "--density is 0.0; it must be above 0 and at most 1"),
         ({"density": 1.5}, "--density"),
         ({"density": math.nan}, "--density"),
-        ({"lr": math.inf}, "--lr"),
+        ({"lr": math.inf}, "--lr is inf; it must be above 0 and at most 3e+38"),
+        ({"lr": -1.0}, "--lr is -1.0; it must be above 0$"),
+        ({"hidden_size": 10**20}, "it must be at least 1 and at most 1e+09"),
         ({"batch_size": 0}, "--batch-size is 0; it must be at least 1"),
         ({"bptt": 0}, "--bptt"),
         ({"dropout": 1.0}, "--dropout is 1.0; it must be at least 0 and below 1"),
@@ -78,7 +81,7 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
     ],
 )
 def test_bad_values(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(").replace("+", r"\+")):
         Config(**changes)  # type: ignore[arg-type]
 
 
@@ -110,8 +113,22 @@ def test_a_file_that_is_missing_or_not_toml(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not TOML"):
         load_toml(file)
     file.write_bytes(b'data = "\xff"\n')
-    with pytest.raises(UsageError, match="is not TOML"):
+    with pytest.raises(UsageError, match="is not TOML, which is UTF-8 text"):
         load_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('density = "0.1"', "density in .*c.toml is '0.1'; it must be a number"),
+        ("density = 2", "density in .*c.toml is 2.0; it must be above 0 and at most 1"),
+        ('preset = ["demo"]', "preset in .*c.toml is .*; it must be text"),
+    ],
+)
+def test_a_bad_value_in_a_file_is_placed(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "c.toml").write_text(line)
+    with pytest.raises(UsageError, match=message):
+        resolve({}, tmp_path / "c.toml", {})
 
 
 def test_every_field_has_help_and_a_type() -> None:

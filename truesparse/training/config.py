@@ -125,14 +125,15 @@ class Config:
     update_interval: int = _setting(0, "Steps between topology updates; 0 for once per epoch.", low=0)
     eval_interval: int = _setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = _setting(50, "Steps between records of the training loss.", low=1)
-    seed: int = _setting(1, "Seed of all random numbers.", low=0)
+    seed: int = _setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = _setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
 
     def __post_init__(self) -> None:
         from truesparse.topology.methods import get_method  # here, so that a list of flags needs no NumPy
 
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            value = _checked(field, getattr(self, field.name), flag(field.name))
+            object.__setattr__(self, field.name, value)
         if self.preset not in PRESETS:
             raise UsageError(f"--preset is {self.preset!r}; it must be {_list(PRESETS)}")
         method = get_method(self.method)
@@ -240,16 +241,21 @@ def load_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        The file does not exist, is not TOML, or has a key that is no field.
+        The file does not exist, is not TOML, or has a key that is no field or a value that its field cannot
+        have.
     """
     try:
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{path} is not TOML, which is UTF-8 text; write lines such as density = 0.2"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
     check_names(values, str(path))
-    return values
+    return {name: _checked(FIELDS[name], value, f"{name} in {path}") for name, value in values.items()}
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -258,13 +264,14 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        A value does not read as the field's type.
+        A value does not read as the field's type, or the field cannot have it.
     """
     values = {}
     for name, field in FIELDS.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environment:
-            values[name] = _parse(variable, kind_of(field), environment[variable])
+            value = _parse(variable, kind_of(field), environment[variable])
+            values[name] = _checked(field, value, variable)
     return values
 
 
@@ -304,11 +311,13 @@ def _parse(variable: str, kind: type, text: str) -> Any:
 
 
 _KIND_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+# Where a field sets no bound: beyond all sizes, and what float32 can hold.
+_HIGHEST: dict[type, float] = {int: 1e9, float: 3e38}
 
 
-def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    """The value in the field's own type, if it may have it."""
-    name, rule, kind = flag(field.name), field.metadata, kind_of(field)
+def _checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
+    """The value in the field's own type, if it may have it; `name` says where it came from."""
+    rule, kind = field.metadata, kind_of(field)
     if value is None and field.default is None:
         return None
     if kind is float and type(value) is int:
@@ -317,17 +326,20 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
         raise UsageError(f"{name} is {value!r}; it must be {_KIND_WORDS[kind]}")
     if rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name} is {value!r}; it must be {_list(rule['choices'])}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high = rule["low"], rule["high"]
-        above = value > low if rule["open_low"] else value >= low
-        below = value < high if rule["open_high"] else value <= high
-        if not (above and below and math.isfinite(value)):
-            lower = f"{'above' if rule['open_low'] else 'at least'} {low:g}"
-            upper = (
-                f" and {'below' if rule['open_high'] else 'at most'} {high:g}" if math.isfinite(high) else ""
-            )
-            raise UsageError(f"{name} is {value}; it must be {lower}{upper}")
+    if kind in _HIGHEST:
+        _check_range(value, name, rule, _HIGHEST[kind])
     return value
+
+
+def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float) -> None:
+    low, high = rule["low"], rule["high"] if rule["high"] < math.inf else highest
+    above = value > low if rule["open_low"] else value >= low
+    below = value < high if rule["open_high"] else value <= high
+    if not (above and below):  # as with nan
+        words = [f"{'above' if rule['open_low'] else 'at least'} {low:g}"]
+        if rule["high"] < math.inf or value > high:
+            words.append(f"{'below' if rule['open_high'] else 'at most'} {high:g}")
+        raise UsageError(f"{name} is {value}; it must be {' and '.join(words)}")
 
 
 def _list(names: Iterable[str]) -> str:
