@@ -1,8 +1,8 @@
 """The training loop: when things happen.
 
 A step is: gradients to zero, forward, backward, norm, clipped optimizer step. What follows a step is
-*settled* in this order: evaluate (and keep the model if it is the best so far, or else lower the learning
-rate), rewire, write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an
+*settled* in this order: evaluate (and keep the model if it is the best so far), lower the learning rate,
+rewire, write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an
 evaluation and repeat it later. Everything else is a function of the step number: the position in the text,
 and when to evaluate or rewire.
 """
@@ -248,7 +248,7 @@ class Trainer:
         state.interval["tokens"] += x.size
         state.interval["seconds"] += seconds
         self.reporter.step(Progress(state.step, epoch + 1, loss))
-        if state.step % self.config.log_interval == 0:
+        if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
             self._log(norm)
 
     def _log(self, norm: float) -> None:
@@ -268,8 +268,10 @@ class Trainer:
         """Do what is due after the step that was made last."""
         state = self.state
         evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
-        if evaluated:
-            self._evaluate()
+        stalled = evaluated and not self._evaluate()
+        if stalled or self._annealing():
+            state.lr /= self.config.lr_decay
+            self._optimizer.lr = state.lr
         if (
             self._method.updates
             and self._due(self.config.update_interval)
@@ -283,8 +285,8 @@ class Trainer:
     def _due(self, interval: int) -> bool:
         return self.state.step % (interval or self.steps_per_epoch) == 0
 
-    def _evaluate(self) -> None:
-        """Measure the validation loss; keep the model if it is the best; lower the learning rate when due."""
+    def _evaluate(self) -> bool:
+        """Measure the validation loss, and keep the model if it is the best; returns whether it is."""
         state = self.state
         loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
         self._check_finite(loss, "validation loss")
@@ -300,9 +302,7 @@ class Trainer:
             best=best,
             tokens_per_second=state.tokens / state.step_seconds,
         )
-        if not best or self._annealing():
-            state.lr /= self.config.lr_decay
-            self._optimizer.lr = state.lr
+        return best
 
     def _annealing(self) -> bool:
         """Whether an epoch has ended from which on the learning rate falls in any case."""
@@ -364,7 +364,8 @@ class Trainer:
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
+            clip = f"a lower --clip (it is {self.config.clip:g})" if self.config.clip else "a --clip above 0"
             raise TruesparseError(
-                f"the {what} is {value} at step {self.state.step + 1}; try a lower --lr"
-                f" (it is {self.state.lr:g}) or a lower --clip (it is {self.config.clip:g})"
+                f"the {what} is {value} at step {self.state.step + 1}"
+                f"; try a lower --lr (it is {self.state.lr:g}) or {clip}"
             )
