@@ -207,6 +207,11 @@ def _read_text(file: Path) -> str:
         raise TruesparseError(
             f"cannot read {file}: {error.strerror or error}; check the path and its permissions"
         ) from None
+    if "\0" in text:
+        raise TruesparseError(
+            f"{file} is not UTF-8 text: it has zero bytes"
+            f"; if it is UTF-16, convert it, for example with iconv -f UTF-16 -t UTF-8"
+        )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if text.endswith("\n") else text + "\n"
 
