@@ -63,6 +63,18 @@ def test_json_has_stdout_to_itself(run, tiny: list[str]) -> None:
     assert json.loads(result.stdout)["run_dir"] == "here"
 
 
+def test_json_has_null_where_a_number_is_too_large(run, tiny: list[str]) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    flags = ["--lr", "1e10", "--max-steps", 5, "--out", "run", "--json", "--quiet"]
+    results = json.loads(run("train", "lm", *tiny, *flags).stdout, parse_constant=refuse)
+    assert results["valid_perplexity"] is None
+    result = json.loads(run("evaluate", "run", "--json").stdout, parse_constant=refuse)
+    assert result["perplexity"] is None
+    assert result["loss"] > 1000
+
+
 def test_quiet(run, tiny: list[str]) -> None:
     assert len(run("train", "lm", *tiny, "--quiet").stdout.splitlines()) == 2
     result = run("train", "lm", *tiny, "--quiet", "--json", "--out", "other")
@@ -128,6 +140,7 @@ def test_the_live_display(text_file: Path, tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture
 def bad_files(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
+    (tmp_path / "utf16.txt").write_bytes(("word " * 1000).encode("utf-16-le"))
     (tmp_path / "latin.txt").write_bytes("caf\xe9 ".encode("latin-1") * 1000)
     (tmp_path / "short.txt").write_text("a b c d e f g h i j\n" * 5)
     (tmp_path / "folder").mkdir()
@@ -143,6 +156,7 @@ def bad_files(tmp_path: Path) -> None:
         ("--data empty.txt", 1, "empty.txt has no text"),
         ("--data folder", 2, "does not have the three files"),
         ("--data latin.txt", 1, "is not UTF-8"),
+        ("--data utf16.txt", 1, "is not UTF-8 text: it has zero bytes"),
         ("--data short.txt", 1, "needs"),
         ("--density 0", 2, "--density is 0.0; it must be above 0 and at most 1"),
         ("--density 1.1", 2, "--density is 1.1"),

@@ -30,6 +30,16 @@ def test_evaluate_on_other_text(run, trained: dict[str, float], tmp_path: Path) 
     assert run("evaluate", "run", "--data", "none.txt").exit_code == 2
 
 
+def test_evaluate_tells_how_much_of_the_text_is_unknown(
+    run, tiny: list[str], text_file: Path, tmp_path: Path
+) -> None:
+    text_file.write_text("rare\n" + text_file.read_text())
+    run("train", "lm", *tiny, "--out", "run", "--quiet")
+    (tmp_path / "foreign.txt").write_text("w1 ich du er\n" * 300)
+    assert "tokens, 60.0 % of them <unk>)" in run("evaluate", "run", "--data", "foreign.txt").stdout
+    assert "tokens, 0.0 % of them <unk>)" in run("evaluate", "run").stdout
+
+
 def test_generate(run, trained: dict[str, float]) -> None:
     result = run("generate", "run", "--prompt", "w1 w3", "--length", 20, "--seed", 3)
     assert result.exit_code == 0

@@ -325,6 +325,20 @@ def test_folders_that_cannot_be_resumed(config: Config, tmp_path: Path) -> None:
         resume_language_model(tmp_path / "run", {})
 
 
+def test_a_run_that_lost_its_best_model_is_refused_before_it_trains(config: Config, tmp_path: Path) -> None:
+    train_language_model(replace(config, max_steps=2), tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    with pytest.raises(TruesparseError, match=r"has no model.safetensors, the best model"):
+        resume_language_model(tmp_path / "run", {"max_steps": 9})
+
+
+def test_a_run_cannot_be_made_shorter_than_it_is(config: Config, tmp_path: Path) -> None:
+    train_language_model(replace(config, max_steps=5), tmp_path / "run")
+    with pytest.raises(UsageError, match="has done 5 steps, more than the 3 that"):
+        resume_language_model(tmp_path / "run", {"max_steps": 3})
+    assert "max_steps = 5\n" in (tmp_path / "run" / "config.toml").read_text()
+
+
 def test_a_learning_rate_that_is_far_too_high(config: Config, tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match=r"at step \d+; try a lower --lr \(it is 1e\+38\) or a --clip"):
         train_language_model(replace(config, lr=1e38, clip=0.0), tmp_path / "run")

@@ -1,19 +1,37 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
-import re
+from contextlib import closing
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.training.config import Config
-from truesparse.training.rundir import RunDirectory, check_free, default_path, find_model
+from truesparse.training import rundir
+from truesparse.training.config import Config, load_toml
+from truesparse.training.rundir import RunDirectory, check_free, find_model, make_default
 
 
-def test_the_default_path_has_date_and_name() -> None:
-    assert re.fullmatch(r"runs/\d{4}-\d\d-\d\d-\d{6}-book", str(default_path("book")))
+def test_the_default_path_has_date_and_name_and_belongs_to_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Noon:
+            return cls(2025, 1, 2, 12)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rundir, "datetime", Noon)
+    names = ["2025-01-02-120000-book", "2025-01-02-120000-book-2", "2025-01-02-120000-book-3"]
+    assert [make_default("book") for _ in names] == [Path("runs", name) for name in names]
+    assert all(Path("runs", name).is_dir() for name in names)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(rundir, "Path", lambda *parts: Path("file", parts[1]))
+    with pytest.raises(TruesparseError, match="cannot make the folder"):
+        make_default("book")
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
@@ -21,8 +39,44 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     check_free(tmp_path / "new")
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(UsageError, match=r"choose another --out, or continue a run with --resume"):
+        with pytest.raises(UsageError, match=r"is not an empty folder; choose another --out$"):
             RunDirectory.create(path, Config())
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(UsageError, match=r"or continue its run with --resume"):
+        check_free(tmp_path)
+
+
+def test_only_one_process_writes_to_a_folder(tmp_path: Path) -> None:
+    with closing(RunDirectory.create(tmp_path / "run", Config())) as run:
+        with pytest.raises(UsageError, match="another process is writing to"):
+            RunDirectory(run.path)
+        run.keep_records(0)
+        with pytest.raises(UsageError, match="another process is writing to"):
+            RunDirectory(run.path)
+    RunDirectory(tmp_path / "run").close()
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    left = {".tmpAb3dE9", "checkpoint.safetensors.partial", "config.toml.partial"}
+    others = {".tmp", ".tmpAb3dE9x", "notes.partial", "checkpoint.safetensors", "metrics.jsonl"}
+    for name in left | others:
+        (tmp_path / name).touch()
+    (tmp_path / ".tmpfolder").mkdir()
+    RunDirectory(tmp_path).close()
+    assert {path.name for path in tmp_path.iterdir()} == others | {".tmpfolder"}
+
+
+def test_a_full_disk_does_not_cost_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with closing(RunDirectory.create(tmp_path / "run", Config(seed=7))) as run:
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(TruesparseError, match=r"cannot write .*config.toml: No space left"):
+            run.write_config(Config(seed=8))
+    assert load_toml(tmp_path / "run" / "config.toml")["seed"] == 7
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "metrics.jsonl"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

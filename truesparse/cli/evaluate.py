@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from truesparse.cli.options import json_option, model_argument
+from truesparse.training.reporter import to_json
 
 
 @click.command()
@@ -35,13 +36,11 @@ def evaluate(path: Path, data: Path | None, split: str, as_json: bool) -> None:
 
     result = evaluate_file(path, data, split)
     if as_json:
-        import json
-
-        click.echo(
-            json.dumps({"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens})
-        )
+        values = {"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens}
+        click.echo(to_json(values))
     else:
+        unknown = "" if result.unknown is None else f", {100 * result.unknown:.1f} % of them <unk>"
         click.echo(
             f"{split} perplexity {result.perplexity:.2f}"
-            f" (loss {result.loss:.4f} over {result.tokens:,} tokens)"
+            f" (loss {result.loss:.4f} over {result.tokens:,} tokens{unknown})"
         )

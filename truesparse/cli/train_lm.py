@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from truesparse.cli.options import config_options, json_option
 from truesparse.errors import UsageError
 from truesparse.training.config import resolve
+from truesparse.training.reporter import to_json
 
 
 @click.command()
@@ -83,9 +84,7 @@ def lm(
         else:
             results = train_language_model(config, out, reporter, stop)
     if as_json:
-        import json
-
-        click.echo(json.dumps(results))
+        click.echo(to_json(results))
     else:
         _print_results(results)
 

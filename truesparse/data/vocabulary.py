@@ -111,13 +111,18 @@ class Vocabulary:
 
     def with_unknown(self) -> Vocabulary:
         """This vocabulary, with ``<unk>`` as its last token if it had none."""
-        if UNKNOWN in self._ids:
+        if self.unknown is not None:
             return self
         return Vocabulary((*self.tokens, UNKNOWN), self.level, self.plain_text)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
+
+    @property
+    def unknown(self) -> int | None:
+        """Number of ``<unk>``; None if the vocabulary does not have it."""
+        return self._ids.get(UNKNOWN)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -151,12 +156,11 @@ class Vocabulary:
 
     def encode_tokens(self, tokens: Sequence[str]) -> np.ndarray:
         """Numbers of tokens; as `encode`, for text that has been cut."""
-        unknown = self._ids.get(UNKNOWN)
         try:
-            if unknown is None:
+            if self.unknown is None:
                 numbers = map(self._ids.__getitem__, tokens)
             else:
-                numbers = map(self._ids.get, tokens, repeat(unknown))
+                numbers = map(self._ids.get, tokens, repeat(self.unknown))
             return np.fromiter(numbers, np.int32, len(tokens))
         except KeyError as error:
             kind = "character" if self.level == "char" else "word"

@@ -6,9 +6,7 @@ or has a changed byte is refused.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from truesparse.errors import TruesparseError
+from truesparse.training.files import replacing
 
 FORMAT_VERSION = 1
 
@@ -43,39 +42,23 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
     """
     text = json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, allow_nan=False)
     metadata = {"truesparse": text, "crc32": _checksum(text, tensors, tensors.__getitem__)}
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.touch()
-        mode = partial.stat().st_mode
-        safetensors.numpy.save_file(
-            dict(tensors), partial, metadata
-        )  # puts a file only its owner can read in its place
-        partial.chmod(mode)
-        _synchronise(partial)
-        os.replace(partial, path)
-        _synchronise(path.parent)
+        with replacing(path) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode
+            # puts a file that only its owner can read in the place of the touched one
+            safetensors.numpy.save_file(dict(tensors), partial, metadata)
+            partial.chmod(mode)
     except OSError as error:
         raise _cannot_write(path, str(error.strerror)) from None
     except safetensors.SafetensorError as error:
         raise _cannot_write(path, re.sub(r"^.*I/O error: | \(os error \d+\)$", "", str(error))) from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, reason: str) -> TruesparseError:
     return TruesparseError(
         f"cannot save {path}: {reason}; make room or choose another --out (an earlier file there is unharmed)"
     )
-
-
-def _synchronise(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _checksum(text: str, names: Iterable[str], get: Callable[[str], np.ndarray]) -> str:

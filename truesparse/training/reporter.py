@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 Record = Mapping[str, Any]
+
+
+def to_json(record: Record) -> str:
+    """A record as one line of JSON, where numbers that are not finite become null: JSON has none."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    return json.dumps(finite, allow_nan=False)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from truesparse.data import Corpus, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
-from truesparse.training.checkpoint import load_checkpoint, load_model
-from truesparse.training.config import FIELDS, Config, flag, resolve
+from truesparse.training.checkpoint import Checkpoint, load_checkpoint, load_model
+from truesparse.training.config import FIELDS, Config, flag
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
 from truesparse.training.loop import Trainer, TrainingStopped, make_generators
@@ -71,7 +71,7 @@ def train_language_model(
         model = _build_model(config, len(corpus.vocabulary), generators["initial"])
         trainer = Trainer(config, corpus, model, generators, reporter, stop, compile_seconds)
         del model  # the trainer frees it
-        with closing(RunDirectory.create(out or rundir.default_path(corpus.name), config)) as run:
+        with closing(RunDirectory.create(out or rundir.make_default(corpus.name), config)) as run:
             return _finish(trainer, run, corpus, threads)
 
 
@@ -105,33 +105,49 @@ def resume_language_model(
         and a field that may not change.
     """
     reporter = reporter or Reporter()
-    config = resolve({**RunDirectory.read_config(path), **flags}, environment={})
-    with watch_compilation(reporter.compiling) as compile_seconds:
+    config = Config.from_dict({**RunDirectory.read_config(path), **flags})
+    with (
+        watch_compilation(reporter.compiling) as compile_seconds,
+        closing(RunDirectory(path)) as run,
+    ):
         threads = set_threads(config.threads)
-        saved = load_checkpoint(path / rundir.CHECKPOINT)
-        for name in FIELDS:
-            old, new = getattr(saved.config, name), getattr(config, name)
-            if new == old or name in RESUMABLE:
-                continue
-            if name in flags:
-                raise UsageError(
-                    f"{flag(name)} is {new!r} but was {old!r} when the run began, and that cannot change"
-                    f"; leave it out, or start a new run"
-                )
-            raise TruesparseError(
-                f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has {new!r}"
-                f"; put the run's own checkpoint back"
-            )
+        saved = load_checkpoint(run.checkpoint)
+        _check_resumable(saved, config, flags)
         corpus = load_corpus(config.data, config.level)
         trainer = Trainer(
             config, corpus, saved.model, make_generators(config.seed), reporter, stop, compile_seconds
         )
         trainer.restore(saved)
         del saved
-        with closing(RunDirectory(path)) as run:
-            run.write_config(config)
-            run.keep_records(trainer.state.records)
-            return _finish(trainer, run, corpus, threads)
+        if trainer.state.step > trainer.total_steps:
+            raise UsageError(
+                f"{path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
+                f" --epochs and --max-steps allow; raise them"
+            )
+        if trainer.state.best_loss is not None and not run.model.is_file():
+            raise TruesparseError(
+                f"{path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
+            )
+        run.write_config(config)
+        run.keep_records(trainer.state.records)
+        return _finish(trainer, run, corpus, threads)
+
+
+def _check_resumable(saved: Checkpoint, config: Config, flags: Mapping[str, Any]) -> None:
+    """Raise UsageError or TruesparseError if a run would go on otherwise than it began."""
+    for name in FIELDS:
+        old, new = getattr(saved.config, name), getattr(config, name)
+        if new == old or name in RESUMABLE:
+            continue
+        if name in flags:
+            raise UsageError(
+                f"{flag(name)} is {new!r} but was {old!r} when the run began, and that cannot change"
+                f"; leave it out, or start a new run"
+            )
+        raise TruesparseError(
+            f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has {new!r}"
+            f"; put the run's own checkpoint or configuration back"
+        )
 
 
 def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.training.config import Config, load_toml
+from truesparse.training.files import remove_unfinished, replacing
+from truesparse.training.reporter import Record, to_json
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
@@ -19,9 +21,27 @@ CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
 
-def default_path(name: str) -> Path:
-    """``runs/<date>-<time>-<name>`` under the working directory."""
-    return Path("runs", f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}")
+def make_default(name: str) -> Path:
+    """Make a folder ``runs/<date>-<time>-<name>`` under the working directory.
+
+    Of runs that begin in the same second, as in a sweep, the second one gets ``-2`` behind it, and so on.
+
+    Raises
+    ------
+    TruesparseError
+        It cannot be made.
+    """
+    path = first = Path("runs", f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}")
+    number = 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise _cannot_make(path, error) from None
 
 
 def check_free(path: Path) -> None:
@@ -37,9 +57,8 @@ def check_free(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"cannot use {path} for the run: {error.strerror}; choose another --out") from None
     if taken:
-        raise UsageError(
-            f"{path} is not an empty folder; choose another --out, or continue a run with --resume {path}"
-        )
+        hint = f", or continue its run with --resume {path}" if (path / CHECKPOINT).is_file() else ""
+        raise UsageError(f"{path} is not an empty folder; choose another --out{hint}")
 
 
 def find_model(path: Path) -> Path:
@@ -63,17 +82,25 @@ def find_model(path: Path) -> Path:
 
 
 class RunDirectory:
-    """A run's folder, open for writing metrics.
+    """A run's folder, open for writing metrics, and closed to other processes that would write there.
 
     Parameters
     ----------
     path : Path
-        An existing folder; `create` makes a new one.
+        An existing folder, from which files are removed that a killed process has left half written; `create`
+        makes a new one.
 
     Attributes
     ----------
     path, checkpoint, model : Path
         The folder, its latest checkpoint and its best model.
+
+    Raises
+    ------
+    UsageError
+        Another process has it open.
+    TruesparseError
+        It cannot be written.
     """
 
     __slots__ = ("_metrics", "checkpoint", "model", "path")
@@ -83,7 +110,9 @@ class RunDirectory:
         self.checkpoint = path / CHECKPOINT
         self.model = path / MODEL
         try:
-            self._metrics = (path / METRICS).open("a", encoding="utf-8")
+            self._metrics = (path / METRICS).open("a+b")
+            self._lock()
+            remove_unfinished(path)
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
@@ -102,9 +131,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TruesparseError(
-                f"cannot make the folder {path}: {error.strerror}; choose another --out"
-            ) from None
+            raise _cannot_make(path, error) from None
         run = cls(path)
         run.write_config(config)
         return run
@@ -134,7 +161,7 @@ class RunDirectory:
         """Write what machine and what versions the run uses."""
         self._write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
-    def record(self, values: Mapping[str, Any]) -> None:
+    def record(self, values: Record) -> None:
         """Append one record to the metrics; numbers that are not finite become null.
 
         Raises
@@ -142,23 +169,18 @@ class RunDirectory:
         TruesparseError
             The file cannot be written.
         """
-        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         try:
-            self._metrics.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._metrics.write(to_json(values).encode() + b"\n")
             self._metrics.flush()
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
     def keep_records(self, count: int) -> None:
         """Keep the first `count` records and drop what was written after them."""
-        path = self.path / METRICS
-        self._metrics.close()
         try:
-            lines = path.read_bytes().splitlines(keepends=True)
-            whole = [line for line in lines[:count] if line.endswith(b"\n")]
-            with path.open("r+b") as file:
-                file.truncate(sum(map(len, whole)))
-            self._metrics = path.open("a", encoding="utf-8")
+            self._metrics.seek(0)
+            whole = [line for line in self._metrics.readlines()[:count] if line.endswith(b"\n")]
+            self._metrics.truncate(sum(map(len, whole)))
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
@@ -166,9 +188,22 @@ class RunDirectory:
         """Close the metrics file."""
         self._metrics.close()
 
+    def _lock(self) -> None:
+        """Keep other processes out until the file is closed, where the file system knows locks."""
+        try:
+            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._metrics.close()
+            raise UsageError(
+                f"another process is writing to {self.path}; wait until it ends, or choose another folder"
+            ) from None
+        except OSError:
+            pass
+
     def _write(self, name: str, text: str) -> None:
         try:
-            (self.path / name).write_text(text, encoding="utf-8")
+            with replacing(self.path / name) as partial:
+                partial.write_text(text, encoding="utf-8")
         except OSError as error:
             raise self._cannot_write(name, error) from None
 
@@ -176,3 +211,7 @@ class RunDirectory:
         return TruesparseError(
             f"cannot write {self.path / name}: {error.strerror}; make room or choose another --out"
         )
+
+
+def _cannot_make(path: Path, error: OSError) -> TruesparseError:
+    return TruesparseError(f"cannot make the folder {path}: {error.strerror}; choose another --out")

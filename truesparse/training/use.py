@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from truesparse.data import Windows, load_evaluation_text
 from truesparse.training.checkpoint import load_model
-from truesparse.training.evaluation import Evaluation, evaluate
+from truesparse.training.evaluation import evaluate, perplexity
 from truesparse.training.rundir import find_model
 from truesparse.training.sampling import sample
 
 
-def evaluate_file(path: Path, data: Path | str | None = None, split: str = "test") -> Evaluation:
+class TextEvaluation(NamedTuple):
+    """Mean loss per token, in nats, over how many tokens; and which fraction of the text is ``<unk>``.
+
+    `unknown` is None for a vocabulary without ``<unk>``. A high one says that the text does not fit the
+    vocabulary, which makes the loss low: unknown words are easily told.
+    """
+
+    loss: float
+    tokens: int
+    unknown: float | None
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return perplexity(self.loss)
+
+
+def evaluate_file(path: Path, data: Path | str | None = None, split: str = "test") -> TextEvaluation:
     """Measure the model of a file, in the batches and windows it was trained with.
 
     Parameters
@@ -27,7 +45,7 @@ def evaluate_file(path: Path, data: Path | str | None = None, split: str = "test
 
     Returns
     -------
-    Evaluation
+    TextEvaluation
 
     Raises
     ------
@@ -38,7 +56,9 @@ def evaluate_file(path: Path, data: Path | str | None = None, split: str = "test
     config = saved.config
     ids = load_evaluation_text(data or config.data, saved.vocabulary, split)
     windows = Windows(ids, config.batch_size, config.bptt, f"{split} text")
-    return evaluate(saved.model, windows, saved.model.workspace(config.bptt, config.batch_size))
+    result = evaluate(saved.model, windows, saved.model.workspace(config.bptt, config.batch_size))
+    number = saved.vocabulary.unknown
+    return TextEvaluation(*result, None if number is None else float(np.mean(ids == number)))
 
 
 def generate_text(
