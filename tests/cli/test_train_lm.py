@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -11,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from truesparse.cli import display
 from truesparse.training import container
-from truesparse.training.config import Config
 from truesparse.training.container import Reader
-from truesparse.training.run import train_language_model
 
 RESULTS = [
     *(
@@ -110,31 +106,6 @@ def test_the_run_has_the_resolved_configuration(run, tiny: list[str], tmp_path: 
     printed = run("train", "lm", *tiny, "--preset", "ptb-small", "--print-config").stdout
     run("train", "lm", *tiny, "--preset", "ptb-small", "--out", "run", "--quiet")
     assert (tmp_path / "run" / "config.toml").read_text() == printed
-
-
-def test_the_live_display(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    stream = Terminal()
-    config = Config(data=str(text_file), hidden_size=12, epochs=2, batch_size=4, bptt=10)
-    with display.Live(stream) as live:
-        live.compiling()
-        train_language_model(config, tmp_path / "run", live)
-        live.compiled(3.0)
-    shown = stream.getvalue()
-    for part in (
-        "compiling kernels, once",
-        "compiled in 3 s",
-        "epoch 2 of 2",
-        "perplexity",
-        "per gate",
-        "best",
-    ):
-        assert part in shown
 
 
 @pytest.fixture

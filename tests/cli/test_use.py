@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from truesparse.cli.info import _short
 from truesparse.training.container import Reader
 
 
@@ -80,6 +81,23 @@ def test_info_of_a_model(run, trained: dict[str, float]) -> None:
     text = run("info", "run").stdout
     assert all(row["name"] in text for row in description["matrices"])
     assert f"{trained['nnz']:,}" in text
+
+
+def test_a_narrow_terminal_does_not_cut_numbers_off(
+    run, trained: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = run("info", "run").stdout
+    monkeypatch.setenv("COLUMNS", "30")
+    assert run("info", "run").stdout == text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 "), (999, "999 "), (1000, "1.0 k"), (26_214, "26.2 k"), (21_780_000, "21.8 M")],
+)
+def test_short_numbers(number: int, text: str) -> None:
+    assert _short(number) == text
 
 
 @pytest.mark.parametrize("command", ["evaluate", "generate", "info"])

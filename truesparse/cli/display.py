@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -13,12 +18,15 @@ from truesparse.training.reporter import Progress, Record, Reporter, RunInfo
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
 COMPILING = "compiling kernels, once on this machine; they are kept for later runs ..."
+STOPPING = "stopping after this step; Ctrl-C again stops without saving"
+GATES = "i", "f", "g", "o"
 
 
 class Silent(Reporter):
-    """Shows nothing. A context manager, as every display is."""
+    """Shows nothing but that it will stop. A context manager, as every display is."""
 
     def __enter__(self) -> Silent:
         return self
@@ -27,6 +35,11 @@ class Silent(Reporter):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         return None
+
+    def stopping(self) -> None:
+        """Training is to stop. Called by a signal handler, which must not use buffered streams."""
+        with contextlib.suppress(OSError):
+            os.write(2, f"\n{STOPPING}\n".encode())
 
 
 class Lines(Silent):
@@ -39,8 +52,10 @@ class Lines(Silent):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._began: tuple[int, float] | None = None  # a step, and when it was done
 
     def start(self, info: RunInfo) -> None:
+        self._total_steps = info.total_steps
         for line in describe_run(info):
             self._print(line)
 
@@ -49,12 +64,16 @@ class Lines(Silent):
 
     def compiled(self, seconds: float) -> None:
         self._print(f"compiled in {seconds:.0f} s")
+        self._began = None  # time left without the compilation
+
+    def step(self, progress: Progress) -> None:
+        self._began = self._began or (progress.step, time.monotonic())
 
     def train(self, record: Record) -> None:
         self._print(
             f"step {record['step']:>7,}  epoch {record['epoch']:6.2f}  loss {record['loss']:.3f}"
             f"  perplexity {record['perplexity']:9.2f}  lr {record['lr']:.3g}"
-            f"  {record['tokens_per_second']:,.0f} tokens/s"
+            f"  {record['tokens_per_second']:,.0f} tokens/s  {self._time_left(record['step'])} left"
         )
 
     def eval(self, record: Record) -> None:
@@ -63,21 +82,31 @@ class Lines(Silent):
 
     def rewire(self, record: Record) -> None:
         self._print(f"step {record['step']:>7,}  {describe_rewiring(record)}")
+        gates = "; ".join(
+            " ".join([name, *(f"{density:.3f}" for density in densities)])
+            for name, densities in record["density_per_gate"].items()
+        )
+        self._print(f"              density of {' '.join(GATES)}: {gates}")
+
+    def _time_left(self, step: int) -> str:
+        first, began = self._began or (step, 0.0)
+        if step == first:
+            return "-:--:--"
+        seconds = (time.monotonic() - began) / (step - first) * (self._total_steps - step)
+        return str(timedelta(seconds=round(seconds)))
 
     def _print(self, line: str) -> None:
         click.echo(line, file=self._stream)
 
 
 class Live(Silent):
-    """A display that is drawn anew in place: progress, the state of training, and a table of evaluations.
+    """A display that is drawn anew in place: progress, the state of training, densities, evaluations.
 
     Parameters
     ----------
     stream : TextIO
         A terminal.
     """
-
-    _ROWS = 12  # evaluations shown; earlier ones scroll out of the table
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -91,10 +120,12 @@ class Live(Silent):
         )
         from rich.progress import Progress as Bars
 
-        self._lines: dict[str, str] = {}
+        self._notice = self._training = self._rewiring = ""
+        self._last: Record | None = None
         self._evaluations: list[Record] = []
         self._total_epochs = 0
         self._done = 0
+        self._ended = False
         self._console = Console(file=stream, highlight=False, markup=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
@@ -115,6 +146,8 @@ class Live(Silent):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._notice = ""
+        self._ended = True
         self._live.stop()
 
     def start(self, info: RunInfo) -> None:
@@ -136,36 +169,53 @@ class Live(Silent):
         self._bars.update(
             self._task, completed=progress.step, description=f"epoch {progress.epoch} of {self._total_epochs}"
         )
+        if self._last is None:
+            self._training = f"loss {progress.loss:.3f}"
 
     def train(self, record: Record) -> None:
-        self._lines["train"] = (
+        self._last = record
+        self._training = (
             f"loss {record['loss']:.3f}   perplexity {record['perplexity']:.2f}   lr {record['lr']:.3g}"
             f"   {record['tokens_per_second']:,.0f} tokens/s   {record['peak_memory_bytes'] / 1e6:,.0f} MB"
         )
 
     def eval(self, record: Record) -> None:
+        self._last = record
         self._evaluations.append(record)
 
     def rewire(self, record: Record) -> None:
-        self._lines["rewire"] = describe_rewiring(record)
-        self._lines["density"] = "density " + "   ".join(
-            f"{name} {density:.3f}" for name, density in record["density"].items()
-        )
-        for name, gates in record["density_per_gate"].items():
-            self._lines[name] = f"{name} per gate i, f, g, o: " + " ".join(
-                f"{density:.3f}" for density in gates
-            )
+        self._last = record
+        self._rewiring = describe_rewiring(record)
+
+    def stopping(self) -> None:
+        if self._live.is_started:
+            self._notice = STOPPING  # printed, it would be in the way of what is drawn
+        else:
+            super().stopping()
 
     def _render(self) -> Group:
-        from rich import box
-        from rich.console import Group
-        from rich.table import Table
+        from rich.console import Group, RenderableType
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD)
+        parts: list[RenderableType] = [self._bars]
+        parts += [Text(line) for line in (self._training, self._rewiring, self._notice) if line]
+        height = len(parts)
+        if self._last is not None:
+            densities, gates = self._last["density"], self._last["density_per_gate"]
+            parts += ["", density_table((name, densities[name], gates.get(name, ())) for name in densities)]
+            height += 3 + len(densities)
+        if self._evaluations:
+            room = self._console.height - height - 4  # blank line, heading, rule, cursor
+            rows = len(self._evaluations) if self._ended else max(room, 1)
+            parts += ["", self._evaluation_table(rows)]
+        return Group(*parts)
+
+    def _evaluation_table(self, rows: int) -> Table:
+        """The last evaluations."""
+        table = plain_table()
         for heading in ("step", "epoch", "validation perplexity", "lr", ""):
             table.add_column(heading, justify="right")
-        for record in self._evaluations[-self._ROWS :]:
+        for record in self._evaluations[-rows:]:
             table.add_row(
                 f"{record['step']:,}",
                 f"{record['epoch']:.2f}",
@@ -173,8 +223,26 @@ class Live(Silent):
                 f"{record['lr']:.3g}",
                 "best" if record["best"] else "",
             )
-        lines = [Text(line) for line in self._lines.values()]
-        return Group(self._bars, *lines, *([table] if self._evaluations else []))
+        return table
+
+
+def plain_table() -> Table:
+    """A table with a rule under its heading."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def density_table(rows: Iterable[tuple[str, float, Sequence[float]]]) -> Table:
+    """A table of matrices: name, density, and densities of the gates if it has gates."""
+    table = plain_table()
+    table.add_column("matrix")
+    for heading in ("density", *GATES):
+        table.add_column(heading, justify="right")
+    for name, density, gates in rows:
+        table.add_row(name, f"{density:.4f}", *(f"{gate:.3f}" for gate in gates))
+    return table
 
 
 def describe_run(info: RunInfo) -> list[str]:
@@ -183,7 +251,7 @@ def describe_run(info: RunInfo) -> list[str]:
     resumed = f", from step {info.step:,}" if info.step else ""
     return [
         info.text,
-        f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3f}), {info.threads} threads",
+        f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3g}), {info.threads} threads",
         f"{info.total_steps:,} steps, {info.steps_per_epoch:,} an epoch{resumed}; the run is in {info.path}",
     ]
 

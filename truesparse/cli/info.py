@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from truesparse.cli.options import json_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @click.command()
@@ -41,56 +44,53 @@ def info(path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(file), **description}))
     else:
         click.echo(str(file))
-        _print_table(description)
+        _print_tables(description)
 
 
-def _print_table(description: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _print_tables(description: dict[str, Any]) -> None:
+    from truesparse.cli.display import density_table, plain_table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    matrices, total = description["matrices"], description["total"]
+    table = plain_table()
     table.add_column("matrix")
-    for heading in (
-        "shape",
-        "weights",
-        "density",
-        "per gate i, f, g, o",
-        "bytes",
-        "FLOPs a token",
-        "dense",
-        "ratio",
-    ):
+    for heading in ("shape", "weights", "density", "size", "FLOPs", "if dense"):
         table.add_column(heading, justify="right")
-    for row in description["matrices"]:
-        gates = row["density_per_gate"]
-        table.add_row(
-            row["name"],
-            "×".join(f"{n:,}" for n in row["shape"]),
-            f"{row['nnz']:,}",
-            f"{row['density']:.4f}",
-            " ".join(f"{density:.3f}" for density in gates) if len(gates) > 1 else "",
-            *_costs(row),
-        )
-    total = description["total"]
+    for row in matrices:
+        table.add_row(row["name"], "×".join(f"{n:,}" for n in row["shape"]), *_numbers(row))
     table.add_section()
-    table.add_row(
-        "total",
-        f"{total['dense_parameters']:,}",
-        f"{total['nnz']:,}",
-        f"{total['density']:.4f}",
-        "",
-        *_costs(total),
-    )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)  # a pipe has no width: do not fold the table
-    console.print(table)
+    table.add_row("total", f"{total['dense_parameters']:,}", *_numbers(total))
+    _print(table)
     click.echo(
-        f"{total['biases']:,} biases are dense. FLOPs are of one token going forward; a lookup costs none."
+        f"FLOPs of one token going forward: {total['flops'] / total['dense_flops']:.3f} of a dense model's."
+        f" A lookup has none.\n{total['biases']:,} biases are dense."
+    )
+    gates = [(row["name"], row["density"], row["density_per_gate"]) for row in matrices]
+    click.echo()
+    _print(density_table(gate for gate in gates if len(gate[2]) > 1))
+
+
+def _numbers(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['nnz']:,}",
+        f"{row['density']:.4f}",
+        f"{_short(row['bytes'])}B",
+        _short(row["flops"]),
+        _short(row["dense_flops"]),
     )
 
 
-def _costs(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    flops, dense = row["flops"], row["dense_flops"]
-    return f"{row['bytes']:,}", f"{flops:,}", f"{dense:,}", f"{flops / dense:.3f}" if dense else ""
+def _short(number: int) -> str:
+    """A number with one decimal and a prefix."""
+    from rich.filesize import pick_unit_and_suffix
+
+    unit, prefix = pick_unit_and_suffix(number, ["", "k", "M", "G", "T"], 1000)
+    return f"{number / unit:.1f} {prefix}" if prefix else f"{number} "
+
+
+def _print(table: Table) -> None:
+    """Print a table in its full width: numbers that are cut off say nothing."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
+    Console(width=max(Console().width, width)).print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def lm(
     from truesparse.training.run import resume_language_model, train_language_model
 
     reporter = _reporter(as_json, quiet)
-    with _stop_on_signal() as stop, reporter:
+    with _stop_on_signal(reporter.stopping) as stop, reporter:
         if resume is not None:
             results = resume_language_model(resume, given, reporter, stop)
         else:
@@ -90,14 +91,14 @@ def lm(
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+def _stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a wish that is asked for; a second Ctrl-C stops at once."""
     received = []
 
     def handle(number: int, frame: Any) -> None:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        click.echo("\nstopping after this step; Ctrl-C again stops without saving", err=True)
+        tell()
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -114,7 +115,7 @@ def _reporter(as_json: bool, quiet: bool) -> Any:
     stream = sys.stderr if as_json else sys.stdout
     if quiet:
         return display.Silent()
-    if stream.isatty():
+    if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         return display.Live(stream)
     return display.Lines(stream)
 
