@@ -36,19 +36,30 @@ def test_help_imports_neither_numba_nor_numpy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "problem"),
     [
-        (["trian"], "No such command 'trian'"),
-        (["train", "lm", "--densty", "1"], "No such option"),
-        (["train", "lm", "--layers", "two"], "'two' is not a valid integer"),
-        (["evaluate"], "Missing argument"),
+        (["trian"], "no such command 'trian'"),
+        (["train", "lm", "--densty", "1"], "no such option"),
+        (["train", "lm", "--layers", "two"], "invalid value for '--layers': 'two' is not a valid integer;"),
+        (["train", "lm", "--level", "x"], "'x' is not one of 'word', 'char';"),
+        (["evaluate"], "missing argument 'MODEL_OR_RUN';"),
     ],
 )
-def test_usage(run, arguments: list[str], message: str) -> None:
+def test_usage(run, arguments: list[str], problem: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert result.stderr.startswith("truesparse: ")
+    assert problem in result.stderr
+    assert result.stderr.endswith(" --help\n")
+    assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+def test_no_command_shows_the_help(run) -> None:
+    for arguments in ((), ("train",)):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "Commands:" in result.stderr
 
 
 @pytest.mark.parametrize(

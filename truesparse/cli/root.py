@@ -38,9 +38,13 @@ class _Root(click.Group):
             )
         try:
             code = super().main(given, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
+        except click.UsageError as error:
+            sentence = " ".join(error.format_message().split()).rstrip(".")
+            command = error.ctx.command_path if error.ctx else "truesparse"
+            code = _say(f"{sentence[0].lower()}{sentence[1:]}; see {command} --help", error.exit_code)
         except TruesparseError as error:
             code = _say(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
