@@ -8,7 +8,7 @@ import pytest
 
 import truesparse
 from truesparse.cli import main
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 
 
 def test_help_and_version(run) -> None:
@@ -92,15 +92,17 @@ def test_every_error_is_a_sentence(
 
 
 @pytest.mark.parametrize("arguments", [("--debug", "fail"), ("fail", "--debug")])
-def test_debug_shows_where(run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
-    error = TruesparseError("the loss is nan")
-
+def test_debug_also_shows_where(run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
     @click.command()
     def fail() -> None:
-        raise error
+        raise UsageError("the density is 3")
 
     monkeypatch.setitem(main.commands, "fail", fail)
-    assert run(*arguments).exception is error
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Traceback")
+    assert "in fail\n" in result.stderr
+    assert result.stderr.endswith("\ntruesparse: the density is 3\n")
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

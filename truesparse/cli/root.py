@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -31,39 +32,45 @@ class _Root(click.Group):
             ``sys.argv`` if not given. ``--debug`` may stand anywhere in it.
         """
         given = list(sys.argv[1:] if args is None else args)
-        if "--debug" in given:
-            arguments = [argument for argument in given if argument != "--debug"]
-            sys.exit(
-                super().main(arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
-            )
+        arguments = [argument for argument in given if argument != "--debug"]
         try:
-            code = super().main(given, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
-        except click.exceptions.NoArgsIsHelpError as error:
+            code = super().main(arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
+        except SystemExit:
+            raise
+        except BaseException as error:
+            if len(arguments) < len(given):
+                traceback.print_exc()
+            code = _explain(error)
+        sys.exit(code)
+
+
+def _explain(error: BaseException) -> int:
+    """Say on stderr what is wrong; returns the exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
             error.show()
-            code = error.exit_code
-        except click.UsageError as error:
+            return error.exit_code
+        case click.UsageError():
             sentence = " ".join(error.format_message().split()).rstrip(".")
             command = error.ctx.command_path if error.ctx else "truesparse"
-            code = _say(f"{sentence[0].lower()}{sentence[1:]}; see {command} --help", error.exit_code)
-        except TruesparseError as error:
-            code = _say(str(error), error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            code = _say("stopped", INTERRUPTED)
-        except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # nobody reads what is still buffered
-            code = 1
-        except OSError as error:
+            return _say(f"{sentence[0].lower()}{sentence[1:]}; see {command} --help", error.exit_code)
+        case TruesparseError():
+            return _say(str(error), error.exit_code)
+        case KeyboardInterrupt() | click.Abort():
+            return _say("stopped", INTERRUPTED)
+        case BrokenPipeError():
+            # Nobody reads what is still buffered.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case OSError():
             place = f"{error.filename}: " if error.filename else ""
-            code = _say(
-                f"{place}{error.strerror or error}; check the path, its permissions and the room left", 1
-            )
-        except MemoryError:
-            code = _say("not enough memory; use a smaller --batch-size, --bptt or --density", 1)
-        except Exception as error:
-            code = _say(f"a mistake in truesparse: {type(error).__name__}: {error}; --debug shows where", 1)
-        sys.exit(code)
+            advice = "check the path, its permissions and the room left"
+            return _say(f"{place}{error.strerror or error}; {advice}", 1)
+        case MemoryError():
+            return _say("not enough memory; use a smaller --batch-size, --bptt or --density", 1)
+        case _:
+            mistake = f"{type(error).__name__}: {error}"
+            return _say(f"a mistake in truesparse: {mistake}; --debug shows where", 1)
 
 
 def _say(sentence: str, code: int) -> int:
@@ -74,7 +81,10 @@ def _say(sentence: str, code: int) -> int:
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(truesparse.__version__, prog_name="truesparse")
 @click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error. May stand anywhere."
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Also show the traceback of an error. May stand anywhere.",
 )
 def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
