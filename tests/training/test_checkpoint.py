@@ -114,4 +114,13 @@ def test_files_whose_parts_do_not_fit(
     check("is corrupt", tensors, {**document, "model": None})
     check("is corrupt", tensors, {**document, "model": document["model"] | {"depth": 2}})
     check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
-    check("unknown key 'colour'", tensors, {**document, "config": {"colour": 1}})
+    check(
+        r"was written by truesparse 9 and does not fit this one, .*unknown key 'colour'",
+        tensors,
+        {**document, "config": {"colour": 1}, "truesparse_version": "9"},
+    )
+    check(
+        "is of another model: its type is rhn-language-model",
+        tensors,
+        {**document, "model": document["model"] | {"type": "rhn-language-model"}},
+    )

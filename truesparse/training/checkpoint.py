@@ -13,13 +13,15 @@ import numpy as np
 
 import truesparse
 from truesparse.data import Vocabulary
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.sparse import Arena, Pattern
 from truesparse.training import container
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, LanguageModelSpec
+
+MODEL_TYPE = "lstm-language-model"
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _document(kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary, config
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
-        "model": {"type": "lstm-language-model", **dataclasses.asdict(spec)},
+        "model": {"type": MODEL_TYPE, **dataclasses.asdict(spec)},
         "vocabulary": json.loads(vocabulary.to_json()),
         "config": dataclasses.asdict(config),
     }
@@ -164,13 +166,21 @@ def _read_model(reader: container.Reader) -> SavedModel:
     """The model of a file, its pattern checked."""
     from truesparse.nn import LanguageModel, LanguageModelSpec
 
+    document = reader.document
     try:
-        fields = {key: value for key, value in reader.document["model"].items() if key != "type"}
+        fields = dict(document["model"])
+        if (kind := fields.pop("type")) != MODEL_TYPE:
+            raise TruesparseError(f"{reader.path} is of another model: its type is {kind}, not {MODEL_TYPE}")
         spec = LanguageModelSpec(**fields)
-        vocabulary = Vocabulary.from_json(json.dumps(reader.document["vocabulary"]))
-        config = Config.from_dict(reader.document["config"])
+        vocabulary = Vocabulary.from_json(json.dumps(document["vocabulary"]))
+        config = Config.from_dict(document["config"])
     except (KeyError, TypeError, AttributeError):
         raise reader.corrupt() from None
+    except UsageError as error:
+        raise TruesparseError(
+            f"{reader.path} was written by truesparse {document.get('truesparse_version')}"
+            f" and does not fit this one, {truesparse.__version__}: {error}"
+        ) from None
     patterns = {}
     for shape in spec.shapes:
         pattern = Pattern(
