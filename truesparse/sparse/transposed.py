@@ -82,10 +82,10 @@ class Transposed:
         version : int
             The arena's count of changes.
         """
-        from truesparse.kernels.fill import gather
+        from truesparse.kernels.fill import permute
 
         if version != self._version:
-            gather(self.data, data, self.positions)
+            permute(self.data, data, self.positions)
             self._version = version
 
     def check(self, pattern: Pattern, name: str = "the matrix") -> None:
