@@ -1,0 +1,50 @@
+"""In a process of its own: other tests call kernels with types of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import gc, sys
+from pathlib import Path
+
+from numba.core.dispatcher import Dispatcher
+
+from truesparse.training.config import Config
+from truesparse.training.run import resume_language_model, train_language_model
+from truesparse.training.use import evaluate_file
+
+run = Path(sys.argv[2])
+config = Config(
+    data=sys.argv[1], hidden_size=12, layers=2, density=0.3, batch_size=4, bptt=10, dropout=0.2,
+    max_steps=12, eval_interval=5, update_interval=5,
+)
+train_language_model(config, run)
+resume_language_model(run, {"max_steps": 24})
+evaluate_file(run)
+kernels = [
+    thing
+    for thing in gc.get_objects()
+    if isinstance(thing, Dispatcher)
+    and thing.py_func.__module__.startswith("truesparse.kernels")
+    and not thing.targetoptions.get("forceinline")
+]
+for kernel in kernels:
+    print(kernel.py_func.__qualname__, len(kernel.signatures))
+"""
+
+
+def test_every_kernel_is_compiled_once(text_file: Path, tmp_path: Path) -> None:
+    """Arrays of a checkpoint and windows of any length have the types of those that came first."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, text_file, tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled = [line.split() for line in done.stdout.splitlines()]
+    assert len(compiled) > 10
+    assert [line for line in compiled if int(line[1]) > 1] == []
+    assert {name for name, count in compiled if count == "0"} <= {"sgd"}  # without momentum
