@@ -138,7 +138,8 @@ class Live(Silent):
             console=self._console,
             speed_estimate_period=120,
         )
-        self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=4)
+        # Training waits while a frame is drawn, which takes milliseconds.
+        self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=2)
 
     def __enter__(self) -> Live:
         return self

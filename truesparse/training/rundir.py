@@ -209,7 +209,7 @@ class RunDirectory:
 
     def _cannot_write(self, name: str, error: OSError) -> TruesparseError:
         return TruesparseError(
-            f"cannot write {self.path / name}: {error.strerror}; make room or choose another --out"
+            f"cannot write {self.path / name}: {error.strerror}; check its permissions and the room left"
         )
 
 
