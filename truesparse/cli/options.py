@@ -40,7 +40,7 @@ def _attributes(name: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {"default": None, "help": f"{text}  [default: {default}]"}
     if kind is not bool:
         attributes["type"] = click.Choice(rule["choices"]) if rule["choices"] else kind
-        attributes["metavar"] = None if rule["choices"] else {int: "N", float: "X", str: "TEXT"}[kind]
+        attributes["metavar"] = None if rule["choices"] else {int: "N", float: "X", str: "NAME"}[kind]
     if name == "data":
         attributes["metavar"] = "PATH"
     return attributes
