@@ -68,6 +68,7 @@ class SparseMatrix:
         self.indices = _fit_for_kernels(pattern.indices)
         self._stale = True
         self._tiles: NDArray[np.int32] | None = None
+        self._tile_columns = 0
         if self._transposed is not None and self._transposed.indices.size != pattern.nnz:
             self._transposed = None
 
