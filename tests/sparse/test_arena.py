@@ -169,6 +169,24 @@ def test_transposed_follows_values_and_topology():
     matrix.check()
 
 
+@settings(deadline=None)
+@given(mask=masks, width=st.integers(0, 12), new=st.randoms(use_true_random=False))
+def test_column_tiles_begin_where_the_columns_do_and_follow_the_topology(mask, width, new):
+    rows, columns = mask.shape
+    arena = Arena({"w": (pattern_of(mask), 1)}, {})
+    matrix = arena.matrices["w"]
+    changed = mask.copy().ravel()
+    new.shuffle(changed)
+    for present in (mask, changed.reshape(mask.shape)):
+        if present is not mask:
+            arena.apply(Rewiring({"w": rewired(matrix, present)}))
+        tiles = matrix.column_tiles(width)
+        starts = np.arange(0, columns, min(width or columns, columns))
+        before = np.array([present[:, :start].sum(axis=1) for start in starts]).T
+        np.testing.assert_array_equal(tiles[:, :-1], matrix.indptr[:-1, None] + before)
+        np.testing.assert_array_equal(tiles[:, -1], matrix.indptr[1:])
+
+
 def test_check_finds_a_stale_transposed_index():
     arena = small_arena()
     matrix = arena.matrices["a"]

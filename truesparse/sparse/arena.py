@@ -52,7 +52,8 @@ class Arena:
     -----
     Bytes per nonzero while a model trains with momentum: value 4, gradient 4, momentum 4, index 2 (4 above
     65,536 columns) and, for a matrix whose transposed product is used, transposed index 2, positions 4 and
-    copied values 4: 24 in all. No array has the size of a dense matrix.
+    copied values 4: 24 in all. Each row adds 8 for where it begins, and in a matrix used in tiles 4 per tile.
+    No array has the size of a dense matrix.
     """
 
     __slots__ = ("values", "grads", "states", "layout", "matrices", "version", "_bias_sizes")
