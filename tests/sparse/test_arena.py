@@ -172,7 +172,7 @@ def test_transposed_follows_values_and_topology():
 @settings(deadline=None)
 @given(mask=masks, width=st.integers(0, 12), new=st.randoms(use_true_random=False))
 def test_column_tiles_begin_where_the_columns_do_and_follow_the_topology(mask, width, new):
-    rows, columns = mask.shape
+    _, columns = mask.shape
     arena = Arena({"w": (pattern_of(mask), 1)}, {})
     matrix = arena.matrices["w"]
     changed = mask.copy().ravel()
