@@ -8,7 +8,8 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.topology import DISTRIBUTIONS, METHODS
-from truesparse.training.config import FIELDS, PRESETS, Config, kind_of, load_toml, resolve
+from truesparse.training.config import FIELDS, PRESETS, Config, load_toml, resolve
+from truesparse.training.settings import kind_of
 
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:

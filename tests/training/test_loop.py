@@ -14,13 +14,14 @@ import pytest
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import LanguageModel
 from truesparse.sparse import Arena
-from truesparse.training import checkpoint, loop
+from truesparse.training import checkpoint, loop, state
 from truesparse.training import run as run_module
 from truesparse.training.config import Config
 from truesparse.training.container import Reader
-from truesparse.training.loop import TrainingStopped, make_generators
+from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.run import resume_language_model, train_language_model
+from truesparse.training.state import make_generators
 
 TIMES = {"seconds", "tokens_per_second", "peak_memory_bytes", "run_dir"}
 
@@ -140,7 +141,7 @@ def test_the_seed_decides(config: Config, tmp_path: Path) -> None:
 def test_generators_are_independent_of_each_other_and_of_later_names(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: generator.random() for name, generator in make_generators(5).items()}
     assert len(set(before.values())) == len(before)
-    monkeypatch.setattr(loop, "GENERATORS", (*loop.GENERATORS, "later"))
+    monkeypatch.setattr(state, "GENERATORS", (*state.GENERATORS, "later"))
     after = {name: generator.random() for name, generator in make_generators(5).items()}
     assert {name: after[name] for name in before} == before
 

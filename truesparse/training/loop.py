@@ -15,7 +15,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,66 +30,18 @@ from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.rundir import RunDirectory
+from truesparse.training.state import TrainingState
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel
 
 CHECKPOINT_SECONDS = 300.0
 
-# Appended to, never reordered: the place decides a generator's numbers.
-GENERATORS = ("initial", "dropout", "topology")
-
 
 class TrainingStopped(TruesparseError):
     """Training was asked to stop and has saved a checkpoint."""
 
     exit_code = 130
-
-
-def make_generators(seed: int) -> dict[str, np.random.Generator]:
-    """Independent random generators from one seed, by what they are for."""
-    children = np.random.SeedSequence(seed).spawn(len(GENERATORS))
-    return {
-        name: np.random.Generator(np.random.PCG64(child))
-        for name, child in zip(GENERATORS, children, strict=True)
-    }
-
-
-@dataclass
-class TrainingState:
-    """What changes from step to step, besides arrays and generators.
-
-    Attributes
-    ----------
-    planned_steps : int
-        Steps that the run had before it when it began; the drop fraction falls to 0 over them.
-    lr : float
-    step : int
-        Steps done.
-    settled : bool
-        Whether evaluation and rewiring after `step` are done.
-    best_loss : float or None
-        Lowest validation loss.
-    records : int
-        Lines of the metrics so far.
-    tokens : int
-        Tokens trained on.
-    seconds, step_seconds : float
-        Wall time of the run, and of its training steps without compilation.
-    interval : dict
-        Sums since the last record of the training loss: loss times tokens, tokens, seconds.
-    """
-
-    planned_steps: int
-    lr: float
-    step: int = 0
-    settled: bool = True
-    best_loss: float | None = None
-    records: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    step_seconds: float = 0.0
-    interval: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "tokens": 0, "seconds": 0.0})
 
 
 class Trainer:
@@ -101,7 +53,7 @@ class Trainer:
     corpus : Corpus
     model : LanguageModel
     generators : dict of str to Generator
-        See `make_generators`.
+        See `truesparse.training.state.make_generators`.
     reporter : Reporter
     stop : callable
         Asked after each step, and within evaluations, whether to save and stop.

@@ -15,12 +15,14 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
 from truesparse.training.checkpoint import Checkpoint, load_checkpoint, load_model
-from truesparse.training.config import FIELDS, Config, flag
+from truesparse.training.config import FIELDS, Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
-from truesparse.training.loop import Trainer, TrainingStopped, make_generators
+from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
+from truesparse.training.settings import flag
+from truesparse.training.state import make_generators
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel

@@ -1,0 +1,128 @@
+"""How a field of the configuration is declared, read from text, checked and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from truesparse.errors import UsageError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    choices: tuple[str, ...] = (),
+    shown: str | None = None,
+) -> Any:
+    """A field with its help text and its range.
+
+    `open_low` and `open_high` exclude the ends; `shown` words a default of None.
+    """
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "open_low": open_low,
+        "open_high": open_high,
+        "choices": choices,
+        "shown": shown,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def kind_of(field: dataclasses.Field[Any]) -> type:
+    """Type of a field's values, without the None of "decide for me"."""
+    kinds: dict[str, type] = {"int": int, "float": float, "bool": bool}
+    return kinds.get(str(field.type).removesuffix(" | None"), str)
+
+
+def flag(name: str) -> str:
+    """The flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def parse(variable: str, kind: type, text: str) -> Any:
+    """Read a value of a type from the text of an environment variable.
+
+    Raises
+    ------
+    UsageError
+        The text does not read as one; the message names the variable.
+    """
+    if kind is bool:
+        truth = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
+        if text.lower() not in truth:
+            raise UsageError(f"{variable} is {text!r}; it must be true or false")
+        return truth[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{variable} is {text!r}; it must be {_KIND_WORDS[kind]}") from None
+
+
+_KIND_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+# Where a field sets no bound: beyond all sizes, and what float32 can hold.
+_HIGHEST: dict[type, float] = {int: 1e9, float: 3e38}
+
+
+def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
+    """Return a value in the field's own type.
+
+    Raises
+    ------
+    UsageError
+        The field cannot have it; the message begins with `name`, which says where it came from.
+    """
+    rule, kind = field.metadata, kind_of(field)
+    if value is None and field.default is None:
+        return None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{name} is {value!r}; it must be {_KIND_WORDS[kind]}")
+    if rule["choices"] and value not in rule["choices"]:
+        raise UsageError(f"{name} is {value!r}; it must be {listed(rule['choices'])}")
+    if kind in _HIGHEST:
+        _check_range(value, name, rule, _HIGHEST[kind])
+    return value
+
+
+def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float) -> None:
+    low, high = rule["low"], rule["high"] if rule["high"] < math.inf else highest
+    above = value > low if rule["open_low"] else value >= low
+    below = value < high if rule["open_high"] else value <= high
+    if not (above and below):  # as with nan
+        words = [f"{'above' if rule['open_low'] else 'at least'} {low:g}"]
+        if rule["high"] < math.inf or value > high:
+            words.append(f"{'below' if rule['open_high'] else 'at most'} {high:g}")
+        raise UsageError(f"{name} is {value}; it must be {' and '.join(words)}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """One or more names as "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def toml_value(value: str | int | float | bool) -> str:
+    """A value in TOML, whose strings escape as JSON's do and whose floats need a point or an exponent."""
+    if isinstance(value, (str, bool)):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
