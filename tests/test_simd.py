@@ -21,6 +21,7 @@ from truesparse.simd import (
     vmin,
     vselect_less,
     vsigmoid,
+    vsqrt,
     vstore,
     vstore_row,
     vsum,
@@ -56,7 +57,7 @@ def make_arithmetic(n):
         p, q = vload(a, 0, n), vload(b, 0, n)
         vstore(y, 0, vfma(p, q, p - q) / (q * np.float32(2)) + np.float32(3) * -p)
         vstore(y, n, vmin(p, q) + vmax(p, vbroadcast(np.float32(0), n)))
-        vstore(y, 2 * n, vselect_less(p, q, vlike(np.float32(1), p), p))
+        vstore(y, 2 * n, vselect_less(p, q, vlike(np.float32(1), p), vsqrt(p)))
 
     return arithmetic
 
@@ -70,7 +71,7 @@ def test_arithmetic_lane_by_lane(n):
     p, q = a.astype(np.float64), b.astype(np.float64)
     np.testing.assert_allclose(y[:n], (p * q + p - q) / (2 * q) - 3 * p, rtol=2e-6, atol=2e-6)
     np.testing.assert_allclose(y[n : 2 * n], np.minimum(p, q) + p, rtol=1e-6)
-    np.testing.assert_array_equal(y[2 * n :], np.where(a < b, np.float32(1), a))
+    np.testing.assert_array_equal(y[2 * n :], np.where(a < b, np.float32(1), np.sqrt(a)))
 
 
 def make_sums(n):

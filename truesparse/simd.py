@@ -335,6 +335,7 @@ _vneg = _lanewise(lambda builder, width, a: builder.fneg(a), 1)
 # fmuladd, not fma: the same instruction where there is one, no library call where there is none (25 times
 # faster on SSE2).
 vfma = _lanewise(_llvm("fmuladd"), 3)
+vsqrt = _lanewise(_llvm("sqrt"), 1)
 vmin = _lanewise(_pick("<"), 2)
 vmax = _lanewise(_pick(">"), 2)
 _vrint = _lanewise(_llvm("rint"), 1)

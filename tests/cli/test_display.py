@@ -45,6 +45,7 @@ def record(step: int, **values: Any) -> Record:
         "loss": 3.0,
         "perplexity": 100.0 + step,
         "best": True,
+        "averaged": False,
         "tokens_per_second": 12_345.0,
         "peak_memory_bytes": 5e8,
         "density": {"embedding.weight": 0.2, "lstm.0.weight_hh": 0.2},

@@ -74,7 +74,7 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"layers": True}, "--layers is True; it must be a whole number"),
         ({"tied": 1}, "--tied is 1; it must be true or false"),
         ({"level": "syllable"}, "--level is 'syllable'; it must be word or char"),
-        ({"optimizer": "sgdd"}, "--optimizer"),
+        ({"optimizer": "sgdd"}, "no optimizer 'sgdd'; did you mean sgd"),
         ({"preset": "ptb"}, "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium or ptb-large"),
         ({"method": "strnn"}, "st-rnn"),
         ({"tied": True, "embedding_size": 10}, "--tied"),

@@ -113,10 +113,14 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"embedding_size": 5, "distribution": "erdos-renyi", "gates": "separate", "clip": 0.01},
         {"method": "dense"},
         {"batch_size": 7, "bptt": 3},
+        {"optimizer": "adam", "weight_decay": 1e-4, "decoupled_decay": True},
+        {"optimizer": "asgd", "lr": 5.0},
+        {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
+        {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
     ],
 )
 def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
-    config = replace(config, max_steps=60, eval_interval=25, update_interval=25, **changes)
+    config = replace(config, **{"max_steps": 60, "eval_interval": 25, "update_interval": 25, **changes})
     train_language_model(config, tmp_path / "whole")
     interrupted(config, tmp_path / "parts", 10, 25, 40)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
@@ -251,6 +255,28 @@ def test_a_short_run_has_a_training_loss(config: Config, tmp_path: Path) -> None
     assert [record["step"] for record in records(tmp_path / "run", "train")] == [7, 10]
 
 
+@pytest.mark.parametrize("optimizer", ["nt-asgd", "snt-asgd"])
+def test_averaging_begins_when_the_loss_stalls_and_the_best_model_is_an_average(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    losses = iter([3.0, 2.0, 4.0, 1.5, 1.0])
+    evaluate: Callable[..., Any] = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
+    run = tmp_path / "run"
+    changes = {"optimizer": optimizer, "nonmonotone": 1, "lr": 1.0, "lr_decay": 2.0}
+    train_language_model(replace(config, epochs=4, **changes), run)
+    evaluations = records(run, "eval")
+    assert [record["averaged"] for record in evaluations] == [False, False, False, True]
+    assert [record["lr"] for record in evaluations] == [1.0] * 4, "it does not fall when averaging begins"
+    saved, last = tensors(run / "model.safetensors"), tensors(run / "checkpoint.safetensors")
+    assert saved["output.bias"] == last["state.average.output.bias"] != last["output.bias"]
+    where = "lstm.0.weight_hh"
+    assert saved[f"{where}.data"] == last[f"state.average.{where}"]
+    if optimizer == "snt-asgd":
+        ages = np.frombuffer(last[f"state.averaged_steps.{where}"], np.float32)
+        assert set(ages) == {50.0}, "averaging began after the last topology update"
+
+
 def test_the_tested_model_is_the_best_one(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +330,10 @@ def test_what_may_change_and_what_may_not(config: Config, tmp_path: Path, text_f
     resume_language_model(run, {"data": str(moved), "max_steps": 9, "threads": 1, "log_interval": 3})
     with pytest.raises(UsageError, match=r"--density is 0\.5 but was 0\.3"):
         resume_language_model(run, {"density": 0.5})
+    with pytest.raises(UsageError, match="--optimizer is 'adam' but was 'sgd'"):
+        resume_language_model(run, {"optimizer": "adam"})
+    with pytest.raises(UsageError, match="--method is 'static' but was 'st-rnn'"):
+        resume_language_model(run, {"method": "static"})
     moved.write_text(moved.read_text().replace("w3", "w4"))
     with pytest.raises(TruesparseError, match="the text is not the one"):
         resume_language_model(run, {})

@@ -77,8 +77,8 @@ class Lines(Silent):
         )
 
     def eval(self, record: Record) -> None:
-        best = "  (best)" if record["best"] else ""
-        self._print(f"step {record['step']:>7,}  validation perplexity {record['perplexity']:.2f}{best}")
+        notes = "".join(f"  ({note})" for note in ("averaged", "best") if record[note])
+        self._print(f"step {record['step']:>7,}  validation perplexity {record['perplexity']:.2f}{notes}")
 
     def rewire(self, record: Record) -> None:
         self._print(f"step {record['step']:>7,}  {describe_rewiring(record)}")
@@ -222,7 +222,7 @@ class Live(Silent):
                 f"{record['epoch']:.2f}",
                 f"{record['perplexity']:.2f}",
                 f"{record['lr']:.3g}",
-                "best" if record["best"] else "",
+                " ".join(note for note in ("averaged", "best") if record[note]),
             )
         return table
 

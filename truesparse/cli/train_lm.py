@@ -71,7 +71,7 @@ def lm(
                     ", which uses the folder and the configuration of the run"
                 )
     elif print_config:
-        click.echo(resolve(given, config_file).to_toml(), nl=False)
+        click.echo(resolve(given, config_file).filled().to_toml(), nl=False)
         return
     else:
         config = resolve(given, config_file)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.simd import vbroadcast, vfma, vlike, vload, vstore, vsum
+from truesparse.simd import vbroadcast, vfma, vlike, vload, vselect_less, vsqrt, vstore, vsum
 
 _CHUNK = 8192  # elements of one task
+_ONE = np.float32(1)
 NORM_CHUNKS = 256  # a fixed number, so that the sum does not depend on the number of threads
 
 
@@ -84,3 +85,85 @@ def sgd(values, grads, lr, decay, scale):
             value = vload(values, i, 16)
             u = vfma(vlike(scale, value), vload(grads, i, 16), vlike(decay, value) * value)
             vstore(values, i, vfma(vlike(-lr, value), u, value))
+
+
+@parallel_jit
+def adam(values, first, second, grads, lr, rate, root, beta1, beta2, epsilon, decay, shrink, scale):
+    """Take one step of Adam.
+
+    ::
+
+        g = scale grads + decay values
+        m = beta1 m + (1 - beta1) g
+        v = beta2 v + (1 - beta2) g²
+        values = values - shrink lr values - rate m / (root sqrt(v) + epsilon)
+
+    Parameters
+    ----------
+    values, first, second : ndarray of float32, shape (size,), size a multiple of 16
+        Weights and the moments m and v; modified in place.
+    grads : ndarray of float32, shape (size,)
+    lr, rate, root : float32
+        The learning rate; the same divided by ``1 - beta1**t``; and ``1 / sqrt(1 - beta2**t)``.
+    beta1, beta2, epsilon, decay, shrink, scale : float32
+
+    Notes
+    -----
+    28 bytes of memory traffic an element, which is its roof.
+    """
+    size = values.size
+    for task in prange((size + _CHUNK - 1) // _CHUNK):
+        for i in range(task * _CHUNK, min(size, (task + 1) * _CHUNK), 16):
+            value = vload(values, i, 16)
+            g = vfma(vlike(scale, value), vload(grads, i, 16), vlike(decay, value) * value)
+            m = vfma(vlike(beta1, value), vload(first, i, 16), g * (_ONE - beta1))
+            v = vfma(vlike(beta2, value), vload(second, i, 16), g * g * (_ONE - beta2))
+            vstore(first, i, m)
+            vstore(second, i, v)
+            kept = vfma(vlike(-shrink * lr, value), value, value)
+            vstore(values, i, kept - m * rate / vfma(vlike(root, value), vsqrt(v), vlike(epsilon, value)))
+
+
+@parallel_jit
+def average(averages, values, share):
+    """Move averages towards the values: ``averages += share (values - averages)``.
+
+    Parameters
+    ----------
+    averages : ndarray of float32, shape (size,), size a multiple of 16
+        Modified in place.
+    values : ndarray of float32, shape (size,)
+    share : float32
+    """
+    size = values.size
+    for task in prange((size + _CHUNK - 1) // _CHUNK):
+        for i in range(task * _CHUNK, min(size, (task + 1) * _CHUNK), 16):
+            mean = vload(averages, i, 16)
+            vstore(averages, i, vfma(vlike(share, mean), vload(values, i, 16) - mean, mean))
+
+
+@parallel_jit
+def average_by_age(averages, ages, values):
+    """Average each weight over its own life, leaving out its first iterate.
+
+    ::
+
+        k = k + 1
+        averages = values                             where k <= 2
+        averages = averages + (values - averages) / (k - 1)   elsewhere
+
+    Parameters
+    ----------
+    averages, ages : ndarray of float32, shape (size,), size a multiple of 16
+        Modified in place. `ages` are the k, the steps that each weight has been averaged over; exact up to
+        2**24.
+    values : ndarray of float32, shape (size,)
+    """
+    size = values.size
+    for task in prange((size + _CHUNK - 1) // _CHUNK):
+        for i in range(task * _CHUNK, min(size, (task + 1) * _CHUNK), 16):
+            value, mean = vload(values, i, 16), vload(averages, i, 16)
+            before = vload(ages, i, 16)  # k - 1
+            vstore(ages, i, before + _ONE)
+            moved = mean + (value - mean) / before
+            vstore(averages, i, vselect_less(before, vlike(np.float32(1.5), mean), value, moved))

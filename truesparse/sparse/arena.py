@@ -34,7 +34,8 @@ class Arena:
     ----------
     values, grads : ndarray of float32, shape (size,)
         Every entry of every matrix, then every bias, in the order given; 64-byte aligned. `apply` may replace
-        these arrays when a matrix changes its size, so look them up instead of keeping them.
+        these arrays when a matrix changes its size, and `exchange` does, so look them up instead of keeping
+        them.
     states : dict of str to ndarray of float32, shape (size,)
         One array for each optimizer slot, made by `add_state`.
     layout : dict of str to slice
@@ -104,6 +105,11 @@ class Arena:
         """
         self.states[name] = aligned_zeros(self.size)
         return self.states[name]
+
+    def exchange(self, state: str) -> None:
+        """Swap the values and a state, both keeping their numbers and their memory."""
+        self.values, self.states[state] = self.states[state], self.values
+        self.touch()
 
     def touch(self) -> None:
         """Say that values have changed, which puts every copy of them out of date."""

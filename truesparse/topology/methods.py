@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, unknown_name
 from truesparse.sparse.matrix import SparseMatrix
 from truesparse.sparse.rewiring import Rewiring
 from truesparse.topology.drop import DropRule, smallest_magnitude
@@ -107,6 +106,4 @@ def get_method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    near = get_close_matches(name, METHODS, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the methods are {', '.join(METHODS)}"
-    raise UsageError(f"there is no method {name!r}; {hint}")
+    raise unknown_name("method", name, METHODS)

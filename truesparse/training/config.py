@@ -60,13 +60,49 @@ class Config:
     method: str = setting(
         "st-rnn", "Sparse training method: st-rnn, static (the first connections stay) or dense."
     )
-    optimizer: str = setting("sgd", "Optimizer.", choices=("sgd",))
-    lr: float = setting(2.0, "Learning rate at the start.", low=0, open_low=True)
-    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1, open_high=True)
+    optimizer: str = setting("sgd", "Optimizer: sgd, adam, asgd, nt-asgd or snt-asgd.")
+    lr: float = setting(
+        None,
+        "Learning rate at the start.",
+        low=0,
+        open_low=True,
+        shown="2 for sgd, 0.002 for adam, 20 for the others",
+    )
+    momentum: float = setting(
+        None, "Momentum of sgd.", low=0, high=1, open_high=True, shown="0.9 for sgd, which alone has it"
+    )
     weight_decay: float = setting(0.0, "L2 penalty added to the gradient.", low=0)
-    clip: float = setting(10.0, "Largest norm of the whole gradient; 0 for no limit.", low=0)
+    decoupled_decay: bool = setting(
+        None, "Let adam take the weight decay off the weights, not add it to the gradient.", shown="no"
+    )
+    beta1: float = setting(
+        None, "Decay of adam's mean gradient.", low=0, high=1, open_high=True, shown="0.9 for adam"
+    )
+    beta2: float = setting(
+        None, "Decay of adam's mean square.", low=0, high=1, open_high=True, shown="0.999 for adam"
+    )
+    epsilon: float = setting(
+        None, "Added to the root of adam's mean square.", low=0, open_low=True, shown="1e-8 for adam"
+    )
+    nonmonotone: int = setting(
+        None,
+        "Let nt-asgd and snt-asgd begin to average when the validation loss is above the best of those more"
+        " than this many evaluations ago.",
+        low=1,
+        shown="5",
+    )
+    clip: float = setting(
+        None,
+        "Largest norm of the whole gradient; 0 for no limit.",
+        low=0,
+        shown="10 for sgd and adam, 0.25 for the others",
+    )
     lr_decay: float = setting(
-        1.33, "Divide the learning rate by this after each evaluation whose loss is no new best.", low=1
+        None,
+        "Divide the learning rate by this after each evaluation whose loss is no new best, until weights are"
+        " averaged.",
+        low=1,
+        shown="1.33 for sgd and adam, 1 for nt-asgd and snt-asgd",
     )
     lr_decay_start: int = setting(
         0, "Also divide it after every epoch from this one on; 0 for only when the loss stalls.", low=0
@@ -99,7 +135,8 @@ class Config:
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
 
     def __post_init__(self) -> None:
-        from truesparse.topology.methods import get_method  # here, so that a list of flags needs no NumPy
+        from truesparse.optim.table import SETTINGS, get_optimizer  # here: a list of flags needs no NumPy
+        from truesparse.topology.methods import get_method
 
         for field in dataclasses.fields(self):
             value = checked(field, getattr(self, field.name), flag(field.name))
@@ -109,11 +146,28 @@ class Config:
         method = get_method(self.method)
         if method.density is not None:
             object.__setattr__(self, "density", method.density)
+        taken = get_optimizer(self.optimizer).defaults
+        for name in sorted(SETTINGS - taken.keys()):
+            if getattr(self, name) is not None:
+                raise UsageError(f"{flag(name)} does not go with --optimizer {self.optimizer}; leave it out")
+        if self.lr_decay_start and "lr_decay" not in taken:
+            raise UsageError(
+                f"--lr-decay-start does not go with --optimizer {self.optimizer}, whose rate is constant"
+                f"; leave it out"
+            )
         if self.tied and self.embedding_size not in (None, self.hidden_size):
             raise UsageError(
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
                 f"; leave one of the three out"
             )
+
+    def filled(self) -> Config:
+        """The configuration with the defaults of its optimizer in the place of None."""
+        from truesparse.optim.table import get_optimizer
+
+        defaults = get_optimizer(self.optimizer).defaults
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
     def to_toml(self) -> str:
         """The configuration as TOML; fields that are None are left out."""
@@ -157,10 +211,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "density": 0.33,
         "epochs": 100,
         "dropout": 0.65,
-        "lr": 2.0,
-        "momentum": 0.9,
-        "clip": 10.0,
-        "lr_decay": 1.33,
         "drop_fraction": 0.8,
     },
 }

@@ -22,7 +22,7 @@ import numpy as np
 
 from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
-from truesparse.optim import SGD, GradientNorm
+from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.topology.methods import get_method
 from truesparse.training import checkpoint
 from truesparse.training.config import Config
@@ -50,6 +50,7 @@ class Trainer:
     Parameters
     ----------
     config : Config
+        Filled in (`Config.filled`).
     corpus : Corpus
     model : LanguageModel
     generators : dict of str to Generator
@@ -101,7 +102,9 @@ class Trainer:
         self.stop = stop
         self._compile_seconds = compile_seconds
         self._method = get_method(config.method)
-        self._optimizer = SGD(model.arena, config.lr, config.momentum, config.weight_decay)
+        self._optimizer = get_optimizer(config.optimizer).build(
+            model.arena, config.weight_decay, vars(config)
+        )
         self._gradient_norm = GradientNorm(config.clip)
         self._workspace = model.workspace(config.bptt, config.batch_size)
         self._hidden = model.zero_state(config.batch_size)
@@ -122,6 +125,7 @@ class Trainer:
             )
         for name, generator_state in training.pop("generators").items():
             self._generators[name].bit_generator.state = generator_state
+        self._optimizer.restore(training.pop("optimizer", {}))
         self.state = TrainingState(**training)
         self._hidden.load(saved.hidden)
         self._optimizer.lr = self.state.lr
@@ -221,7 +225,7 @@ class Trainer:
         state = self.state
         evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
         stalled = evaluated and not self._evaluate()
-        if stalled or self._annealing():
+        if (stalled or self._annealing()) and not self._optimizer.averaging:
             state.lr /= self.config.lr_decay
             self._optimizer.lr = state.lr
         if (
@@ -239,21 +243,24 @@ class Trainer:
 
     def _evaluate(self) -> bool:
         """Measure the validation loss, and keep the model if it is the best; returns whether it is."""
-        state = self.state
-        loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
-        self._check_finite(loss, "validation loss")
-        best = state.best_loss is None or loss < state.best_loss
-        if best:
-            checkpoint.save_model(self._run.model, self.model, self._vocabulary, self.config)
-            state.best_loss = loss
+        state, optimizer = self.state, self._optimizer
+        with optimizer.averaged():
+            loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
+            self._check_finite(loss, "validation loss")
+            best = state.best_loss is None or loss < state.best_loss
+            if best:
+                checkpoint.save_model(self._run.model, self.model, self._vocabulary, self.config)
+                state.best_loss = loss
         self._record(
             "eval",
             loss=loss,
             perplexity=perplexity(loss),
             tokens=tokens,
             best=best,
+            averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
         )
+        optimizer.evaluated(loss)
         return best
 
     def _annealing(self) -> bool:
@@ -303,6 +310,7 @@ class Trainer:
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),
+            "optimizer": self._optimizer.counters(),
             "generators": {
                 name: generator.bit_generator.state for name, generator in self._generators.items()
             },

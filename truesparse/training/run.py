@@ -14,7 +14,7 @@ from truesparse.data import Corpus, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
-from truesparse.training.checkpoint import Checkpoint, load_checkpoint, load_model
+from truesparse.training.checkpoint import load_checkpoint, load_model
 from truesparse.training.config import FIELDS, Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
@@ -64,6 +64,7 @@ def train_language_model(
         `stop` returned True; all is saved.
     """
     reporter = reporter or Reporter()
+    config = config.filled()
     if out is not None:
         rundir.check_free(out)
     corpus = load_corpus(config.data, config.level)
@@ -107,14 +108,20 @@ def resume_language_model(
         and a field that may not change.
     """
     reporter = reporter or Reporter()
-    config = Config.from_dict({**RunDirectory.read_config(path), **flags})
+    config = _resumed_config(path, flags)
     with (
         watch_compilation(reporter.compiling) as compile_seconds,
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)
         saved = load_checkpoint(run.checkpoint)
-        _check_resumable(saved, config, flags)
+        for name in FIELDS:
+            old, new = getattr(saved.config, name), getattr(config, name)
+            if new != old and name not in RESUMABLE:
+                raise TruesparseError(
+                    f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
+                    f" {new!r}; put the run's own checkpoint or configuration back"
+                )
         corpus = load_corpus(config.data, config.level)
         trainer = Trainer(
             config, corpus, saved.model, make_generators(config.seed), reporter, stop, compile_seconds
@@ -135,21 +142,17 @@ def resume_language_model(
         return _finish(trainer, run, corpus, threads)
 
 
-def _check_resumable(saved: Checkpoint, config: Config, flags: Mapping[str, Any]) -> None:
-    """Raise UsageError or TruesparseError if a run would go on otherwise than it began."""
-    for name in FIELDS:
-        old, new = getattr(saved.config, name), getattr(config, name)
-        if new == old or name in RESUMABLE:
-            continue
-        if name in flags:
+def _resumed_config(path: Path, flags: Mapping[str, Any]) -> Config:
+    """The configuration a run began with, changed by flags; UsageError if one of them may not."""
+    settings = RunDirectory.read_config(path)
+    began = Config.from_dict(settings).filled()
+    for name, value in flags.items():
+        if name in FIELDS and name not in RESUMABLE and value != getattr(began, name):
             raise UsageError(
-                f"{flag(name)} is {new!r} but was {old!r} when the run began, and that cannot change"
-                f"; leave it out, or start a new run"
+                f"{flag(name)} is {value!r} but was {getattr(began, name)!r} when the run began, and that"
+                f" cannot change; leave it out, or start a new run"
             )
-        raise TruesparseError(
-            f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has {new!r}"
-            f"; put the run's own checkpoint or configuration back"
-        )
+    return Config.from_dict({**settings, **flags}).filled()
 
 
 def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:

@@ -1,0 +1,44 @@
+import dataclasses
+
+import pytest
+
+from truesparse.errors import UsageError
+from truesparse.optim import OPTIMIZERS, get_optimizer
+from truesparse.optim.table import SETTINGS
+from truesparse.training.config import FIELDS, Config
+
+
+def test_every_setting_is_a_field_whose_default_is_the_optimizers():
+    assert set(FIELDS) >= SETTINGS
+    assert all(FIELDS[name].default is None for name in SETTINGS)
+    for name, choice in OPTIMIZERS.items():
+        filled = Config(optimizer=name).filled()
+        assert {setting: getattr(filled, setting) for setting in choice.defaults} == choice.defaults
+        assert all(getattr(filled, setting) is None for setting in SETTINGS - choice.defaults.keys())
+        assert filled.filled() == filled
+    assert dataclasses.replace(Config(), optimizer="adam", lr=3.0).filled().lr == 3.0
+
+
+def test_they_are_built_with_their_settings(arena):
+    settings = {"lr": 0.5, "beta1": 0.1, "beta2": 0.2, "epsilon": 0.3, "decoupled_decay": True, "clip": 9.0}
+    optimizer = get_optimizer("adam").build(arena, 0.7, settings)
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.beta1) == (0.5, 0.7, 0.1)
+    assert (optimizer.beta2, optimizer.epsilon, optimizer.decoupled_decay) == (0.2, 0.3, True)
+    assert all(choice.name == name for name, choice in OPTIMIZERS.items())
+
+
+def test_settings_of_another_optimizer_are_refused():
+    for optimizer, setting in [
+        ("adam", {"momentum": 0.9}),
+        ("sgd", {"beta1": 0.5}),
+        ("asgd", {"lr_decay": 2.0}),
+    ]:
+        with pytest.raises(UsageError, match=f"does not go with --optimizer {optimizer}; leave it out"):
+            Config(optimizer=optimizer, **setting)
+
+
+def test_an_unknown_optimizer_names_the_nearest():
+    with pytest.raises(UsageError, match="no optimizer 'sntasgd'; did you mean snt-asgd"):
+        get_optimizer("sntasgd")
+    with pytest.raises(UsageError, match="no optimizer 'xyz'; the optimizers are sgd, adam"):
+        Config(optimizer="xyz")

@@ -1,0 +1,86 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from truesparse.optim.base import Optimizer
+from truesparse.sparse import Arena
+
+
+class Adam(Optimizer):
+    r"""Adam: steps in proportion to the mean of the gradient over the root of the mean of its square.
+
+    .. math::
+        m &= \beta_1 m + (1 - \beta_1) g, \quad v = \beta_2 v + (1 - \beta_2) g^2
+
+        w &= w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Parameters
+    ----------
+    arena : Arena
+        Gets the states "first_moment" and "second_moment", unless they are there already.
+    lr : float
+        Learning rate; may be set between steps.
+    beta1, beta2, epsilon : float
+    weight_decay : float
+        Added to the gradient as ``weight_decay w``.
+    decoupled_decay : bool
+        Subtract ``lr weight_decay w`` from the weight instead (AdamW).
+
+    Notes
+    -----
+    t counts the steps of the run, also for a weight that was grown later: its moments begin at 0 and are not
+    corrected for that, which makes its first step ``(1 - beta1) / sqrt(1 - beta2)`` learning rates long.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1. I. Loshchilov and
+    F. Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+    """
+
+    __slots__ = ("beta1", "beta2", "epsilon", "decoupled_decay", "steps")
+
+    def __init__(
+        self,
+        arena: Arena,
+        lr: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_decay: bool = False,
+    ) -> None:
+        super().__init__(arena, lr, weight_decay)
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.decoupled_decay = decoupled_decay
+        self.steps = 0
+        self._need("first_moment", "second_moment")
+
+    def step(self, scale: float = 1.0) -> None:
+        """Update every weight and bias from `arena.grads`, each multiplied by `scale` first."""
+        from truesparse.kernels.update import adam
+
+        arena = self.arena
+        self.steps += 1
+        rate = self.lr / (1 - self.beta1**self.steps)
+        root = 1 / math.sqrt(1 - self.beta2**self.steps)
+        decays = (0.0, self.weight_decay) if self.decoupled_decay else (self.weight_decay, 0.0)
+        numbers = (self.lr, rate, root, self.beta1, self.beta2, self.epsilon, *decays, scale)
+        moments = arena.states["first_moment"], arena.states["second_moment"]
+        adam(arena.values, *moments, arena.grads, *(np.float32(number) for number in numbers))
+        arena.touch()
+
+    def counters(self) -> dict[str, Any]:
+        """What JSON can hold and a checkpoint has to, besides the states in the arena."""
+        return {"steps": self.steps}
+
+    def restore(self, counters: Mapping[str, Any]) -> None:
+        """Take back what `counters` gave. The arena has the states already."""
+        self.steps = counters["steps"]
