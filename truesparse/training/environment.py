@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
         "truesparse": truesparse.__version__,
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "threads": thread_count(),
