@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 import truesparse
+from truesparse.cli.bench import bench
 from truesparse.cli.evaluate import evaluate
 from truesparse.cli.generate import generate
 from truesparse.cli.info import info
@@ -90,5 +91,5 @@ def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
 
 
-for command in (train, evaluate, generate, info):
+for command in (train, evaluate, generate, info, bench):
     main.add_command(command)

@@ -1,0 +1,159 @@
+"""Contestants: one process for each side, asked in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import truesparse
+from truesparse.bench.monitor import Monitor
+from truesparse.bench.settings import Conditions
+from truesparse.bench.timing import Timing, take_turns
+from truesparse.errors import TruesparseError
+
+LABELS = {
+    "ours": "truesparse",
+    "torch": "PyTorch",
+    "numpy": "NumPy",
+    "scipy": "SciPy",
+    "torch-csr": "torch CSR",
+    "torch-dense": "torch dense",
+    "numpy-dense": "NumPy dense",
+    "sparselab": "SparseLab",
+    "sparseprop": "SparseProp",
+}
+_THREAD_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class ContestantError(TruesparseError):
+    """A contestant cannot go on.
+
+    Attributes
+    ----------
+    side : str
+        Which one.
+    """
+
+    def __init__(self, side: str, message: str) -> None:
+        super().__init__(message)
+        self.side = side
+
+
+class Contestant:
+    """A process that runs one side.
+
+    Parameters
+    ----------
+    side : str
+        A key of `LABELS`.
+    threads : int
+        For each library the process may use.
+    """
+
+    def __init__(self, side: str, threads: int) -> None:
+        self.side = side
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "truesparse.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=_environment(threads),
+            start_new_session=True,  # Ctrl-C stops this process, which ends that one
+        )
+
+    def ask(self, question: str, **arguments: Any) -> dict[str, Any]:
+        """Ask for a method of `truesparse.bench.worker.Worker` and return its answer.
+
+        Raises
+        ------
+        ContestantError
+            If it fails, or the process has ended.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(json.dumps({"ask": question, **arguments}) + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            code = self._process.wait()
+            reason = "it was killed, perhaps for want of memory" if code == -9 else self._last_error()
+            raise ContestantError(
+                self.side, f"the process of {LABELS[self.side]} ended (exit code {code}): {reason}"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ContestantError(self.side, f"{LABELS[self.side]} failed: {answer['error']}")
+        return answer
+
+    def turn(self, part: str, seconds: float) -> float:
+        """Run a part for about `seconds` and return the seconds a call takes."""
+        return float(self.ask("turn", part=part, seconds=seconds)["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def __enter__(self) -> Contestant:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _last_error(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def start(stack: ExitStack, sides: Iterable[str], threads: int) -> dict[str, Contestant]:
+    """Start a contestant for each side; the stack ends them."""
+    return {side: stack.enter_context(Contestant(side, threads)) for side in sides}
+
+
+def measure(
+    sides: Mapping[str, Contestant], part: str, conditions: Conditions, monitor: Monitor
+) -> dict[str, Timing]:
+    """Let contestants take turns at a part.
+
+    Raises
+    ------
+    ContestantError
+        If one fails.
+    """
+
+    def turn_of(contestant: Contestant) -> Callable[[], float]:
+        return lambda: contestant.turn(part, conditions.seconds)
+
+    turns = {name: turn_of(contestant) for name, contestant in sides.items()}
+    return take_turns(turns, conditions.repeats, monitor.done)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The environment of a contestant: as many threads for every library, and this very package."""
+    package = str(Path(truesparse.__file__).parent.parent)
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}

@@ -1,0 +1,90 @@
+"""The next token: latency at batch 1 and throughput at larger batches, beside the dense model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+
+from truesparse.bench.contest import LABELS, measure, start
+from truesparse.bench.environment import Record, environment
+from truesparse.bench.memory import fits
+from truesparse.bench.monitor import Monitor
+from truesparse.bench.settings import Conditions
+from truesparse.bench.task import Task
+from truesparse.bench.timing import Timing
+
+
+def bench_inference(
+    task: Task,
+    densities: Sequence[float],
+    batches: Sequence[int],
+    baselines: Sequence[str],
+    conditions: Conditions,
+    monitor: Monitor,
+) -> list[Record]:
+    """Measure one step of a language model: a token of every sequence in, log-probabilities out.
+
+    The dense models have their masks applied already: there is nothing to multiply in inference.
+
+    Parameters
+    ----------
+    task : Task
+        Density and batch are replaced.
+    densities : sequence of float
+    batches : sequence of int
+    baselines : sequence of {"torch", "numpy"}
+    conditions : Conditions
+    monitor : Monitor
+
+    Returns
+    -------
+    list of dict
+        For each density and batch: `ours_ms`, `masked_torch_ms`, `masked_numpy_ms` (the latency of a token),
+        `ratio_torch`, `ratio_numpy`, and tokens per second of each side; None for what was not measured.
+    """
+    where = environment(conditions)
+    task = replace(task, masked=False, bptt=1)
+    baselines = [
+        name for name in baselines if fits(f"the dense {LABELS[name]} model", task.dense_bytes(), monitor)
+    ]
+    monitor.plan(len(densities) * len(batches) * (1 + conditions.repeats))
+    records = []
+    with ExitStack() as stack:
+        sides = start(stack, ["ours", *baselines], conditions.threads)
+        for density in densities:
+            for batch in batches:
+                sizes = replace(task, density=density, batch_size=batch)
+                text = f"density {density:g}, batch {batch}"
+                monitor.say(f"{text}: building")
+                for name, contestant in sides.items():
+                    contestant.ask("model", kind="inference", side=name, task=asdict(sizes))
+                monitor.done()
+                monitor.say(f"{text}: " + ", ".join(LABELS[name] for name in sides))
+                timings = measure(sides, "step", conditions, monitor)
+                facts: Record = {}
+                for contestant in sides.values():
+                    facts |= contestant.ask("finish")
+                facts.pop("peak_bytes")
+                records.append(_record(sizes, timings, {**where, **facts}))
+    return records
+
+
+def _record(task: Task, timings: dict[str, Timing], where: Record) -> Record:
+    ours = timings["ours"]
+    record: Record = {
+        "density": task.density,
+        "batch_size": task.batch_size,
+        "ours_ms": ours.seconds.median * 1e3,
+        "tokens_per_second": task.batch_size / ours.seconds.median,
+        "ours_quartiles_ms": [ours.seconds.low * 1e3, ours.seconds.high * 1e3],
+    }
+    for name in ("torch", "numpy"):
+        timing = timings.get(name)
+        seconds = timing.seconds if timing else None
+        record |= {
+            f"masked_{name}_ms": seconds.median * 1e3 if seconds else None,
+            f"masked_{name}_tokens_per_second": task.batch_size / seconds.median if seconds else None,
+            f"ratio_{name}": ours.times_faster_than(timing).median if timing else None,
+        }
+    return {**record, "sizes": asdict(task), "environment": where}

@@ -1,0 +1,165 @@
+"""The products of a sparse layer beside those of other libraries and the machine's roofs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from truesparse.bench.contest import LABELS, Contestant, ContestantError, measure, start
+from truesparse.bench.environment import Record, environment
+from truesparse.bench.monitor import Monitor
+from truesparse.bench.products import PRODUCTS, Case
+from truesparse.bench.roofs import level_of
+from truesparse.bench.settings import Conditions, installed
+from truesparse.bench.timing import Timing
+from truesparse.nn import Panels
+from truesparse.nn.lstm import tile_rows
+from truesparse.sparse import narrow_index_dtype
+
+ROOF_SECONDS = 1.0  # for each roof
+
+_PEERS = {"torch-csr": "torch", "torch-dense": "torch", "sparselab": "sparselab", "sparseprop": "sparseprop"}
+
+
+def libraries() -> list[str]:
+    """Return what is measured: truesparse, SciPy, a dense product, and what is installed of the others."""
+    sides = ["ours", "scipy", *(side for side, package in _PEERS.items() if installed(package))]
+    return sides if "torch-dense" in sides else [*sides, "numpy-dense"]
+
+
+def bench_kernels(
+    shapes: Sequence[tuple[int, int]],
+    densities: Sequence[float],
+    batches: Sequence[int],
+    window: tuple[int, int],
+    conditions: Conditions,
+    monitor: Monitor,
+) -> list[Record]:
+    """Measure products at several shapes, densities and numbers of lanes.
+
+    Parameters
+    ----------
+    shapes : sequence of (rows, columns)
+    densities : sequence of float
+    batches : sequence of int
+        Lanes of a single step.
+    window : (steps, batch)
+        A full window, measured too; 0 steps for none.
+    conditions : Conditions
+    monitor : Monitor
+
+    Returns
+    -------
+    list of dict
+        For each product of each case: microseconds and ratio by side, GF/s on nonzeros, and the roof that
+        binds with the fraction of it that is reached.
+    """
+    where = environment(conditions)
+    lanes = [(batch, 1) for batch in batches] + ([(window[1], window[0])] if window[0] else [])
+    cases = [
+        Case(rows, columns, density, batch, steps)
+        for rows, columns in shapes
+        for density in densities
+        for batch, steps in lanes
+    ]
+    monitor.plan(1 + len(cases) * (1 + len(PRODUCTS) * conditions.repeats))
+    records = []
+    with ExitStack() as stack:
+        sides = start(stack, libraries(), conditions.threads)
+        monitor.say("roofs of the machine")
+        roofs = sides["ours"].ask("roofs", seconds=ROOF_SECONDS)
+        monitor.done()
+        for case in cases:
+            text = f"{case.rows} x {case.columns}, density {case.density:g}, {case.lanes} lanes"
+            monitor.say(f"{text}: preparing")
+            parts = _prepare(sides, case, monitor)
+            monitor.done()
+            for product in PRODUCTS:
+                monitor.say(f"{text}: {product}")
+                able = {name: side for name, side in sides.items() if product in parts[name]}
+                timings = measure(able, product, conditions, monitor)
+                records.append(_record(case, product, timings, roofs, where))
+    return records
+
+
+def _prepare(sides: dict[str, Contestant], case: Case, monitor: Monitor) -> dict[str, list[str]]:
+    """Let every side make its matrices; one that cannot is left out of the rest, with a note."""
+    parts = {}
+    for name in list(sides):
+        try:
+            parts[name] = sides[name].ask("product", side=name, case=asdict(case))["parts"]
+        except ContestantError as error:
+            if name == "ours":
+                raise
+            sides.pop(name).close()
+            monitor.note(f"{error}; {LABELS[name]} is left out from here on")
+    return parts
+
+
+def bound(case: Case, product: str, nnz: int, roofs: Record) -> tuple[str, float]:
+    """Return the roof that binds a product, and the seconds it would take there.
+
+    For every nonzero a row of the panel is read, from the level of memory that holds a panel (or a tile of
+    it), and multiplied and added; once for every panel the matrix streams by, from the level that holds a
+    thread's share of it. "layer" is one product after the other, bound by the roof of the longest.
+
+    Parameters
+    ----------
+    case : Case
+    product : str
+    nnz : int
+    roofs : dict
+        What `truesparse.bench.roofs.measure_roofs` returned.
+    """
+    if product == "layer":
+        three = [bound(case, name, nnz, roofs) for name in PRODUCTS[:3]]
+        return max(three, key=lambda roof: roof[1])[0], sum(seconds for _, seconds in three)
+    panels = Panels(case.steps, case.batch)
+    lanes, count = (panels.lanes, panels.panels) if case.steps > 1 else (case.batch, 1)
+    rows = tile_rows(case.rows, lanes) if product == "transposed" else case.columns
+    index = np.dtype(narrow_index_dtype(case.rows if product == "transposed" else case.columns)).itemsize
+    streamed = nnz * (index + (8 if product == "gradient" else 4))  # a gradient is read and written
+    sizes, bandwidth = roofs["cache_bytes"], roofs["bytes_per_second"]
+    panel, matrix = level_of(4 * rows * lanes, sizes), level_of(streamed // roofs["threads"], sizes)
+    return max(
+        ("FMA", 2 * nnz * case.lanes / roofs["flops"]),
+        (panel, 4 * nnz * case.lanes / bandwidth[panel]),
+        (matrix, streamed * count / bandwidth[matrix]),
+        key=lambda roof: roof[1],
+    )
+
+
+def _record(case: Case, product: str, timings: dict[str, Timing], roofs: Record, where: Record) -> Record:
+    ours = timings["ours"]
+    seconds = ours.seconds.median
+    nnz = max(1, round(case.density * case.rows * case.columns))
+    roof, limit = bound(case, product, nnz, roofs)
+    flops = (6 if product == "layer" else 2) * nnz * case.lanes
+
+    def microseconds(timing: Timing) -> dict[str, Any]:
+        return {
+            "median": timing.seconds.median * 1e6,
+            "low": timing.seconds.low * 1e6,
+            "high": timing.seconds.high * 1e6,
+        }
+
+    return {
+        "product": product,
+        **asdict(case),
+        "lanes": case.lanes,
+        "nnz": nnz,
+        "ours_us": seconds * 1e6,
+        "gflops": flops / seconds / 1e9,
+        "microseconds": {name: microseconds(timing) for name, timing in timings.items()},
+        "ratio": {
+            name: ours.times_faster_than(timing).median for name, timing in timings.items() if name != "ours"
+        },
+        "roof": roof,
+        "fraction_of_roof": limit / seconds,
+        "roofs": roofs,
+        "environment": where,
+    }

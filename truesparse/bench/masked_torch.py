@@ -1,0 +1,158 @@
+"""The same models with dense weights times masks, in PyTorch: the strongest dense side on a CPU."""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from truesparse.bench.ours import build, dense_copy
+from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+
+
+class MaskedTorch:
+    """`nn.Embedding`, `nn.LSTM` and `nn.Linear`, with masks multiplied in after every update.
+
+    The gradients need no masks: what they add under a mask is wiped out with the weight. The optimizer is the
+    fused one, and the masks are float32, whose product is three times as fast as that with bool.
+
+    Parameters
+    ----------
+    task : Task
+        The model starts with the weights of the sparse model of this task.
+
+    Attributes
+    ----------
+    parameters : dict of str to Tensor
+        By the names of the sparse model.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._embedding = torch.nn.Embedding(task.vocab_size, task.embedding_size)
+        self._lstm = torch.nn.LSTM(task.embedding_size, task.hidden_size, task.layers)
+        self._output = torch.nn.Linear(task.hidden_size, task.outputs)
+        self.parameters = {
+            "embedding.weight": self._embedding.weight,
+            "output.weight": self._output.weight,
+            "output.bias": self._output.bias,
+        }
+        for layer in range(task.layers):
+            for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
+                self.parameters[f"lstm.{layer}.{name}"] = getattr(self._lstm, f"{theirs}_l{layer}")
+            getattr(self._lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
+        self._masked: list[torch.Tensor] = []
+        self._masks: list[torch.Tensor] = []
+        sparse = build(task)
+        with torch.no_grad():
+            for name, matrix in sparse.matrices.items():
+                weight, mask = dense_copy(matrix)
+                self.parameters[name].copy_(torch.from_numpy(weight))
+                if task.masked:
+                    self._masked.append(self.parameters[name])
+                    self._masks.append(torch.from_numpy(mask))
+            for name, bias in sparse.arena.biases.items():
+                self.parameters[name].copy_(torch.from_numpy(bias))
+        shape = (task.layers, task.batch_size, task.hidden_size)
+        self._state = torch.zeros(shape), torch.zeros(shape)
+        self._optimizer = torch.optim.SGD(
+            self.parameters.values(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True
+        )
+
+    def loss_and_gradients(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Compute the mean cross-entropy of a window, and its gradients in place of those before."""
+        self._optimizer.zero_grad(set_to_none=True)
+        y, state = self._lstm(self._embedding(ids), self._state)
+        if self._task.kind == "lm":
+            self._state = state[0].detach(), state[1].detach()
+        else:
+            y = y[-1]
+        logits = self._output(y.reshape(-1, y.shape[-1]))
+        loss = torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
+        loss.backward()
+        return loss
+
+    def update(self) -> None:
+        """Clip by the norm of all gradients, those under the masks included, and step."""
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_NORM)
+        self._optimizer.step()
+        if self._masks:
+            with torch.no_grad():
+                torch._foreach_mul_(self._masked, self._masks)
+
+    def predict(self, ids: torch.Tensor) -> torch.Tensor:
+        """Read one token of every sequence, shape (1, B); return log-probabilities, shape (B, V)."""
+        y, self._state = self._lstm(self._embedding(ids), self._state)
+        return torch.log_softmax(self._output(y[0]), dim=1)
+
+
+class Training:
+    """Training steps of the masked model in PyTorch, with or without oneDNN, whichever is faster."""
+
+    def __init__(self, task: Task) -> None:
+        self.model = MaskedTorch(task)
+        self._windows = cycle([(_tensor(ids), _tensor(targets)) for ids, targets in task.windows()])
+        self._onednn = False
+
+    def step(self) -> float:
+        """Train on the next window and return its mean loss before the update."""
+        loss = self.model.loss_and_gradients(*next(self._windows))
+        self.model.update()
+        return loss.item()
+
+    def tune(self) -> None:
+        """Choose the faster configuration."""
+        self._onednn = choose_onednn(self.step)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        return torch_facts(self._onednn)
+
+
+class Prediction:
+    """The next token's log-probabilities, one step at a time, in PyTorch."""
+
+    def __init__(self, task: Task) -> None:
+        self._model = MaskedTorch(task)
+        self._ids = cycle([_tensor(ids[:1]) for ids, _ in task.windows()])
+        self._onednn = False
+
+    def step(self) -> NDArray[np.float32]:
+        """Read the next token of every sequence; return log-probabilities of shape (B, V)."""
+        with torch.inference_mode():
+            return self._model.predict(next(self._ids)).numpy()
+
+    def tune(self) -> None:
+        """Choose the faster configuration."""
+        self._onednn = choose_onednn(self.step)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        return torch_facts(self._onednn)
+
+
+def choose_onednn(step: Any) -> bool:
+    """Switch oneDNN on or off for this process, by which two steps after a first one are faster."""
+    seconds = {}
+    for enabled in (False, True):
+        torch.backends.mkldnn.enabled = enabled
+        step()
+        start = time.perf_counter()
+        step()
+        step()
+        seconds[enabled] = time.perf_counter() - start
+    torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
+    return seconds[True] <= seconds[False]
+
+
+def torch_facts(onednn: bool) -> dict[str, Any]:
+    """Return version, threads and configuration of PyTorch."""
+    return {"torch": torch.__version__, "torch_threads": torch.get_num_threads(), "torch_onednn": onednn}
+
+
+def _tensor(array: NDArray[np.int32]) -> torch.Tensor:
+    return torch.from_numpy(array).long()

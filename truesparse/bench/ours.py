@@ -1,0 +1,122 @@
+"""This side of every comparison: truesparse itself."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.bench.classifier import Classifier
+from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.kernels.threads import thread_count, threading_layer
+from truesparse.nn import LanguageModel, build_language_model
+from truesparse.optim import SGD, GradientNorm
+from truesparse.sparse import Arena, SparseMatrix
+
+
+def build(task: Task) -> LanguageModel | Classifier:
+    """Return the sparse model of a task; the same task gives the same one."""
+    if task.kind == "classifier":
+        return Classifier(task)
+    return build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
+
+
+class Training:
+    """Training steps of the sparse model: forward, backward, clip, update.
+
+    Parameters
+    ----------
+    task : Task
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.model = build(task)
+        self._windows = cycle(task.windows())
+        self._optimizer = SGD(self.model.arena, LEARNING_RATE, MOMENTUM)
+        self._norm = GradientNorm(MAX_NORM)
+        if isinstance(self.model, Classifier):
+            self._classifier_ws = self.model.workspace()
+        else:
+            self._ws = self.model.workspace(task.bptt, task.batch_size)
+            self._state = self.model.zero_state(task.batch_size)
+
+    def loss_and_gradients(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
+        """Leave the gradients of a window in the arena and return the mean loss."""
+        model = self.model
+        model.arena.zero_grad()
+        if isinstance(model, Classifier):
+            return model.loss_and_gradients(ids, targets, self._classifier_ws)
+        loss = model.forward(ids, targets, self._state, self._ws)
+        model.backward(self._ws)
+        return loss
+
+    def step(self) -> float:
+        """Train on the next window and return its mean loss before the update."""
+        loss = self.loss_and_gradients(*next(self._windows))
+        _, scale = self._norm(self.model.arena)
+        self._optimizer.step(scale)
+        return loss
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        return {
+            "weights": {name: matrix.nnz for name, matrix in self.model.matrices.items()},
+            "parameter_bytes": parameter_bytes(self.model.arena),
+            "threads": thread_count(),
+            "threading_layer": threading_layer(),
+        }
+
+
+class Prediction:
+    """The next token's log-probabilities, one step at a time.
+
+    Parameters
+    ----------
+    task : Task
+        A language model's; `bptt` does not matter.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._model = build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
+        self._ids = cycle([ids[:1] for ids, _ in task.windows()])
+        self._ws = self._model.workspace(1, task.batch_size)
+        self._state = self._model.zero_state(task.batch_size)
+
+    def step(self) -> NDArray[np.float32]:
+        """Read the next token of every sequence; return log-probabilities of shape (B, V)."""
+        return self._model.predict(next(self._ids), self._state, self._ws).T
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        return {"threads": thread_count(), "threading_layer": threading_layer()}
+
+
+def parameter_bytes(arena: Arena) -> int:
+    """Count the bytes of values, gradients, optimizer states and all index arrays."""
+    flat = arena.values.nbytes + arena.grads.nbytes + sum(state.nbytes for state in arena.states.values())
+    return flat + sum(_array_bytes(matrix) for matrix in arena.matrices.values())
+
+
+def _array_bytes(thing: Any) -> int:
+    """Bytes of the arrays that an object of `truesparse.sparse` holds itself, or in parts other than the
+    arena."""
+    total = 0
+    for slot in thing.__slots__:
+        value = getattr(thing, slot)
+        if isinstance(value, np.ndarray):
+            total += value.nbytes
+        elif hasattr(value, "__slots__") and not isinstance(value, Arena):
+            total += _array_bytes(value)
+    return total
+
+
+def dense_copy(matrix: SparseMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a matrix as dense weights and a mask of zeros and ones."""
+    weight = np.zeros(matrix.shape, np.float32)
+    mask = np.zeros(matrix.shape, np.float32)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    weight[rows, matrix.indices] = matrix.data
+    mask[rows, matrix.indices] = 1
+    return weight, mask

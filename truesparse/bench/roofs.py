@@ -1,0 +1,165 @@
+"""The machine's roofs: how fast it multiplies and adds, and how fast it reads from each level of memory."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.threads import thread_count
+from truesparse.simd import at, vbroadcast, vfma, vload, vstore, vsum
+
+LEVELS = ("L1", "L2", "L3", "memory")
+_USUAL_BYTES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20}  # where the system does not tell
+_LANES = 64  # of one load: 256 bytes
+_WIDTHS = (16, 32, 48, 64, 80, 96)  # of one sum; what is best depends on the registers
+_SUMS = 6
+_ZERO = np.float32(0)
+
+
+@cache
+def multiply_adds(n: int):
+    """Return the kernel that makes ``rounds * 6 * n`` multiply-adds in registers in each of ``shares`` tasks.
+
+    The kernel takes ``out`` : float32 `[shares, n]`; ``factor`` : float32; ``rounds, shares`` : int.
+    """
+
+    @parallel_jit
+    def multiply_adds_kernel(out, factor, rounds, shares):
+        for share in prange(shares):
+            x = vbroadcast(factor, n)
+            a = vbroadcast(_ZERO, n)
+            b = vbroadcast(_ZERO, n)
+            c = vbroadcast(_ZERO, n)
+            d = vbroadcast(_ZERO, n)
+            e = vbroadcast(_ZERO, n)
+            f = vbroadcast(_ZERO, n)
+            for _ in range(rounds):
+                a = vfma(a, x, x)
+                b = vfma(b, x, x)
+                c = vfma(c, x, x)
+                d = vfma(d, x, x)
+                e = vfma(e, x, x)
+                f = vfma(f, x, x)
+            vstore(out, share * n, ((a + b) + (c + d)) + (e + f))
+
+    return multiply_adds_kernel
+
+
+@parallel_jit
+def read_rows(out, x, order, rounds, shares):
+    """Add up rows of 64 numbers, each task those of its own part of `x`, in a given order.
+
+    Parameters
+    ----------
+    out : ndarray of float32, shape (shares,)
+        Receives the sums.
+    x : ndarray of float32, shape (shares, rows, 64)
+    order : ndarray of int32, shape (4 k,)
+        Row numbers.
+    rounds, shares : int
+    """
+    rows = x.shape[1]
+    for share in prange(shares):
+        base = share * rows * 64
+        a = vbroadcast(_ZERO, 64)
+        b = vbroadcast(_ZERO, 64)
+        for _ in range(rounds):
+            for k in range(0, order.size, 4):
+                a = a + vload(x, base + np.intp(at(order, k)) * 64, 64)
+                b = b + vload(x, base + np.intp(at(order, k + 1)) * 64, 64)
+                a = a + vload(x, base + np.intp(at(order, k + 2)) * 64, 64)
+                b = b + vload(x, base + np.intp(at(order, k + 3)) * 64, 64)
+        out[share] = vsum(a + b)
+
+
+def cache_bytes() -> dict[str, int]:
+    """Return the sizes of one core's L1 data cache and L2 cache and of the L3 cache."""
+    sizes = dict(_USUAL_BYTES)
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            kind, level, size = ((index / name).read_text().strip() for name in ("type", "level", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction" and f"L{level}" in sizes and size.endswith("K"):
+            sizes[f"L{level}"] = int(size[:-1]) << 10
+    return sizes
+
+
+def measure_roofs(seconds: float) -> dict[str, Any]:
+    """Measure with as many threads as the kernels use.
+
+    Parameters
+    ----------
+    seconds : float
+        For each number, about.
+
+    Returns
+    -------
+    dict
+        `threads`; `cache_bytes` by level; `flops`, operations a second of multiply-adds in registers;
+        `bytes_per_second` by level, the better of rows of 256 bytes in sequence and at random, which is how a
+        sparse product reads.
+    """
+    sizes, threads = cache_bytes(), thread_count()
+    places = {
+        "L1": sizes["L1"] // 2,
+        "L2": sizes["L2"] // 2,
+        "L3": max(sizes["L3"] // (2 * threads), 2 * sizes["L2"]),
+        "memory": max(4 * sizes["L3"] // threads, 4 * sizes["L2"]),
+    }
+    return {
+        "threads": threads,
+        "cache_bytes": sizes,
+        "flops": _flops(seconds, threads),
+        "bytes_per_second": {level: _bandwidth(places[level], seconds, threads) for level in LEVELS},
+    }
+
+
+def level_of(size: int, sizes: dict[str, int]) -> str:
+    """Return the level that holds `size` bytes."""
+    return next((level for level in LEVELS[:-1] if size <= sizes[level]), LEVELS[-1])
+
+
+def _flops(seconds: float, threads: int) -> float:
+    best = 0.0
+    rounds = 100_000
+    for n in _WIDTHS:
+        out = aligned_zeros((threads, n))
+        kernel = multiply_adds(n)
+        fastest = _fastest(lambda: kernel(out, np.float32(0.5), rounds, threads), seconds / len(_WIDTHS))  # noqa: B023
+        best = max(best, 2 * _SUMS * n * rounds * threads / fastest)
+    return best
+
+
+def _bandwidth(size: int, seconds: float, threads: int) -> float:
+    rows = max(4, size // (4 * _LANES) // 4 * 4)
+    x = aligned_zeros((threads, rows, _LANES))
+    x.fill(1)
+    out = aligned_zeros(threads)
+    best = 0.0
+    rounds = max(1, (4 << 20) // size)
+    in_sequence = np.arange(rows, dtype=np.int32)
+    for order in (in_sequence, np.random.default_rng(0).permutation(in_sequence)):
+        fastest = _fastest(lambda: read_rows(out, x, order, rounds, threads), seconds / 2)  # noqa: B023
+        best = max(best, 4 * _LANES * rows * rounds * threads / fastest)
+    return best
+
+
+def _fastest(call: Any, seconds: float) -> float:
+    """Shortest time of a call: a roof is what is possible."""
+    call()
+    fastest = float("inf")
+    end = time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        call()
+        now = time.perf_counter()
+        fastest = min(fastest, now - start)
+        if now > end:
+            return fastest

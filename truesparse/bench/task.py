@@ -1,0 +1,138 @@
+"""The model and the window that all sides compute with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.nn import LanguageModelSpec, MatrixShape
+
+LEARNING_RATE = 0.1
+MOMENTUM = 0.9
+MAX_NORM = 10.0  # of the gradient; what is longer is clipped
+
+_WINDOWS = 8  # different ones, in turn
+
+Window = tuple[NDArray[np.int32], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Sizes of a model and of its window.
+
+    Parameters
+    ----------
+    kind : {"lm", "classifier"}
+        "lm": the next token at every step. "classifier": one of `classes` from the last hidden state.
+    vocab_size, embedding_size, hidden_size, layers, classes : int
+    batch_size, bptt : int
+        Sequences, and steps of a window.
+    density : float
+    masked : bool
+        Whether a dense model multiplies its weights by a mask; without, it is plainly dense.
+    seed : int
+    """
+
+    kind: str = "lm"
+    vocab_size: int = 10_000
+    embedding_size: int = 1500
+    hidden_size: int = 1500
+    layers: int = 2
+    classes: int = 2
+    batch_size: int = 20
+    bptt: int = 35
+    density: float = 0.2
+    masked: bool = True
+    seed: int = 1
+
+    @property
+    def spec(self) -> LanguageModelSpec:
+        """The sizes as a language model's."""
+        return LanguageModelSpec(self.vocab_size, self.embedding_size, self.hidden_size, self.layers)
+
+    @property
+    def outputs(self) -> int:
+        """Rows of the output layer."""
+        return self.vocab_size if self.kind == "lm" else self.classes
+
+    @property
+    def shapes(self) -> list[MatrixShape]:
+        """The weight matrices."""
+        *others, (name, _, blocks) = self.spec.shapes
+        return [*others, MatrixShape(name, (self.outputs, self.hidden_size), blocks)]
+
+    @property
+    def bias_sizes(self) -> dict[str, int]:
+        """Length of each bias by name."""
+        return self.spec.bias_sizes | {"output.bias": self.outputs}
+
+    @property
+    def dense_parameters(self) -> int:
+        """Positions of all weight matrices."""
+        return sum(rows * columns for _, (rows, columns), _ in self.shapes)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a window."""
+        return self.batch_size * self.bptt
+
+    @property
+    def tiny(self) -> Task:
+        """A model of a few units with the same window: it uses the same kernels and little memory."""
+        return replace(self, vocab_size=50, embedding_size=16, hidden_size=16, density=0.5)
+
+    def flops(self, weights: dict[str, int]) -> int:
+        """Floating-point operations of a training step on the weights that exist.
+
+        Parameters
+        ----------
+        weights : dict of str to int
+            Number of weights in each matrix.
+
+        Returns
+        -------
+        int
+            2 for each weight and column in the forward pass, 4 in the backward pass; a lookup has none.
+        """
+        flops = 0
+        for name, count in weights.items():
+            if name == "output.weight" and self.kind != "lm":
+                flops += 6 * count * self.batch_size
+            elif name != "embedding.weight":
+                flops += 6 * count * self.tokens
+        return flops
+
+    def dense_bytes(self) -> int:
+        """Estimate the memory of training the dense model: weights, gradients, momentum and masks, and
+        activations."""
+        columns = self.tokens if self.kind == "lm" else self.batch_size
+        activations = self.tokens * (2 * self.embedding_size + 14 * self.layers * self.hidden_size)
+        return 16 * self.dense_parameters + 4 * (activations + 3 * columns * self.outputs)
+
+    def windows(self) -> list[Window]:
+        """Draw windows of random tokens.
+
+        Returns
+        -------
+        list of (ids, targets)
+            ids : int32, shape (bptt, batch_size); targets : int32 of the same shape, or of shape
+            (batch_size,) for a classifier.
+        """
+        rng = np.random.default_rng(self.seed + 1)
+        shape = (self.bptt, self.batch_size)
+        answers = shape if self.kind == "lm" else shape[1:]
+        return [
+            (
+                rng.integers(self.vocab_size, size=shape, dtype=np.int32),
+                rng.integers(self.outputs, size=answers, dtype=np.int32),
+            )
+            for _ in range(_WINDOWS)
+        ]
+
+
+DEFAULTS = {
+    "lm": Task(),  # the ST-RNN paper's on Penn Treebank (Liu et al. 2021, table 2)
+    "classifier": Task("classifier", 20_000, 256, 256, 1, 2, 64, 100),
+}

@@ -1,0 +1,106 @@
+"""The process of one contestant: it builds what it is told to and runs it when it is its turn.
+
+Reads one JSON object a line from standard input and answers with one. Every contestant has a process of its
+own, so that the threads of no library spin beside those of another, and so that its memory can be measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from truesparse.bench.memory import peak_bytes, reset_peak, resident_bytes
+from truesparse.bench.timing import run_turn
+from truesparse.errors import TruesparseError
+
+MODELS = {"ours": "ours", "torch": "masked_torch", "numpy": "masked_numpy"}
+CLASSES = {"step": "Training", "inference": "Prediction"}
+
+
+class Worker:
+    """What a contestant can be asked for: the methods without an underscore take and return JSON values."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Callable[[], Any]] = {}
+        self._facts: Callable[[], dict[str, Any]] = dict
+        self._base = self._built = 0
+        self._model: Any = None
+
+    def model(self, kind: str, side: str, task: dict[str, Any]) -> dict[str, Any]:
+        """Build a model and run it once.
+
+        Memory counts from before, when a tiny model with the same window has run: libraries are loaded and
+        kernels compiled then. What turning sparse weights into the dense ones of a masked model takes does
+        not count, nor what compiling takes if it happens later.
+        """
+        from truesparse.bench.task import Task
+
+        self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
+        module = importlib.import_module(f"truesparse.bench.{MODELS[side]}")
+        make = getattr(module, CLASSES[kind])
+        sizes = Task(**task)
+        tiny = make(sizes.tiny)
+        tiny.step()
+        del tiny
+        gc.collect()
+        self._base = resident_bytes()
+        reset_peak()
+        self._model = model = make(sizes)
+        self._built = peak_bytes() if side == "ours" else 0
+        first = model.step()
+        if hasattr(model, "tune"):
+            model.tune()
+        gc.collect()
+        reset_peak()
+        self._parts, self._facts = {"step": model.step}, model.facts
+        return {"loss": first} if isinstance(first, float) else {}
+
+    def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
+        """Make matrices and a library's products of them; return the names of those it has."""
+        from truesparse.bench.products import Case, make_products
+
+        self._parts = make_products(side, Case(**case))
+        return {"parts": list(self._parts)}
+
+    def roofs(self, seconds: float) -> dict[str, Any]:
+        """Measure the machine's roofs."""
+        from truesparse.bench.roofs import measure_roofs
+
+        return measure_roofs(seconds)
+
+    def turn(self, part: str, seconds: float) -> dict[str, Any]:
+        """Run one part for a while; return the seconds a call takes."""
+        return {"seconds": run_turn(self._parts[part], seconds)}
+
+    def finish(self) -> dict[str, Any]:
+        """Return the peak of memory since the model began to be built, in bytes, and facts."""
+        return {"peak_bytes": max(self._built, peak_bytes()) - self._base, **self._facts()}
+
+
+def main() -> None:
+    """Answer until there are no more questions."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    worker = Worker()
+    for line in sys.stdin:
+        question = json.loads(line)
+        try:
+            answer = getattr(worker, question.pop("ask"))(**question)
+        except TruesparseError as error:
+            answer = {"error": str(error)}
+        except MemoryError:
+            answer = {"error": "not enough memory"}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
