@@ -12,7 +12,7 @@ from truesparse.errors import TruesparseError, UsageError
 
 
 def test_help_and_version(run) -> None:
-    for arguments in ((), ("train",), ("train", "lm"), ("evaluate",), ("generate",), ("info",)):
+    for arguments in ((), ("train",), ("train", "lm"), ("evaluate",), ("generate",), ("info",), ("bench",)):
         result = run(*arguments, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: truesparse")
@@ -21,7 +21,14 @@ def test_help_and_version(run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["train", "lm", "--help"], ["info", "--help"], ["evaluate", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "lm", "--help"],
+        ["info", "--help"],
+        ["evaluate", "--help"],
+        ["bench", "step", "--help"],
+    ],
 )
 def test_help_imports_neither_numba_nor_numpy(arguments: list[str]) -> None:
     program = (

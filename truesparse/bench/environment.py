@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
 from truesparse.bench.settings import Conditions
@@ -13,10 +15,12 @@ Record = dict[str, Any]
 BUSY = 0.5  # load of the last minute from which on the machine is not idle
 
 
-def environment(conditions: Conditions) -> Record:
-    """Describe processor, versions, threads and load; contestants add what they know."""
+def environment(conditions: Conditions, packages: Iterable[str] = ()) -> Record:
+    """Describe processor, versions (of further packages too), threads and load; contestants add what they
+    know."""
     return {
         **training_environment.environment(),
+        **{package: version(package) for package in packages},
         "threads": conditions.threads,
         "repeats": conditions.repeats,
         "load_before": round(os.getloadavg()[0], 2),

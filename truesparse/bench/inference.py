@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 
 from truesparse.bench.contest import LABELS, measure, start
 from truesparse.bench.environment import Record, environment
-from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
+from truesparse.bench.step import that_fit
 from truesparse.bench.task import Task
 from truesparse.bench.timing import Timing
 
@@ -45,9 +45,7 @@ def bench_inference(
     """
     where = environment(conditions)
     task = replace(task, masked=False, bptt=1)
-    baselines = [
-        name for name in baselines if fits(f"the dense {LABELS[name]} model", task.dense_bytes(), monitor)
-    ]
+    baselines = that_fit("dense", baselines, task, monitor)
     monitor.plan(len(densities) * len(batches) * (1 + conditions.repeats))
     records = []
     with ExitStack() as stack:

@@ -58,7 +58,8 @@ def bench_kernels(
         For each product of each case: microseconds and ratio by side, GF/s on nonzeros, and the roof that
         binds with the fraction of it that is reached.
     """
-    where = environment(conditions)
+    names = libraries()
+    where = environment(conditions, sorted({_PEERS[name] for name in names if name in _PEERS}))
     lanes = [(batch, 1) for batch in batches] + ([(window[1], window[0])] if window[0] else [])
     cases = [
         Case(rows, columns, density, batch, steps)
@@ -69,7 +70,7 @@ def bench_kernels(
     monitor.plan(1 + len(cases) * (1 + len(PRODUCTS) * conditions.repeats))
     records = []
     with ExitStack() as stack:
-        sides = start(stack, libraries(), conditions.threads)
+        sides = start(stack, names, conditions.threads)
         monitor.say("roofs of the machine")
         roofs = sides["ours"].ask("roofs", seconds=ROOF_SECONDS)
         monitor.done()

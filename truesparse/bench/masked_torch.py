@@ -78,7 +78,9 @@ class MaskedTorch:
 
     def update(self) -> None:
         """Clip by the norm of all gradients, those under the masks included, and step."""
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_NORM)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
+        if norm > MAX_NORM:  # else there is nothing to multiply, which clip_grad_norm_ would do with 1
+            torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), MAX_NORM, norm)
         self._optimizer.step()
         if self._masks:
             with torch.no_grad():

@@ -37,7 +37,7 @@ def available_bytes() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def fits(what: str, needed: int, monitor: Monitor) -> bool:
+def fits(what: str, needed: int, monitor: Monitor, taken: int = 0) -> bool:
     """Whether there is memory for something; a note that it is left out if not.
 
     Parameters
@@ -47,8 +47,10 @@ def fits(what: str, needed: int, monitor: Monitor) -> bool:
     needed : int
         Bytes.
     monitor : Monitor
+    taken : int
+        Bytes that others will have taken by then.
     """
-    free = available_bytes()
+    free = max(0, available_bytes() - taken)
     if needed > free:
         monitor.note(
             f"{what} is left out: it needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are"

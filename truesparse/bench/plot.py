@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from truesparse.bench.contest import LABELS
 from truesparse.bench.environment import Record
@@ -81,20 +82,19 @@ def plot_sweep(path: Path, records: Sequence[Record]) -> None:
                 densities.index(record["density"]),
             )
             ratios[place] = record["ratio"]
-    figure = Figure(figsize=(2 + 0.9 * len(densities), 1.5 + 0.45 * len(sizes)), layout="constrained")
+    figure = Figure(figsize=(4 + 0.8 * len(densities), 2 + 0.4 * len(sizes)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(np.log2(ratios), cmap="RdBu", vmin=-4, vmax=4, aspect="auto")
     for row, column in np.ndindex(*ratios.shape):
-        if np.isfinite(ratios[row, column]):
-            axes.text(column, row, f"{ratios[row, column]:.2g}×", ha="center", va="center", fontsize=8)
+        ratio = ratios[row, column]
+        if np.isfinite(ratio):
+            color = "white" if abs(np.log2(ratio)) > 2.5 else "black"
+            axes.text(column, row, f"{ratio:.3g}×", ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(range(len(densities)), [f"{density:g}" for density in densities])
     axes.set_yticks(range(len(sizes)), [f"hidden {hidden}, batch {batch}" for hidden, batch in sizes])
     axes.set_xlabel("density")
-    baseline = LABELS[records[0]["baseline"]]
-    axes.set_title(
-        f"times as fast as dense {baseline}: blue where sparse wins, red where dense wins", fontsize=9
-    )
-    figure.colorbar(image, label="log2")
+    axes.set_title(f"speed over dense {LABELS[records[0]['baseline']]}", fontsize=9)
+    figure.colorbar(image, label="log2: red where dense wins")
     _save(figure, path, records)
 
 
@@ -133,6 +133,9 @@ def _line(
 def _axes(axes: Any, x: str, y: str, logarithmic_y: bool = True) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log" if logarithmic_y else "linear")
+    for axis in (axes.xaxis, axes.yaxis) if logarithmic_y else (axes.xaxis,):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.5)))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, which="both", alpha=0.3)

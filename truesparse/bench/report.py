@@ -18,17 +18,21 @@ _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
 
 
 def write_json(path: Path, records: Sequence[Record]) -> None:
-    """Write records as a JSON list."""
-    path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    """Write records as a JSON list, one a line."""
+    lines = ",\n".join(json.dumps(record) for record in records)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def environment_lines(record: Record) -> list[str]:
     """Say what a record was measured on."""
     where = record["environment"]
     versions = [f"{name} {where[name]}" for name in _VERSIONS]
-    if "torch" in where:
+    if "torch_onednn" in where:
         onednn = "with" if where["torch_onednn"] else "without"
         versions.append(f"torch {where['torch']} ({onednn} oneDNN)")
+    elif "torch" in where:
+        versions.append(f"torch {where['torch']}")
+    versions += [f"{name} {where[name]}" for name in ("sparselab", "sparseprop") if name in where]
     if "numpy_blas" in where:
         versions.append(f"BLAS {where['numpy_blas']}")
     layer = f" ({where['threading_layer']})" if "threading_layer" in where else ""

@@ -48,9 +48,7 @@ def bench_step(
         If the sparse model cannot be measured. A baseline that cannot is left out, with a note.
     """
     where = environment(conditions)
-    baselines = [
-        name for name in baselines if fits(f"the masked {LABELS[name]} model", task.dense_bytes(), monitor)
-    ]
+    baselines = that_fit("masked", baselines, task, monitor)
     monitor.plan(len(densities) * (conditions.repeats + 1))
     return [
         _at_density(replace(task, density=density), baselines, conditions, dict(where), monitor)
@@ -58,10 +56,20 @@ def bench_step(
     ]
 
 
+def that_fit(kind: str, baselines: Sequence[str], task: Task, monitor: Monitor) -> list[str]:
+    """Return the baselines for which there is memory, all at once; a note for each of the others."""
+    fitting: list[str] = []
+    for name in baselines:
+        taken = len(fitting) * task.dense_bytes()
+        if fits(f"the {kind} {LABELS[name]} model", task.dense_bytes(), monitor, taken):
+            fitting.append(name)
+    return fitting
+
+
 def _at_density(
     task: Task, baselines: Sequence[str], conditions: Conditions, where: Record, monitor: Monitor
 ) -> Record:
-    monitor.say(f"density {task.density:g}: building")
+    monitor.say(f"density {task.density:g}: building, and compiling where kernels are new")
     with ExitStack() as stack:
         sides = start(stack, ["ours", *baselines], conditions.threads)
         losses: dict[str, float] = {}

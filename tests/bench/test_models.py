@@ -1,0 +1,110 @@
+"""The masked models of the baselines compute what the sparse ones do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from truesparse.bench import masked_numpy, ours
+from truesparse.bench.task import Task
+
+TASKS = {
+    "lm": Task("lm", 60, 20, 24, 2, 3, 20, 9, 0.3),
+    "classifier": Task("classifier", 60, 20, 24, 2, 3, 20, 9, 0.3),
+    "classifier in blocks": Task("classifier", 40, 12, 16, 1, 2, 70, 5, 0.3),
+    "dense": Task("lm", 30, 8, 12, 1, 2, 4, 6, 1.0),
+}
+
+
+def gradients_at_weights(model, gradients):
+    """Entries of dense gradients where the sparse model has a weight, and the gradients of the biases."""
+    picked = {}
+    for name, matrix in model.matrices.items():
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        picked[name] = gradients[name][rows, matrix.indices]
+    return picked | {name: gradients[name] for name in model.arena.bias_grads}
+
+
+def check(sparse, gradients):
+    mine = {name: matrix.grad for name, matrix in sparse.model.matrices.items()}
+    mine |= sparse.model.arena.bias_grads
+    for name, expected in gradients_at_weights(sparse.model, gradients).items():
+        np.testing.assert_allclose(mine[name], expected, rtol=1e-3, atol=3e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_loss_and_gradients_of_masked_numpy(task):
+    sparse, dense = ours.Training(task), masked_numpy.MaskedNumpy(task)
+    for ids, targets in task.windows()[:3]:  # the state is carried from window to window
+        assert sparse.loss_and_gradients(ids, targets) == pytest.approx(
+            dense.loss_and_gradients(ids, targets), rel=1e-5
+        )
+        check(sparse, dense.gradients)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_loss_and_gradients_of_masked_torch(task):
+    torch = pytest.importorskip("torch")
+    from truesparse.bench import masked_torch
+
+    sparse, dense = ours.Training(task), masked_torch.MaskedTorch(task)
+    for ids, targets in task.windows()[:3]:
+        loss = dense.loss_and_gradients(torch.from_numpy(ids).long(), torch.from_numpy(targets).long())
+        assert sparse.loss_and_gradients(ids, targets) == pytest.approx(loss.item(), rel=1e-5)
+        check(sparse, {name: parameter.grad.numpy() for name, parameter in dense.parameters.items()})
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_training_takes_the_same_course(task):
+    """Twelve updates with momentum, and masks on the dense sides: the same losses."""
+    sides = [ours.Training(task), masked_numpy.Training(task)]
+    try:
+        from truesparse.bench import masked_torch
+
+        masked_torch.Training(task).tune()  # with oneDNN or without: the same numbers
+        sides.append(masked_torch.Training(task))
+    except ImportError:
+        pass
+    losses = np.array([[side.step() for side in sides] for _ in range(12)])
+    for column in losses.T[1:]:
+        np.testing.assert_allclose(column, losses[:, 0], rtol=1e-4)
+    masked = sides[1].model
+    assert np.count_nonzero(masked.values[masked.masks == 0]) == 0
+    assert set(sides[0].facts()) >= {"weights", "parameter_bytes", "threads", "threading_layer"}
+    assert sides[1].facts()["numpy_blas"]
+
+
+def test_masked_numpy_clips():
+    task = TASKS["dense"]
+    model = masked_numpy.MaskedNumpy(task)
+    model.loss_and_gradients(*task.windows()[0])
+    model.grads *= 1e4
+    before, gradient = model.values.copy(), model.grads.copy()
+    model.update()
+    norm = np.linalg.norm(gradient.astype(np.float64))
+    np.testing.assert_allclose(before - model.values, 0.1 * gradient * 10 / norm, rtol=1e-3, atol=1e-6)
+
+
+def test_predictions_agree():
+    task = Task("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
+    sides = [ours.Prediction(task), masked_numpy.Prediction(task)]
+    try:
+        from truesparse.bench import masked_torch
+
+        sides.append(masked_torch.Prediction(task))
+    except ImportError:
+        pass
+    for _ in range(4):  # the state is carried
+        first, *others = [side.step() for side in sides]
+        assert first.shape == (5, 60)
+        for other in others:
+            np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+
+
+def test_operations_and_memory_of_a_task():
+    weights = {"embedding.weight": 1000, "lstm.0.weight_ih": 10, "lstm.0.weight_hh": 20, "output.weight": 5}
+    lm = Task("lm", layers=1, batch_size=3, bptt=7)
+    assert lm.flops(weights) == 6 * 35 * 21
+    assert Task("classifier", layers=1, batch_size=3, bptt=7).flops(weights) == 6 * (30 * 21 + 5 * 3)
+    assert Task().dense_parameters == 66_000_000
+    assert Task().dense_bytes() > 16 * 66_000_000

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from truesparse.bench import memory, settings
+from truesparse.bench.monitor import Monitor
+from truesparse.errors import UsageError
+
+
+def test_lists():
+    assert settings.densities("0.33, 0.2,0.2,1") == [0.33, 0.2, 1.0]
+    assert settings.positive("20,64", "--lanes") == [20, 64]
+    assert settings.shapes("6000x1500, 8X4", "--shape") == [(6000, 1500), (8, 4)]
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "-0.1", "nan", "0.2,2"])
+def test_densities_out_of_range(text):
+    with pytest.raises(UsageError, match="--density must lie above 0 and be at most 1, not"):
+        settings.densities(text)
+
+
+@pytest.mark.parametrize("text", ["", "a", "0.2;0.1", "0.2,x"])
+def test_what_is_no_list(text):
+    with pytest.raises(UsageError, match="numbers with commas"):
+        settings.densities(text)
+    with pytest.raises(UsageError, match="numbers with commas"):
+        settings.positive(text or "1.5", "--lanes")
+    with pytest.raises(UsageError, match="as in 6000x1500"):
+        settings.shapes(text, "--shape")
+
+
+def test_numbers_below_one():
+    with pytest.raises(UsageError, match="--lanes must be at least 1, not 0"):
+        settings.positive("20,0", "--lanes")
+    with pytest.raises(UsageError, match="--repeats"):
+        settings.conditions(1, 0, 0.1)
+
+
+def test_threads():
+    cores = settings.available_cores()
+    assert settings.conditions(0, 1, 0.1).threads == cores
+    with pytest.raises(UsageError, match="available cores"):
+        settings.conditions(cores + 1, 1, 0.1)
+
+
+def test_baselines(monkeypatch):
+    monkeypatch.setattr(settings, "installed", lambda package: package != "torch")
+    assert settings.baselines(None) == ["numpy"]
+    assert settings.strongest_dense() == "numpy"
+    with pytest.raises(UsageError, match=r"torch is not installed; install it with: pip install .truesparse"):
+        settings.baselines("numpy,torch")
+    with pytest.raises(UsageError, match="not 'jax'"):
+        settings.baselines("jax")
+    with pytest.raises(UsageError, match="needs a name"):
+        settings.baselines(",")
+    monkeypatch.setattr(settings, "installed", lambda package: True)
+    assert settings.baselines(None) == ["torch", "numpy"]
+    assert settings.baselines("numpy") == ["numpy"]
+
+
+def test_outputs_are_checked_before_measuring(tmp_path, monkeypatch):
+    settings.check_outputs(tmp_path / "a.json", None)
+    with pytest.raises(UsageError, match="there is no folder"):
+        settings.check_outputs(tmp_path / "no" / "a.json", None)
+    monkeypatch.setattr(settings, "installed", lambda package: False)
+    with pytest.raises(UsageError, match=r"--plot needs matplotlib; install it with: pip install"):
+        settings.check_outputs(None, tmp_path / "a.png")
+
+
+def test_memory_is_asked_for_before_it_is_taken(monkeypatch):
+    notes = []
+
+    class Notes(Monitor):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    assert memory.fits("a small thing", 1, Notes())
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
+    assert not memory.fits("the masked PyTorch model", 2 * 10**9, Notes())
+    assert notes == [
+        "the masked PyTorch model is left out: it needs about 2.0 GB of memory, and 1.0 GB are free"
+    ]
+
+
+def test_memory_of_this_process():
+    assert 10**6 < memory.resident_bytes() <= memory.peak_bytes() * 1.01
+    memory.reset_peak()
+    before = memory.resident_bytes()
+    block = bytearray(50_000_000)
+    assert memory.peak_bytes() > before + 40_000_000
+    del block
+    assert memory.available_bytes() > 10**6

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from truesparse.bench import contest, settings
+
+TINY = ["--hidden-size", "16", "--vocab-size", "50", "--repeats", "2", "--seconds", "0.005", "--threads", "1"]
+HAVE = [name for name in ("torch", "numpy") if settings.installed(name)]
+
+STEP_KEYS = {
+    "density",
+    "ours_ms",
+    "masked_torch_ms",
+    "masked_numpy_ms",
+    "ratio_torch",
+    "ratio_numpy",
+    "ours_peak_bytes",
+    "masked_peak_bytes",
+    "memory_ratio",
+    "fraction_of_ideal",
+    "tokens_per_second",
+    "flops",
+    "gflops",
+    "nnz",
+    "bytes_per_nonzero",
+    "ours_quartiles_ms",
+    "loss_difference",
+    "environment",
+}
+
+
+def is_png(path: Path) -> bool:
+    start = path.read_bytes()[:24]
+    return start[:8] == b"\x89PNG\r\n\x1a\n" and min(struct.unpack(">II", start[16:24])) > 100
+
+
+@pytest.fixture
+def plot(tmp_path: Path) -> list[str]:
+    """The flag for a picture, where matplotlib is there to draw one."""
+    return ["--plot", str(tmp_path / "out.png")] if settings.installed("matplotlib") else []
+
+
+def test_step(run, tmp_path: Path, plot: list[str]) -> None:
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5,0.2"]
+    result = run("bench", "step", *sizes, *TINY, "--json", tmp_path / "out.json", *plot)
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["density"] for record in records] == [0.5, 0.2]
+    for record in records:
+        assert set(record) >= STEP_KEYS
+        assert record["ours_ms"] > 0
+        for name in ("torch", "numpy"):
+            measured = record[f"masked_{name}_ms"], record[f"ratio_{name}"]
+            if name in HAVE:
+                assert measured[1] == pytest.approx(measured[0] / record["ours_ms"])
+            else:
+                assert measured == (None, None)
+        assert record["loss_difference"] < 1e-4
+        assert record["environment"]["threads"] == 1
+        assert record["environment"]["cpu"]
+    assert records[0]["nnz"] == round(0.5 * records[0]["dense_parameters"])
+    assert "Training step" in result.stdout
+    assert "every side with 1 threads" in result.stdout
+    assert "masked NumPy ms" in result.stdout
+    assert "density 0.2" in result.stderr
+    assert not plot or is_png(tmp_path / "out.png")
+
+
+def test_step_of_a_classifier_where_dense_has_no_memory(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("truesparse.bench.memory.available_bytes", lambda: 1000)
+    sizes = ["--task", "classifier", "--batch-size", "4", "--bptt", "5", "--density", "0.3"]
+    result = run("bench", "step", *sizes, "--baseline", "numpy", *TINY, "--json", tmp_path / "out.json")
+    assert result.exit_code == 0, result.output
+    assert "the masked NumPy model is left out: it needs about" in result.stdout
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert record["task"] == "classifier"
+    assert record["ours_ms"] > 0
+    for key in ("masked_numpy_ms", "ratio_numpy", "masked_peak_bytes", "fraction_of_ideal"):
+        assert record[key] is None
+
+
+def test_kernels(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: list[str]) -> None:
+    monkeypatch.setattr("truesparse.bench.kernels.ROOF_SECONDS", 0.002)
+    monkeypatch.setattr("truesparse.bench.kernels.libraries", lambda: ["ours", "scipy", "numpy-dense"])
+    flags = "--shape 40x30 --density 0.2 --lanes 20 --window none --repeats 2 --seconds 0.002 --threads 1"
+    result = run("bench", "kernels", *flags.split(), "--json", tmp_path / "out.json", *plot)
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["product"] for record in records] == ["forward", "transposed", "gradient", "layer"]
+    for record in records:
+        assert set(record["microseconds"]) == {"ours", "scipy", "numpy-dense"}
+        assert record["fraction_of_roof"] > 0
+        assert record["roof"] in ("FMA", "L1", "L2", "L3", "memory")
+    assert "roofs with 1 threads: multiply-add" in result.stdout
+    assert "forward, 40 × 30" in result.stdout
+    assert not plot or is_png(tmp_path / "out.png")
+
+
+def test_sweep(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: list[str]) -> None:
+    monkeypatch.setattr(settings, "installed", lambda package: package == "matplotlib")
+    flags = "--density 0.2,0.9 --batch-size 4 --hidden-size 16 --vocab-size 50 --bptt 5 --repeats 1"
+    flags += " --seconds 0.002 --threads 1"
+    result = run("bench", "sweep", *flags.split(), "--json", tmp_path / "out.json", *plot)
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [(record["hidden_size"], record["batch_size"]) for record in records] == [(16, 4), (16, 4)]
+    for record in records:
+        assert record["baseline"] == "numpy"
+        assert record["ratio"] == pytest.approx(record["dense_ms"] / record["ours_ms"])
+        assert "crossover" in record
+    assert "below 1 dense wins" in result.stdout
+    assert not plot or is_png(tmp_path / "out.png")
+
+
+def test_inference(run, tmp_path: Path, plot: list[str]) -> None:
+    flags = ["--layers", "1", "--density", "0.5", "--batch-size", "1,4", "--baseline", "numpy"]
+    result = run("bench", "inference", *flags, *TINY, "--json", tmp_path / "out.json", *plot)
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["batch_size"] for record in records] == [1, 4]
+    for record in records:
+        assert record["tokens_per_second"] == pytest.approx(record["batch_size"] / record["ours_ms"] * 1e3)
+        assert record["ratio_numpy"] > 0
+        assert record["masked_torch_ms"] is None
+    assert "tokens/s" in result.stdout
+    assert not plot or is_png(tmp_path / "out.png")
+
+
+def test_dense_wins_are_printed_plainly() -> None:
+    from truesparse.bench.report import _dense_wins
+
+    assert _dense_wins(
+        [("density 0.9", "torch", 0.5), ("density 0.2", "torch", 3.0), ("x", "numpy", None)]
+    ) == ["PyTorch is faster at density 0.9: truesparse runs at 0.50 times its speed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["step", "--density", "0.2,1.5"], "--density must lie above 0 and be at most 1, not 1.5"),
+        (["step", "--baseline", "cupy"], "--baseline knows torch and numpy, not 'cupy'"),
+        (["step", "--threads", "4096"], "available cores"),
+        (["step", "--json", "no/such/folder.json"], "there is no folder"),
+        (["kernels", "--shape", "12"], "--shape must be two numbers"),
+        (["kernels", "--window", "12"], "--window must be two numbers"),
+        (["sweep", "--batch-size", "0"], "--batch-size must be at least 1, not 0"),
+        (["inference", "--density", "x"], "--density must be numbers with commas"),
+    ],
+)
+def test_refusals(run, arguments: list[str], sentence: str) -> None:
+    result = run("bench", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_baseline_that_is_not_installed(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "installed", lambda package: False)
+    result = run("bench", "step", "--baseline", "torch")
+    assert result.exit_code == 2
+    assert 'torch is not installed; install it with: pip install "truesparse[bench]"' in result.stderr
+
+
+def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = contest.Contestant.ask
+
+    def failing(self: contest.Contestant, question: str, **arguments: object) -> dict[str, object]:
+        if self.side == "numpy" and question == "turn":
+            raise contest.ContestantError("numpy", "the process of NumPy ended (exit code -9): it was killed")
+        return ask(self, question, **arguments)
+
+    monkeypatch.setattr(contest.Contestant, "ask", failing)
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    result = run("bench", "step", *sizes, *TINY)
+    assert result.exit_code == 0, result.output
+    assert "it was killed; its numbers are missing" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["step", "kernels", "sweep", "inference"])
+def test_scripts(name: str) -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Usage: truesparse bench {name}")
