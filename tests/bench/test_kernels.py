@@ -6,7 +6,14 @@ import pytest
 from truesparse.bench import products
 from truesparse.bench.kernels import bound
 from truesparse.bench.products import PRODUCTS, Case, Operands, make_products
-from truesparse.bench.roofs import cache_bytes, level_of, measure_roofs, multiply_adds, read_rows
+from truesparse.bench.roofs import (
+    cache_bytes,
+    level_of,
+    measure_roofs,
+    multiply_adds,
+    read_in_sequence,
+    read_rows,
+)
 from truesparse.bench.settings import installed
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
@@ -49,8 +56,10 @@ def test_kernels_of_the_roofs():
     x = aligned_zeros((2, 8, 64))
     x[0], x[1] = 1, np.arange(8)[:, None]
     sums = aligned_zeros(2)
-    read_rows(sums, x, np.array([0, 7, 7, 2], np.int32), 3, 2)
+    read_rows(64)(sums, x, np.array([0, 7, 7, 2], np.int32), 3, 2)
     np.testing.assert_array_equal(sums, [3 * 4 * 64, 3 * 64 * (0 + 7 + 7 + 2)])
+    read_in_sequence(64)(sums, x, 3, 2)
+    np.testing.assert_array_equal(sums, [3 * 8 * 64, 3 * 64 * 28])
 
 
 def test_roofs_of_this_machine(monkeypatch):
@@ -59,6 +68,7 @@ def test_roofs_of_this_machine(monkeypatch):
     monkeypatch.setattr(
         "truesparse.bench.roofs.cache_bytes", lambda: {"L1": 1 << 12, "L2": 1 << 14, "L3": 1 << 16}
     )
+    monkeypatch.setattr("truesparse.bench.roofs._READ", 1 << 16)
     roofs = measure_roofs(0.002)
     assert roofs["flops"] > 0
     assert list(roofs["bytes_per_second"]) == ["L1", "L2", "L3", "memory"]

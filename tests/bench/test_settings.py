@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from truesparse.bench import memory, settings
+from truesparse.bench import environment, memory, settings
 from truesparse.bench.monitor import Monitor
 from truesparse.errors import UsageError
 
@@ -90,3 +92,11 @@ def test_memory_of_this_process():
     assert memory.peak_bytes() > before + 40_000_000
     del block
     assert memory.available_bytes() > 10**6
+
+
+def test_other_programs_are_noticed():
+    busy = environment.busy_cores(0.05)
+    assert busy is None or 0 <= busy <= (os.cpu_count() or 1)
+    assert environment.busy_note({"busy_before": 0.01}) is None
+    assert environment.busy_note({"busy_before": None}) is None
+    assert "kept 1.5 cores busy before the start" in environment.busy_note({"busy_before": 1.5})

@@ -16,9 +16,10 @@ from truesparse.simd import at, vbroadcast, vfma, vload, vstore, vsum
 
 LEVELS = ("L1", "L2", "L3", "memory")
 _USUAL_BYTES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20}  # where the system does not tell
-_LANES = 64  # of one load: 256 bytes
-_WIDTHS = (16, 32, 48, 64, 80, 96)  # of one sum; what is best depends on the registers
-_SUMS = 6
+# Lanes of one of six sums, and of one of four; what is best depends on the registers there are.
+_WIDTHS, _SUMS = (16, 32, 48, 64, 80), 6
+_ROW_WIDTHS = (32, 64)
+_READ = 128 << 20  # bytes a call: long beside the start of a parallel region
 _ZERO = np.float32(0)
 
 
@@ -51,31 +52,58 @@ def multiply_adds(n: int):
     return multiply_adds_kernel
 
 
-@parallel_jit
-def read_rows(out, x, order, rounds, shares):
-    """Add up rows of 64 numbers, each task those of its own part of `x`, in a given order.
+@cache
+def read_in_sequence(n: int):
+    """Return the kernel that adds up the numbers of ``x``, each task its own part.
 
-    Parameters
-    ----------
-    out : ndarray of float32, shape (shares,)
-        Receives the sums.
-    x : ndarray of float32, shape (shares, rows, 64)
-    order : ndarray of int32, shape (4 k,)
-        Row numbers.
-    rounds, shares : int
+    The kernel takes ``out`` : float32 `[shares]`, receives the sums; ``x`` : float32 `[shares, 4 k, n]`;
+    ``rounds, shares`` : int.
     """
-    rows = x.shape[1]
-    for share in prange(shares):
-        base = share * rows * 64
-        a = vbroadcast(_ZERO, 64)
-        b = vbroadcast(_ZERO, 64)
-        for _ in range(rounds):
-            for k in range(0, order.size, 4):
-                a = a + vload(x, base + np.intp(at(order, k)) * 64, 64)
-                b = b + vload(x, base + np.intp(at(order, k + 1)) * 64, 64)
-                a = a + vload(x, base + np.intp(at(order, k + 2)) * 64, 64)
-                b = b + vload(x, base + np.intp(at(order, k + 3)) * 64, 64)
-        out[share] = vsum(a + b)
+
+    @parallel_jit
+    def read_in_sequence_kernel(out, x, rounds, shares):
+        size = x.shape[1] * n
+        for share in prange(shares):
+            a = vbroadcast(_ZERO, n)
+            b = vbroadcast(_ZERO, n)
+            c = vbroadcast(_ZERO, n)
+            d = vbroadcast(_ZERO, n)
+            for _ in range(rounds):
+                for i in range(share * size, (share + 1) * size, 4 * n):
+                    a = a + vload(x, i, n)
+                    b = b + vload(x, i + n, n)
+                    c = c + vload(x, i + 2 * n, n)
+                    d = d + vload(x, i + 3 * n, n)
+            out[share] = vsum((a + b) + (c + d))
+
+    return read_in_sequence_kernel
+
+
+@cache
+def read_rows(n: int):
+    """Return the kernel that does the same row by row in a given order, as a sparse product reads.
+
+    It takes ``out, x`` as `read_in_sequence`; ``order`` : int32 `[4 k]`, row numbers; ``rounds, shares``.
+    """
+
+    @parallel_jit
+    def read_rows_kernel(out, x, order, rounds, shares):
+        size = x.shape[1] * n
+        for share in prange(shares):
+            base = share * size
+            a = vbroadcast(_ZERO, n)
+            b = vbroadcast(_ZERO, n)
+            c = vbroadcast(_ZERO, n)
+            d = vbroadcast(_ZERO, n)
+            for _ in range(rounds):
+                for k in range(0, order.size, 4):
+                    a = a + vload(x, base + np.intp(at(order, k)) * n, n)
+                    b = b + vload(x, base + np.intp(at(order, k + 1)) * n, n)
+                    c = c + vload(x, base + np.intp(at(order, k + 2)) * n, n)
+                    d = d + vload(x, base + np.intp(at(order, k + 3)) * n, n)
+            out[share] = vsum((a + b) + (c + d))
+
+    return read_rows_kernel
 
 
 def cache_bytes() -> dict[str, int]:
@@ -103,8 +131,8 @@ def measure_roofs(seconds: float) -> dict[str, Any]:
     -------
     dict
         `threads`; `cache_bytes` by level; `flops`, operations a second of multiply-adds in registers;
-        `bytes_per_second` by level, the better of rows of 256 bytes in sequence and at random, which is how a
-        sparse product reads.
+        `bytes_per_second` by level, the best of reading in sequence and of rows of 128 or 256 bytes at
+        random, which is how a sparse product reads.
     """
     sizes, threads = cache_bytes(), thread_count()
     places = {
@@ -138,16 +166,21 @@ def _flops(seconds: float, threads: int) -> float:
 
 
 def _bandwidth(size: int, seconds: float, threads: int) -> float:
-    rows = max(4, size // (4 * _LANES) // 4 * 4)
-    x = aligned_zeros((threads, rows, _LANES))
-    x.fill(1)
-    out = aligned_zeros(threads)
     best = 0.0
-    rounds = max(1, (4 << 20) // size)
-    in_sequence = np.arange(rows, dtype=np.int32)
-    for order in (in_sequence, np.random.default_rng(0).permutation(in_sequence)):
-        fastest = _fastest(lambda: read_rows(out, x, order, rounds, threads), seconds / 2)  # noqa: B023
-        best = max(best, 4 * _LANES * rows * rounds * threads / fastest)
+    for n in _ROW_WIDTHS:
+        rows = max(4, size // (4 * n) // 4 * 4)
+        x = aligned_zeros((threads, rows, n))
+        x.fill(1)
+        out = aligned_zeros(threads)
+        rounds = max(1, _READ // size)
+        order = np.random.default_rng(0).permutation(rows).astype(np.int32)
+        straight, shuffled = read_in_sequence(n), read_rows(n)
+        for call in (
+            lambda: straight(out, x, rounds, threads),  # noqa: B023
+            lambda: shuffled(out, x, order, rounds, threads),  # noqa: B023
+        ):
+            fastest = _fastest(call, seconds / (2 * len(_ROW_WIDTHS)))
+            best = max(best, 4 * n * rows * rounds * threads / fastest)
     return best
 
 
