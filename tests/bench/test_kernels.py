@@ -33,7 +33,8 @@ PACKAGES = {
 def test_every_library_computes_the_products(side, case):
     if side in PACKAGES and not installed(PACKAGES[side]):
         pytest.skip(f"{PACKAGES[side]} is not installed")
-    calls = make_products(side, case)  # checks each of them
+    calls, tiles = make_products(side, case)  # checks each of them
+    assert set(tiles) == (set(PRODUCTS[:3]) if side == "ours" else set())
     assert set(calls) == ({"forward", "layer"} if side == "sparseprop" else set(PRODUCTS))
     calls["layer"]()
 
@@ -44,7 +45,7 @@ def test_a_wrong_product_is_found(monkeypatch):
         operands.check("forward", np.zeros((40, 20), np.float32))
     with pytest.raises(TruesparseError, match="its gradient product is wrong"):
         operands.check("gradient", np.zeros(operands.csr.nnz, np.float32))
-    monkeypatch.setattr(products, "sddmm", lambda n: lambda *arguments: None)
+    monkeypatch.setattr(products, "add_gradient", lambda *arguments: None)
     with pytest.raises(TruesparseError, match="gradient"):
         make_products("ours", CASES[0])
 
@@ -81,10 +82,15 @@ def test_the_roof_that_binds():
     roofs = {"threads": 2, "cache_bytes": sizes, "flops": 5e11, "bytes_per_second": speeds}
     assert [level_of(size, sizes) for size in (48 << 10, 49 << 10, 2 << 20, 33 << 20)] == list(speeds)
     nnz = 1_800_000
+    whole = {"forward": 1500, "transposed": 2000, "gradient": 128}  # rows of the operand at a time
+
+    def of(product, batch):
+        return bound(Case(6000, 1500, 0.2, batch), product, nnz, whole, roofs)
+
     # rows of X, 4 bytes a lane: a panel of 1500 x 64 is 384 KB
-    assert bound(Case(6000, 1500, 0.2, 64), "forward", nnz, roofs) == ("L2", 4 * nnz * 64 / 4e11)
+    assert of("forward", 64) == ("L2", 4 * nnz * 64 / 4e11)
+    # a tile of 128 x 64 is 32 KB
+    assert of("gradient", 64) == ("L1", 4 * nnz * 64 / 8e11)
     # few lanes: the matrix itself, 6 bytes a nonzero, from the L3 cache
-    assert bound(Case(6000, 1500, 0.2, 4), "forward", nnz, roofs) == ("L3", 6 * nnz / 2e11)
-    assert bound(Case(1024, 128, 0.2, 64), "forward", 26_000, roofs) == ("L1", 4 * 26_000 * 64 / 8e11)
-    one = sum(bound(Case(6000, 1500, 0.2, 64), product, nnz, roofs)[1] for product in PRODUCTS[:3])
-    assert bound(Case(6000, 1500, 0.2, 64), "layer", nnz, roofs) == ("L2", one)
+    assert of("forward", 4) == ("L3", 6 * nnz / 2e11)
+    assert of("layer", 64) == ("L2", sum(of(product, 64)[1] for product in PRODUCTS[:3]))

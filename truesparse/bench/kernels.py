@@ -17,7 +17,6 @@ from truesparse.bench.roofs import level_of
 from truesparse.bench.settings import Conditions, installed
 from truesparse.bench.timing import Timing
 from truesparse.nn import Panels
-from truesparse.nn.lstm import tile_rows
 from truesparse.sparse import narrow_index_dtype
 
 ROOF_SECONDS = 1.0  # for each roof
@@ -77,55 +76,64 @@ def bench_kernels(
         for case in cases:
             text = f"{case.rows} x {case.columns}, density {case.density:g}, {case.lanes} lanes"
             monitor.say(f"{text}: preparing")
-            parts = _prepare(sides, case, monitor)
+            parts, tiles = _prepare(sides, case, monitor)
             monitor.done()
             for product in PRODUCTS:
                 monitor.say(f"{text}: {product}")
                 able = {name: side for name, side in sides.items() if product in parts[name]}
                 timings = measure(able, product, conditions, monitor)
-                records.append(_record(case, product, timings, roofs, where))
+                records.append(_record(case, product, tiles, timings, roofs, where))
     return records
 
 
-def _prepare(sides: dict[str, Contestant], case: Case, monitor: Monitor) -> dict[str, list[str]]:
-    """Let every side make its matrices; one that cannot is left out of the rest, with a note."""
-    parts = {}
+def _prepare(
+    sides: dict[str, Contestant], case: Case, monitor: Monitor
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Let every side make its matrices; return the products each has, and the tiles of truesparse.
+
+    A side that cannot is left out of the rest, with a note.
+    """
+    parts: dict[str, list[str]] = {}
+    tiles: dict[str, int] = {}
     for name in list(sides):
         try:
-            parts[name] = sides[name].ask("product", side=name, case=asdict(case))["parts"]
+            answer = sides[name].ask("product", side=name, case=asdict(case))
+            parts[name] = answer["parts"]
+            tiles |= answer["tiles"]
         except ContestantError as error:
             if name == "ours":
                 raise
             sides.pop(name).close()
             monitor.note(f"{error}; {LABELS[name]} is left out from here on")
-    return parts
+    return parts, tiles
 
 
-def bound(case: Case, product: str, nnz: int, roofs: Record) -> tuple[str, float]:
+def bound(case: Case, product: str, nnz: int, tiles: dict[str, int], roofs: Record) -> tuple[str, float]:
     """Return the roof that binds a product, and the seconds it would take there.
 
-    For every nonzero a row of the panel is read, from the level of memory that holds a panel (or a tile of
-    it), and multiplied and added; once for every panel the matrix streams by, from the level that holds a
-    thread's share of it. "layer" is one product after the other, bound by the roof of the longest.
+    For every nonzero a row of the panel is read, from the level of memory that holds what is read at a time
+    of a panel, and multiplied and added; once for every panel the matrix streams by, from the level that
+    holds a thread's share of it. "layer" is one product after the other, bound by the roof of the longest.
 
     Parameters
     ----------
     case : Case
     product : str
     nnz : int
+    tiles : dict of str to int
+        By product how many rows of a panel are read at a time.
     roofs : dict
         What `truesparse.bench.roofs.measure_roofs` returned.
     """
     if product == "layer":
-        three = [bound(case, name, nnz, roofs) for name in PRODUCTS[:3]]
+        three = [bound(case, name, nnz, tiles, roofs) for name in PRODUCTS[:3]]
         return max(three, key=lambda roof: roof[1])[0], sum(seconds for _, seconds in three)
     panels = Panels(case.steps, case.batch)
     lanes, count = (panels.lanes, panels.panels) if case.steps > 1 else (case.batch, 1)
-    rows = tile_rows(case.rows, lanes) if product == "transposed" else case.columns
     index = np.dtype(narrow_index_dtype(case.rows if product == "transposed" else case.columns)).itemsize
     streamed = nnz * (index + (8 if product == "gradient" else 4))  # a gradient is read and written
     sizes, bandwidth = roofs["cache_bytes"], roofs["bytes_per_second"]
-    panel, matrix = level_of(4 * rows * lanes, sizes), level_of(streamed // roofs["threads"], sizes)
+    panel, matrix = level_of(4 * tiles[product] * lanes, sizes), level_of(streamed // roofs["threads"], sizes)
     return max(
         ("FMA", 2 * nnz * case.lanes / roofs["flops"]),
         (panel, 4 * nnz * case.lanes / bandwidth[panel]),
@@ -134,11 +142,18 @@ def bound(case: Case, product: str, nnz: int, roofs: Record) -> tuple[str, float
     )
 
 
-def _record(case: Case, product: str, timings: dict[str, Timing], roofs: Record, where: Record) -> Record:
+def _record(
+    case: Case,
+    product: str,
+    tiles: dict[str, int],
+    timings: dict[str, Timing],
+    roofs: Record,
+    where: Record,
+) -> Record:
     ours = timings["ours"]
     seconds = ours.seconds.median
     nnz = max(1, round(case.density * case.rows * case.columns))
-    roof, limit = bound(case, product, nnz, roofs)
+    roof, limit = bound(case, product, nnz, tiles, roofs)
     flops = (6 if product == "layer" else 2) * nnz * case.lanes
 
     def microseconds(timing: Timing) -> dict[str, Any]:

@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
-from truesparse.kernels.sddmm import sddmm
 from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.nn import Panels
-from truesparse.nn.lstm import tile_rows
+from truesparse.nn.lstm import add_gradient, tile_rows
 from truesparse.sparse import Arena
 from truesparse.topology import sample_pattern
 
@@ -102,8 +101,9 @@ class Operands:
             raise TruesparseError(f"its {product} product is wrong by {error:.1e}")
 
 
-def make_products(side: str, case: Case) -> dict[str, Call]:
-    """Return the products of a side, each checked, and "layer" where it has all three.
+def make_products(side: str, case: Case) -> tuple[dict[str, Call], dict[str, int]]:
+    """Return the products of a side, each checked, and "layer" where it has all three; and of truesparse how
+    many rows of the dense operand a product reads at a time (see `Ours.tiles`).
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def make_products(side: str, case: Case) -> dict[str, Call]:
             operands.check(product, library.array(product, calls[product]()))
     if all(product in calls for product in PRODUCTS[:3]):
         calls.setdefault("layer", lambda: [calls[product]() for product in PRODUCTS[:3]])
-    return calls
+    return calls, library.tiles()
 
 
 class Library:
@@ -149,6 +149,10 @@ class Library:
         order."""
         return np.asarray(result)
 
+    def tiles(self) -> dict[str, int]:
+        """Return nothing: only of its own kernels truesparse knows how they go."""
+        return {}
+
 
 class Ours(Library):
     """truesparse's own kernels, as its layers call them."""
@@ -160,9 +164,10 @@ class Ours(Library):
         n = self._panels.lanes if self._panels else case.batch
         x, dy = self._in_panels(operands.x), self._in_panels(operands.dy)
         y, dx = aligned_zeros(dy.shape), aligned_zeros(x.shape)
-        bias, data, grad = aligned_zeros(case.rows), matrix.data, matrix.grad
-        columns = matrix.transposed(tile_rows(case.rows, n))
-        kernels = spmm_forward(n), spmm_transposed(n), sddmm(n)
+        bias, data = aligned_zeros(case.rows), matrix.data
+        self._tile_rows = tile_rows(case.rows, n)
+        columns = matrix.transposed(self._tile_rows)
+        kernels = spmm_forward(n), spmm_transposed(n)
 
         def forward() -> Array:
             kernels[0](y, matrix.indptr, matrix.indices, data, x, bias)
@@ -173,8 +178,8 @@ class Ours(Library):
             return dx
 
         def gradient() -> Array:  # adds to what is there
-            kernels[2](grad, matrix.indptr, matrix.indices, dy, x, shares)
-            return grad
+            add_gradient(matrix, dy, x)
+            return matrix.grad
 
         self.calls = {"forward": forward, "transposed": transposed, "gradient": gradient}
 
@@ -187,6 +192,21 @@ class Ours(Library):
         return np.concatenate(
             [self._panels.step(result, step) for step in range(self.operands.case.steps)], axis=1
         )
+
+    def tiles(self) -> dict[str, int]:
+        """Return by product how many rows of a panel are read at a time: those of a tile.
+
+        Known once each product has run.
+        """
+        matrix = self.operands.matrix
+        rows, columns = matrix.shape
+        row_tiles = matrix.transposed(self._tile_rows).tiles.shape[1] - 1
+        column_tiles = 1 if matrix._tiles is None else matrix._tiles.shape[1] - 1
+        return {
+            "forward": columns,
+            "transposed": -(-rows // row_tiles),
+            "gradient": -(-columns // column_tiles),
+        }
 
     def _in_panels(self, array: Array) -> Array:
         """Lay out an array of shape (features, steps * batch) as the kernels take it."""

@@ -62,11 +62,11 @@ class Worker:
         return {"loss": first} if isinstance(first, float) else {}
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
-        """Make matrices and a library's products of them; return the names of those it has."""
+        """Make matrices and a library's products of them; return the names of those it has, and tiles."""
         from truesparse.bench.products import Case, make_products
 
-        self._parts = make_products(side, Case(**case))
-        return {"parts": list(self._parts)}
+        self._parts, tiles = make_products(side, Case(**case))
+        return {"parts": list(self._parts), "tiles": tiles}
 
     def roofs(self, seconds: float) -> dict[str, Any]:
         """Measure the machine's roofs."""

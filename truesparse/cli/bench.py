@@ -271,18 +271,18 @@ def _show(
 ) -> None:
     """Write the JSON, print tables and sentences, draw the picture."""
     from rich.console import Console
+    from rich.measure import Measurement
 
     from truesparse.bench import report
     from truesparse.bench.environment import busy_note
 
     if json_file is not None:
         report.write_json(json_file, records)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)  # a pipe has no width: do not fold the tables
     tables, lines = report.REPORTS[kind]
     for table in tables(records):
-        console.print(table)
+        # In its full width: numbers that are cut off say nothing.
+        width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
+        Console(width=max(Console().width, width), highlight=False).print(table)
     busy = busy_note(records[0]["environment"])
     for line in [*lines(records), *report.environment_lines(records[0]), *notes, *([busy] if busy else [])]:
         click.echo(line)
