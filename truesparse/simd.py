@@ -508,6 +508,22 @@ def _hash32(builder, x, width: int):
     return builder.xor(x, builder.lshr(x, constant(16)))
 
 
+def _uniform(builder, lanes: Lanes, key, counter):
+    low = builder.trunc(key, _I32)
+    high = builder.trunc(builder.lshr(key, ir.Constant(key.type, 32)), _I32)
+    counter = builder.trunc(counter, _I32)
+    vectors, start = [], 0
+    for width in lanes.widths:
+        index = ir.Constant(ir.VectorType(_I32, width), list(range(start, start + width)))
+        x = builder.add(_splat(builder, counter, width, _I32), index)
+        x = _hash32(builder, builder.xor(x, _splat(builder, low, width, _I32)), width)
+        x = _hash32(builder, builder.add(x, _splat(builder, high, width, _I32)), width)
+        bits = builder.lshr(x, ir.Constant(ir.VectorType(_I32, width), [8] * width))
+        vectors.append(builder.fmul(builder.uitofp(bits, _vector(width)), _constant(width, 2.0**-24)))
+        start += width
+    return _pack(builder, lanes, vectors)
+
+
 @intrinsic(prefer_literal=True)
 def vuniform(typingctx, key, counter, n):
     """Uniform float32 numbers in [0, 1), multiples of 2**-24, from a counter: lane k is a function of (key,
@@ -530,21 +546,19 @@ def vuniform(typingctx, key, counter, n):
         return None
 
     def codegen(context, builder, signature, args):
-        low = builder.trunc(args[0], _I32)
-        high = builder.trunc(builder.lshr(args[0], ir.Constant(args[0].type, 32)), _I32)
-        counter = builder.trunc(args[1], _I32)
-        vectors, start = [], 0
-        for width in lanes.widths:
-            index = ir.Constant(ir.VectorType(_I32, width), list(range(start, start + width)))
-            x = builder.add(_splat(builder, counter, width, _I32), index)
-            x = _hash32(builder, builder.xor(x, _splat(builder, low, width, _I32)), width)
-            x = _hash32(builder, builder.add(x, _splat(builder, high, width, _I32)), width)
-            bits = builder.lshr(x, ir.Constant(ir.VectorType(_I32, width), [8] * width))
-            vectors.append(builder.fmul(builder.uitofp(bits, _vector(width)), _constant(width, 2.0**-24)))
-            start += width
-        return _pack(builder, lanes, vectors)
+        return _uniform(builder, lanes, args[0], args[1])
 
     return lanes(types.uint64, types.intp, n), codegen
+
+
+@intrinsic
+def vuniform_like(typingctx, key, counter, like):
+    """`vuniform` with as many lanes as the vector `like`."""
+
+    def codegen(context, builder, signature, args):
+        return _uniform(builder, like, args[0], args[1])
+
+    return like(types.uint64, types.intp, like), codegen
 
 
 @intrinsic

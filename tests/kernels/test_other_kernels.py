@@ -3,7 +3,6 @@ import pytest
 from oracles import csr_arrays, empty_panels, random_csr, random_panels
 
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
-from truesparse.kernels.dropout import dropout
 from truesparse.kernels.embedding import embedding_backward, embedding_forward
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy
 from truesparse.kernels.update import NORM_CHUNKS, sgd, sgd_momentum, squared_norm
@@ -65,25 +64,6 @@ def test_a_nan_logit_makes_the_loss_nan():
         logits, np.zeros(20, np.int32), np.float32(1), aligned_zeros((CHUNKS + 1, 20)), True
     )
     assert np.isnan(loss)
-
-
-@pytest.mark.parametrize("shape", [(2, 50, 80), (1, 3, 4)])
-def test_dropout_draws_the_same_mask_again(shape):
-    x = aligned_zeros(shape)
-    x += 1
-    key = np.uint64(2**63 + 12345)
-    dropout(x, key, np.float32(0.25))
-    assert set(np.unique(x)) <= {np.float32(0), np.float32(1) / np.float32(0.75)}
-    again = aligned_zeros(shape)
-    again += 1
-    dropout(again, key, np.float32(0.25))
-    np.testing.assert_array_equal(x, again)
-    if x.size > 1000:
-        assert abs((x == 0).mean() - 0.25) < 0.03
-        other = aligned_zeros(shape)
-        other += 1
-        dropout(other, np.uint64(1), np.float32(0.25))
-        assert abs(((x == 0) & (other == 0)).mean() - 0.0625) < 0.02
 
 
 @pytest.mark.parametrize("size", [16, 48, 16 * 3001])
