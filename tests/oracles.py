@@ -66,6 +66,33 @@ def lstm_window(x, h, c, w_ih, w_hh, bias):
     return np.stack(outputs), h, c
 
 
+def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
+    """Outputs and last state of a recurrent highway layer; `mask` is that of the state in the products."""
+    outputs = []
+    for x_t in x:
+        from_input = w_ih @ x_t
+        for w_hh, bias in zip(weights_hh, biases, strict=True):
+            h, t = np.split(from_input + w_hh @ (mask * s) + bias[:, None], 2)
+            s = np.tanh(h) * sigmoid(t) + s * (1 - sigmoid(t))
+            from_input = 0.0
+        outputs.append(s)
+    return np.stack(outputs), s
+
+
+def run_layer(parameters, spec, name, x, state):
+    """Outputs of a layer and its new state by name, in float64."""
+    state = {key: array.astype(np.float64) for key, array in state.items()}
+    w_ih = parameters[f"{name}.weight_ih"]
+    if spec.cell == "rhn":
+        weights = [parameters[f"{name}.weight_hh.{level}"] for level in range(spec.depth)]
+        biases = [parameters[f"{name}.bias.{level}"] for level in range(spec.depth)]
+        y, h = rhn_window(x, state[f"{name}.h"], w_ih, weights, biases)
+        return y, {f"{name}.h": h}
+    w_hh, bias = parameters[f"{name}.weight_hh"], parameters[f"{name}.bias"]
+    y, h, c = lstm_window(x, state[f"{name}.h"], state[f"{name}.c"], w_ih, w_hh, bias)
+    return y, {f"{name}.h": h, f"{name}.c": c}
+
+
 def dense_parameters(model):
     """The weights and biases of a model as dense float64 arrays, by name."""
     parameters = {
@@ -78,12 +105,9 @@ def language_model_loss(parameters, spec, ids, targets, state):
     """Mean cross-entropy per token and the new state of a language model, in float64."""
     x = parameters["embedding.weight"][ids].transpose(0, 2, 1)
     new_state = {}
-    for layer in range(spec.layers):
-        name = f"lstm.{layer}"
-        weights = [parameters[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias")]
-        x, new_state[f"{name}.h"], new_state[f"{name}.c"] = lstm_window(
-            x, state[f"{name}.h"].astype(np.float64), state[f"{name}.c"].astype(np.float64), *weights
-        )
+    for name in spec.layer_names:
+        x, after = run_layer(parameters, spec, name, x, state)
+        new_state |= after
     weight = parameters["embedding.weight" if spec.tied else "output.weight"]
     logits = np.einsum("vh,thb->tbv", weight, x) + parameters["output.bias"]
     logits -= logits.max(axis=-1, keepdims=True)

@@ -9,7 +9,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from oracles import central_differences, dense_parameters, language_model_loss
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.nn import DropoutRates, LanguageModelSpec, build_language_model
 from truesparse.optim import SGD, GradientNorm
 from truesparse.topology import get_method, initial_counts
 
@@ -19,6 +19,30 @@ CASES = {
     "dense": {"spec": LanguageModelSpec(12, 5, 8, 1), "density": 1.0, "window": (4, 3), "steps": 4},
     "short window": {"spec": LanguageModelSpec(12, 5, 8, 2), "density": 0.3, "window": (30, 3), "steps": 7},
     "batch in blocks": {"spec": LanguageModelSpec(9, 4, 5, 1), "density": 0.6, "window": (3, 70), "steps": 3},
+    "rhn": {
+        "spec": LanguageModelSpec(20, 7, 9, 2, cell="rhn", depth=3),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "rhn, tied, short window": {
+        "spec": LanguageModelSpec(12, 6, 6, 1, tied=True, cell="rhn", depth=2),
+        "density": 0.5,
+        "window": (30, 3),
+        "steps": 7,
+    },
+    "rhn, dense, depth 1": {
+        "spec": LanguageModelSpec(12, 5, 8, 1, cell="rhn"),
+        "density": 1.0,
+        "window": (4, 20),
+        "steps": 4,
+    },
+    "rhn, batch in blocks": {
+        "spec": LanguageModelSpec(9, 4, 5, 1, cell="rhn", depth=4),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
 }
 
 
@@ -39,6 +63,9 @@ def make(case, seed=0):
 def positions(matrix):
     """Row and column of every stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices.astype(int)
+
+
+ALL_KINDS = DropoutRates(0.2, 0.5, 0.3, 0.4)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -98,15 +125,30 @@ def test_gradients_accumulate_until_they_are_zeroed():
     np.testing.assert_allclose(grads[1], 2 * grads[0], rtol=1e-5, atol=1e-7)
 
 
-def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks():
+@pytest.mark.parametrize(
+    ("case", "dropout"),
+    [
+        ("stacked", 0.5),
+        ("stacked", DropoutRates(input=0.5)),
+        ("rhn", 0.3),
+        ("rhn", ALL_KINDS),
+        ("rhn", DropoutRates(embedding=0.5)),
+        ("rhn", DropoutRates(input=0.5)),
+        ("rhn", DropoutRates(hidden=0.5)),
+        ("rhn", DropoutRates(output=0.5)),
+        ("rhn, tied, short window", ALL_KINDS),
+        ("rhn, batch in blocks", ALL_KINDS),
+    ],
+)
+def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks(case, dropout):
     """With the masks held fixed the loss is a smooth function: its slope along the gradient is the gradient's
     norm."""
-    model, ws, state, ids, targets = make(CASES["stacked"])
+    model, ws, state, ids, targets = make(CASES[case])
     start = state.arrays()
 
     def loss():
         state.load(start)
-        return model.forward(ids, targets, state, ws, 0.5, np.random.default_rng(7))
+        return model.forward(ids, targets, state, ws, dropout, np.random.default_rng(7))
 
     model.arena.zero_grad()
     loss()
@@ -123,6 +165,38 @@ def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks():
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(norm, rel=2e-3)
 
 
+def test_what_dropout_needs():
+    model, ws, state, ids, targets = make(CASES["stacked"])
+    with pytest.raises(ValueError, match="random generator"):
+        model.forward(ids, targets, state, ws, 0.5)
+    with pytest.raises(UsageError, match="not of words or its hidden state"):
+        model.forward(ids, targets, state, ws, DropoutRates(hidden=0.1), np.random.default_rng(0))
+
+
+def test_evaluation_has_no_dropout():
+    model, ws, state, ids, targets = make(CASES["rhn"])
+    start = state.arrays()
+    losses = []
+    for _ in range(2):
+        state.load(start)
+        losses.append(model.evaluate(ids, targets, state, ws))
+        state.load(start)
+        assert model.forward(ids, targets, state, ws, ALL_KINDS, np.random.default_rng(1)) != losses[-1]
+    assert losses[0] == losses[1]
+
+
+def test_first_biases():
+    model, *_ = make(CASES["rhn"])
+    rng = np.random.default_rng(0)
+    for given, expected in ((None, (0.0, -2.0)), ({"t": 0.5}, (0.0, 0.5)), ({"h": 1.0}, (1.0, -2.0))):
+        model.initialise(rng, gate_bias=given)
+        for name, bias in model.arena.biases.items():
+            if name == "output.bias":
+                assert (bias == 0).all()
+            else:
+                assert (bias.reshape(2, -1) == np.array(expected)[:, None]).all()
+
+
 def test_backward_needs_its_forward():
     model, ws, state, ids, targets = make(CASES["stacked"])
     with pytest.raises(RuntimeError, match="forward"):
@@ -134,6 +208,9 @@ def test_backward_needs_its_forward():
     model.backward(ws)
     with pytest.raises(RuntimeError, match="forward"):
         model.backward(ws)
+
+
+CELLS = pytest.mark.parametrize("cell", [{"cell": "lstm"}, {"cell": "rhn", "depth": 3}], ids=["lstm", "rhn"])
 
 
 def train(model, ws, state, ids, targets, steps):
@@ -148,8 +225,10 @@ def train(model, ws, state, ids, targets, steps):
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-def test_two_threads_give_the_bits_of_one():
-    case = {"spec": LanguageModelSpec(300, 40, 50, 2), "density": 0.2, "window": (12, 20), "steps": 12}
+@CELLS
+def test_two_threads_give_the_bits_of_one(cell):
+    spec = LanguageModelSpec(300, 40, 50, 2, **cell)
+    case = {"spec": spec, "density": 0.2, "window": (12, 20), "steps": 12}
     results = []
     try:
         for threads in (1, 2):
@@ -164,9 +243,11 @@ def test_two_threads_give_the_bits_of_one():
         np.testing.assert_array_equal(results[0][1][name], results[1][1][name])
 
 
-def test_training_steps_learn_and_allocate_nothing():
+@CELLS
+def test_training_steps_learn_and_allocate_nothing(cell):
     """After warm-up ten steps add nothing to NumPy's heap, to Numba's, or to the process's peak."""
-    case = {"spec": LanguageModelSpec(2000, 256, 256, 2), "density": 0.05, "window": (20, 20), "steps": 20}
+    spec = LanguageModelSpec(2000, 256, 256, 2, **cell)
+    case = {"spec": spec, "density": 0.05, "window": (20, 20), "steps": 20}
     model, ws, state, ids, targets = make(case)
     before = model.evaluate(ids, targets, state, ws)
     train(model, ws, state, ids, targets, 3)  # compiles, builds the transposed indices
@@ -223,6 +304,15 @@ def test_sizes_of_the_paper():
         assert sum(int(count.sum()) for count in counts.values()) == total
 
 
+def test_sizes_of_the_recurrent_highway_network():
+    """Table 3: 23.5M weights, 11.1M at density 0.472."""
+    spec = LanguageModelSpec(10_000, 830, 830, 1, tied=True, cell="rhn", depth=10)
+    assert spec.dense_parameters == 23_455_800
+    counts = initial_counts(spec.shapes, 0.472, "uniform", "fused")
+    assert sum(int(count.sum()) for count in counts.values()) == 11_071_138
+    assert sum(spec.bias_sizes.values()) == 10_000 + 10 * 1660
+
+
 @pytest.mark.parametrize("sizes", [(0, 4, 4, 1), (4, 0, 4, 1), (4, 4, -1, 1), (4, 4, 4, 0)])
 def test_sizes_below_one_are_refused(sizes):
     with pytest.raises(UsageError, match="at least 1"):
@@ -232,6 +322,15 @@ def test_sizes_below_one_are_refused(sizes):
 def test_tying_needs_equal_sizes():
     with pytest.raises(UsageError, match="--tied"):
         LanguageModelSpec(10, 4, 5, 1, tied=True)
+
+
+def test_cells_that_are_unknown_or_have_no_depth():
+    with pytest.raises(UsageError, match="use lstm or rhn"):
+        LanguageModelSpec(10, 4, 5, 1, cell="gru")
+    with pytest.raises(UsageError, match="no recurrence depth"):
+        LanguageModelSpec(10, 4, 5, 1, depth=2)
+    with pytest.raises(UsageError, match="at least 1"):
+        LanguageModelSpec(10, 4, 5, 1, cell="rhn", depth=0)
 
 
 def test_a_state_of_another_model_is_refused():

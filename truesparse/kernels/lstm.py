@@ -15,11 +15,10 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.jit import inline_jit, parallel_jit, prange
-from truesparse.kernels.rows import row_product_blocked, share_start
+from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.rows import prefetch_row, row_product_blocked, share_start
 from truesparse.simd import (
     at,
-    prefetch,
     vbroadcast,
     vfma,
     vload,
@@ -35,12 +34,6 @@ _AHEAD = (
 )
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-
-
-@inline_jit
-def _prefetch_row(array, offset, lanes):
-    prefetch(array, offset)
-    prefetch(array, offset + lanes - 1)
 
 
 @cache
@@ -93,10 +86,10 @@ def lstm_forward(w: int, n: int):
                 for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
                     for gate in range(4):
-                        _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
-                    _prefetch_row(y, y_base + ahead * n, w)
+                        prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+                    prefetch_row(y, y_base + ahead * n, w)
                     if t + 1 < steps:
-                        _prefetch_row(h_prev, shifted + ahead * n, w)
+                        prefetch_row(h_prev, shifted + ahead * n, w)
 
                     row = gate_base + j * n
                     a = vload(gates, row, w)
@@ -181,8 +174,8 @@ def lstm_backward(w: int, n: int):
                 for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
                     for gate in range(4):
-                        _prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
-                    _prefetch_row(dy, dy_base + ahead * n, w)
+                        prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+                    prefetch_row(dy, dy_base + ahead * n, w)
 
                     dh = vload(dy, dy_base + j * n, w)
                     dcell = vbroadcast(_ZERO, w)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from truesparse.kernels.jit import inline_jit
-from truesparse.simd import at, vfma, vlike, vload_like, vload_row
+from truesparse.simd import at, prefetch, vfma, vlike, vload_like, vload_row
 
 _ZERO = np.float32(0)
 _ROW_COST = 8  # what a row costs beside its nonzeros, in nonzeros
+
+
+@inline_jit
+def prefetch_row(array, offset, lanes):
+    """Ask for the first and the last cache line of `lanes` consecutive elements ahead of their use."""
+    prefetch(array, offset)
+    prefetch(array, offset + lanes - 1)
 
 
 @inline_jit

@@ -1,20 +1,21 @@
 """What the network computes: layers, and models built from them."""
 
+from truesparse.nn.cell import Cell, MatrixShape
+from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.embedding import Embedding
-from truesparse.nn.language_model import (
-    LanguageModel,
-    LanguageModelSpec,
-    MatrixShape,
-    State,
-    Workspace,
-    build_language_model,
-)
+from truesparse.nn.language_model import LanguageModel, State, Workspace, build_language_model
 from truesparse.nn.lstm import LSTM, LSTMState, LSTMWorkspace
 from truesparse.nn.output import OutputLayer, OutputWorkspace
 from truesparse.nn.panels import Panels
+from truesparse.nn.rhn import RHN, RHNState, RHNWorkspace
+from truesparse.nn.spec import CELLS, LanguageModelSpec
 
 __all__ = [
+    "CELLS",
     "LSTM",
+    "RHN",
+    "Cell",
+    "DropoutRates",
     "Embedding",
     "LSTMState",
     "LSTMWorkspace",
@@ -24,6 +25,8 @@ __all__ = [
     "OutputLayer",
     "OutputWorkspace",
     "Panels",
+    "RHNState",
+    "RHNWorkspace",
     "State",
     "Workspace",
     "build_language_model",

@@ -1,87 +1,21 @@
-"""A language model: sparse embedding, stacked sparse LSTM, sparse output layer."""
+"""A language model: sparse embedding, stacked sparse recurrent layers, sparse output layer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.nn.dropout import apply_dropout, draw_keys
+from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.embedding import Embedding
-from truesparse.nn.lstm import LSTM, LSTMState, LSTMWorkspace
 from truesparse.nn.output import OutputLayer, OutputWorkspace
 from truesparse.nn.panels import Panels
+from truesparse.nn.spec import CELLS, LanguageModelSpec
 from truesparse.sparse import Arena, SparseMatrix
 from truesparse.topology import initial_counts, sample_pattern
-
-
-class MatrixShape(NamedTuple):
-    """Name, shape (rows, columns) and number of stacked row blocks of a weight matrix."""
-
-    name: str
-    shape: tuple[int, int]
-    blocks: int
-
-
-@dataclass(frozen=True)
-class LanguageModelSpec:
-    """The sizes of a language model.
-
-    Parameters
-    ----------
-    vocab_size, embedding_size, hidden_size, layers : int
-    tied : bool
-        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`.
-
-    Raises
-    ------
-    UsageError
-        If a size is less than 1, or `tied` with different sizes.
-    """
-
-    vocab_size: int
-    embedding_size: int
-    hidden_size: int
-    layers: int
-    tied: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "embedding_size", "hidden_size", "layers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.tied and self.embedding_size != self.hidden_size:
-            raise UsageError(
-                f"tied weights need equal sizes, but the embedding has {self.embedding_size} and the hidden"
-                f" layer {self.hidden_size}; give both the same size or leave out --tied"
-            )
-
-    @property
-    def shapes(self) -> list[MatrixShape]:
-        """The weight matrices, in the order of the arena."""
-        shapes = [MatrixShape("embedding.weight", (self.vocab_size, self.embedding_size), 1)]
-        inputs = self.embedding_size
-        for layer in range(self.layers):
-            shapes.append(MatrixShape(f"lstm.{layer}.weight_ih", (4 * self.hidden_size, inputs), 4))
-            shapes.append(MatrixShape(f"lstm.{layer}.weight_hh", (4 * self.hidden_size, self.hidden_size), 4))
-            inputs = self.hidden_size
-        if not self.tied:
-            shapes.append(MatrixShape("output.weight", (self.vocab_size, self.hidden_size), 1))
-        return shapes
-
-    @property
-    def bias_sizes(self) -> dict[str, int]:
-        """Length of each bias by name."""
-        sizes = {f"lstm.{layer}.bias": 4 * self.hidden_size for layer in range(self.layers)}
-        return sizes | {"output.bias": self.vocab_size}
-
-    @property
-    def dense_parameters(self) -> int:
-        """Positions of all weight matrices: what a dense model would store, without biases."""
-        return sum(rows * columns for _, (rows, columns), _ in self.shapes)
 
 
 class State:
@@ -93,25 +27,21 @@ class State:
     batch : int
     """
 
-    __slots__ = ("layers", "_panels")
+    __slots__ = ("layers", "_names", "_panels")
 
     def __init__(self, spec: LanguageModelSpec, batch: int) -> None:
         self._panels = Panels(1, batch)
-        self.layers = [LSTMState(self._panels, spec.hidden_size) for _ in range(spec.layers)]
+        self._names = spec.layer_names
+        self.layers = [CELLS[spec.cell].new_state(self._panels, spec.hidden_size) for _ in self._names]
 
     def reset(self) -> None:
         """Set everything to zero, as at the start of an epoch."""
-        for layer in self.layers:
-            layer.h.fill(0)
-            layer.c.fill(0)
+        for array in self._parts().values():
+            array.fill(0)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return copies as arrays of shape (H, B), by the names `lstm.<layer>.h` and `lstm.<layer>.c`."""
-        arrays = {}
-        for number, layer in enumerate(self.layers):
-            arrays[f"lstm.{number}.h"] = self._panels.state_to_array(layer.h)
-            arrays[f"lstm.{number}.c"] = self._panels.state_to_array(layer.c)
-        return arrays
+        """Return copies as arrays of shape (H, B), by names such as `lstm.<layer>.h` and `lstm.<layer>.c`."""
+        return {name: self._panels.state_to_array(array) for name, array in self._parts().items()}
 
     def load(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         """Take the numbers that `arrays` returned.
@@ -127,19 +57,26 @@ class State:
                     f"the saved hidden state {name} does not have the shape {mine.shape} of this model"
                 )
         self.reset()
-        for number, layer in enumerate(self.layers):
-            self._panels.array_to_state(layer.h, arrays[f"lstm.{number}.h"])
-            self._panels.array_to_state(layer.c, arrays[f"lstm.{number}.c"])
+        for name, array in self._parts().items():
+            self._panels.array_to_state(array, arrays[name])
+
+    def _parts(self) -> dict[str, NDArray[np.float32]]:
+        """The layers' lane-blocked arrays by name."""
+        return {
+            f"{name}.{part}": getattr(layer, part)
+            for name, layer in zip(self._names, self.layers, strict=True)
+            for part in layer.__slots__
+        }
 
 
 class Workspace:
     """Every buffer of a window of up to T steps and B sequences.
 
-    Memory, with D inputs of the first layer and P the T x B columns rounded up to panels: ``4 P (D + 7 L H +
-    max(D, H))`` bytes and one panel of logits. Made by `LanguageModel.workspace`.
+    Memory, with D inputs of the first layer and P the T x B columns rounded up to panels: ``4 P (D + L H +
+    max(D, H))`` bytes, those of the layers, and one panel of logits. Made by `LanguageModel.workspace`.
     """
 
-    __slots__ = ("panels", "ids", "targets", "x", "layers", "output", "gradient", "steps", "keys", "dropout")
+    __slots__ = ("panels", "ids", "targets", "x", "layers", "dropout", "output", "gradient", "steps")
 
     def __init__(self, spec: LanguageModelSpec, steps: int, batch: int) -> None:
         self.panels = panels = Panels(steps, batch)
@@ -149,15 +86,15 @@ class Workspace:
         self.x = [panels.zeros(spec.embedding_size)] + [
             panels.zeros(spec.hidden_size) for _ in range(spec.layers)
         ]
-        self.layers = [LSTMWorkspace(panels, spec.hidden_size) for _ in range(spec.layers)]
+        cell = CELLS[spec.cell]
+        self.layers = [cell.new_workspace(panels, spec.hidden_size, spec.depth) for _ in range(spec.layers)]
+        self.dropout = cell.DROPOUT(panels, self.layers)
         self.output = OutputWorkspace(panels, spec.vocab_size)
         # One buffer serves the gradients of all layers in turn: a layer has used up dy when it writes dx.
         self.gradient = aligned_zeros(
             panels.panels * panels.lanes * max(spec.embedding_size, spec.hidden_size)
         )
         self.steps = 0  # of the forward pass whose backward pass is due
-        self.keys = np.zeros(spec.layers + 1, np.uint64)
-        self.dropout = 0.0
 
     def gradient_of(self, layer: int) -> NDArray[np.float32]:
         """The gradient of `x[layer]`, in the shared buffer."""
@@ -189,7 +126,7 @@ class LanguageModel:
         self.spec = spec
         self.arena = arena
         self.embedding = Embedding(arena.matrices["embedding.weight"])
-        self.layers = [LSTM(arena, f"lstm.{layer}") for layer in range(spec.layers)]
+        self.layers = [CELLS[spec.cell](arena, name) for name in spec.layer_names]
         self.output = OutputLayer(arena, "embedding.weight" if spec.tied else "output.weight", "output.bias")
 
     @property
@@ -197,8 +134,13 @@ class LanguageModel:
         """The weight matrices by name."""
         return self.arena.matrices
 
-    def initialise(self, rng: np.random.Generator, scale: float | None = None) -> None:
-        """Draw every weight uniformly from ±scale / sqrt(density of its matrix) and set the biases to zero.
+    def initialise(
+        self,
+        rng: np.random.Generator,
+        scale: float | None = None,
+        gate_bias: Mapping[str, float] | None = None,
+    ) -> None:
+        """Draw every weight uniformly from ±scale / sqrt(density of its matrix) and set the biases.
 
         The division keeps the variance of a unit's input as in a dense network.
 
@@ -207,14 +149,21 @@ class LanguageModel:
         rng : numpy.random.Generator
         scale : float, optional
             Bound in a dense matrix; 1 / sqrt(hidden size) if left out.
+        gate_bias : mapping of str to float, optional
+            Biases of gates by their names in `Cell.GATES`; the others have the cell's own, mostly 0.
         """
         if scale is None:
             scale = self.spec.hidden_size**-0.5
         for matrix in self.matrices.values():
             bound = scale / np.sqrt(matrix.density)
             matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)
-        for bias in self.arena.biases.values():
-            bias.fill(0)
+        gates = self.spec.gates
+        first = {**dict.fromkeys(gates, 0.0), **CELLS[self.spec.cell].FIRST_BIAS, **(gate_bias or {})}
+        for name, bias in self.arena.biases.items():
+            if name == "output.bias":
+                bias.fill(0)
+            else:
+                bias.reshape(len(gates), -1)[...] = np.array([[first[gate]] for gate in gates])
         self.arena.touch()
 
     def workspace(self, steps: int, batch: int) -> Workspace:
@@ -231,7 +180,7 @@ class LanguageModel:
         targets: NDArray[np.int32],
         state: State,
         ws: Workspace,
-        dropout: float = 0.0,
+        dropout: float | DropoutRates = 0.0,
         rng: np.random.Generator | None = None,
     ) -> float:
         """Return the mean cross-entropy per token, in nats, and leave in `ws` what `backward` needs.
@@ -246,17 +195,12 @@ class LanguageModel:
         state : State
             Carried on in place.
         ws : Workspace
-        dropout : float
-            Rate on the non-recurrent connections: after the embedding, between layers, before the output
-            layer.
+        dropout : float or DropoutRates
+            What it does depends on the cell; see `truesparse.nn.dropout`.
         rng : numpy.random.Generator, optional
-            Draws the masks; needed when `dropout` is positive.
+            Draws the masks; needed with dropout.
         """
-        if dropout > 0 and rng is None:
-            raise ValueError("dropout needs a random generator")
-        ws.dropout = dropout
-        if rng is not None and dropout > 0:
-            ws.keys[...] = draw_keys(rng, len(self.layers) + 1)
+        ws.dropout.draw(dropout, rng)
         steps = self._run(ids, state, ws)
         ws.panels.place_ids(ws.targets, targets)
         used = ws.panels.used(steps)
@@ -281,10 +225,10 @@ class LanguageModel:
         used = ws.panels.used(steps)
         for layer in reversed(range(len(self.layers))):
             dy = ws.gradient_of(layer + 1)
-            apply_dropout(dy[:used], ws.keys[layer + 1], ws.dropout)
+            ws.dropout.apply(dy[:used], layer + 1)
             self.layers[layer].backward(ws.gradient_of(layer), dy, ws.x[layer], ws.layers[layer], steps)
         dx = ws.gradient_of(0)[:used]
-        apply_dropout(dx, ws.keys[0], ws.dropout)
+        ws.dropout.apply(dx, 0)
         self.embedding.backward(dx, ws.ids[:used])
 
     def evaluate(
@@ -295,7 +239,7 @@ class LanguageModel:
 
         Parameters are those of `forward`.
         """
-        ws.dropout = 0.0
+        ws.dropout.draw(0.0)
         steps = self._run(ids, state, ws)
         ws.panels.place_ids(ws.targets, targets)
         used = ws.panels.used(steps)
@@ -310,7 +254,7 @@ class LanguageModel:
         state, ws
             As for `forward`.
         """
-        ws.dropout = 0.0
+        ws.dropout.draw(0.0)
         panels = ws.panels
         steps = self._run(ids, state, ws)
         last = panels.used(steps) - panels.blocks
@@ -339,11 +283,12 @@ class LanguageModel:
         ws.steps = 0
         used = panels.used(steps)
         panels.place_ids(ws.ids, ids)
+        ws.dropout.words(ws.ids[:used], self.spec.vocab_size)
         self.embedding.forward(ws.x[0][:used], ws.ids[:used])
-        apply_dropout(ws.x[0][:used], ws.keys[0], ws.dropout)
-        for layer, lstm in enumerate(self.layers):
-            lstm.forward(ws.x[layer + 1], ws.x[layer], state.layers[layer], ws.layers[layer], steps)
-            apply_dropout(ws.x[layer + 1][:used], ws.keys[layer + 1], ws.dropout)
+        ws.dropout.apply(ws.x[0][:used], 0)
+        for number, layer in enumerate(self.layers):
+            layer.forward(ws.x[number + 1], ws.x[number], state.layers[number], ws.layers[number], steps)
+            ws.dropout.apply(ws.x[number + 1][:used], number + 1)
         return steps
 
 
@@ -354,6 +299,7 @@ def build_language_model(
     distribution: str = "uniform",
     gates: str = "fused",
     scale: float | None = None,
+    gate_bias: Mapping[str, float] | None = None,
 ) -> LanguageModel:
     """Return a language model with a random sparse topology and random weights.
 
@@ -366,8 +312,8 @@ def build_language_model(
     distribution : {"uniform", "erdos-renyi"}
         How the weights are shared among the matrices; see `truesparse.topology.initial`.
     gates : {"fused", "separate"}
-        Whether the four gates of a matrix have one budget or one each.
-    scale : float, optional
+        Whether the gates of a matrix have one budget or one each.
+    scale, gate_bias : optional
         See `LanguageModel.initialise`.
 
     Raises
@@ -380,5 +326,5 @@ def build_language_model(
         name: (sample_pattern(shape, counts[name], rng), blocks) for name, shape, blocks in spec.shapes
     }
     model = LanguageModel(spec, Arena(patterns, spec.bias_sizes))
-    model.initialise(rng, scale)
+    model.initialise(rng, scale, gate_bias)
     return model

@@ -17,6 +17,8 @@ from truesparse.kernels.lstm import lstm_backward, lstm_forward
 from truesparse.kernels.sddmm import row_sums, sddmm
 from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
+from truesparse.nn.cell import Cell, MatrixShape
+from truesparse.nn.dropout import ElementwiseDropout
 from truesparse.nn.panels import Panels
 from truesparse.sparse import Arena, SparseMatrix
 
@@ -88,14 +90,8 @@ class LSTMWorkspace:
         self.dc = aligned_zeros((panels.blocks, size))
 
 
-class LSTM:
-    """One layer; owns no numbers but the names of its parameters in the arena.
-
-    Parameters
-    ----------
-    arena : Arena
-    name : str
-        Prefix of `name.weight_ih`, `name.weight_hh`, `name.bias`.
+class LSTM(Cell):
+    """One layer; see `Cell` for parameters and methods.
 
     References
     ----------
@@ -103,31 +99,44 @@ class LSTM:
     neural network regularization", 2014, equations 1 to 6.
     """
 
-    __slots__ = ("arena", "weight_ih", "weight_hh", "bias", "units")
+    __slots__ = ("arena", "weight_ih", "weight_hh", "bias")
+
+    GATES = ("i", "f", "g", "o")
+    DROPOUT = ElementwiseDropout
 
     def __init__(self, arena: Arena, name: str) -> None:
         self.arena = arena
         self.weight_ih = arena.matrices[f"{name}.weight_ih"]
         self.weight_hh = arena.matrices[f"{name}.weight_hh"]
         self.bias = f"{name}.bias"
-        self.units = self.weight_hh.shape[1]
+
+    @staticmethod
+    def shapes(name: str, inputs: int, units: int, depth: int) -> list[MatrixShape]:
+        """`weight_ih` and `weight_hh`."""
+        return [
+            MatrixShape(f"{name}.weight_ih", (4 * units, inputs), 4),
+            MatrixShape(f"{name}.weight_hh", (4 * units, units), 4),
+        ]
+
+    @staticmethod
+    def bias_sizes(name: str, units: int, depth: int) -> dict[str, int]:
+        """`bias`."""
+        return {f"{name}.bias": 4 * units}
+
+    @staticmethod
+    def new_state(panels: Panels, units: int) -> LSTMState:
+        """A state of zeros."""
+        return LSTMState(panels, units)
+
+    @staticmethod
+    def new_workspace(panels: Panels, units: int, depth: int) -> LSTMWorkspace:
+        """``24 P H`` bytes and little more, P being the T x B columns rounded up to panels."""
+        return LSTMWorkspace(panels, units)
 
     def forward(
         self, y: NDArray[np.float32], x: NDArray[np.float32], state: LSTMState, ws: LSTMWorkspace, steps: int
     ) -> None:
-        """Run `steps` steps from `state`, which is carried on to the last one.
-
-        Parameters
-        ----------
-        y : ndarray of float32, shape (panels, H, lanes)
-            Receives h_t.
-        x : ndarray of float32, shape (panels, D, lanes)
-        state : LSTMState
-            Modified in place.
-        ws : LSTMWorkspace
-        steps : int
-            At most the workspace's T.
-        """
+        """Run `steps` steps from `state`; see `Cell.forward`."""
         panels = ws.panels
         used = panels.used(steps)
         w_ih, w_hh = self.weight_ih, self.weight_hh
@@ -149,18 +158,7 @@ class LSTM:
         ws: LSTMWorkspace,
         steps: int,
     ) -> None:
-        """Add the gradients of the parameters to the arena and write that of `x` to `dx`, truncated at the
-        window's first step.
-
-        Parameters
-        ----------
-        dx : ndarray of float32, shape (panels, D, lanes)
-            Receives the gradient of `x`; may share memory with `dy`.
-        dy : ndarray of float32, shape (panels, H, lanes)
-            Gradient of the outputs.
-        x, ws, steps
-            As in the `forward` before. The activations in `ws` are used up.
-        """
+        """Add the gradients of the parameters and write that of `x`; see `Cell.backward`."""
         panels = ws.panels
         used = panels.used(steps)
         shares = thread_count()

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from oracles import csr_arrays, random_csr, rhn_window
+
+from truesparse.kernels.rhn import rhn_backward, rhn_forward
+from truesparse.nn.dropout import Mask, apply_mask
+from truesparse.nn.panels import Panels
+from truesparse.nn.rhn import RHNState, RHNWorkspace
+
+SIZES = pytest.mark.parametrize(("steps", "batch", "depth"), [(1, 1, 1), (5, 3, 3), (9, 20, 2), (3, 70, 4)])
+UNITS = 6
+
+
+def place(panels, array, values):
+    """Write values of shape (steps, features, batch) into an array of panels."""
+    for step in range(values.shape[0]):
+        group, place = divmod(step, panels.steps_per_panel)
+        for b in range(panels.batch):
+            block, lane = divmod(b, panels.block_batch)
+            where = group * panels.blocks + block, slice(None), place * panels.step_lanes + lane
+            array[where] = values[step, :, b]
+
+
+def mask_of(mask, panels):
+    """The mask as an array (H, B)."""
+    ones = panels.zeros(UNITS) + 1
+    apply_mask(ones, mask, panels)
+    return panels.step(ones, 0).astype(np.float64)
+
+
+def transposed(matrix):
+    """What backward takes of W [2H, H]: its columns."""
+    return csr_arrays(matrix.T.tocsr())
+
+
+@SIZES
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+@pytest.mark.parametrize("shares", [1, 3])
+def test_recurrence_against_float64(steps, batch, depth, rate, shares):
+    """Forward against the oracle; backward against its central differences along random directions."""
+    rng = np.random.default_rng(steps * batch)
+    weights = [random_csr(2 * UNITS, UNITS, 0.5, rng) for _ in range(depth)]
+    biases = rng.standard_normal((depth, 2 * UNITS)).astype(np.float32)
+    biases[0] = 0  # the pre-activations have it
+    panels = Panels(steps, batch)
+    ws, state = RHNWorkspace(panels, UNITS, depth), RHNState(panels, UNITS)
+    start = rng.standard_normal((UNITS, batch)).astype(np.float32)
+    panels.array_to_state(state.h, start)
+    # The kernel's input are pre-activations: the identity stands for W.
+    inputs = rng.standard_normal((steps, 2 * UNITS, batch)).astype(np.float32)
+    place(panels, ws.gates[0], inputs)
+    y = panels.zeros(UNITS)
+    mask = Mask(np.uint64(99), np.float32(rate))
+    forward = rhn_forward(panels.step_lanes, panels.lanes)
+    arrays = [csr_arrays(weight) for weight in weights]
+    csr = [tuple(parts) for parts in zip(*arrays, strict=True)]
+    forward(ws.gates, y, ws.s_prev, state.h, ws.s, *csr, tuple(biases), *mask, steps, shares)
+
+    dense = [weight.toarray().astype(np.float64) for weight in weights]
+    factor = mask_of(mask, panels)
+    if batch > 3:
+        assert (factor == 0).any() == (rate > 0)
+
+    def oracle(x):
+        return rhn_window(x, start.astype(np.float64), np.eye(2 * UNITS), dense, biases, factor)
+
+    outputs, last = oracle(inputs.astype(np.float64))
+    for step in range(steps):
+        np.testing.assert_allclose(panels.step(y, step), outputs[step], rtol=1e-5, atol=1e-6)
+        before = start if step == 0 else outputs[step - 1]
+        np.testing.assert_allclose(panels.step(ws.s_prev[0], step), before, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(panels.state_to_array(state.h), last, rtol=1e-5, atol=1e-6)
+
+    dy = rng.standard_normal(outputs.shape)
+    dy_panels = panels.zeros(UNITS)
+    place(panels, dy_panels, dy)
+    csc = [tuple(parts) for parts in zip(*[transposed(weight) for weight in weights], strict=True)]
+    backward = rhn_backward(panels.step_lanes, panels.lanes)
+    backward(ws.gates, dy_panels, ws.s_prev, ws.dgates, ws.carry, *csc, *mask, steps, shares)
+    gradient = np.stack([panels.step(ws.gates[0], step) for step in range(steps)]).astype(np.float64)
+    for _ in range(5):
+        direction = 1e-5 * rng.standard_normal(inputs.shape)
+        above, below = (oracle(inputs + sign * direction)[0] for sign in (1, -1))
+        slope = ((above - below) * dy).sum() / 2
+        scale = np.linalg.norm(gradient) * np.linalg.norm(direction)
+        assert abs((gradient * direction).sum() - slope) < 1e-5 * scale

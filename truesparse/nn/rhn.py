@@ -1,0 +1,186 @@
+"""A recurrent highway layer with sparse weights.
+
+T time steps, B batch, D inputs, H hidden units, L recurrence depth. A time step is L micro-steps l from 0::
+
+    h = tanh([W x_t] + R_l drop(s) + b_l),  t = sigmoid([W x_t] + R_l drop(s) + b_l)     W x_t at l = 0 only
+    s <- h t + s (1 - t)
+
+The candidate h and the transform gate t are stacked: `weight_ih` is W `[2H, D]`, `weight_hh.l` R_l `[2H, H]`,
+`bias.l` b_l `[2H]`. The carry gate is coupled, 1 - t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count, takewhile
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.rhn import rhn_backward, rhn_forward
+from truesparse.kernels.sddmm import row_sums
+from truesparse.kernels.spmm import spmm_forward, spmm_transposed
+from truesparse.kernels.threads import thread_count
+from truesparse.nn.cell import Cell, MatrixShape
+from truesparse.nn.dropout import NO_MASK, Mask, VariationalDropout, apply_mask
+from truesparse.nn.lstm import add_gradient, tile_rows
+from truesparse.nn.panels import Panels
+from truesparse.sparse import Arena
+
+
+class RHNState:
+    """Hidden state of one layer between windows, lane-blocked, shape (blocks, H * step lanes)."""
+
+    __slots__ = ("h",)
+
+    def __init__(self, panels: Panels, units: int) -> None:
+        self.h = panels.state_zeros(units)
+
+
+class RHNWorkspace:
+    """What the forward pass of a layer leaves for the backward pass, for windows of up to T steps.
+
+    Attributes
+    ----------
+    gates : ndarray of float32, shape (L, panels, 2H, lanes)
+        Pre-activations, then activations, then their gradients.
+    s_prev : ndarray of float32, shape (L, panels, H, lanes)
+        State before each micro-step.
+    s, dgates, carry : ndarray of float32
+        State of one micro-step and gradients: (2, blocks, H * step lanes), (2, blocks, 2H * step lanes),
+        (blocks, H * step lanes).
+    mask : Mask
+        Dropout of the state within its products.
+    """
+
+    __slots__ = ("panels", "gates", "s_prev", "s", "dgates", "carry", "mask")
+
+    def __init__(self, panels: Panels, units: int, depth: int) -> None:
+        size = units * panels.step_lanes
+        self.panels = panels
+        self.gates = aligned_zeros((depth, panels.panels, 2 * units, panels.lanes))
+        self.s_prev = aligned_zeros((depth, panels.panels, units, panels.lanes))
+        self.s = aligned_zeros((2, panels.blocks, size))
+        self.dgates = aligned_zeros((2, panels.blocks, 2 * size))
+        self.carry = aligned_zeros((panels.blocks, size))
+        self.mask: Mask = NO_MASK
+
+
+class RHN(Cell):
+    """One layer; see `Cell` for parameters and methods.
+
+    The transform gates' biases start at -2, so that a state is mostly carried at first.
+
+    References
+    ----------
+    Zilly, Srivastava, Koutník & Schmidhuber, "Recurrent highway networks", 2017, section 4; dropout as in Gal
+    & Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
+    """
+
+    __slots__ = ("arena", "weight_ih", "weights_hh", "biases")
+
+    GATES = ("h", "t")
+    FIRST_BIAS: ClassVar[Mapping[str, float]] = {"t": -2.0}
+    DROPOUT = VariationalDropout
+    DEEP = True
+
+    def __init__(self, arena: Arena, name: str) -> None:
+        self.arena = arena
+        self.weight_ih = arena.matrices[f"{name}.weight_ih"]
+        names = takewhile(arena.matrices.__contains__, (f"{name}.weight_hh.{level}" for level in count()))
+        self.weights_hh = [arena.matrices[matrix] for matrix in names]
+        self.biases = [f"{name}.bias.{level}" for level in range(len(self.weights_hh))]
+
+    @staticmethod
+    def shapes(name: str, inputs: int, units: int, depth: int) -> list[MatrixShape]:
+        """`weight_ih`, and `weight_hh.l` for each depth."""
+        recurrent = [
+            MatrixShape(f"{name}.weight_hh.{level}", (2 * units, units), 2) for level in range(depth)
+        ]
+        return [MatrixShape(f"{name}.weight_ih", (2 * units, inputs), 2), *recurrent]
+
+    @staticmethod
+    def bias_sizes(name: str, units: int, depth: int) -> dict[str, int]:
+        """`bias.l` for each depth."""
+        return {f"{name}.bias.{level}": 2 * units for level in range(depth)}
+
+    @staticmethod
+    def new_state(panels: Panels, units: int) -> RHNState:
+        """A state of zeros."""
+        return RHNState(panels, units)
+
+    @staticmethod
+    def new_workspace(panels: Panels, units: int, depth: int) -> RHNWorkspace:
+        """``12 P L H`` bytes and little more, P being the T x B columns rounded up to panels."""
+        return RHNWorkspace(panels, units, depth)
+
+    def forward(
+        self, y: NDArray[np.float32], x: NDArray[np.float32], state: RHNState, ws: RHNWorkspace, steps: int
+    ) -> None:
+        """Run `steps` steps from `state`; see `Cell.forward`."""
+        panels = ws.panels
+        used = panels.used(steps)
+        biases = self.arena.biases
+        w_ih, weights = self.weight_ih, self.weights_hh
+        spmm_forward(panels.lanes)(
+            ws.gates[0, :used], w_ih.indptr, w_ih.indices, w_ih.data, x[:used], biases[self.biases[0]]
+        )
+        rhn_forward(panels.step_lanes, panels.lanes)(
+            ws.gates,
+            y,
+            ws.s_prev,
+            state.h,
+            ws.s,
+            tuple(weight.indptr for weight in weights),
+            tuple(weight.indices for weight in weights),
+            tuple(weight.data for weight in weights),
+            tuple(biases[bias] for bias in self.biases),
+            ws.mask.key,
+            ws.mask.rate,
+            steps,
+            thread_count(),
+        )
+
+    def backward(
+        self,
+        dx: NDArray[np.float32],
+        dy: NDArray[np.float32],
+        x: NDArray[np.float32],
+        ws: RHNWorkspace,
+        steps: int,
+    ) -> None:
+        """Add the gradients of the parameters and write that of `x`; see `Cell.backward`."""
+        panels = ws.panels
+        used = panels.used(steps)
+        shares = thread_count()
+        w_ih, weights = self.weight_ih, self.weights_hh
+        columns = [weight.transposed() for weight in weights]
+        rhn_backward(panels.step_lanes, panels.lanes)(
+            ws.gates,
+            dy,
+            ws.s_prev,
+            ws.dgates,
+            ws.carry,
+            tuple(transposed.indptr for transposed in columns),
+            tuple(transposed.indices for transposed in columns),
+            tuple(transposed.data for transposed in columns),
+            ws.mask.key,
+            ws.mask.rate,
+            steps,
+            shares,
+        )
+        bias_grads = self.arena.bias_grads
+        for level, weight in enumerate(weights):
+            panels.clear_after(ws.gates[level], steps)
+            dgates, s_prev = ws.gates[level, :used], ws.s_prev[level, :used]
+            apply_mask(s_prev, ws.mask, panels)
+            add_gradient(weight, dgates, s_prev)
+            row_sums(panels.lanes)(bias_grads[self.biases[level]], dgates, shares)
+        dgates = ws.gates[0, :used]
+        transposed = w_ih.transposed(tile_rows(w_ih.shape[0], panels.lanes))
+        spmm_transposed(panels.lanes)(
+            dx[:used], transposed.tiles, transposed.indices, transposed.data, dgates, shares
+        )
+        add_gradient(w_ih, dgates, x[:used])
