@@ -20,6 +20,7 @@ INFO = RunInfo(
     nnz=2,
     dense_parameters=10**7,
     threads=2,
+    gates=("i", "f", "g", "o"),
 )
 
 

@@ -188,11 +188,19 @@ def test_bad_checkpoints(run, tiny: list[str], tmp_path: Path, monkeypatch: pyte
     assert "--lr is 3.0 but was 2.0 when the run began, and that cannot change" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "cell"),
+    [
+        (signal.SIGKILL, ""),
+        (signal.SIGINT, ""),
+        (signal.SIGTERM, ""),
+        (signal.SIGINT, "--cell rhn --depth 2 --dropout 0.1"),
+    ],
+)
 def test_a_process_that_is_stopped_goes_on_to_the_same_end(
-    run, tiny: list[str], tmp_path: Path, number: signal.Signals
+    run, tiny: list[str], tmp_path: Path, number: signal.Signals, cell: str
 ) -> None:
-    flags = [*tiny, "--hidden-size", "100", "--epochs", "30", "--eval-interval", "20"]
+    flags = [*tiny, "--hidden-size", "100", "--epochs", "30", "--eval-interval", "20", *cell.split()]
     command = [*PROGRAM, "train", "lm", *flags, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300  # kernels may have to be compiled

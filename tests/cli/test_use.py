@@ -100,6 +100,21 @@ def test_short_numbers(number: int, text: str) -> None:
     assert _short(number) == text
 
 
+def test_a_recurrent_highway_network(run, tiny: list[str]) -> None:
+    cell = "--cell rhn --depth 3 --tied --dropout 0.2 --dropout-hidden 0.1"
+    trained = json.loads(run("train", "lm", *tiny, *cell.split(), "--out", "run", "--quiet", "--json").stdout)
+    assert json.loads(run("evaluate", "run", "--json").stdout)["perplexity"] == trained["test_perplexity"]
+    assert len(run("generate", "run", "--length", 20).stdout.split()) > 10
+    text = run("info", "run").stdout
+    assert all(part in text for part in ("rhn.0.weight_ih", "rhn.0.weight_hh.2", "24×12"))
+    assert [line.split()[1:] for line in text.splitlines() if line.split()[-2:] == ["h", "t"]] == [
+        ["density", "h", "t"]
+    ]
+    config = Path("run/config.toml").read_text()
+    assert "transform_bias = -2.0\n" in config
+    assert "dropout_input = 0.2\n" in config
+
+
 @pytest.mark.parametrize("command", ["evaluate", "generate", "info"])
 def test_files_that_are_no_model(run, tmp_path: Path, command: str) -> None:
     (tmp_path / "text.txt").write_text("no model")

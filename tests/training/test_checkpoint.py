@@ -19,9 +19,9 @@ CONFIG = Config(hidden_size=6, layers=2)
 VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
 
 
-@pytest.fixture(params=[False, True], ids=["untied", "tied"])
+@pytest.fixture(params=[{}, {"tied": True}, {"cell": "rhn", "depth": 3}], ids=["untied", "tied", "rhn"])
 def model(request: pytest.FixtureRequest) -> LanguageModel:
-    spec = LanguageModelSpec(len(VOCABULARY), 6, 6, 2, tied=request.param)
+    spec = LanguageModelSpec(len(VOCABULARY), 6, 6, 2, **request.param)
     return build_language_model(spec, 0.4, np.random.default_rng(1))
 
 
@@ -83,6 +83,16 @@ def contents(tmp_path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {name: reader.get(name) for name in reader.names}, reader.document
 
 
+def test_a_file_without_a_depth_has_an_lstm(
+    contents: tuple[dict[str, np.ndarray], dict[str, Any]], tmp_path: Path
+) -> None:
+    tensors, document = contents
+    sizes = {key: value for key, value in document["model"].items() if key != "depth"}
+    settings = {key: value for key, value in document["config"].items() if key != "cell"}
+    container.write(tmp_path / "old", tensors, document | {"model": sizes, "config": settings})
+    assert_same(load_model(tmp_path / "old").model, load_model(tmp_path / "good").model)
+
+
 def test_files_whose_parts_do_not_fit(
     contents: tuple[dict[str, np.ndarray], dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -112,7 +122,7 @@ def test_files_whose_parts_do_not_fit(
     )
     check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
     check("is corrupt", tensors, {**document, "model": None})
-    check("is corrupt", tensors, {**document, "model": document["model"] | {"depth": 2}})
+    check("is corrupt", tensors, {**document, "model": document["model"] | {"colour": 2}})
     check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
     check(
         r"was written by truesparse 9 and does not fit this one, .*unknown key 'colour'",
@@ -120,7 +130,12 @@ def test_files_whose_parts_do_not_fit(
         {**document, "config": {"colour": 1}, "truesparse_version": "9"},
     )
     check(
-        "is of another model: its type is rhn-language-model",
+        "is of another model: its type is lstm-classifier",
         tensors,
-        {**document, "model": document["model"] | {"type": "rhn-language-model"}},
+        {**document, "model": document["model"] | {"type": "lstm-classifier"}},
+    )
+    check(
+        "does not fit this one, .*: there is no cell 'gru'; use lstm or rhn",
+        tensors,
+        {**document, "model": document["model"] | {"type": "gru-language-model"}},
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from truesparse.errors import UsageError
+from truesparse.nn import CELLS, RHN
 from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.config import FIELDS, PRESETS, Config, load_toml, resolve
 from truesparse.training.settings import kind_of
@@ -75,10 +76,18 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"tied": 1}, "--tied is 1; it must be true or false"),
         ({"level": "syllable"}, "--level is 'syllable'; it must be word or char"),
         ({"optimizer": "sgdd"}, "no optimizer 'sgdd'; did you mean sgd"),
-        ({"preset": "ptb"}, "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium or ptb-large"),
+        (
+            {"preset": "ptb"},
+            "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium, ptb-large or ptb-rhn",
+        ),
         ({"method": "strnn"}, "st-rnn"),
         ({"tied": True, "embedding_size": 10}, "--tied"),
         ({"data": 3}, "--data is 3; it must be text"),
+        ({"cell": "gru"}, "--cell is 'gru'; it must be lstm or rhn"),
+        ({"depth": 3}, "--depth does not go with --cell lstm; leave it out"),
+        ({"dropout_hidden": 0.0}, "--dropout-hidden does not go with --cell lstm"),
+        ({"cell": "rhn", "depth": 0}, "--depth is 0; it must be at least 1"),
+        ({"cell": "rhn", "transform_bias": math.inf}, "--transform-bias"),
     ],
 )
 def test_bad_values(changes: dict[str, object], message: str) -> None:
@@ -92,6 +101,14 @@ def test_whole_numbers_serve_as_fractions() -> None:
 
 def test_the_dense_method_has_density_1() -> None:
     assert Config(method="dense", density=0.1).density == 1.0
+
+
+def test_the_defaults_of_a_cell() -> None:
+    config = Config(cell="rhn", dropout=0.3, dropout_hidden=0.1).filled()
+    assert (config.depth, config.transform_bias) == (10, RHN.FIRST_BIAS["t"])
+    rates = config.dropout_embedding, config.dropout_input, config.dropout_hidden, config.dropout_output
+    assert rates == (0.3, 0.3, 0.1, 0.3)
+    assert config.filled() == config
 
 
 def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
@@ -141,4 +158,5 @@ def test_every_field_has_help_and_a_type() -> None:
 
 def test_the_choices_are_those_there_are() -> None:
     assert FIELDS["distribution"].metadata["choices"] == DISTRIBUTIONS
+    assert FIELDS["cell"].metadata["choices"] == tuple(CELLS)
     assert all(name in FIELDS["method"].metadata["help"] for name in METHODS)

@@ -7,6 +7,15 @@ from truesparse.nn import LanguageModelSpec, build_language_model
 from truesparse.training.describe import describe
 
 
+def test_a_recurrent_highway_network() -> None:
+    spec = LanguageModelSpec(30, 8, 8, 1, tied=True, cell="rhn", depth=3)
+    description = describe(build_language_model(spec, 0.5, np.random.default_rng(1)))
+    assert description["gates"] == ["h", "t"]
+    assert description["total"]["biases"] == 3 * 16 + 30
+    assert description["total"]["dense_flops"] == 2 * (4 * 16 * 8 + 30 * 8)
+    assert {len(row["density_per_gate"]) for row in description["matrices"][1:]} == {2}
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_totals(tied: bool) -> None:
     model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied), 0.25, np.random.default_rng(1))

@@ -117,6 +117,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"optimizer": "asgd", "lr": 5.0},
         {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
+        {"cell": "rhn", "depth": 3, "layers": 1, "tied": True, "dropout_hidden": 0.3},
     ],
 )
 def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:

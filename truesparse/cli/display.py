@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 COMPILING = "compiling kernels, once on this machine; they are kept for later runs ..."
 STOPPING = "stopping after this step; Ctrl-C again stops without saving"
-GATES = "i", "f", "g", "o"
 
 
 class Silent(Reporter):
@@ -56,6 +55,7 @@ class Lines(Silent):
 
     def start(self, info: RunInfo) -> None:
         self._total_steps = info.total_steps
+        self._gates = info.gates
         for line in describe_run(info):
             self._print(line)
 
@@ -86,7 +86,7 @@ class Lines(Silent):
             " ".join([name, *(f"{density:.3f}" for density in densities)])
             for name, densities in record["density_per_gate"].items()
         )
-        self._print(f"              density of {' '.join(GATES)}: {gates}")
+        self._print(f"              density of {' '.join(self._gates)}: {gates}")
 
     def _time_left(self, step: int) -> str:
         first, began = self._began or (step, 0.0)
@@ -154,6 +154,7 @@ class Live(Silent):
     def start(self, info: RunInfo) -> None:
         for line in describe_run(info):
             self._console.print(line)
+        self._gates = info.gates
         self._total_epochs = -(-info.total_steps // info.steps_per_epoch)
         self._task = self._bars.add_task("training", total=info.total_steps, completed=info.step)
         self._live.start()
@@ -203,7 +204,8 @@ class Live(Silent):
         height = len(parts)
         if self._last is not None:
             densities, gates = self._last["density"], self._last["density_per_gate"]
-            parts += ["", density_table((name, densities[name], gates.get(name, ())) for name in densities)]
+            matrices = ((name, densities[name], gates.get(name, ())) for name in densities)
+            parts += ["", density_table(self._gates, matrices)]
             height += 3 + len(densities)
         if self._evaluations:
             room = self._console.height - height - 4  # blank line, heading, rule, cursor
@@ -235,14 +237,14 @@ def plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def density_table(rows: Iterable[tuple[str, float, Sequence[float]]]) -> Table:
-    """A table of matrices: name, density, and densities of the gates if it has gates."""
+def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequence[float]]]) -> Table:
+    """A table of matrices: name, density, and densities of its `gates` if it has any."""
     table = plain_table()
     table.add_column("matrix")
-    for heading in ("density", *GATES):
+    for heading in ("density", *gates):
         table.add_column(heading, justify="right")
-    for name, density, gates in rows:
-        table.add_row(name, f"{density:.4f}", *(f"{gate:.3f}" for gate in gates))
+    for name, density, of_gates in rows:
+        table.add_row(name, f"{density:.4f}", *(f"{gate:.3f}" for gate in of_gates))
     return table
 
 

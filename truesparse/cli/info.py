@@ -66,7 +66,7 @@ def _print_tables(description: dict[str, Any]) -> None:
     )
     gates = [(row["name"], row["density"], row["density_per_gate"]) for row in matrices]
     click.echo()
-    _print(density_table(gate for gate in gates if len(gate[2]) > 1))
+    _print(density_table(description["gates"], (gate for gate in gates if len(gate[2]) > 1)))
 
 
 def _numbers(row: dict[str, Any]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def lm(
     print_config: bool,
     **flags: Any,
 ) -> None:
-    """Train a truly sparse LSTM language model.
+    """Train a truly sparse recurrent language model.
 
     Without --data it trains on the documentation that comes with Python. A flag beats its environment
     variable (TRUESPARSE_ and the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats

@@ -21,7 +21,7 @@ from truesparse.training.config import Config
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, LanguageModelSpec
 
-MODEL_TYPE = "lstm-language-model"
+MODEL_TYPE = "-language-model"  # after the name of the cell
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _document(kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary, config: Config) -> dict[str, Any]:
+    sizes = dataclasses.asdict(spec)
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
-        "model": {"type": MODEL_TYPE, **dataclasses.asdict(spec)},
+        "model": {"type": sizes.pop("cell") + MODEL_TYPE, **sizes},
         "vocabulary": json.loads(vocabulary.to_json()),
         "config": dataclasses.asdict(config),
     }
@@ -169,9 +170,10 @@ def _read_model(reader: container.Reader) -> SavedModel:
     document = reader.document
     try:
         fields = dict(document["model"])
-        if (kind := fields.pop("type")) != MODEL_TYPE:
-            raise TruesparseError(f"{reader.path} is of another model: its type is {kind}, not {MODEL_TYPE}")
-        spec = LanguageModelSpec(**fields)
+        kind = fields.pop("type")
+        if not kind.endswith(MODEL_TYPE):
+            raise TruesparseError(f"{reader.path} is of another model: its type is {kind}")
+        spec = LanguageModelSpec(cell=kind.removesuffix(MODEL_TYPE), **fields)
         vocabulary = Vocabulary.from_json(json.dumps(document["vocabulary"]))
         config = Config.from_dict(document["config"])
     except (KeyError, TypeError, AttributeError):

@@ -21,6 +21,21 @@ from truesparse.training.settings import checked, flag, kind_of, listed, parse, 
 
 ENVIRONMENT_PREFIX = "TRUESPARSE_"
 
+AS_DROPOUT = "--dropout for rhn"
+
+# The cells, and for each the fields that it alone has, with their defaults; None is the value of `dropout`.
+CELL_SETTINGS: dict[str, dict[str, Any]] = {
+    "lstm": {},
+    "rhn": {
+        "depth": 10,
+        "transform_bias": -2.0,
+        "dropout_embedding": None,
+        "dropout_input": None,
+        "dropout_hidden": None,
+        "dropout_output": None,
+    },
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -43,8 +58,14 @@ class Config:
     )
     level: Literal["word", "char"] = setting("word", "Predict words or characters.", choices=("word", "char"))
     preset: str = setting("demo", "Named set of values that the other flags change.")
-    hidden_size: int = setting(256, "Units of each LSTM layer, H.", low=1)
-    layers: int = setting(1, "LSTM layers, L.", low=1)
+    cell: str = setting(
+        "lstm", "What the recurrent layers are: LSTM or recurrent highway.", choices=tuple(CELL_SETTINGS)
+    )
+    hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
+    layers: int = setting(1, "Recurrent layers, L.", low=1)
+    depth: int | None = setting(
+        None, "Recurrence depth of an RHN: its micro-steps in a time step.", low=1, shown="10 for rhn"
+    )
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
     density: float = setting(0.2, "Fraction of the weights that exist.", low=0, high=1, open_low=True)
     distribution: str = setting(
@@ -54,7 +75,7 @@ class Config:
     )
     gates: str = setting(
         "fused",
-        "Count the four gates of an LSTM as one matrix, or each one by itself.",
+        "Count the gates of a cell as one matrix, or each one by itself.",
         choices=("fused", "separate"),
     )
     method: str = setting(
@@ -114,6 +135,33 @@ class Config:
     dropout: float = setting(
         0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
     )
+    dropout_embedding: float | None = setting(
+        None,
+        "Fraction of the words dropped from a sequence, RHN.",
+        low=0,
+        high=1,
+        open_high=True,
+        shown=AS_DROPOUT,
+    )
+    dropout_input: float | None = setting(
+        None, "Fraction of a layer's inputs dropped, RHN.", low=0, high=1, open_high=True, shown=AS_DROPOUT
+    )
+    dropout_hidden: float | None = setting(
+        None,
+        "Fraction of the state dropped from recurrent products, RHN.",
+        low=0,
+        high=1,
+        open_high=True,
+        shown=AS_DROPOUT,
+    )
+    dropout_output: float | None = setting(
+        None,
+        "Fraction of the output layer's inputs dropped, RHN.",
+        low=0,
+        high=1,
+        open_high=True,
+        shown=AS_DROPOUT,
+    )
     tied: bool = setting(False, "Use the embedding as the output layer too.")
     init_scale: float | None = setting(
         None,
@@ -121,6 +169,13 @@ class Config:
         low=0,
         open_low=True,
         shown="1 / sqrt(hidden size)",
+    )
+    transform_bias: float | None = setting(
+        None,
+        "First bias of an RHN's transform gates; below 0 they let most of the state pass.",
+        low=-100,
+        high=100,
+        shown="-2 for rhn",
     )
     drop_fraction: float = setting(
         0.5,
@@ -161,11 +216,18 @@ class Config:
                 f"; leave one of the three out"
             )
 
+        of_cells = {name for settings in CELL_SETTINGS.values() for name in settings}
+        for name in sorted(of_cells - CELL_SETTINGS[self.cell].keys()):
+            if getattr(self, name) is not None:
+                raise UsageError(f"{flag(name)} does not go with --cell {self.cell}; leave it out")
+
     def filled(self) -> Config:
-        """The configuration with the defaults of its optimizer in the place of None."""
+        """The configuration with the defaults of its optimizer and its cell in the place of None."""
         from truesparse.optim.table import get_optimizer
 
-        defaults = get_optimizer(self.optimizer).defaults
+        defaults: dict[str, Any] = {**get_optimizer(self.optimizer).defaults}
+        for name, default in CELL_SETTINGS[self.cell].items():
+            defaults[name] = self.dropout if default is None else default
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing)
 
@@ -219,6 +281,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 100,
         "dropout": 0.65,
         "drop_fraction": 0.8,
+    },
+    "ptb-rhn": {
+        "cell": "rhn",
+        "hidden_size": 830,
+        "layers": 1,
+        "depth": 10,
+        "tied": True,
+        "density": 0.472,
+        "epochs": 200,
+        "dropout_embedding": 0.2,
+        "dropout_input": 0.65,
+        "dropout_hidden": 0.25,
+        "dropout_output": 0.65,
+        "lr_decay": 1.11,
+        "drop_fraction": 0.5,
     },
 }
 

@@ -19,11 +19,11 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     Returns
     -------
     dict
-        `matrices`: one dict for each with `name`, `shape`, `nnz`, `density`, `density_per_gate` (one value
-        where there are no gates), `bytes` (values and index), `flops` and `dense_flops` (of one token going
-        forward: a multiplication and an addition for each weight, none for the lookup in an embedding that is
-        not also the output layer); `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases
-        too), `flops`, `dense_flops`.
+        `gates`: names of what is stacked in the matrices of the layers; `matrices`: one dict for each with
+        `name`, `shape`, `nnz`, `density`, `density_per_gate` (one value where there are no gates), `bytes`
+        (values and index), `flops` and `dense_flops` (of one token going forward: a multiplication and an
+        addition for each weight, none for the lookup in an embedding that is not also the output layer);
+        `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
     """
     rows = []
     for name, matrix in model.arena.matrices.items():
@@ -52,4 +52,4 @@ def describe(model: LanguageModel) -> dict[str, Any]:
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
-    return {"matrices": rows, "total": total}
+    return {"gates": list(model.spec.gates), "matrices": rows, "total": total}

@@ -22,6 +22,7 @@ import numpy as np
 
 from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
+from truesparse.nn import DropoutRates
 from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.topology.methods import get_method
 from truesparse.training import checkpoint
@@ -106,6 +107,7 @@ class Trainer:
             model.arena, config.weight_decay, vars(config)
         )
         self._gradient_norm = GradientNorm(config.clip)
+        self._dropout = _dropout_rates(config)
         self._workspace = model.workspace(config.bptt, config.batch_size)
         self._hidden = model.zero_state(config.batch_size)
 
@@ -187,7 +189,7 @@ class Trainer:
         arena.zero_grad()
         loss = float(
             self.model.forward(
-                x, y, self._hidden, self._workspace, self.config.dropout, self._generators["dropout"]
+                x, y, self._hidden, self._workspace, self._dropout, self._generators["dropout"]
             )
         )
         self._check_finite(loss, "loss")
@@ -329,3 +331,9 @@ class Trainer:
                 f"the {what} is {value} at step {self.state.step + 1}"
                 f"; try a lower --lr (it is {self.state.lr:g}) or {clip}"
             )
+
+
+def _dropout_rates(config: Config) -> float | DropoutRates:
+    """One rate for a cell that has only one, else those of each kind."""
+    rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
+    return config.dropout if None in rates else DropoutRates(*rates)

@@ -33,6 +33,8 @@ class RunInfo:
     nnz, dense_parameters : int
         Weights that exist, and positions there are.
     threads : int
+    gates : tuple of str
+        Names of the gates whose densities records tell.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class RunInfo:
     nnz: int
     dense_parameters: int
     threads: int
+    gates: tuple[str, ...]
 
 
 class Progress(NamedTuple):

@@ -164,6 +164,8 @@ def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> L
         hidden_size=config.hidden_size,
         layers=config.layers,
         tied=config.tied,
+        cell=config.cell,
+        depth=config.depth or 1,
     )
     return build_language_model(
         spec,
@@ -172,6 +174,7 @@ def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> L
         distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
+        gate_bias={} if config.transform_bias is None else {"t": config.transform_bias},
     )
 
 
@@ -191,6 +194,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
             nnz=nnz,
             dense_parameters=dense_parameters,
             threads=threads,
+            gates=trainer.model.spec.gates,
         )
     )
     trainer.train(run)
