@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import gc, sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from truesparse.training.use import evaluate_file
 run = Path(sys.argv[2])
 config = Config(
     data=sys.argv[1], hidden_size=12, layers=2, density=0.3, batch_size=4, bptt=10, dropout=0.2,
-    max_steps=12, eval_interval=5, update_interval=5,
+    max_steps=12, eval_interval=5, update_interval=5, cell=sys.argv[3],
 )
 train_language_model(config, run)
 resume_language_model(run, {"max_steps": 24})
@@ -36,10 +38,11 @@ for kernel in kernels:
 """
 
 
-def test_every_kernel_is_compiled_once(text_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "other"), [("lstm", "drop_words"), ("rhn", "dropout")])
+def test_every_kernel_is_compiled_once(text_file: Path, tmp_path: Path, cell: str, other: str) -> None:
     """Arrays of a checkpoint and windows of any length have the types of those that came first."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, text_file, tmp_path / "run"],
+        [sys.executable, "-c", PROGRAM, text_file, tmp_path / "run", cell],
         capture_output=True,
         text=True,
         check=True,
@@ -48,4 +51,4 @@ def test_every_kernel_is_compiled_once(text_file: Path, tmp_path: Path) -> None:
     assert len(compiled) > 10
     assert [line for line in compiled if int(line[1]) > 1] == []
     optimizers = {"sgd", "adam", "average", "average_by_age"}  # that the run does not use
-    assert {name for name, count in compiled if count == "0"} <= optimizers
+    assert {name for name, count in compiled if count == "0"} <= optimizers | {other}
