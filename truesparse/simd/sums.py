@@ -1,0 +1,84 @@
+"""Sums across the lanes of a vector."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from truesparse.simd.lanes import Lanes, unpack
+from truesparse.simd.llvm import I32, filled, lanewise_call, shuffle
+
+_fma = lanewise_call("fmuladd")
+
+
+def _fold(builder, vector, width: int, target: int):
+    """Add the upper half of a vector to the lower one until `target` lanes are left."""
+    while width > target:
+        half = width // 2
+        low = shuffle(builder, vector, vector, list(range(half)))
+        vector = builder.fadd(low, shuffle(builder, vector, vector, list(range(half, width))))
+        width = half
+    return vector
+
+
+@intrinsic
+def vsum(typingctx, a):
+    """Sum of the lanes, as float32, in a fixed order."""
+
+    def codegen(context, builder, signature, args):
+        narrow = min(a.widths)
+        total = None
+        for width, vector in zip(a.widths, unpack(builder, a, args[0]), strict=True):
+            folded = _fold(builder, vector, width, narrow)
+            total = folded if total is None else builder.fadd(total, folded)
+        return builder.extract_element(_fold(builder, total, narrow, 1), ir.Constant(I32, 0))
+
+    return types.float32(a), codegen
+
+
+def _pieces_of_16(builder, lanes: Lanes, value):
+    """The lanes in vectors of 16, the last ones filled up with zeros."""
+    for width, vector in zip(lanes.widths, unpack(builder, lanes, value), strict=True):
+        if width <= 16:
+            filler = filled(width, 0.0)
+            yield shuffle(builder, vector, filler, [min(lane, width) for lane in range(16)])
+        else:
+            for start in range(0, width, 16):
+                yield shuffle(builder, vector, vector, list(range(start, start + 16)))
+
+
+@intrinsic
+def vdot16(typingctx, a, b):
+    """Products of two vectors, folded to 16 partial sums: lane k holds the sum over lanes k, k + 16, k + 32,
+    …"""
+
+    def codegen(context, builder, signature, args):
+        total = None
+        for x, y in zip(_pieces_of_16(builder, a, args[0]), _pieces_of_16(builder, b, args[1]), strict=True):
+            total = builder.fmul(x, y) if total is None else _fma(builder, 16, x, y, total)
+        return total
+
+    return Lanes(16)(a, b), codegen
+
+
+@intrinsic
+def vsum8(typingctx, a, b, c, d, e, f, g, h):
+    """The sums of eight vectors of 16 lanes, as one vector of 8 lanes.
+
+    A shuffle tree: 7 additions of shuffled pairs and one fold, where eight separate `vsum` take 32 of each.
+    """
+
+    def merge(builder, x, y, level):
+        bit = 1 << level
+        first = [lane if not lane & bit else 16 + (lane & ~bit) for lane in range(16)]
+        second = [lane | bit if not lane & bit else 16 + lane for lane in range(16)]
+        return builder.fadd(shuffle(builder, x, y, first), shuffle(builder, x, y, second))
+
+    def codegen(context, builder, signature, args):
+        vectors = list(args)
+        for level in range(3):
+            vectors = [merge(builder, vectors[k], vectors[k + 1], level) for k in range(0, len(vectors), 2)]
+        return _fold(builder, vectors[0], 16, 8)
+
+    return Lanes(8)(a, b, c, d, e, f, g, h), codegen
