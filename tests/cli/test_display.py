@@ -53,6 +53,7 @@ def record(step: int, **values: Any) -> Record:
         "density_per_gate": {"lstm.0.weight_hh": gates},
         "drop_fraction": 0.25,
         "replaced": {"embedding.weight": 500, "lstm.0.weight_hh": 1000},
+        "dropped": {"embedding.weight": 500, "lstm.0.weight_hh": 1000},
         **values,
     }
 

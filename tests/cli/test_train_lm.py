@@ -23,7 +23,7 @@ RESULTS = [
         "nnz",
         "dense_parameters",
     ),
-    *("density", "tokens_per_second", "seconds", "peak_memory_bytes", "run_dir"),
+    *("density", "training_flops", "tokens_per_second", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 PROGRAM = [sys.executable, "-c", "from truesparse.cli import main; main()"]
 

@@ -11,7 +11,7 @@ from oracles import central_differences, dense_parameters, language_model_loss
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import DropoutRates, LanguageModelSpec, build_language_model
 from truesparse.optim import SGD, GradientNorm
-from truesparse.topology import get_method, initial_counts
+from truesparse.topology import Update, get_method, initial_counts
 
 CASES = {
     "stacked": {"spec": LanguageModelSpec(30, 7, 9, 2), "density": 0.4, "window": (5, 3), "steps": 5},
@@ -285,8 +285,7 @@ def test_building_and_training_never_hold_a_dense_matrix():
         ws, state = model.workspace(2, 2), model.zero_state(2)
         ids = rng.integers(0, spec.vocab_size, (2, 2)).astype(np.int32)
         train(model, ws, state, ids, ids, 2)
-        for matrix in model.matrices.values():
-            model.arena.apply(method.rewire(matrix, 0.5, rng))
+        method.update(model.arena, Update(0.5, rng))
         train(model, ws, state, ids, ids, 2)
 
     live(LanguageModelSpec(50, 20, 20, 1), 0.2)  # compiles, which takes memory of its own

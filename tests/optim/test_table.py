@@ -4,8 +4,9 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.optim import OPTIMIZERS, get_optimizer
-from truesparse.optim.table import SETTINGS
 from truesparse.training.config import FIELDS, Config
+
+SETTINGS = frozenset().union(*(choice.defaults for choice in OPTIMIZERS.values()))
 
 
 def test_every_setting_is_a_field_whose_default_is_the_optimizers():

@@ -3,31 +3,12 @@ import tracemalloc
 import numba
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from topology_helpers import an_update, arena_of, arena_of_three, positions, snapshot
 
 from truesparse.errors import UsageError
-from truesparse.sparse import Arena, Pattern
-from truesparse.topology import METHODS, cosine, get_method, sample_pattern
-from truesparse.topology.drop import smallest_magnitude
-from truesparse.topology.grow import random_positions
-
-
-def arena_of(shape, count, seed, ties=False):
-    """One matrix "w" with random weights (few different ones with `ties`) and momentum."""
-    rng = np.random.default_rng(seed)
-    arena = Arena({"w": (sample_pattern(shape, count, rng), 1)}, {"bias": 3})
-    data = arena.matrices["w"].data
-    data[:] = rng.integers(-2, 3, data.size) if ties else rng.standard_normal(data.size)
-    arena.add_state("momentum")[arena.layout["w"]] = rng.standard_normal(data.size)
-    return arena
-
-
-def positions(matrix):
-    """Flat position of every entry."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return rows * matrix.shape[1] + matrix.indices.astype(np.int64)
+from truesparse.topology import METHODS, Method, constant, cosine, cubic, get_method, register
 
 
 @settings(deadline=None)
@@ -35,86 +16,116 @@ def positions(matrix):
     rows=st.integers(1, 9),
     cols=st.sampled_from([1, 3, 64, 100]),
     fill=st.floats(0, 1),
-    fraction=st.floats(0, 1),
+    fraction=st.floats(0, 1, exclude_max=True),
     ties=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 def test_an_st_rnn_update(rows, cols, fill, fraction, ties, seed):
     arena = arena_of((rows, cols), round(fill * rows * cols), seed, ties)
     matrix = arena.matrices["w"]
-    nnz, old, data = matrix.nnz, positions(matrix), matrix.data.copy()
-    momentum = arena.states["momentum"].copy()
+    nnz, data, before = matrix.nnz, matrix.data.copy(), snapshot(arena)["w"]
     matrix.transposed()
-    rewiring = get_method("st-rnn").rewire(matrix, fraction, np.random.default_rng(seed))
+    changed = get_method("st-rnn").update(arena, an_update(fraction, seed))
     count = int(fraction * nnz)
     if count == 0 or nnz == rows * cols:
-        assert rewiring is None
+        assert changed == {}
         return
-    source = rewiring.changes["w"].source
-    arena.apply(rewiring)
-
+    assert changed == {"w": (count, count)}
     matrix.transposed()
     matrix.check()
     assert matrix.nnz == nnz
-    grown = source < 0
-    assert grown.sum() == rewiring.changes["w"].grown == count
-    survivors = source[~grown]
-    new = positions(matrix)
-    assert np.array_equal(new[~grown], old[survivors])
-    assert np.array_equal(matrix.data[~grown].view(np.int32), data[survivors].view(np.int32))
-    new_momentum = arena.states["momentum"][arena.layout["w"]]
-    assert np.array_equal(new_momentum[~grown].view(np.int32), momentum[survivors].view(np.int32))
-    assert not matrix.data[grown].any()
-    assert not new_momentum[grown].any()
+    after = snapshot(arena)["w"]
+    survivors = [place for place in after if place in before and after[place] == before[place] != (0, 0)]
+    assert len(survivors) >= nnz - 2 * count
+    grown = [place for place in after if after[place] == (0, 0)]
+    assert len(grown) >= count
+    assert set(survivors) | set(grown) == set(after)
     assert not arena.grads.any()
-    dropped = np.setdiff1d(np.arange(nnz), survivors)
-    if survivors.size:
-        assert np.abs(data[dropped]).max() <= np.abs(data[survivors]).min()
+    left = np.sort(np.abs(data))[count:]
+    assert np.array_equal(np.sort(np.abs(matrix.data))[count:], left)
 
 
-def test_equal_magnitudes_are_dropped_in_position_order():
-    pattern, data = Pattern.from_scipy(sp.csr_array([[2.0, -1.0, 0.5], [1.0, -1.0, 3.0]]))
-    arena = Arena({"w": (pattern, 1)}, {})
-    arena.matrices["w"].data[:] = data
-    rng = np.random.default_rng()
-    kept = [smallest_magnitude(arena.matrices["w"], count, rng).astype(int).tolist() for count in range(7)]
-    assert kept == [
-        [1, 1, 1, 1, 1, 1],
-        [1, 1, 0, 1, 1, 1],
-        [1, 0, 0, 1, 1, 1],
-        [1, 0, 0, 0, 1, 1],
-        [1, 0, 0, 0, 0, 1],
-        [0, 0, 0, 0, 0, 1],
-        [0, 0, 0, 0, 0, 0],
-    ]
+def signs_of(matrix):
+    return dict(zip(positions(matrix).tolist(), matrix.state("sign").tolist(), strict=True))
 
 
-def test_growth_is_uniform_over_everything_that_is_empty_after_the_drop():
-    # 2 x 4 with 5 entries of which 2 go: 5 empty positions, C(5, 2) = 10 equally likely ways to grow 2.
-    arena = arena_of((2, 4), 5, seed=3)
-    matrix = arena.matrices["w"]
-    keep = np.array([True, False, True, True, False])
-    rng = np.random.default_rng(8)
-    draws, counts = 10_000, {}
-    for _ in range(draws):
-        pattern, source = random_positions(matrix, keep, 2, rng)
-        rows = np.repeat([0, 1], np.diff(pattern.indptr))
-        grown = tuple((4 * rows + pattern.indices)[source < 0])
-        counts[grown] = counts.get(grown, 0) + 1
-    assert len(counts) == 10
-    dropped = tuple(positions(matrix)[~keep])
-    assert dropped in counts, "what was just dropped may come back"
-    chi_square = sum((n - draws / 10) ** 2 / (draws / 10) for n in counts.values())
-    assert chi_square < 33.8  # 0.9999 quantile, 9 degrees of freedom
+@pytest.mark.parametrize("name", ["st-rnn", "selfish", "set", "dsr", "deepr"])
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_number_of_weights_stays_and_survivors_keep_their_bits(name, ties):
+    method = get_method(name)
+    arena = arena_of_three(5, ties)
+    nnz, before = arena.nnz, snapshot(arena)
+    sizes = {matrix: arena.matrices[matrix].nnz for matrix in before}
+    signs = {
+        m: dict(zip(positions(w).tolist(), w.state("sign").tolist(), strict=True))
+        for m, w in arena.matrices.items()
+    }
+    update = an_update(0.3, memory={"threshold": 0.5})
+    changed = method.update(arena, update)
+    after = snapshot(arena)
+    assert arena.nnz == nnz
+    assert sum(grown for _, grown in changed.values()) == sum(dropped for dropped, _ in changed.values()) > 0
+    for matrix, weight in arena.matrices.items():
+        weight.check()
+        dropped, grown = changed.get(matrix, (0, 0))
+        assert weight.nnz == sizes[matrix] - dropped + grown
+        if name != "dsr":
+            assert dropped == grown
+        stayed = [place for place in after[matrix] if after[matrix][place] == before[matrix].get(place)]
+        assert len(stayed) >= sizes[matrix] - dropped
+        for place in after[matrix].keys() - stayed:
+            value, momentum = after[matrix][place]
+            assert momentum == 0
+            assert value == 0 or name == "deepr"
+        if name == "deepr":
+            sign = signs_of(weight)
+            assert all(sign[place] == signs[matrix][place] for place in stayed)
+            assert np.array_equal(np.sign(weight.data), weight.state("sign"))
+            assert set(np.abs(weight.data[np.abs(weight.data) < 1e-9])) <= {np.float32(1e-12)}
 
 
-def test_same_seed_same_topology_for_any_number_of_threads():
+@pytest.mark.parametrize("name", ["st-rnn", "set", "deepr"])
+def test_separate_gates_keep_their_numbers_each(name):
+    arena = arena_of_three(1)
+    arena.matrices["b"].data[:20] *= 100  # fused, the first gates would win
+    before = arena.matrices["b"].block_nnz().tolist()
+    fused = arena_of_three(1)
+    fused.matrices["b"].data[:20] *= 100
+    get_method(name).update(arena, an_update(0.5), gates="separate")
+    assert arena.matrices["b"].block_nnz().tolist() == before
+    arena.matrices["b"].check()
+    get_method(name).update(fused, an_update(0.5))
+    assert fused.matrices["b"].block_nnz().tolist() != before
+
+
+def test_a_threshold_moves_weights_to_where_they_survive():
+    arena = arena_of_three(3)
+    arena.matrices["a"].data[:] *= 10
+    changed = get_method("dsr").update(arena, an_update(0.2, memory={"threshold": 1.0}))
+    assert changed["a"].grown > changed["a"].dropped
+    assert changed["b"].grown < changed["b"].dropped
+
+
+def test_gradual_pruning_shrinks_the_arena():
+    arena = arena_of((30, 20), 600, seed=0)
+    values, size = np.sort(np.abs(arena.matrices["w"].data)), arena.size
+    gmp = get_method("gmp")
+    assert gmp.update(arena, an_update(0.0, targets={"w": 60})) == {}
+    assert gmp.update(arena, an_update(0.5, targets={"w": 60})) == {"w": (270, 0)}
+    assert gmp.update(arena, an_update(1.0, targets={"w": 60})) == {"w": (270, 0)}
+    assert gmp.update(arena, an_update(1.0, targets={"w": 60})) == {}
+    assert arena.size < size / 5
+    assert np.array_equal(np.sort(np.abs(arena.matrices["w"].data)), values[-60:])
+
+
+@pytest.mark.parametrize("name", ["st-rnn", "set", "dsr", "deepr"])
+def test_same_seed_same_topology_for_any_number_of_threads(name):
     before = numba.get_num_threads()
     results = []
     for count in (1, min(2, before)):
         numba.set_num_threads(count)
         arena = arena_of((150, 200), 6000, seed=4)
-        arena.apply(get_method("st-rnn").rewire(arena.matrices["w"], 0.3, np.random.default_rng(1)))
+        get_method(name).update(arena, an_update(0.3, seed=1, memory={"threshold": 0.3}))
         matrix = arena.matrices["w"]
         results.append((matrix.indptr, matrix.indices, arena.values, matrix.transposed(64).data))
     numba.set_num_threads(before)
@@ -122,46 +133,56 @@ def test_same_seed_same_topology_for_any_number_of_threads():
         assert np.array_equal(one, two)
 
 
-def test_an_update_takes_memory_for_one_matrix_and_its_entries():
+@pytest.mark.parametrize("name", ["st-rnn", "set", "deepr"])
+def test_an_update_takes_memory_for_one_matrix_and_its_entries(name):
     arena = arena_of((2000, 20_000), 200_000, seed=1)
-    matrix = arena.matrices["w"]
-    method = get_method("st-rnn")
-    arena.apply(method.rewire(matrix, 0.3, np.random.default_rng(0)))  # compiles
+    method = get_method(name)
+    method.update(arena, an_update(0.3))  # compiles
     tracemalloc.start()
-    arena.apply(method.rewire(matrix, 0.3, np.random.default_rng(1)))
+    method.update(arena, an_update(0.3, seed=1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    matrix = arena.matrices["w"]
     per_row_and_column = 40 * sum(matrix.shape)
     assert peak < 9 * matrix.nnz + per_row_and_column
 
 
-def test_static_and_dense_methods_leave_the_topology_alone():
-    matrix = arena_of((4, 5), 10, seed=0).matrices["w"]
-    for name in ("static", "dense"):
-        assert not get_method(name).updates
-        assert get_method(name).rewire(matrix, 0.5, np.random.default_rng()) is None
+@pytest.mark.parametrize("name", ["static", "dense", "small-dense"])
+def test_methods_without_updates_leave_the_topology_alone(name):
+    arena = arena_of((4, 5), 10, seed=0)
+    assert not get_method(name).updates
+    assert get_method(name).update(arena, an_update(0.5)) == {}
+
+
+def test_the_table():
     assert get_method("dense").density == 1
-    assert get_method("static").density is None
+    assert get_method("gmp").density is None
+    assert get_method("gmp").shrinks
     assert get_method("st-rnn").updates
     assert get_method("st-rnn").schedule is cosine
+    assert get_method("set").schedule is constant
     assert all(method.name == name for name, method in METHODS.items())
+    with pytest.raises(UsageError, match="there is a method 'set' already"):
+        register(Method("set", "again"))
 
 
 def test_unknown_method_names_the_nearest():
     with pytest.raises(UsageError, match="no method 'strnn'; did you mean st-rnn"):
         get_method("strnn")
-    with pytest.raises(UsageError, match="no method 'xyz'; the methods are st-rnn, static, dense"):
+    with pytest.raises(UsageError, match="no method 'xyz'; the methods are st-rnn, selfish, "):
         get_method("xyz")
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
 def test_a_fraction_outside_its_range_is_refused(fraction):
-    matrix = arena_of((4, 5), 10, seed=0).matrices["w"]
-    with pytest.raises(UsageError, match="drop fraction"):
-        get_method("st-rnn").rewire(matrix, fraction, np.random.default_rng())
+    arena = arena_of((4, 5), 10, seed=0)
+    with pytest.raises(UsageError, match=r"drop fraction is .*; it must be at least 0 and below 1"):
+        get_method("st-rnn").update(arena, an_update(fraction))
 
 
-def test_cosine_schedule():
+def test_schedules():
     fractions = [cosine(0.5, 0.005, step, 100) for step in (0, 50, 100, 101)]
     assert fractions == pytest.approx([0.5, 0.2525, 0.005, 0.005])
     assert cosine(0.5, 0.1, 0, 0) == 0.1
+    assert constant(0.3, 0.0, 7, 10) == 0.3
+    assert [cubic(0.0, 0.9, step, 100) for step in (0, 50, 100, 101)] == pytest.approx([0, 0.7875, 0.9, 0.9])

@@ -9,8 +9,10 @@ import pytest
 from truesparse.errors import UsageError
 from truesparse.nn import CELLS, RHN
 from truesparse.topology import DISTRIBUTIONS, METHODS
-from truesparse.training.config import FIELDS, PRESETS, Config, load_toml, resolve
+from truesparse.training.config import FIELDS, Config
+from truesparse.training.presets import PRESETS
 from truesparse.training.settings import kind_of
+from truesparse.training.sources import load_toml, resolve
 
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
@@ -34,6 +36,22 @@ def test_every_preset_is_valid_and_demo_is_the_default() -> None:
     assert resolve({}, environment={}) == Config() == Config(**PRESETS["demo"])
     for name in PRESETS:
         assert resolve({"preset": name}, environment={}).preset == name
+
+
+def test_a_preset_does_not_speak_of_a_method_it_does_not_have() -> None:
+    assert resolve({"preset": "ptb-large"}, environment={}).drop_fraction == 0.8
+    assert resolve({"preset": "ptb-large", "method": "set"}, environment={}).filled().drop_fraction == 0.3
+    assert resolve({"preset": "ptb-large", "method": "static"}, environment={}).drop_fraction is None
+    assert resolve({"preset": "ptb-rhn", "cell": "lstm"}, environment={}).depth is None
+    given = resolve({"preset": "ptb-large", "method": "set", "drop_fraction": 0.7}, environment={})
+    assert given.filled().drop_fraction == 0.7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_fills_in_its_settings(method: str) -> None:
+    filled = Config(method=method).filled()
+    assert {name: getattr(filled, name) for name in METHODS[method].defaults} == METHODS[method].defaults
+    assert filled.filled() == filled
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:
@@ -81,6 +99,15 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
             "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium, ptb-large or ptb-rhn",
         ),
         ({"method": "strnn"}, "st-rnn"),
+        ({"drop_fraction": 1.0}, "--drop-fraction is 1.0; it must be at least 0 and below 1"),
+        ({"drop_fraction": -0.1}, "--drop-fraction is -0.1; it must be at least 0"),
+        ({"method": "static", "update_interval": 5}, "--update-interval does not go with --method static"),
+        ({"l1": 0.1}, "--l1 does not go with --method st-rnn; leave it out"),
+        (
+            {"method": "selfish", "gates": "separate"},
+            "--gates separate does not go with --method selfish, which lets the gates of a cell compete",
+        ),
+        ({"method": "dsr", "gates": "separate"}, "which moves weights between matrices"),
         ({"tied": True, "embedding_size": 10}, "--tied"),
         ({"data": 3}, "--data is 3; it must be text"),
         ({"cell": "gru"}, "--cell is 'gru'; it must be lstm or rhn"),
@@ -159,4 +186,3 @@ def test_every_field_has_help_and_a_type() -> None:
 def test_the_choices_are_those_there_are() -> None:
     assert FIELDS["distribution"].metadata["choices"] == DISTRIBUTIONS
     assert FIELDS["cell"].metadata["choices"] == tuple(CELLS)
-    assert all(name in FIELDS["method"].metadata["help"] for name in METHODS)

@@ -14,6 +14,7 @@ import pytest
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import LanguageModel
 from truesparse.sparse import Arena
+from truesparse.topology import initial_counts
 from truesparse.training import checkpoint, loop, state
 from truesparse.training import run as run_module
 from truesparse.training.config import Config
@@ -111,7 +112,14 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"momentum": 0.0, "clip": 0.0, "weight_decay": 1e-4},
         {"tied": True, "layers": 1, "level": "char"},
         {"embedding_size": 5, "distribution": "erdos-renyi", "gates": "separate", "clip": 0.01},
-        {"method": "dense"},
+        {"method": "dense", "update_interval": None},
+        {"method": "selfish", "update_interval": 7},
+        {"method": "set"},
+        {"method": "dsr", "update_interval": 5, "drop_fraction": 0.3},
+        {"method": "deepr", "update_interval": None, "l1": 0.01, "noise": 0.01},
+        {"method": "gmp", "update_interval": 10},
+        {"method": "small-dense", "update_interval": None},
+        {"method": "st-rnn", "gates": "separate", "cell": "rhn", "depth": 2, "optimizer": "snt-asgd"},
         {"batch_size": 7, "bptt": 3},
         {"optimizer": "adam", "weight_decay": 1e-4, "decoupled_decay": True},
         {"optimizer": "asgd", "lr": 5.0},
@@ -174,6 +182,7 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
         "nnz",
         "dense_parameters",
         "density",
+        "training_flops",
         "tokens_per_second",
         "seconds",
         "peak_memory_bytes",
@@ -205,6 +214,83 @@ def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
     assert [record["drop_fraction"] for record in updates] == pytest.approx([0.6, 0.2])
     for record in updates:
         assert all(count > 0 for count in record["replaced"].values())
+
+
+METHODS_AND_SETTINGS = [
+    ("st-rnn", {}),
+    ("selfish", {}),
+    ("set", {}),
+    ("dsr", {"update_interval": 20}),
+    ("deepr", {}),
+    ("gmp", {"update_interval": 20}),
+    ("static", {}),
+    ("small-dense", {}),
+    ("dense", {}),
+]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rhn"])
+@pytest.mark.parametrize(("method", "settings"), METHODS_AND_SETTINGS)
+def test_every_method_learns(
+    config: Config, tmp_path: Path, cell: str, method: str, settings: dict[str, Any]
+) -> None:
+    sizes = {"cell": cell, "layers": 1, "depth": 2 if cell == "rhn" else None, "hidden_size": 20}
+    config = replace(config, dropout=0.0, epochs=4, lr=1.0, method=method, **sizes, **settings)
+    results = train_language_model(config, tmp_path / "run")
+    first, *_, last = records(tmp_path / "run", "train")
+    assert last["loss"] < first["loss"] - 0.3
+    assert results["valid_perplexity"] < results["unigram_perplexity"]
+    if method in ("dense", "small-dense"):
+        assert results["density"] == 1
+    else:
+        assert results["density"] == pytest.approx(0.3, abs=1e-3)
+    assert results["training_flops"] > 0
+
+
+def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 2.0, 3.0, 2.5, 2.7, 1.0])
+    evaluate: Callable[..., Any] = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
+    run = tmp_path / "run"
+    pruning = {"method": "gmp", "update_interval": 20, "update_end": 0.5, "lr": 1.0, "lr_decay": 2.0}
+    results = train_language_model(replace(config, epochs=5, distribution="erdos-renyi", **pruning), run)
+    updates = records(run, "rewire")
+    assert [record["step"] for record in updates] == [20, 40, 60, 80, 100, 120]
+    assert [record["drop_fraction"] for record in updates] == pytest.approx(
+        [1 - (1 - step / 120) ** 3 for step in (20, 40, 60, 80, 100, 120)]
+    )
+    assert all(sum(record["replaced"].values()) == 0 for record in updates)
+    assert [record["best"] for record in records(run, "eval")] == [True, True, True, True, False]
+    assert [record["lr"] for record in records(run, "eval")] == [1.0] * 5
+    assert results["density"] == pytest.approx(0.3, abs=1e-3)
+    assert math.log(results["valid_perplexity"]) == pytest.approx(2.5)
+    spec = checkpoint.load_model(run / "model.safetensors").model
+    counts = initial_counts(spec.spec.shapes, 0.3, "erdos-renyi")
+    assert {name: matrix.nnz for name, matrix in spec.matrices.items()} == {
+        n: c[0] for n, c in counts.items()
+    }
+
+
+def test_a_small_dense_model_has_as_many_weights(config: Config, tmp_path: Path) -> None:
+    config = replace(config, hidden_size=40, max_steps=1)
+    sparse = train_language_model(config, tmp_path / "sparse")
+    small = train_language_model(replace(config, method="small-dense"), tmp_path / "small")
+    assert small["nnz"] == pytest.approx(sparse["nnz"], rel=0.05)
+    assert small["dense_parameters"] == small["nnz"]
+
+
+def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Path) -> None:
+    config = replace(config, method="deepr", l1=0.05, max_steps=30, log_interval=10)
+    train_language_model(config, tmp_path / "run")
+    updates = records(tmp_path / "run", "rewire")
+    assert [record["step"] for record in updates] == [10, 20]
+    assert all(sum(record["replaced"].values()) > 10 for record in updates)
+    last = tensors(tmp_path / "run" / "checkpoint.safetensors")
+    signs = np.frombuffer(last["state.sign.output.weight"], np.float32)
+    assert set(signs) == {-1.0, 1.0}
+    assert not any(last["state.sign.output.bias"])
 
 
 @pytest.mark.parametrize("method", ["static", "dense"])
@@ -439,6 +525,9 @@ def test_checkpoints_are_also_written_by_the_clock(
         ({"batch_size": 1000}, "training text"),
         ({"batch_size": 11}, "validation text"),
         ({"density": 1e-4}, "density"),
+        ({"density": 1e-4, "method": "gmp", "update_interval": 9}, "density 0.0001 leaves"),
+        ({"density": 1e-4, "method": "small-dense"}, "use a higher density"),
+        ({"method": "gmp", "max_steps": 50}, "needs an update before its run of 50 steps ends"),
     ],
 )
 def test_what_cannot_work_leaves_no_folder(

@@ -11,8 +11,9 @@ import pytest
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.training import rundir
-from truesparse.training.config import Config, load_toml
+from truesparse.training.config import Config
 from truesparse.training.rundir import RunDirectory, check_free, find_model, make_default
+from truesparse.training.sources import load_toml
 
 
 def test_the_default_path_has_date_and_name_and_belongs_to_one_run(

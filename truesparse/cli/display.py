@@ -261,5 +261,6 @@ def describe_run(info: RunInfo) -> list[str]:
 
 def describe_rewiring(record: Record) -> str:
     """What a topology update did, in one line."""
-    replaced = sum(record["replaced"].values())
-    return f"topology update: {replaced:,} weights replaced (drop fraction {record['drop_fraction']:.3f})"
+    dropped, grown = sum(record["dropped"].values()), sum(record["replaced"].values())
+    change = f"{grown:,} weights replaced" if grown == dropped else f"{dropped:,} dropped, {grown:,} grown"
+    return f"topology update: {change} (drop fraction {record['drop_fraction']:.3f})"

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from truesparse.training.config import FIELDS, PRESETS
+from truesparse.training.config import FIELDS
+from truesparse.training.presets import PRESETS
 from truesparse.training.settings import flag, kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])

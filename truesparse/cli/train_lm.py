@@ -15,8 +15,8 @@ from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option
 from truesparse.errors import UsageError
-from truesparse.training.config import resolve
 from truesparse.training.reporter import to_json
+from truesparse.training.sources import resolve
 
 
 @click.command()

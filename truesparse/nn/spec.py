@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from truesparse.errors import UsageError
 from truesparse.nn.cell import Cell, MatrixShape
@@ -85,6 +85,44 @@ class LanguageModelSpec:
     def gates(self) -> tuple[str, ...]:
         """What is stacked in the matrices of the layers, in order."""
         return CELLS[self.cell].GATES
+
+    def with_parameters(self, count: int) -> LanguageModelSpec:
+        """Return sizes whose dense matrices have as near to `count` positions as can be.
+
+        The hidden size changes, and the embedding size in proportion; the rest stays.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        LanguageModelSpec
+
+        Raises
+        ------
+        UsageError
+            If one hidden unit has more already.
+        """
+
+        def sized(hidden: int) -> LanguageModelSpec:
+            embedding = max(1, round(self.embedding_size * hidden / self.hidden_size))
+            return replace(self, hidden_size=hidden, embedding_size=embedding)
+
+        if sized(1).dense_parameters > count:
+            raise UsageError(
+                f"a dense model of one unit has more than {count:,} weights, namely"
+                f" {sized(1).dense_parameters:,}; use a higher density"
+            )
+        low, high = 1, 2
+        while sized(high).dense_parameters <= count:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if sized(middle).dense_parameters <= count else (low, middle)
+        below, above = sized(low), sized(high)
+        nearer = count - below.dense_parameters <= above.dense_parameters - count
+        return below if nearer else above
 
     @property
     def dense_parameters(self) -> int:

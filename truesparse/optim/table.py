@@ -14,7 +14,7 @@ from truesparse.optim.sgd import SGD
 from truesparse.sparse import Arena
 
 # Settings of the training loop, not of the optimizer itself, whose good values depend on it all the same.
-_OF_THE_LOOP = frozenset({"clip", "lr_decay"})
+_OF_THE_LOOP = frozenset({"clip", "lr_decay", "lr_decay_start"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class OptimizerChoice:
     make : type
     defaults : mapping of str to number or bool
         Every setting that it takes, with its default. Beside those of the optimizer there may be `clip`, the
-        longest gradient, and `lr_decay`, the divisor of the learning rate when the validation loss stalls.
+        longest gradient; `lr_decay`, the divisor of the learning rate when the validation loss stalls; and
+        `lr_decay_start`, the epoch from which on it falls in any case.
     """
 
     name: str
@@ -50,12 +51,13 @@ class OptimizerChoice:
 
 
 _AVERAGING = {"lr": 20.0, "clip": 0.25}
-_TRIGGERED = {**_AVERAGING, "lr_decay": 1.0, "nonmonotone": 5}
+_TRIGGERED = {**_AVERAGING, "lr_decay": 1.0, "lr_decay_start": 0, "nonmonotone": 5}
+_FALLING = {"clip": 10.0, "lr_decay": 1.33, "lr_decay_start": 0}
 
 OPTIMIZERS = {
     choice.name: choice
     for choice in (
-        OptimizerChoice("sgd", SGD, {"lr": 2.0, "momentum": 0.9, "clip": 10.0, "lr_decay": 1.33}),
+        OptimizerChoice("sgd", SGD, {"lr": 2.0, "momentum": 0.9, **_FALLING}),
         OptimizerChoice(
             "adam",
             Adam,
@@ -65,8 +67,7 @@ OPTIMIZERS = {
                 "beta2": 0.999,
                 "epsilon": 1e-8,
                 "decoupled_decay": False,
-                "clip": 10.0,
-                "lr_decay": 1.33,
+                **_FALLING,
             },
         ),
         OptimizerChoice("asgd", ASGD, _AVERAGING),
@@ -74,8 +75,6 @@ OPTIMIZERS = {
         OptimizerChoice("snt-asgd", SNTASGD, _TRIGGERED),
     )
 }
-
-SETTINGS = frozenset().union(*(choice.defaults for choice in OPTIMIZERS.values()))
 
 
 def get_optimizer(name: str) -> OptimizerChoice:

@@ -82,6 +82,10 @@ class SparseMatrix:
         """The gradients: a view of the arena, shape (nnz,)."""
         return self._arena.grads[self._arena.layout[self.name]]
 
+    def state(self, name: str) -> NDArray[np.float32]:
+        """An optimizer's state or another one of the arena's, by name: a view, shape (nnz,)."""
+        return self._arena.states[name][self._arena.layout[self.name]]
+
     @property
     def pattern(self) -> Pattern:
         """The positions, sharing the index arrays."""

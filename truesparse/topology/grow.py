@@ -1,13 +1,12 @@
-"""Grow rules: where new entries of a matrix come.
+"""Grow rules: where new entries of a part come.
 
-A rule is a function `(matrix, keep, count, rng) -> Rewired`: given which entries of a `SparseMatrix` stay, it
-adds `count` new ones at positions that are empty then. A position that was just dropped is empty and may come
-back, as a new entry.
+A rule is a function `(part, keep, count, update) -> Rewired`: given which entries stay, it adds `count` new
+ones at positions that are empty then. A position that was just dropped is empty and may come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,23 +15,25 @@ from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.rewiring import Rewired
 from truesparse.topology.drop import Keep
 from truesparse.topology.initial import draw_seed, row_quotas
+from truesparse.topology.update import Part, Update
 
-GrowRule = Callable[[SparseMatrix, Keep, int, np.random.Generator], Rewired]
+GrowRule = Callable[[Part, Keep, int, Update], Rewired]
 
 
-def random_positions(matrix: SparseMatrix, keep: Keep, count: int, rng: np.random.Generator) -> Rewired:
+def random_positions(part: Part, keep: Keep, count: int, update: Update) -> Rewired:
     """Grow `count` entries at positions drawn uniformly among all that are empty.
+
+    A position that was just dropped and comes back is a new entry.
 
     Parameters
     ----------
-    matrix : SparseMatrix
-        Not modified.
+    part : Part
     keep : ndarray of bool, shape (nnz,)
         Which of its entries stay.
     count : int
         How many entries to grow, at most as many as there are empty positions.
-    rng : numpy.random.Generator
-        The result is a function of its state, whatever the number of threads.
+    update : Update
+        The result is a function of its generator's state, whatever the number of threads.
 
     Returns
     -------
@@ -49,12 +50,59 @@ def random_positions(matrix: SparseMatrix, keep: Keep, count: int, rng: np.rando
     The new entries of each row are a multivariate hypergeometric draw, the columns within a row a uniform
     one. 6 bytes per entry for the result; no array of the dense size.
     """
+    return _grow(Pattern(part.indptr, part.indices, part.shape), keep, count, update.rng)
+
+
+def untried_positions(part: Part, keep: Keep, count: int, update: Update) -> Rewired:
+    """Grow `count` entries at positions drawn uniformly among those that were empty before the drop.
+
+    Where these are too few, the rest comes from those that were just dropped. See `random_positions`.
+    """
+    pattern = Pattern(part.indptr, part.indices, part.shape)
+    untried = min(count, part.positions - part.nnz)
+    union = _grow(pattern, np.ones(part.nnz, dtype=bool), untried, update.rng)
+    new = union.source < 0
+    new[~new] = keep[union.source[~new]]  # now: stays
+    return _after(_grow(union.pattern, new, count - untried, update.rng), union)
+
+
+def join(matrix: SparseMatrix, parts: Sequence[Rewired]) -> Rewired:
+    """Stack the changes of all row blocks of a matrix to that of the matrix.
+
+    Parameters
+    ----------
+    matrix : SparseMatrix
+    parts : sequence of Rewired
+        One for each block, or a single one for the matrix.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(part.pattern.nnz for part in parts)])
+    indptr = np.concatenate(
+        [[0], *(part.pattern.indptr[1:] + end for part, end in zip(parts, ends[:-1], strict=True))]
+    )
+    starts = matrix.indptr[:: matrix.shape[0] // matrix.blocks].astype(np.int32)
+    source = np.concatenate([part.source for part in parts])
+    for start, first, last in zip(starts[:-1], ends[:-1], ends[1:], strict=True):
+        source[first:last] += np.where(source[first:last] < 0, np.int32(0), start)
+    indices = np.concatenate([part.pattern.indices for part in parts])
+    return Rewired(Pattern(indptr.astype(np.int64), indices, matrix.shape), source)
+
+
+def _grow(pattern: Pattern, keep: Keep, count: int, rng: np.random.Generator) -> Rewired:
+    """Grow entries of a pattern at random positions that are not kept."""
     from truesparse.kernels.topology import count_kept, grow_rows
 
-    rows, cols = matrix.shape
+    rows, cols = pattern.shape
     kept = np.empty(rows, dtype=np.int64)
-    count_kept(kept, matrix.indptr, keep)
+    count_kept(kept, pattern.indptr, keep)
     indptr = np.zeros(rows + 1, dtype=np.int64)
     np.cumsum(kept + row_quotas(cols - kept, count, rng), out=indptr[1:])
-    indices, source = grow_rows(indptr, matrix.indptr, matrix.indices, keep, cols, draw_seed(rng))
-    return Rewired(Pattern(indptr, indices, matrix.shape), source)
+    indices, source = grow_rows(indptr, pattern.indptr, pattern.indices, keep, cols, draw_seed(rng))
+    return Rewired(Pattern(indptr, indices, pattern.shape), source)
+
+
+def _after(second: Rewired, first: Rewired) -> Rewired:
+    """Two changes one after the other as one."""
+    source = np.where(second.source < 0, np.int32(-1), first.source[second.source])
+    return Rewired(second.pattern, source)

@@ -250,7 +250,7 @@ def _counts(
     sizes = np.array([rows * cols for _, rows, cols in items])
 
     def counts_at(density: float) -> NDArray[np.int64]:
-        return _largest_remainders(distribution(items, density) * sizes, round(density * int(sizes.sum())))
+        return largest_remainders(distribution(items, density) * sizes, round(density * int(sizes.sum())))
 
     counts = counts_at(density)
     if counts.min() < 1:
@@ -277,8 +277,20 @@ def _erdos_renyi(items: Sequence[Item], density: float) -> NDArray[np.float64]:
     return np.where(dense, 1.0, epsilon * raw)
 
 
-def _largest_remainders(quotas: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Round quotas so that they add up to `total`."""
+def largest_remainders(quotas: NDArray[np.float64], total: int) -> NDArray[np.int64]:
+    """Round quotas so that they add up to a total.
+
+    Parameters
+    ----------
+    quotas : ndarray of float64, shape (n,)
+        Add up to `total`, but for rounding.
+    total : int
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Those with the largest remainders are rounded up, the others down.
+    """
     counts = np.floor(quotas).astype(np.int64)
     order = np.argsort(counts - quotas, kind="stable")
     counts[order[: total - counts.sum()]] += 1

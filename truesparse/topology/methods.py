@@ -1,90 +1,48 @@
-"""The table of named training methods: each a choice of rules, no code of its own."""
+"""The table of named training methods."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from truesparse.errors import UsageError, unknown_name
-from truesparse.sparse.matrix import SparseMatrix
-from truesparse.sparse.rewiring import Rewiring
-from truesparse.topology.drop import DropRule, smallest_magnitude
-from truesparse.topology.grow import GrowRule, random_positions
-from truesparse.topology.schedules import Schedule, cosine
+from truesparse.topology.drop import (
+    below_threshold,
+    changed_sign,
+    double_or_halve,
+    down_to_target,
+    smallest_magnitude,
+    smallest_of_each_sign,
+)
+from truesparse.topology.first_values import random_signs
+from truesparse.topology.grow import untried_positions
+from truesparse.topology.method import Method
+from truesparse.topology.redistribute import by_survivors, none_grown
+from truesparse.topology.schedules import constant, cosine, cubic
+
+_EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
+
+METHODS: dict[str, Method] = {}
 
 
-@dataclass(frozen=True)
-class Method:
-    """How the topology of a model begins and evolves.
+def register(method: Method) -> Method:
+    """Add a method to the table, so that it can be asked for by its name.
 
     Parameters
     ----------
-    name : str
-        What the user calls it.
-    density : float or None
-        The initial density the method insists on; None leaves it to the user.
-    drop, grow : function or None
-        Rules of a topology update, as in `truesparse.topology.drop` and `.grow`; None for a topology that
-        stays.
-    schedule : function
-        How the fraction of entries that an update replaces decays, as in `truesparse.topology.schedules`.
+    method : Method
+
+    Returns
+    -------
+    Method
+        The same.
+
+    Raises
+    ------
+    UsageError
+        If there is one of that name already.
     """
-
-    name: str
-    density: float | None = None
-    drop: DropRule | None = None
-    grow: GrowRule | None = None
-    schedule: Schedule = cosine
-
-    @property
-    def updates(self) -> bool:
-        """Whether the topology evolves."""
-        return self.drop is not None
-
-    def rewire(self, matrix: SparseMatrix, fraction: float, rng: np.random.Generator) -> Rewiring | None:
-        """Work out a topology update of one matrix, for `Arena.apply`.
-
-        Parameters
-        ----------
-        matrix : SparseMatrix
-            Not modified.
-        fraction : float
-            Fraction of its entries to replace, in [0, 1]; rounded down to whole entries.
-        rng : numpy.random.Generator
-            The result is a function of its state, whatever the number of threads.
-
-        Returns
-        -------
-        Rewiring or None
-            As many entries grown as dropped; None if nothing changes, as in a matrix without empty positions.
-
-        Raises
-        ------
-        UsageError
-            If the fraction lies outside [0, 1].
-
-        Notes
-        -----
-        Up to 7 bytes per entry of this matrix, of which 6 belong to the result.
-        """
-        if not 0 <= fraction <= 1:
-            raise UsageError(f"the drop fraction must lie between 0 and 1, not {fraction}")
-        count = int(fraction * matrix.nnz)
-        if self.drop is None or self.grow is None or count == 0 or matrix.density == 1:
-            return None
-        keep = self.drop(matrix, count, rng)
-        return Rewiring({matrix.name: self.grow(matrix, keep, count, rng)})
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("st-rnn", drop=smallest_magnitude, grow=random_positions),
-        Method("static"),
-        Method("dense", density=1.0),
-    )
-}
+    if method.name in METHODS:
+        raise UsageError(f"there is a method {method.name!r} already; choose another name")
+    METHODS[method.name] = method
+    return method
 
 
 def get_method(name: str) -> Method:
@@ -107,3 +65,81 @@ def get_method(name: str) -> Method:
     if name in METHODS:
         return METHODS[name]
     raise unknown_name("method", name, METHODS)
+
+
+register(
+    Method(
+        "st-rnn",
+        "drop the smallest weights of each matrix, grow as many at random",
+        drop=smallest_magnitude,
+        schedule=cosine,
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+    )
+)
+register(
+    Method(
+        "selfish",
+        "the same, the gates of a cell always competing for one budget",
+        drop=smallest_magnitude,
+        schedule=cosine,
+        final_fraction=0.005,
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        fused="lets the gates of a cell compete for one budget",
+    )
+)
+register(
+    Method(
+        "set",
+        "drop the positive and the negative weights nearest to 0, grow as many at random",
+        drop=smallest_of_each_sign,
+        schedule=constant,
+        defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
+    )
+)
+register(
+    Method(
+        "dsr",
+        "drop below one threshold for the whole model, grow where most weights survive",
+        drop=below_threshold,
+        grow=untried_positions,
+        redistribute=by_survivors,
+        adapt=double_or_halve,
+        schedule=constant,
+        defaults={"drop_fraction": 0.05, "update_interval": 200, "update_end": 0.75},
+        fused="moves weights between matrices",
+    )
+)
+register(
+    Method(
+        "deepr",
+        "each weight keeps its sign; one that would change it is dropped, and another grown at random",
+        drop=changed_sign,
+        first_values=random_signs,
+        defaults={"update_interval": 1, "update_end": 1.0, "l1": 1e-5, "noise": 1e-5},
+        stores="4 bytes a weight: its sign",
+    )
+)
+register(
+    Method(
+        "gmp",
+        "begin dense, drop the smallest weights little by little, grow none",
+        drop=down_to_target,
+        redistribute=none_grown,
+        schedule=cubic,
+        final_fraction=1.0,
+        initial="dense",
+        defaults={"update_interval": 100, "update_end": 0.75},
+        stores="all positions at first",
+        work="3 f of the density at each step",
+    )
+)
+register(Method("static", "keep the first connections"))
+register(
+    Method(
+        "small-dense",
+        "a dense model of as many weights",
+        initial="small",
+        work="3 f_S, of the small model",
+    )
+)
+register(Method("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"))

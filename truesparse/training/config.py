@@ -1,25 +1,20 @@
-"""The configuration of a training run: one flat dataclass, read from and written to TOML.
+"""The configuration of a training run: one flat dataclass.
 
-A value is looked up in the flags, then in the environment (``TRUESPARSE_`` and the name in capitals), then in
-the configuration file, then in the preset; what is in none of them has its default. The fields are declared
-once, here: the command line makes its flags, its help and its environment variables from them.
+The fields are declared once, here: the command line makes its flags, its help and its environment variables
+from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from truesparse.errors import UsageError
-from truesparse.training.settings import checked, flag, kind_of, listed, parse, setting, toml_value
-
-ENVIRONMENT_PREFIX = "TRUESPARSE_"
+from truesparse.training.presets import PRESETS
+from truesparse.training.settings import checked, flag, listed, setting, toml_value
 
 AS_DROPOUT = "--dropout for rhn"
 
@@ -78,9 +73,7 @@ class Config:
         "Count the gates of a cell as one matrix, or each one by itself.",
         choices=("fused", "separate"),
     )
-    method: str = setting(
-        "st-rnn", "Sparse training method: st-rnn, static (the first connections stay) or dense."
-    )
+    method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", "Optimizer: sgd, adam, asgd, nt-asgd or snt-asgd.")
     lr: float = setting(
         None,
@@ -126,7 +119,10 @@ class Config:
         shown="1.33 for sgd and adam, 1 for nt-asgd and snt-asgd",
     )
     lr_decay_start: int = setting(
-        0, "Also divide it after every epoch from this one on; 0 for only when the loss stalls.", low=0
+        None,
+        "Also divide it after every epoch from this one on; 0 for only when the loss stalls.",
+        low=0,
+        shown="0",
     )
     epochs: int = setting(8, "Passes over the training text.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
@@ -178,57 +174,86 @@ class Config:
         shown="-2 for rhn",
     )
     drop_fraction: float = setting(
-        0.5,
-        "Fraction of the weights replaced at a topology update, at first; it falls to 0 on a cosine.",
+        None,
+        "Fraction of the weights replaced at a topology update, at first; what it becomes depends on the"
+        " method.",
         low=0,
         high=1,
+        open_high=True,
+        shown="0.5 for st-rnn and selfish, 0.3 for set, 0.05 for dsr",
     )
-    update_interval: int = setting(0, "Steps between topology updates; 0 for once per epoch.", low=0)
+    update_interval: int = setting(
+        None,
+        "Steps between topology updates; 0 for once per epoch.",
+        low=0,
+        shown="0; 1 for deepr, 100 for gmp, 200 for dsr",
+    )
+    update_end: float = setting(
+        None,
+        "Fraction of the run in which there are topology updates.",
+        low=0,
+        high=1,
+        open_low=True,
+        shown="1; 0.75 for dsr and gmp",
+    )
+    l1: float = setting(None, "What deepr takes off each weight in a step, per lr.", low=0, shown="1e-5")
+    noise: float = setting(
+        None, "Standard deviation of the noise that deepr adds in a step, per lr.", low=0, shown="1e-5"
+    )
     eval_interval: int = setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
 
     def __post_init__(self) -> None:
-        from truesparse.optim.table import SETTINGS, get_optimizer  # here: a list of flags needs no NumPy
-        from truesparse.topology.methods import get_method
-
         for field in dataclasses.fields(self):
             value = checked(field, getattr(self, field.name), flag(field.name))
             object.__setattr__(self, field.name, value)
         if self.preset not in PRESETS:
             raise UsageError(f"--preset is {self.preset!r}; it must be {listed(PRESETS)}")
-        method = get_method(self.method)
-        if method.density is not None:
-            object.__setattr__(self, "density", method.density)
-        taken = get_optimizer(self.optimizer).defaults
-        for name in sorted(SETTINGS - taken.keys()):
-            if getattr(self, name) is not None:
-                raise UsageError(f"{flag(name)} does not go with --optimizer {self.optimizer}; leave it out")
-        if self.lr_decay_start and "lr_decay" not in taken:
-            raise UsageError(
-                f"--lr-decay-start does not go with --optimizer {self.optimizer}, whose rate is constant"
-                f"; leave it out"
-            )
+        for choice, settings in choices().items():
+            name = getattr(self, choice)
+            if name in settings:
+                self._refuse_others(choice, name, settings)
+        self._check_method()
         if self.tied and self.embedding_size not in (None, self.hidden_size):
             raise UsageError(
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
                 f"; leave one of the three out"
             )
 
-        of_cells = {name for settings in CELL_SETTINGS.values() for name in settings}
-        for name in sorted(of_cells - CELL_SETTINGS[self.cell].keys()):
+    def _refuse_others(self, choice: str, chosen: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise UsageError if a setting is given that other optimizers, methods or cells have."""
+        every = {name for taken in settings.values() for name in taken}
+        for name in sorted(every - settings[chosen].keys()):
             if getattr(self, name) is not None:
-                raise UsageError(f"{flag(name)} does not go with --cell {self.cell}; leave it out")
+                raise UsageError(f"{flag(name)} does not go with {flag(choice)} {chosen}; leave it out")
+
+    def _check_method(self) -> None:
+        """Raise UsageError if the optimizer or the method is unknown or does not fit; set its density."""
+        from truesparse.optim.table import get_optimizer  # here: a list of flags needs no NumPy
+        from truesparse.topology.methods import get_method
+
+        get_optimizer(self.optimizer)
+        method = get_method(self.method)
+        if method.density is not None:
+            object.__setattr__(self, "density", method.density)
+        if method.fused and self.gates == "separate":
+            raise UsageError(
+                f"--gates separate does not go with --method {method.name}, which {method.fused}"
+                f"; leave it out, or use another method"
+            )
 
     def filled(self) -> Config:
-        """The configuration with the defaults of its optimizer and its cell in the place of None."""
-        from truesparse.optim.table import get_optimizer
-
-        defaults: dict[str, Any] = {**get_optimizer(self.optimizer).defaults}
-        for name, default in CELL_SETTINGS[self.cell].items():
-            defaults[name] = self.dropout if default is None else default
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        """The configuration with the defaults of its optimizer, method and cell in the place of None."""
+        defaults: dict[str, Any] = {}
+        for choice, settings in choices().items():
+            defaults |= settings[getattr(self, choice)]
+        missing: dict[str, Any] = {
+            name: self.dropout if value is None else value
+            for name, value in defaults.items()
+            if getattr(self, name) is None
+        }
         return dataclasses.replace(self, **missing)
 
     def to_toml(self) -> str:
@@ -251,126 +276,26 @@ class Config:
         return cls(**values)
 
 
-FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Config)}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {},
-    "ptb-small": {
-        "hidden_size": 200,
-        "layers": 2,
-        "epochs": 13,
-        "dropout": 0.2,
-        "clip": 0.25,
-        "init_scale": 0.1,
-        "lr_decay_start": 6,
-    },
-    "ptb-medium": {  # benchmarks/results/ptb-medium
-        "hidden_size": 650,
-        "layers": 2,
-        "epochs": 22,
-        "dropout": 0.35,
-        "clip": 0.25,
-        "init_scale": 0.1,
-        "lr_decay": 1.3,
-        "lr_decay_start": 9,
-    },
-    "ptb-large": {
-        "hidden_size": 1500,
-        "layers": 2,
-        "density": 0.33,
-        "epochs": 100,
-        "dropout": 0.65,
-        "drop_fraction": 0.8,
-    },
-    "ptb-rhn": {
-        "cell": "rhn",
-        "hidden_size": 830,
-        "layers": 1,
-        "depth": 10,
-        "tied": True,
-        "density": 0.472,
-        "epochs": 200,
-        "dropout_embedding": 0.2,
-        "dropout_input": 0.65,
-        "dropout_hidden": 0.25,
-        "dropout_output": 0.65,
-        "lr_decay": 1.11,
-        "drop_fraction": 0.5,
-    },
-}
-
-
-def resolve(
-    flags: Mapping[str, Any], config_file: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Config:
-    """Merge flags, environment, configuration file, preset and defaults, the first that has a value counting.
-
-    Parameters
-    ----------
-    flags : mapping
-        Field names and values; None where the flag was not given.
-    config_file : Path, optional
-    environment : mapping, optional
-        ``os.environ`` if not given.
+def choices() -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The fields that choose an optimizer, a method or a cell, and what settings each of those has.
 
     Returns
     -------
-    Config
-
-    Raises
-    ------
-    UsageError
-        A value that cannot be right, wherever it came from.
+    dict of str to dict
+        For the field the names, and for each name the settings that it has and others do not, with their
+        defaults.
     """
-    given = {
-        **(load_toml(config_file) if config_file is not None else {}),
-        **from_environment(os.environ if environment is None else environment),
-        **{name: value for name, value in flags.items() if value is not None},
+    from truesparse.optim.table import OPTIMIZERS
+    from truesparse.topology.methods import METHODS
+
+    return {
+        "cell": {**CELL_SETTINGS},
+        "optimizer": {name: optimizer.defaults for name, optimizer in OPTIMIZERS.items()},
+        "method": {name: method.defaults for name, method in METHODS.items()},
     }
-    preset = given.get("preset", FIELDS["preset"].default)
-    if preset in PRESETS:  # else Config says which there are
-        given = {**PRESETS[preset], **given}
-    return Config.from_dict(given)
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Read field names and values from a TOML file.
-
-    Raises
-    ------
-    UsageError
-        The file does not exist, is not TOML, or has a key that is no field or a value that its field cannot
-        have.
-    """
-    try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"{path} is not TOML, which is UTF-8 text; write lines such as density = 0.2"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
-    check_names(values, str(path))
-    return {name: checked(FIELDS[name], value, f"{name} in {path}") for name, value in values.items()}
-
-
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Field names and values that the environment gives.
-
-    Raises
-    ------
-    UsageError
-        A value does not read as the field's type, or the field cannot have it.
-    """
-    values = {}
-    for name, field in FIELDS.items():
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environment:
-            value = parse(variable, kind_of(field), environment[variable])
-            values[name] = checked(field, value, variable)
-    return values
+FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Config)}
 
 
 def check_names(values: Iterable[str], source: str) -> None:

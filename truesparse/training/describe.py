@@ -28,7 +28,7 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     rows = []
     for name, matrix in model.arena.matrices.items():
         positions = math.prod(matrix.shape)
-        used = 0 if name == "embedding.weight" and not model.spec.tied else 2
+        used = _flops_per_weight(model, name)
         rows.append(
             {
                 "name": name,
@@ -53,3 +53,12 @@ def describe(model: LanguageModel) -> dict[str, Any]:
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
     return {"gates": list(model.spec.gates), "matrices": rows, "total": total}
+
+
+def flops_per_token(model: LanguageModel) -> int:
+    """Multiplications and additions of one token going forward; see `describe`."""
+    return sum(_flops_per_weight(model, name) * matrix.nnz for name, matrix in model.arena.matrices.items())
+
+
+def _flops_per_weight(model: LanguageModel, name: str) -> int:
+    return 0 if name == "embedding.weight" and not model.spec.tied else 2

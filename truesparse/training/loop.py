@@ -24,11 +24,12 @@ from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
 from truesparse.nn import DropoutRates
 from truesparse.optim import GradientNorm, get_optimizer
-from truesparse.topology.methods import get_method
 from truesparse.training import checkpoint
 from truesparse.training.config import Config
+from truesparse.training.describe import flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
+from truesparse.training.evolution import Evolution
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
@@ -102,14 +103,18 @@ class Trainer:
         self.reporter = reporter
         self.stop = stop
         self._compile_seconds = compile_seconds
-        self._method = get_method(config.method)
         self._optimizer = get_optimizer(config.optimizer).build(
             model.arena, config.weight_decay, vars(config)
         )
+        self._evolution = Evolution(config, model, generators["topology"], self.steps_per_epoch)
         self._gradient_norm = GradientNorm(config.clip)
         self._dropout = _dropout_rates(config)
         self._workspace = model.workspace(config.bptt, config.batch_size)
         self._hidden = model.zero_state(config.batch_size)
+
+    def check_plan(self) -> None:
+        """Raise UsageError if the run is too short for what its method has to do."""
+        self._evolution.check(self.state.planned_steps)
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Go back to where a checkpoint was written; `model` must be the checkpoint's.
@@ -128,6 +133,7 @@ class Trainer:
         for name, generator_state in training.pop("generators").items():
             self._generators[name].bit_generator.state = generator_state
         self._optimizer.restore(training.pop("optimizer", {}))
+        self._evolution.restore(training.pop("evolution", {}))
         self.state = TrainingState(**training)
         self._hidden.load(saved.hidden)
         self._optimizer.lr = self.state.lr
@@ -175,7 +181,7 @@ class Trainer:
 
     def release(self) -> None:
         """Free the memory of the model; there is no more training after it."""
-        del self.model, self._optimizer, self._workspace, self._hidden
+        del self.model, self._optimizer, self._evolution, self._workspace, self._hidden
         gc.collect()  # an arena and its matrices refer to each other
 
     def _step(self) -> None:
@@ -197,10 +203,12 @@ class Trainer:
         norm, scale = self._gradient_norm(arena)
         self._check_finite(norm, "norm of the gradient")
         self._optimizer.step(scale)
+        self._evolution.disturb(state.lr)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.tokens += x.size
+        state.flops += 3 * x.size * flops_per_token(self.model)
         state.step_seconds += seconds
         state.interval["loss"] += loss * x.size
         state.interval["tokens"] += x.size
@@ -227,14 +235,10 @@ class Trainer:
         state = self.state
         evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
         stalled = evaluated and not self._evaluate()
-        if (stalled or self._annealing()) and not self._optimizer.averaging:
+        if not self._optimizer.averaging and (stalled or self._annealing()):
             state.lr /= self.config.lr_decay
             self._optimizer.lr = state.lr
-        if (
-            self._method.updates
-            and self._due(self.config.update_interval)
-            and state.step < state.planned_steps
-        ):
+        if self._evolution.due(state.step, state.planned_steps):
             self._rewire()
         state.settled = True
         if evaluated:
@@ -249,10 +253,12 @@ class Trainer:
         with optimizer.averaged():
             loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
             self._check_finite(loss, "validation loss")
-            best = state.best_loss is None or loss < state.best_loss
+            nnz = self.model.arena.nnz
+            pruned = state.best_nnz is not None and nnz < state.best_nnz
+            best = state.best_loss is None or loss < state.best_loss or pruned
             if best:
                 checkpoint.save_model(self._run.model, self.model, self._vocabulary, self.config)
-                state.best_loss = loss
+                state.best_loss, state.best_nnz = loss, nnz
         self._record(
             "eval",
             loss=loss,
@@ -271,17 +277,20 @@ class Trainer:
         return rest == 0 and 0 < self.config.lr_decay_start <= epoch
 
     def _rewire(self) -> None:
-        """Drop and grow, one matrix at a time: only one new index is in memory besides the old ones."""
-        state, arena = self.state, self.model.arena
-        fraction = self._method.schedule(self.config.drop_fraction, 0.0, state.step, state.planned_steps)
-        replaced = {}
-        for name, matrix in arena.matrices.items():
-            rewiring = self._method.rewire(matrix, fraction, self._generators["topology"])
-            if rewiring is not None:
-                arena.apply(rewiring)
-                replaced[name] = rewiring.changes[name].grown
-            del rewiring
-        self._record("rewire", drop_fraction=fraction, replaced=replaced)
+        """Change the topology. Of updates that come thicker than records, sums are recorded."""
+        state, evolution = self.state, self._evolution
+        fraction = evolution.fraction(state.step, state.planned_steps)
+        for name, (dropped, grown) in evolution.update(fraction).items():
+            before = state.changed.get(name, (0, 0))
+            state.changed[name] = before[0] + dropped, before[1] + grown
+        if evolution.interval >= self.config.log_interval or state.step % self.config.log_interval == 0:
+            changed, state.changed = state.changed, {}
+            self._record(
+                "rewire",
+                drop_fraction=fraction,
+                replaced={name: grown for name, (_, grown) in changed.items()},
+                dropped={name: dropped for name, (dropped, _) in changed.items()},
+            )
 
     def _record(self, kind: str, **values: Any) -> None:
         """Write a record and pass it to the reporter."""
@@ -313,6 +322,7 @@ class Trainer:
         training = {
             **asdict(self.state),
             "optimizer": self._optimizer.counters(),
+            "evolution": self._evolution.counters(),
             "generators": {
                 name: generator.bit_generator.state for name, generator in self._generators.items()
             },

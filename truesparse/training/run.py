@@ -8,12 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from truesparse.data import Corpus, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
+from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint, load_model
 from truesparse.training.config import FIELDS, Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
@@ -25,7 +24,7 @@ from truesparse.training.settings import flag
 from truesparse.training.state import make_generators
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
+    pass
 
 # What may differ when a run is resumed. `data` may, because a text may have moved; that it is the same text
 # is checked.
@@ -54,7 +53,7 @@ def train_language_model(
     dict
         `valid_perplexity` and `test_perplexity` of the model with the lowest validation loss,
         `unigram_perplexity` on the validation text, `steps`, `epochs`, `nnz`, `dense_parameters`, `density`,
-        `tokens_per_second`, `seconds`, `peak_memory_bytes`, `run_dir`.
+        `training_flops`, `tokens_per_second`, `seconds`, `peak_memory_bytes`, `run_dir`.
 
     Raises
     ------
@@ -71,9 +70,10 @@ def train_language_model(
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
         generators = make_generators(config.seed)
-        model = _build_model(config, len(corpus.vocabulary), generators["initial"])
+        model = build_model(config, len(corpus.vocabulary), generators["initial"])
         trainer = Trainer(config, corpus, model, generators, reporter, stop, compile_seconds)
         del model  # the trainer frees it
+        trainer.check_plan()
         with closing(RunDirectory.create(out or rundir.make_default(corpus.name), config)) as run:
             return _finish(trainer, run, corpus, threads)
 
@@ -155,33 +155,10 @@ def _resumed_config(path: Path, flags: Mapping[str, Any]) -> Config:
     return Config.from_dict({**settings, **flags}).filled()
 
 
-def _build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:
-    from truesparse.nn import LanguageModelSpec, build_language_model
-
-    spec = LanguageModelSpec(
-        vocab_size=vocab_size,
-        embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        tied=config.tied,
-        cell=config.cell,
-        depth=config.depth or 1,
-    )
-    return build_language_model(
-        spec,
-        config.density,
-        rng,
-        distribution=config.distribution,
-        gates=config.gates,
-        scale=config.init_scale,
-        gate_bias={} if config.transform_bias is None else {"t": config.transform_bias},
-    )
-
-
 def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -> dict[str, Any]:
     """Train to the end, then measure the best model on the test text."""
     config, state, reporter = trainer.config, trainer.state, trainer.reporter
-    nnz, dense_parameters = trainer.model.arena.nnz, trainer.model.spec.dense_parameters
+    dense_parameters = trainer.model.spec.dense_parameters
     run.write_environment(environment())
     began_at = time.perf_counter() - state.seconds
     reporter.start(
@@ -191,7 +168,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
             step=state.step,
             total_steps=trainer.total_steps,
             steps_per_epoch=trainer.steps_per_epoch,
-            nnz=nnz,
+            nnz=trainer.model.arena.nnz,
             dense_parameters=dense_parameters,
             threads=threads,
             gates=trainer.model.spec.gates,
@@ -215,9 +192,10 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
         "unigram_perplexity": unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary)),
         "steps": state.step,
         "epochs": state.step / trainer.steps_per_epoch,
-        "nnz": nnz,
+        "nnz": best.arena.nnz,
         "dense_parameters": dense_parameters,
-        "density": nnz / dense_parameters,
+        "density": best.arena.nnz / dense_parameters,
+        "training_flops": state.flops,
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),

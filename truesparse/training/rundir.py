@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.training.config import Config, load_toml
+from truesparse.training.config import Config
 from truesparse.training.files import remove_unfinished, replacing
 from truesparse.training.reporter import Record, to_json
+from truesparse.training.sources import load_toml
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"

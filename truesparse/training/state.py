@@ -33,15 +33,22 @@ class TrainingState:
     settled : bool
         Whether evaluation and rewiring after `step` are done.
     best_loss : float or None
-        Lowest validation loss.
+        Validation loss of the best model: the lowest one, since the model has as few weights as it has now.
+    best_nnz : int or None
+        How many weights that model has.
     records : int
         Lines of the metrics so far.
     tokens : int
         Tokens trained on.
     seconds, step_seconds : float
         Wall time of the run, and of its training steps without compilation.
+    flops : float
+        Multiplications and additions of all training steps, counted as in `truesparse.training.describe`, a
+        backward pass as two forward passes.
     interval : dict
         Sums since the last record of the training loss: loss times tokens, tokens, seconds.
+    changed : dict
+        For each matrix, how many weights were dropped and how many grown since the last record of that.
     """
 
     planned_steps: int
@@ -49,8 +56,11 @@ class TrainingState:
     step: int = 0
     settled: bool = True
     best_loss: float | None = None
+    best_nnz: int | None = None
     records: int = 0
     tokens: int = 0
     seconds: float = 0.0
     step_seconds: float = 0.0
+    flops: float = 0.0
     interval: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "tokens": 0, "seconds": 0.0})
+    changed: dict[str, tuple[int, int]] = field(default_factory=dict)

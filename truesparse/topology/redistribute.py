@@ -1,0 +1,67 @@
+"""Redistribution: how many entries each part gets for those that were dropped.
+
+A rule is a function `(parts, keeps, update) -> counts`: how many entries to grow in each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.topology.drop import Keep
+from truesparse.topology.initial import largest_remainders
+from truesparse.topology.update import Part, Update
+
+Redistribution = Callable[[Sequence[Part], Sequence[Keep], Update], Sequence[int]]
+
+
+def as_dropped(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
+    """As many as it lost: every part keeps its number."""
+    return [keep.size - int(np.count_nonzero(keep)) for keep in keeps]
+
+
+def none_grown(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
+    """None: the model shrinks."""
+    return [0] * len(parts)
+
+
+def by_survivors(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
+    """In proportion to the entries that stayed.
+
+    References
+    ----------
+    H. Mostafa and X. Wang, "Parameter efficient training of deep convolutional neural networks by dynamic
+    sparse reparameterization", 2019, algorithm 1 (DSR).
+    """
+    survivors = np.array([np.count_nonzero(keep) for keep in keeps])
+    room = np.array([part.positions for part in parts]) - survivors
+    return shared_out(sum(as_dropped(parts, keeps, update)), survivors, room).tolist()
+
+
+def shared_out(total: int, shares: NDArray[np.number], room: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share out a number of entries.
+
+    Parameters
+    ----------
+    total : int
+        At most the sum of `room`.
+    shares : ndarray, shape (n,)
+        At least 0.
+    room : ndarray of int64, shape (n,)
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        In proportion to `shares`, none above its room; they add up to `total`. What does not fit is shared
+        out again among the others, or evenly if these have no shares.
+    """
+    counts = np.zeros(len(room), dtype=np.int64)
+    while (left := total - int(counts.sum())) > 0:
+        weights = np.where(counts < room, shares, 0).astype(np.float64)
+        if not weights.any():
+            weights = (counts < room).astype(np.float64)
+        more = largest_remainders(left * weights / weights.sum(), left)
+        counts = np.minimum(counts + more, room)
+    return counts

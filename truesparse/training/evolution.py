@@ -1,0 +1,118 @@
+"""When and how the topology of a model changes while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truesparse.errors import UsageError
+from truesparse.topology import Changed, Update, get_method, initial_counts, parts_of
+from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel
+
+
+class Evolution:
+    """The topology updates of a run.
+
+    Parameters
+    ----------
+    config : Config
+        Filled in (`Config.filled`).
+    model : LanguageModel
+        Gets the state that the method needs, unless it is there already, as it is after a checkpoint.
+    rng : numpy.random.Generator
+    steps_per_epoch : int
+
+    Attributes
+    ----------
+    method : Method
+    interval : int
+        Steps between updates.
+
+    Raises
+    ------
+    UsageError
+        A matrix would be left without a weight in the end.
+    """
+
+    def __init__(
+        self, config: Config, model: LanguageModel, rng: np.random.Generator, steps_per_epoch: int
+    ) -> None:
+        self.method = get_method(config.method)
+        self.interval = config.update_interval or steps_per_epoch
+        self._config = config
+        self._arena = model.arena
+        self._rng = rng
+        self._memory: dict[str, float] = {}
+        self._targets = self._final_counts(model) if self.method.shrinks else {}
+        self._signed = config.l1 is not None
+        if self._signed and "sign" not in self._arena.states:
+            self._arena.add_state("sign")
+            for matrix in self._arena.matrices.values():
+                matrix.state("sign")[...] = np.copysign(np.float32(1), matrix.data)
+
+    def check(self, planned_steps: int) -> None:
+        """Raise UsageError if a run of so many steps is too short to come down to its density."""
+        if self.method.shrinks and self._last(planned_steps) < self.interval:
+            raise UsageError(
+                f"--method {self.method.name} needs an update before its run of {planned_steps:,} steps ends,"
+                f" but --update-interval is {self.interval:,}; lower it, or train for longer"
+            )
+
+    def due(self, step: int, planned_steps: int) -> bool:
+        """Whether there is an update at a step, counted from 1, of a run of so many steps."""
+        return self.method.updates and step % self.interval == 0 and step <= self._last(planned_steps)
+
+    def fraction(self, step: int, planned_steps: int) -> float:
+        """The fraction of the entries that an update at a step replaces; how far pruning has come."""
+        method, first = self.method, self._config.drop_fraction or 0.0
+        end = self._last(planned_steps) if method.shrinks else round(self._end * planned_steps)
+        return method.schedule(first, method.final_fraction, step, end)
+
+    def update(self, fraction: float) -> dict[str, Changed]:
+        """Change the topology once; see `Method.update`."""
+        update = Update(fraction, self._rng, targets=self._targets, memory=self._memory)
+        return self.method.update(self._arena, update, self._config.gates)
+
+    def disturb(self, lr: float) -> None:
+        """Do what the method does after each step of the optimizer."""
+        if not self._signed:
+            return
+        from truesparse.kernels.noise import signed_noise
+
+        keys = self._rng.integers(0, 2**64, size=4, dtype=np.uint64)
+        arena = self._arena
+        penalty, noise = np.float32(lr * self._config.l1), np.float32(lr * self._config.noise)
+        signed_noise(arena.values, arena.states["sign"], keys, penalty, noise)
+        arena.touch()
+
+    def counters(self) -> dict[str, Any]:
+        """What JSON can hold and a checkpoint has to, besides the states in the arena."""
+        return dict(self._memory)
+
+    def restore(self, counters: Mapping[str, Any]) -> None:
+        """Take back what `counters` gave."""
+        self._memory = dict(counters)
+
+    @property
+    def _end(self) -> float:
+        return 1.0 if self._config.update_end is None else self._config.update_end
+
+    def _last(self, planned_steps: int) -> int:
+        """No update comes after this step; with pruning, the last one comes at it."""
+        last = min(round(self._end * planned_steps), planned_steps - 1)
+        return last // self.interval * self.interval if self.method.shrinks else last
+
+    def _final_counts(self, model: LanguageModel) -> dict[str, int]:
+        """For each part the entries it has when pruning has ended."""
+        config = self._config
+        counts = initial_counts(model.spec.shapes, config.density, config.distribution, config.gates)
+        return {
+            part.name: int(count)
+            for name, matrix in model.matrices.items()
+            for part, count in zip(parts_of(matrix, config.gates), counts[name], strict=True)
+        }
