@@ -135,7 +135,20 @@ def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_the_number_of_threads_does_not_change_the_bits(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "set", "gates": "separate"},
+        {"method": "dsr", "update_interval": 20},
+        {"method": "deepr", "noise": 0.01},
+        {"method": "gmp", "update_interval": 20},
+    ],
+)
+def test_the_number_of_threads_does_not_change_the_bits(
+    config: Config, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = replace(config, **changes)
     train_language_model(replace(config, threads=1), tmp_path / "one")
     train_language_model(replace(config, threads=2), tmp_path / "two")
     assert_same_end(tmp_path / "one", tmp_path / "two")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from truesparse.data import Corpus, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
@@ -22,9 +22,6 @@ from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.settings import flag
 from truesparse.training.state import make_generators
-
-if TYPE_CHECKING:
-    pass
 
 # What may differ when a run is resumed. `data` may, because a text may have moved; that it is the same text
 # is checked.
