@@ -12,7 +12,8 @@ from truesparse.errors import TruesparseError, UsageError
 
 
 def test_help_and_version(run) -> None:
-    for arguments in ((), ("train",), ("train", "lm"), ("evaluate",), ("generate",), ("info",), ("bench",)):
+    commands = ("train",), ("train", "lm"), ("methods",), ("evaluate",), ("generate",), ("info",), ("bench",)
+    for arguments in ((), *commands):
         result = run(*arguments, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: truesparse")
@@ -25,6 +26,7 @@ def test_help_and_version(run) -> None:
         ["--help"],
         ["--version"],
         ["train", "lm", "--help"],
+        ["methods", "--help"],
         ["info", "--help"],
         ["evaluate", "--help"],
         ["bench", "step", "--help"],

@@ -248,6 +248,15 @@ def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequenc
     return table
 
 
+def print_table(table: Table) -> None:
+    """Print a table in its full width: numbers that are cut off say nothing."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
+    Console(width=max(Console().width, width)).print(table)
+
+
 def describe_run(info: RunInfo) -> list[str]:
     """What a run is, in lines."""
     density = info.nnz / info.dense_parameters

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from truesparse.cli.options import json_option
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @click.command()
@@ -48,7 +45,7 @@ def info(path: Path | None, as_json: bool) -> None:
 
 
 def _print_tables(description: dict[str, Any]) -> None:
-    from truesparse.cli.display import density_table, plain_table
+    from truesparse.cli.display import density_table, plain_table, print_table
 
     matrices, total = description["matrices"], description["total"]
     table = plain_table()
@@ -59,14 +56,14 @@ def _print_tables(description: dict[str, Any]) -> None:
         table.add_row(row["name"], "×".join(f"{n:,}" for n in row["shape"]), *_numbers(row))
     table.add_section()
     table.add_row("total", f"{total['dense_parameters']:,}", *_numbers(total))
-    _print(table)
+    print_table(table)
     click.echo(
         f"FLOPs of one token going forward: {total['flops'] / total['dense_flops']:.3f} of a dense model's."
         f" A lookup has none.\n{total['biases']:,} biases are dense."
     )
     gates = [(row["name"], row["density"], row["density_per_gate"]) for row in matrices]
     click.echo()
-    _print(density_table(description["gates"], (gate for gate in gates if len(gate[2]) > 1)))
+    print_table(density_table(description["gates"], (gate for gate in gates if len(gate[2]) > 1)))
 
 
 def _numbers(row: dict[str, Any]) -> tuple[str, ...]:
@@ -85,12 +82,3 @@ def _short(number: int) -> str:
 
     unit, prefix = pick_unit_and_suffix(number, ["", "k", "M", "G", "T"], 1000)
     return f"{number / unit:.1f} {prefix}" if prefix else f"{number} "
-
-
-def _print(table: Table) -> None:
-    """Print a table in its full width: numbers that are cut off say nothing."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
-    Console(width=max(Console().width, width)).print(table)

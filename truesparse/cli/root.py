@@ -15,6 +15,7 @@ from truesparse.cli.bench import bench
 from truesparse.cli.evaluate import evaluate
 from truesparse.cli.generate import generate
 from truesparse.cli.info import info
+from truesparse.cli.methods import methods
 from truesparse.cli.train import train
 from truesparse.errors import TruesparseError
 
@@ -91,5 +92,5 @@ def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
 
 
-for command in (train, evaluate, generate, info, bench):
+for command in (train, methods, evaluate, generate, info, bench):
     main.add_command(command)

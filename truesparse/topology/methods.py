@@ -79,7 +79,7 @@ register(
 register(
     Method(
         "selfish",
-        "the same, the gates of a cell always competing for one budget",
+        "as st-rnn, the gates of a cell always competing for one budget",
         drop=smallest_magnitude,
         schedule=cosine,
         final_fraction=0.005,
