@@ -54,6 +54,9 @@ def record(step: int, **values: Any) -> Record:
         "drop_fraction": 0.25,
         "replaced": {"embedding.weight": 500, "lstm.0.weight_hh": 1000},
         "dropped": {"embedding.weight": 500, "lstm.0.weight_hh": 1000},
+        "epoch_seconds": 12.34,
+        "update_seconds": 0.056,
+        "relative_flops": 0.2,
         **values,
     }
 
@@ -69,6 +72,7 @@ def drive(shown: display.Lines | display.Live, epochs: int) -> None:
         shown.train(record(10 * epoch))
         shown.eval(record(10 * epoch))
         shown.rewire(record(10 * epoch))
+        shown.epoch(record(10 * epoch))
 
 
 def screen(live: display.Live) -> list[str]:
@@ -140,7 +144,11 @@ def test_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     # the clock starts with the first step after the compilation: 10 steps in 60 s, 270 to go
     assert [line.rsplit("  ", 1)[1] for line in steps] == ["-:--:-- left", "-:--:-- left", "0:27:00 left"]
     assert "step      30  validation perplexity 130.00  (best)" in lines
-    assert lines[-1].strip() == "density of i f g o: lstm.0.weight_hh 0.110 0.220 0.330 0.140"
+    assert lines[-1] == (
+        "step      30  epoch 3 took 12.3 s, 0.06 of them topology updates"
+        "; training FLOPs so far 0.200 of a dense model's"
+    )
+    assert lines[-2].strip() == "density of i f g o: lstm.0.weight_hh 0.110 0.220 0.330 0.140"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ RESULTS = [
         "nnz",
         "dense_parameters",
     ),
-    *("density", "training_flops", "tokens_per_second", "seconds", "peak_memory_bytes", "run_dir"),
+    *("density", "training_flops", "relative_flops", "tokens_per_second", "seconds_per_epoch"),
+    *("update_seconds", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 PROGRAM = [sys.executable, "-c", "from truesparse.cli import main; main()"]
 

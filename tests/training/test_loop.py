@@ -24,7 +24,10 @@ from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.run import resume_language_model, train_language_model
 from truesparse.training.state import make_generators
 
-TIMES = {"seconds", "tokens_per_second", "peak_memory_bytes", "run_dir"}
+TIMES = {
+    *("seconds", "epoch_seconds", "update_seconds", "seconds_per_epoch", "tokens_per_second"),
+    *("peak_memory_bytes", "run_dir"),
+}
 
 
 class StopAt(Reporter):
@@ -196,7 +199,10 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
         "dense_parameters",
         "density",
         "training_flops",
+        "relative_flops",
         "tokens_per_second",
+        "seconds_per_epoch",
+        "update_seconds",
         "seconds",
         "peak_memory_bytes",
         "run_dir",
@@ -227,6 +233,40 @@ def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
     assert [record["drop_fraction"] for record in updates] == pytest.approx([0.6, 0.2])
     for record in updates:
         assert all(count > 0 for count in record["replaced"].values())
+
+
+def test_epochs_tell_what_they_cost(config: Config, tmp_path: Path) -> None:
+    results = train_language_model(config, tmp_path / "run")
+    epochs = records(tmp_path / "run", "epoch")
+    assert [record["step"] for record in epochs] == [50, 100, 150]
+    assert {record["nnz"] for record in epochs} == {results["nnz"]}
+    for record in epochs[:2]:
+        assert 0 < record["update_seconds"] < record["epoch_seconds"] < record["seconds"]
+    assert epochs[2]["update_seconds"] == 0, "there is none after the last step"
+    updates = sum(record["update_seconds"] for record in epochs)
+    assert results["update_seconds"] == pytest.approx(updates)
+    seconds = sum(record["epoch_seconds"] for record in epochs)
+    assert results["seconds_per_epoch"] == pytest.approx(seconds / 3)
+    assert [record["training_flops"] for record in epochs] == pytest.approx(
+        [results["training_flops"] * k / 3 for k in (1, 2, 3)]
+    )
+    assert results["relative_flops"] == epochs[2]["relative_flops"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_flops_are_relative_to_the_dense_model_and_count_the_density_of_each_step(
+    config: Config, tmp_path: Path
+) -> None:
+    def relative(**changes: Any) -> list[float]:
+        run = tmp_path / changes["method"]
+        train_language_model(replace(config, tied=True, layers=1, **changes), run)
+        return [record["relative_flops"] for record in records(run, "epoch")]
+
+    assert relative(method="dense") == [1.0, 1.0, 1.0]
+    assert relative(method="small-dense") == pytest.approx([0.3] * 3, rel=0.1)
+    densities = [1 - 0.7 * (1 - (1 - k / 50) ** 3) for k in range(50)] + [0.3] * 100  # at each step
+    means = [sum(densities[:steps]) / steps for steps in (50, 100, 150)]
+    pruned = relative(method="gmp", update_interval=1, update_end=1 / 3)
+    assert pruned == pytest.approx(means, rel=0.01)
 
 
 METHODS_AND_SETTINGS = [

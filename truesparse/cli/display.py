@@ -88,6 +88,9 @@ class Lines(Silent):
         )
         self._print(f"              density of {' '.join(self._gates)}: {gates}")
 
+    def epoch(self, record: Record) -> None:
+        self._print(f"step {record['step']:>7,}  {describe_cost(record)}")
+
     def _time_left(self, step: int) -> str:
         first, began = self._began or (step, 0.0)
         if step == first:
@@ -266,6 +269,15 @@ def describe_run(info: RunInfo) -> list[str]:
         f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3g}), {info.threads} threads",
         f"{info.total_steps:,} steps, {info.steps_per_epoch:,} an epoch{resumed}; the run is in {info.path}",
     ]
+
+
+def describe_cost(record: Record) -> str:
+    """What an epoch cost, in one line."""
+    return (
+        f"epoch {record['epoch']:.0f} took {record['epoch_seconds']:.1f} s"
+        f", {record['update_seconds']:.2f} of them topology updates"
+        f"; training FLOPs so far {record['relative_flops']:.3f} of a dense model's"
+    )
 
 
 def describe_rewiring(record: Record) -> str:

@@ -41,9 +41,9 @@ def methods(as_json: bool) -> None:
         table.add_section()
     print_table(table)
     click.echo(
-        "FLOPs are those of a token in training; going forward it takes f_S with the weights that exist, and f_D"
-        " with\nall of them. --update-interval counts steps, 0 stands for an epoch; --update-end is a fraction of"
-        " the run."
+        "FLOPs are those of a token in training; going forward it takes f_S with the weights that exist,\n"
+        "and f_D with all of them. --update-interval counts steps, 0 stands for an epoch; --update-end is\n"
+        "a fraction of the run."
     )
 
 

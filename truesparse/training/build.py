@@ -10,7 +10,35 @@ from truesparse.topology import get_method
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
+    from truesparse.nn import LanguageModel, LanguageModelSpec
+
+
+def requested_spec(config: Config, vocab_size: int) -> LanguageModelSpec:
+    """Return the sizes that a configuration asks for.
+
+    A method may make the model smaller; its work is still compared with that of a dense model of these sizes.
+
+    Parameters
+    ----------
+    config : Config
+    vocab_size : int
+
+    Raises
+    ------
+    UsageError
+        Sizes do not fit each other.
+    """
+    from truesparse.nn import LanguageModelSpec
+
+    return LanguageModelSpec(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        tied=config.tied,
+        cell=config.cell,
+        depth=config.depth or 1,
+    )
 
 
 def build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:
@@ -33,18 +61,10 @@ def build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> La
     UsageError
         Sizes do not fit each other, or the density would leave a matrix without a weight.
     """
-    from truesparse.nn import LanguageModelSpec, build_language_model
+    from truesparse.nn import build_language_model
 
     initial = get_method(config.method).initial
-    spec = LanguageModelSpec(
-        vocab_size=vocab_size,
-        embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        tied=config.tied,
-        cell=config.cell,
-        depth=config.depth or 1,
-    )
+    spec = requested_spec(config, vocab_size)
     if initial == "small":
         spec = spec.with_parameters(round(config.density * spec.dense_parameters))
     return build_language_model(

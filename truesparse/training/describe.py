@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
+    from truesparse.nn import LanguageModel, LanguageModelSpec
 
 
 def describe(model: LanguageModel) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     rows = []
     for name, matrix in model.arena.matrices.items():
         positions = math.prod(matrix.shape)
-        used = _flops_per_weight(model, name)
+        used = _flops_per_weight(model.spec, name)
         rows.append(
             {
                 "name": name,
@@ -57,8 +57,14 @@ def describe(model: LanguageModel) -> dict[str, Any]:
 
 def flops_per_token(model: LanguageModel) -> int:
     """Multiplications and additions of one token going forward; see `describe`."""
-    return sum(_flops_per_weight(model, name) * matrix.nnz for name, matrix in model.arena.matrices.items())
+    matrices = model.arena.matrices
+    return sum(_flops_per_weight(model.spec, name) * matrix.nnz for name, matrix in matrices.items())
 
 
-def _flops_per_weight(model: LanguageModel, name: str) -> int:
-    return 0 if name == "embedding.weight" and not model.spec.tied else 2
+def dense_flops_per_token(spec: LanguageModelSpec) -> int:
+    """The same of a dense model."""
+    return sum(_flops_per_weight(spec, name) * math.prod(shape) for name, shape, _ in spec.shapes)
+
+
+def _flops_per_weight(spec: LanguageModelSpec, name: str) -> int:
+    return 0 if name == "embedding.weight" and not spec.tied else 2

@@ -2,9 +2,9 @@
 
 A step is: gradients to zero, forward, backward, norm, clipped optimizer step. What follows a step is
 *settled* in this order: evaluate (and keep the model if it is the best so far), lower the learning rate,
-rewire, write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an
-evaluation and repeat it later. Everything else is a function of the step number: the position in the text,
-and when to evaluate or rewire.
+rewire, record what an epoch cost, write a checkpoint. A checkpoint says whether its step is settled, so a run
+can stop within an evaluation and repeat it later. Everything else is a function of the step number: the
+position in the text, and when to evaluate or rewire.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from truesparse.errors import TruesparseError
 from truesparse.nn import DropoutRates
 from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.training import checkpoint
+from truesparse.training.build import requested_spec
 from truesparse.training.config import Config
-from truesparse.training.describe import flops_per_token
+from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
 from truesparse.training.evolution import Evolution
@@ -92,6 +93,7 @@ class Trainer:
         self._windows = Windows(corpus.train, config.batch_size, config.bptt, "training text")
         self._valid_windows = Windows(corpus.valid, config.batch_size, config.bptt, "validation text")
         self.test_windows = Windows(corpus.test, config.batch_size, config.bptt, "test text")
+        self._dense_flops = dense_flops_per_token(requested_spec(config, len(corpus.vocabulary)))
         self._text_crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
         self.steps_per_epoch = len(self._windows)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
@@ -111,6 +113,11 @@ class Trainer:
         self._dropout = _dropout_rates(config)
         self._workspace = model.workspace(config.bptt, config.batch_size)
         self._hidden = model.zero_state(config.batch_size)
+
+    @property
+    def relative_flops(self) -> float:
+        """Multiplications and additions so far, relative to training a dense model of the sizes asked for."""
+        return self.state.flops / (3 * self._dense_flops * self.state.tokens)
 
     def check_plan(self) -> None:
         """Raise UsageError if the run is too short for what its method has to do."""
@@ -210,6 +217,7 @@ class Trainer:
         state.tokens += x.size
         state.flops += 3 * x.size * flops_per_token(self.model)
         state.step_seconds += seconds
+        state.epoch["steps"] += seconds
         state.interval["loss"] += loss * x.size
         state.interval["tokens"] += x.size
         state.interval["seconds"] += seconds
@@ -240,6 +248,8 @@ class Trainer:
             self._optimizer.lr = state.lr
         if self._evolution.due(state.step, state.planned_steps):
             self._rewire()
+        if self._due(0):
+            self._end_epoch()
         state.settled = True
         if evaluated:
             self._save()
@@ -279,8 +289,13 @@ class Trainer:
     def _rewire(self) -> None:
         """Change the topology. Of updates that come thicker than records, sums are recorded."""
         state, evolution = self.state, self._evolution
+        began, compiled = time.perf_counter(), self._compile_seconds()
         fraction = evolution.fraction(state.step, state.planned_steps)
-        for name, (dropped, grown) in evolution.update(fraction).items():
+        changes = evolution.update(fraction)
+        seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
+        state.update_seconds += seconds
+        state.epoch["updates"] += seconds
+        for name, (dropped, grown) in changes.items():
             before = state.changed.get(name, (0, 0))
             state.changed[name] = before[0] + dropped, before[1] + grown
         if evolution.interval >= self.config.log_interval or state.step % self.config.log_interval == 0:
@@ -291,6 +306,19 @@ class Trainer:
                 replaced={name: grown for name, (_, grown) in changed.items()},
                 dropped={name: dropped for name, (dropped, _) in changed.items()},
             )
+
+    def _end_epoch(self) -> None:
+        """Record what the epoch cost."""
+        state = self.state
+        self._record(
+            "epoch",
+            nnz=self.model.arena.nnz,
+            training_flops=state.flops,
+            relative_flops=self.relative_flops,
+            epoch_seconds=sum(state.epoch.values()),
+            update_seconds=state.epoch["updates"],
+        )
+        state.epoch = dict.fromkeys(state.epoch, 0.0)
 
     def _record(self, kind: str, **values: Any) -> None:
         """Write a record and pass it to the reporter."""

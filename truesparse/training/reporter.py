@@ -83,6 +83,9 @@ class Reporter:
     def rewire(self, record: Record) -> None:
         """The topology has changed."""
 
+    def epoch(self, record: Record) -> None:
+        """An epoch is over; this is what it cost."""
+
     def checkpoint(self, path: Path) -> None:
         """A checkpoint was written."""
 

@@ -50,7 +50,9 @@ def train_language_model(
     dict
         `valid_perplexity` and `test_perplexity` of the model with the lowest validation loss,
         `unigram_perplexity` on the validation text, `steps`, `epochs`, `nnz`, `dense_parameters`, `density`,
-        `training_flops`, `tokens_per_second`, `seconds`, `peak_memory_bytes`, `run_dir`.
+        `training_flops`, `relative_flops` (to training a dense model of the sizes asked for),
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `update_seconds` (of all
+        topology updates), `seconds`, `peak_memory_bytes`, `run_dir`.
 
     Raises
     ------
@@ -155,7 +157,7 @@ def _resumed_config(path: Path, flags: Mapping[str, Any]) -> Config:
 def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -> dict[str, Any]:
     """Train to the end, then measure the best model on the test text."""
     config, state, reporter = trainer.config, trainer.state, trainer.reporter
-    dense_parameters = trainer.model.spec.dense_parameters
+    dense_parameters, steps_per_epoch = trainer.model.spec.dense_parameters, trainer.steps_per_epoch
     run.write_environment(environment())
     began_at = time.perf_counter() - state.seconds
     reporter.start(
@@ -164,7 +166,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
             text=corpus.description,
             step=state.step,
             total_steps=trainer.total_steps,
-            steps_per_epoch=trainer.steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
             nnz=trainer.model.arena.nnz,
             dense_parameters=dense_parameters,
             threads=threads,
@@ -188,12 +190,15 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
         "test_perplexity": test.perplexity,
         "unigram_perplexity": unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary)),
         "steps": state.step,
-        "epochs": state.step / trainer.steps_per_epoch,
+        "epochs": state.step / steps_per_epoch,
         "nnz": best.arena.nnz,
         "dense_parameters": dense_parameters,
         "density": best.arena.nnz / dense_parameters,
         "training_flops": state.flops,
+        "relative_flops": trainer.relative_flops,
         "tokens_per_second": state.tokens / state.step_seconds,
+        "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
+        "update_seconds": state.update_seconds,
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),

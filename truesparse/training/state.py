@@ -40,13 +40,15 @@ class TrainingState:
         Lines of the metrics so far.
     tokens : int
         Tokens trained on.
-    seconds, step_seconds : float
-        Wall time of the run, and of its training steps without compilation.
+    seconds, step_seconds, update_seconds : float
+        Wall time of the run, and of its training steps and its topology updates without compilation.
     flops : float
         Multiplications and additions of all training steps, counted as in `truesparse.training.describe`, a
         backward pass as two forward passes.
     interval : dict
         Sums since the last record of the training loss: loss times tokens, tokens, seconds.
+    epoch : dict
+        Seconds of steps and of topology updates in this epoch, without compilation.
     changed : dict
         For each matrix, how many weights were dropped and how many grown since the last record of that.
     """
@@ -61,6 +63,8 @@ class TrainingState:
     tokens: int = 0
     seconds: float = 0.0
     step_seconds: float = 0.0
+    update_seconds: float = 0.0
     flops: float = 0.0
     interval: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "tokens": 0, "seconds": 0.0})
+    epoch: dict[str, float] = field(default_factory=lambda: {"steps": 0.0, "updates": 0.0})
     changed: dict[str, tuple[int, int]] = field(default_factory=dict)
