@@ -108,6 +108,20 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
             "--gates separate does not go with --method selfish, which lets the gates of a cell compete",
         ),
         ({"method": "dsr", "gates": "separate"}, "which moves weights between matrices"),
+        (
+            {"method": "dense", "density": 0.1},
+            "--density 0.1 does not go with --method dense, whose density is 1",
+        ),
+        (
+            {"method": "dense", "er_epsilon": 9.0, "distribution": "erdos-renyi"},
+            "--er-epsilon 9 does not go with --method dense, whose density is 1; leave one of the two out",
+        ),
+        ({"er_epsilon": 9.0}, "--er-epsilon does not go with --distribution uniform; use --density, or"),
+        (
+            {"er_epsilon": 9.0, "density": 0.1, "distribution": "erdos-renyi"},
+            "--er-epsilon does not go with --density",
+        ),
+        ({"er_epsilon": 0.0}, "--er-epsilon is 0.0; it must be above 0"),
         ({"tied": True, "embedding_size": 10}, "--tied"),
         ({"data": 3}, "--data is 3; it must be text"),
         ({"cell": "gru"}, "--cell is 'gru'; it must be lstm or rhn"),
@@ -126,8 +140,24 @@ def test_whole_numbers_serve_as_fractions() -> None:
     assert isinstance(Config(lr=2).lr, float)
 
 
-def test_the_dense_method_has_density_1() -> None:
-    assert Config(method="dense", density=0.1).density == 1.0
+def test_the_density_that_is_not_given() -> None:
+    assert Config().filled().density == 0.2
+    assert Config(method="dense").filled().density == 1.0
+    assert Config(method="dense", density=1.0).filled().density == 1.0
+    assert resolve({"preset": "ptb-large"}, environment={}).density == 0.33
+    assert resolve({"preset": "ptb-large", "method": "dense"}, environment={}).filled().density == 1.0
+    by_epsilon = {"preset": "ptb-large", "distribution": "erdos-renyi", "er_epsilon": 10.0}
+    assert resolve(by_epsilon, environment={}).filled().density is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [("DENSTY", r"; did you mean TRUESPARSE_DENSITY\?"), ("OTU", "TRUESPARSE_OUT"), ("XQZ", "; unset it")],
+)
+def test_an_unknown_environment_variable_is_refused(variable: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"TRUESPARSE_{variable} is no setting of truesparse.*{hint}"):
+        resolve({}, environment={f"TRUESPARSE_{variable}": "1"})
+    assert resolve({}, environment={"TRUESPARSE_OUT": "a", "TRUESPARSE_CONFIG": "b", "X": "1"}) == Config()
 
 
 def test_the_defaults_of_a_cell() -> None:

@@ -14,9 +14,10 @@ import pytest
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import LanguageModel
 from truesparse.sparse import Arena
-from truesparse.topology import initial_counts
+from truesparse.topology import erdos_renyi_epsilon_counts, initial_counts
 from truesparse.training import checkpoint, loop, state
 from truesparse.training import run as run_module
+from truesparse.training.build import requested_spec
 from truesparse.training.config import Config
 from truesparse.training.container import Reader
 from truesparse.training.loop import TrainingStopped
@@ -115,7 +116,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"momentum": 0.0, "clip": 0.0, "weight_decay": 1e-4},
         {"tied": True, "layers": 1, "level": "char"},
         {"embedding_size": 5, "distribution": "erdos-renyi", "gates": "separate", "clip": 0.01},
-        {"method": "dense", "update_interval": None},
+        {"method": "dense", "density": None, "update_interval": None},
         {"method": "selfish", "update_interval": 7},
         {"method": "set"},
         {"method": "dsr", "update_interval": 5, "drop_fraction": 0.3},
@@ -235,6 +236,34 @@ def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
         assert all(count > 0 for count in record["replaced"].values())
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"method": "set"}, "--method is 'set' but was 'st-rnn' when the run began, and that cannot change"),
+        ({"optimizer": "adam"}, "--optimizer is 'adam' but was 'sgd' when the run began"),
+        ({"beta1": 0.5}, "--beta1 is 0.5 but was not set when the run began"),
+    ],
+)
+def test_a_run_goes_on_as_it_began(
+    config: Config, tmp_path: Path, flags: dict[str, Any], message: str
+) -> None:
+    train_language_model(replace(config, max_steps=1), tmp_path / "run")
+    with pytest.raises(UsageError, match=message):
+        resume_language_model(tmp_path / "run", flags)
+
+
+@pytest.mark.parametrize("name", ["method", "optimizer"])
+def test_a_checkpoint_of_another_method_or_optimizer_is_refused(
+    config: Config, tmp_path: Path, name: str
+) -> None:
+    other = {"method": "set", "optimizer": "asgd"}[name]
+    train_language_model(replace(config, max_steps=1), tmp_path / "run")
+    train_language_model(replace(config, max_steps=1, **{name: other}), tmp_path / "other")
+    (tmp_path / "other" / "checkpoint.safetensors").rename(tmp_path / "run" / "checkpoint.safetensors")
+    with pytest.raises(TruesparseError, match=f"is of another model: its {name} is '{other}', but config"):
+        resume_language_model(tmp_path / "run", {})
+
+
 def test_epochs_tell_what_they_cost(config: Config, tmp_path: Path) -> None:
     results = train_language_model(config, tmp_path / "run")
     epochs = records(tmp_path / "run", "epoch")
@@ -261,7 +290,7 @@ def test_flops_are_relative_to_the_dense_model_and_count_the_density_of_each_ste
         train_language_model(replace(config, tied=True, layers=1, **changes), run)
         return [record["relative_flops"] for record in records(run, "epoch")]
 
-    assert relative(method="dense") == [1.0, 1.0, 1.0]
+    assert relative(method="dense", density=None) == [1.0, 1.0, 1.0]
     assert relative(method="small-dense") == pytest.approx([0.3] * 3, rel=0.1)
     densities = [1 - 0.7 * (1 - (1 - k / 50) ** 3) for k in range(50)] + [0.3] * 100  # at each step
     means = [sum(densities[:steps]) / steps for steps in (50, 100, 150)]
@@ -278,7 +307,7 @@ METHODS_AND_SETTINGS = [
     ("gmp", {"update_interval": 20}),
     ("static", {}),
     ("small-dense", {}),
-    ("dense", {}),
+    ("dense", {"density": None}),
 ]
 
 
@@ -334,6 +363,27 @@ def test_a_small_dense_model_has_as_many_weights(config: Config, tmp_path: Path)
     assert small["dense_parameters"] == small["nnz"]
 
 
+@pytest.mark.parametrize("method", ["st-rnn", "gmp", "small-dense"])
+@pytest.mark.parametrize("gates", ["fused", "separate"])
+def test_epsilon_says_how_many_weights_there_are(
+    config: Config, tmp_path: Path, method: str, gates: str
+) -> None:
+    by_epsilon = {"density": None, "er_epsilon": 3.0, "distribution": "erdos-renyi", "max_steps": 30}
+    interval = 10 if method == "gmp" else None
+    config = replace(config, method=method, gates=gates, update_interval=interval, **by_epsilon)
+    results = train_language_model(config, tmp_path / "run")
+    model = checkpoint.load_model(tmp_path / "run" / "model.safetensors").model
+    counts = erdos_renyi_epsilon_counts(requested_spec(config, model.spec.vocab_size).shapes, 3.0, gates)
+    if method == "small-dense":
+        total = sum(count.sum() for count in counts.values())
+        assert results["nnz"] == pytest.approx(total, rel=0.1)
+        return
+    for name, matrix in model.matrices.items():
+        assert matrix.nnz == counts[name].sum()
+        if gates == "separate":
+            assert matrix.block_nnz().tolist() == counts[name].tolist()
+
+
 def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Path) -> None:
     config = replace(config, method="deepr", l1=0.05, max_steps=30, log_interval=10)
     train_language_model(config, tmp_path / "run")
@@ -348,7 +398,8 @@ def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Pa
 
 @pytest.mark.parametrize("method", ["static", "dense"])
 def test_methods_without_updates(config: Config, tmp_path: Path, method: str) -> None:
-    results = train_language_model(replace(config, method=method, max_steps=60), tmp_path / "run")
+    config = replace(config, method=method, density=None, max_steps=60)
+    results = train_language_model(config, tmp_path / "run")
     assert records(tmp_path / "run", "rewire") == []
     assert (results["density"] == 1) is (method == "dense")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truesparse.topology import get_method
+from truesparse.topology import erdos_renyi_epsilon_counts, get_method
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -41,6 +41,26 @@ def requested_spec(config: Config, vocab_size: int) -> LanguageModelSpec:
     )
 
 
+def wanted_density(config: Config, spec: LanguageModelSpec) -> float:
+    """Return the fraction of the positions of a model that are to hold a weight.
+
+    Parameters
+    ----------
+    config : Config
+        Filled in (`Config.filled`).
+    spec : LanguageModelSpec
+
+    Raises
+    ------
+    UsageError
+        The epsilon would leave a matrix without a weight.
+    """
+    if config.er_epsilon is None:
+        return config.density
+    counts = erdos_renyi_epsilon_counts(spec.shapes, config.er_epsilon, config.gates)
+    return sum(int(count.sum()) for count in counts.values()) / spec.dense_parameters
+
+
 def build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> LanguageModel:
     """Return the model of a new run.
 
@@ -66,10 +86,10 @@ def build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> La
     initial = get_method(config.method).initial
     spec = requested_spec(config, vocab_size)
     if initial == "small":
-        spec = spec.with_parameters(round(config.density * spec.dense_parameters))
+        spec = spec.with_parameters(round(wanted_density(config, spec) * spec.dense_parameters))
     return build_language_model(
         spec,
-        config.density if initial == "sparse" else 1.0,
+        wanted_density(config, spec) if initial == "sparse" else 1.0,
         rng,
         distribution=config.distribution,
         gates=config.gates,

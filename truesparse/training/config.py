@@ -16,6 +16,7 @@ from truesparse.errors import UsageError
 from truesparse.training.presets import PRESETS
 from truesparse.training.settings import checked, flag, listed, setting, toml_value
 
+DENSITY = 0.2
 AS_DROPOUT = "--dropout for rhn"
 
 # The cells, and for each the fields that it alone has, with their defaults; None is the value of `dropout`.
@@ -62,11 +63,20 @@ class Config:
         None, "Recurrence depth of an RHN: its micro-steps in a time step.", low=1, shown="10 for rhn"
     )
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
-    density: float = setting(0.2, "Fraction of the weights that exist.", low=0, high=1, open_low=True)
+    density: float = setting(
+        None, "Fraction of the weights that exist.", low=0, high=1, open_low=True, shown="0.2; 1 for dense"
+    )
     distribution: str = setting(
         "uniform",
         "How the density is spread over the matrices at the start.",
         choices=("uniform", "erdos-renyi"),
+    )
+    er_epsilon: float | None = setting(
+        None,
+        "Instead of --density, with erdos-renyi: weights of a matrix per row and column.",
+        low=0,
+        open_low=True,
+        shown="what --density makes it",
     )
     gates: str = setting(
         "fused",
@@ -230,14 +240,28 @@ class Config:
                 raise UsageError(f"{flag(name)} does not go with {flag(choice)} {chosen}; leave it out")
 
     def _check_method(self) -> None:
-        """Raise UsageError if the optimizer or the method is unknown or does not fit; set its density."""
+        """Raise UsageError if the optimizer or the method is unknown or does not fit."""
         from truesparse.optim.table import get_optimizer  # here: a list of flags needs no NumPy
         from truesparse.topology.methods import get_method
 
         get_optimizer(self.optimizer)
         method = get_method(self.method)
-        if method.density is not None:
-            object.__setattr__(self, "density", method.density)
+        for name in ("density", "er_epsilon"):
+            if method.density is not None and getattr(self, name) not in (None, method.density):
+                raise UsageError(
+                    f"{flag(name)} {getattr(self, name):g} does not go with --method {method.name}, whose"
+                    f" density is {method.density:g}; leave one of the two out"
+                )
+        if self.er_epsilon is not None and self.density is not None:
+            raise UsageError(
+                "--er-epsilon does not go with --density, as each says how many weights there are"
+                "; leave one of the two out"
+            )
+        if self.er_epsilon is not None and self.distribution != "erdos-renyi":
+            raise UsageError(
+                f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
+                f" --distribution erdos-renyi"
+            )
         if method.fused and self.gates == "separate":
             raise UsageError(
                 f"--gates separate does not go with --method {method.name}, which {method.fused}"
@@ -246,6 +270,8 @@ class Config:
 
     def filled(self) -> Config:
         """The configuration with the defaults of its optimizer, method and cell in the place of None."""
+        from truesparse.topology.methods import get_method
+
         defaults: dict[str, Any] = {}
         for choice, settings in choices().items():
             defaults |= settings[getattr(self, choice)]
@@ -254,6 +280,8 @@ class Config:
             for name, value in defaults.items()
             if getattr(self, name) is None
         }
+        if self.density is None and self.er_epsilon is None:
+            missing["density"] = get_method(self.method).density or DENSITY
         return dataclasses.replace(self, **missing)
 
     def to_toml(self) -> str:

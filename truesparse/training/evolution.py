@@ -9,6 +9,7 @@ import numpy as np
 
 from truesparse.errors import UsageError
 from truesparse.topology import Changed, Update, get_method, initial_counts, parts_of
+from truesparse.training.build import wanted_density
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Evolution:
     def _final_counts(self, model: LanguageModel) -> dict[str, int]:
         """For each part the entries it has when pruning has ended."""
         config = self._config
-        counts = initial_counts(model.spec.shapes, config.density, config.distribution, config.gates)
+        density = wanted_density(config, model.spec)
+        counts = initial_counts(model.spec.shapes, density, config.distribution, config.gates)
         return {
             part.name: int(count)
             for name, matrix in model.matrices.items()

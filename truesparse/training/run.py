@@ -147,9 +147,10 @@ def _resumed_config(path: Path, flags: Mapping[str, Any]) -> Config:
     began = Config.from_dict(settings).filled()
     for name, value in flags.items():
         if name in FIELDS and name not in RESUMABLE and value != getattr(began, name):
+            old = getattr(began, name)
             raise UsageError(
-                f"{flag(name)} is {value!r} but was {getattr(began, name)!r} when the run began, and that"
-                f" cannot change; leave it out, or start a new run"
+                f"{flag(name)} is {value!r} but was {'not set' if old is None else repr(old)} when the run"
+                f" began, and that cannot change; leave it out, or start a new run"
             )
     return Config.from_dict({**settings, **flags}).filled()
 

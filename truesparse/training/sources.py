@@ -6,6 +6,7 @@ the configuration file, then in the preset; what is in none of them has its defa
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from truesparse.training.presets import PRESETS
 from truesparse.training.settings import checked, kind_of, parse
 
 ENVIRONMENT_PREFIX = "TRUESPARSE_"
+PATHS = ("CONFIG", "OUT")  # also looked up in the environment, but no part of a configuration
 
 
 def resolve(
@@ -52,8 +54,13 @@ def resolve(
 
 
 def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset without what it says of an optimizer, a method or a cell that is replaced by another."""
+    """A preset without what it says of an optimizer, a method, a cell or a density that is replaced."""
+    from truesparse.topology.methods import METHODS  # here: a list of flags needs no NumPy
+
     fitting = dict(preset)
+    method = METHODS.get(given.get("method", FIELDS["method"].default))  # Config refuses unknown ones
+    if "er_epsilon" in given or (method is not None and method.density is not None):
+        fitting.pop("density", None)
     for choice, settings in choices().items():
         own = preset.get(choice, FIELDS[choice].default)
         if given.get(choice, own) != own:
@@ -91,8 +98,16 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        A value does not read as the field's type, or the field cannot have it.
+        A variable with the prefix has the name of no field, a value does not read as the field's type, or the
+        field cannot have it.
     """
+    known = [*(name.upper() for name in FIELDS), *PATHS]
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "unset it"
+            raise UsageError(f"the environment variable {variable} is no setting of truesparse; {hint}")
     values = {}
     for name, field in FIELDS.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
