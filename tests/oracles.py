@@ -115,6 +115,32 @@ def language_model_loss(parameters, spec, ids, targets, state):
     return -np.take_along_axis(log_probabilities, targets[..., None].astype(int), axis=-1).mean(), new_state
 
 
+def sequence_model_loss(parameters, spec, inputs, lengths, targets):
+    """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length."""
+    losses = []
+    for b, length in enumerate(lengths):
+        if length == 0:
+            continue
+        if spec.vocab_size:
+            x = parameters["embedding.weight"][inputs[:length, b]][:, :, None]
+        else:
+            x = inputs[:length, :, b : b + 1].astype(np.float64)
+        zeros = dict.fromkeys(
+            [f"{name}.{part}" for name in spec.layer_names for part in "hc"], np.zeros((spec.hidden_size, 1))
+        )
+        for name in spec.layer_names:
+            x, _ = run_layer(parameters, spec, name, x, zeros)
+        pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}[spec.pooling][:, 0]
+        weight = parameters["output.weight"].reshape(spec.outputs, spec.hidden_size)
+        outputs = weight @ pooled + parameters["output.bias"]
+        if spec.kind == "classifier":
+            shifted = outputs - outputs.max()
+            losses.append(np.log(np.exp(shifted).sum()) - shifted[targets[b]])
+        else:
+            losses.append(((outputs - targets[:, b]) ** 2).sum() / 2)
+    return np.mean(losses)
+
+
 def central_differences(loss, parameters, name, places, step=1e-5):
     """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one
     parameter."""

@@ -10,6 +10,7 @@ from oracles import central_differences, dense_parameters, language_model_loss
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.nn import DropoutRates, LanguageModelSpec, build_language_model
+from truesparse.nn.initial import initialise
 from truesparse.optim import SGD, GradientNorm
 from truesparse.topology import Update, get_method, initial_counts
 
@@ -189,7 +190,7 @@ def test_first_biases():
     model, *_ = make(CASES["rhn"])
     rng = np.random.default_rng(0)
     for given, expected in ((None, (0.0, -2.0)), ({"t": 0.5}, (0.0, 0.5)), ({"h": 1.0}, (1.0, -2.0))):
-        model.initialise(rng, gate_bias=given)
+        initialise(model.arena, model.spec, rng, gate_bias=given)
         for name, bias in model.arena.biases.items():
             if name == "output.bias":
                 assert (bias == 0).all()

@@ -230,3 +230,17 @@ def test_apply_does_not_depend_on_the_number_of_threads():
     numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):
         assert np.array_equal(one, two)
+
+
+def test_a_dense_vector_as_a_matrix():
+    arena = small_arena()
+    matrix = arena.as_matrix("a.bias", (2, 4))
+    np.testing.assert_array_equal(matrix.to_scipy().toarray(), arena.biases["a.bias"].reshape(2, 4))
+    assert matrix.density == 1
+    assert set(arena.matrices) == {"a", "b"}
+    before = matrix.transposed().data.copy()
+    arena.biases["a.bias"][...] *= 2
+    arena.touch()
+    np.testing.assert_array_equal(matrix.transposed().data, 2 * before)
+    matrix.grad[...] = 1
+    assert arena.bias_grads["a.bias"].tolist() == [1] * 8

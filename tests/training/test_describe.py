@@ -18,7 +18,7 @@ def test_a_recurrent_highway_network() -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_totals(tied: bool) -> None:
-    model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied), 0.25, np.random.default_rng(1))
+    model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied=tied), 0.25, np.random.default_rng(1))
     description = describe(model)
     rows = {row["name"]: row for row in description["matrices"]}
     total = description["total"]

@@ -53,7 +53,7 @@ class Classifier:
         self.arena.touch()
         self.embedding = Embedding(self.arena.matrices["embedding.weight"])
         self.layers = [LSTM(self.arena, f"lstm.{layer}") for layer in range(task.layers)]
-        self.output = OutputLayer(self.arena, "output.weight", "output.bias")
+        self.output = OutputLayer(self.arena, self.arena.matrices["output.weight"], "output.bias")
 
     @property
     def matrices(self) -> dict[str, SparseMatrix]:

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy on one panel of logits."""
+"""Losses on one panel of outputs: softmax cross-entropy and squared error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import jit, parallel_jit, prange
 from truesparse.simd import vbroadcast, vexp, vload, vmax, vstore
 
 CHUNKS = 16  # parts of the vocabulary, a fixed number, so that sums do not depend on the number of threads
@@ -75,3 +75,29 @@ def softmax_cross_entropy(n: int):
         return loss
 
     return softmax_cross_entropy_kernel
+
+
+@jit
+def squared_error(outputs, targets, scale, gradients):
+    """Return the sum of (output - target)^2 / 2 over a panel, as float64.
+
+    Parameters
+    ----------
+    outputs : ndarray of float32, shape (K, lanes)
+        Overwritten with ``scale * (output - target)`` when `gradients` is true.
+    targets : ndarray of float32, shape (K, lanes)
+        NaN in unused lanes, whose gradient becomes zero.
+    scale : float32
+        Weight of a sequence in the loss.
+    gradients : bool
+    """
+    loss = 0.0
+    for i in range(outputs.shape[0]):
+        for lane in range(outputs.shape[1]):
+            difference = outputs[i, lane] - targets[i, lane]
+            if np.isnan(targets[i, lane]):
+                difference = _ZERO
+            loss += 0.5 * np.float64(difference) * np.float64(difference)
+            if gradients:
+                outputs[i, lane] = scale * difference
+    return loss

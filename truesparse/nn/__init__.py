@@ -3,12 +3,14 @@
 from truesparse.nn.cell import Cell, MatrixShape
 from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.embedding import Embedding
-from truesparse.nn.language_model import LanguageModel, State, Workspace, build_language_model
+from truesparse.nn.language_model import LanguageModel, Workspace, build_language_model
 from truesparse.nn.lstm import LSTM, LSTMState, LSTMWorkspace
 from truesparse.nn.output import OutputLayer, OutputWorkspace
 from truesparse.nn.panels import Panels
 from truesparse.nn.rhn import RHN, RHNState, RHNWorkspace
-from truesparse.nn.spec import CELLS, LanguageModelSpec
+from truesparse.nn.sequence_model import SequenceModel, SequenceWorkspace, build_sequence_model
+from truesparse.nn.spec import CELLS, LanguageModelSpec, SequenceSpec
+from truesparse.nn.stack import State
 
 __all__ = [
     "CELLS",
@@ -27,7 +29,11 @@ __all__ = [
     "Panels",
     "RHNState",
     "RHNWorkspace",
+    "SequenceModel",
+    "SequenceSpec",
+    "SequenceWorkspace",
     "State",
     "Workspace",
     "build_language_model",
+    "build_sequence_model",
 ]

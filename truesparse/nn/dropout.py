@@ -95,6 +95,14 @@ class Dropout(ABC):
         The same on the gradient of `x` is the backward pass.
         """
 
+    def apply_pooled(self, x: NDArray[np.float32]) -> None:
+        """Drop elements of the output layer's input where that is one vector a sequence, in place.
+
+        The same on its gradient is the backward pass.
+        """
+        if self._rates.output > 0:
+            dropout(x, self._keys[len(self._layers)], np.float32(self._rates.output))
+
     @abstractmethod
     def _key_count(self) -> int: ...
 

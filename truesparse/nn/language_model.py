@@ -7,99 +7,28 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.nn.dropout import DropoutRates
-from truesparse.nn.embedding import Embedding
+from truesparse.nn.initial import initialise, random_arena
 from truesparse.nn.output import OutputLayer, OutputWorkspace
-from truesparse.nn.panels import Panels
-from truesparse.nn.spec import CELLS, LanguageModelSpec
+from truesparse.nn.spec import LanguageModelSpec
+from truesparse.nn.stack import Stack, StackWorkspace, State
 from truesparse.sparse import Arena, SparseMatrix
-from truesparse.topology import initial_counts, sample_pattern
 
 
-class State:
-    """The hidden state that is carried from window to window, for a fixed batch size.
-
-    Parameters
-    ----------
-    spec : LanguageModelSpec
-    batch : int
-    """
-
-    __slots__ = ("layers", "_names", "_panels")
-
-    def __init__(self, spec: LanguageModelSpec, batch: int) -> None:
-        self._panels = Panels(1, batch)
-        self._names = spec.layer_names
-        self.layers = [CELLS[spec.cell].new_state(self._panels, spec.hidden_size) for _ in self._names]
-
-    def reset(self) -> None:
-        """Set everything to zero, as at the start of an epoch."""
-        for array in self._parts().values():
-            array.fill(0)
-
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return copies as arrays of shape (H, B), by names such as `lstm.<layer>.h` and `lstm.<layer>.c`."""
-        return {name: self._panels.state_to_array(array) for name, array in self._parts().items()}
-
-    def load(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        """Take the numbers that `arrays` returned.
-
-        Raises
-        ------
-        TruesparseError
-            If an array is missing or of another shape.
-        """
-        for name, mine in self.arrays().items():
-            if name not in arrays or arrays[name].shape != mine.shape:
-                raise TruesparseError(
-                    f"the saved hidden state {name} does not have the shape {mine.shape} of this model"
-                )
-        self.reset()
-        for name, array in self._parts().items():
-            self._panels.array_to_state(array, arrays[name])
-
-    def _parts(self) -> dict[str, NDArray[np.float32]]:
-        """The layers' lane-blocked arrays by name."""
-        return {
-            f"{name}.{part}": getattr(layer, part)
-            for name, layer in zip(self._names, self.layers, strict=True)
-            for part in layer.__slots__
-        }
-
-
-class Workspace:
+class Workspace(StackWorkspace):
     """Every buffer of a window of up to T steps and B sequences.
 
-    Memory, with D inputs of the first layer and P the T x B columns rounded up to panels: ``4 P (D + L H +
-    max(D, H))`` bytes, those of the layers, and one panel of logits. Made by `LanguageModel.workspace`.
+    Beside those of the stack there is one panel of logits. Made by `LanguageModel.workspace`.
     """
 
-    __slots__ = ("panels", "ids", "targets", "x", "layers", "dropout", "output", "gradient", "steps")
+    __slots__ = ("targets", "output", "steps")
 
     def __init__(self, spec: LanguageModelSpec, steps: int, batch: int) -> None:
-        self.panels = panels = Panels(steps, batch)
-        self.ids = aligned_zeros((panels.panels, panels.lanes), np.int32)
-        self.targets = aligned_zeros((panels.panels, panels.lanes), np.int32)
-        # x[l] is the input of layer l, x[L] that of the output layer
-        self.x = [panels.zeros(spec.embedding_size)] + [
-            panels.zeros(spec.hidden_size) for _ in range(spec.layers)
-        ]
-        cell = CELLS[spec.cell]
-        self.layers = [cell.new_workspace(panels, spec.hidden_size, spec.depth) for _ in range(spec.layers)]
-        self.dropout = cell.DROPOUT(panels, self.layers)
-        self.output = OutputWorkspace(panels, spec.vocab_size)
-        # One buffer serves the gradients of all layers in turn: a layer has used up dy when it writes dx.
-        self.gradient = aligned_zeros(
-            panels.panels * panels.lanes * max(spec.embedding_size, spec.hidden_size)
-        )
+        super().__init__(spec, steps, batch)
+        self.targets = aligned_zeros(self.ids.shape, np.int32)
+        self.output = OutputWorkspace(self.panels, spec.vocab_size)
         self.steps = 0  # of the forward pass whose backward pass is due
-
-    def gradient_of(self, layer: int) -> NDArray[np.float32]:
-        """The gradient of `x[layer]`, in the shared buffer."""
-        shape = self.x[layer].shape
-        return self.gradient[: shape[0] * shape[1] * shape[2]].reshape(shape)
 
 
 class LanguageModel:
@@ -120,51 +49,20 @@ class LanguageModel:
         Holds the matrices and biases that `spec` names.
     """
 
-    __slots__ = ("spec", "arena", "embedding", "layers", "output")
+    __slots__ = ("spec", "arena", "stack", "output")
 
     def __init__(self, spec: LanguageModelSpec, arena: Arena) -> None:
         self.spec = spec
         self.arena = arena
-        self.embedding = Embedding(arena.matrices["embedding.weight"])
-        self.layers = [CELLS[spec.cell](arena, name) for name in spec.layer_names]
-        self.output = OutputLayer(arena, "embedding.weight" if spec.tied else "output.weight", "output.bias")
+        self.stack = Stack(spec, arena)
+        self.output = OutputLayer(
+            arena, arena.matrices["embedding.weight" if spec.tied else "output.weight"], "output.bias"
+        )
 
     @property
     def matrices(self) -> dict[str, SparseMatrix]:
         """The weight matrices by name."""
         return self.arena.matrices
-
-    def initialise(
-        self,
-        rng: np.random.Generator,
-        scale: float | None = None,
-        gate_bias: Mapping[str, float] | None = None,
-    ) -> None:
-        """Draw every weight uniformly from ±scale / sqrt(density of its matrix) and set the biases.
-
-        The division keeps the variance of a unit's input as in a dense network.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-        scale : float, optional
-            Bound in a dense matrix; 1 / sqrt(hidden size) if left out.
-        gate_bias : mapping of str to float, optional
-            Biases of gates by their names in `Cell.GATES`; the others have the cell's own, mostly 0.
-        """
-        if scale is None:
-            scale = self.spec.hidden_size**-0.5
-        for matrix in self.matrices.values():
-            bound = scale / np.sqrt(matrix.density)
-            matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)
-        gates = self.spec.gates
-        first = {**dict.fromkeys(gates, 0.0), **CELLS[self.spec.cell].FIRST_BIAS, **(gate_bias or {})}
-        for name, bias in self.arena.biases.items():
-            if name == "output.bias":
-                bias.fill(0)
-            else:
-                bias.reshape(len(gates), -1)[...] = np.array([[first[gate]] for gate in gates])
-        self.arena.touch()
 
     def workspace(self, steps: int, batch: int) -> Workspace:
         """Return the buffers for windows of up to `steps` steps and `batch` sequences."""
@@ -204,10 +102,9 @@ class LanguageModel:
         steps = self._run(ids, state, ws)
         ws.panels.place_ids(ws.targets, targets)
         used = ws.panels.used(steps)
-        top = len(self.layers)
         scale = 1.0 / targets.size
-        dx = ws.gradient_of(top)[:used]
-        loss = self.output.loss_and_gradients(dx, ws.x[top][:used], ws.targets, scale, ws.output)
+        dx = ws.gradient_of(self.spec.layers)[:used]
+        loss = self.output.loss_and_gradients(dx, ws.x[-1][:used], ws.targets, scale, ws.output)
         ws.steps = steps
         return loss * scale
 
@@ -222,14 +119,9 @@ class LanguageModel:
         if not ws.steps:
             raise RuntimeError("backward needs a forward pass before it, with the same workspace")
         steps, ws.steps = ws.steps, 0
-        used = ws.panels.used(steps)
-        for layer in reversed(range(len(self.layers))):
-            dy = ws.gradient_of(layer + 1)
-            ws.dropout.apply(dy[:used], layer + 1)
-            self.layers[layer].backward(ws.gradient_of(layer), dy, ws.x[layer], ws.layers[layer], steps)
-        dx = ws.gradient_of(0)[:used]
-        ws.dropout.apply(dx, 0)
-        self.embedding.backward(dx, ws.ids[:used])
+        top = self.spec.layers
+        ws.dropout.apply(ws.gradient_of(top)[: ws.panels.used(steps)], top)
+        self.stack.backward(ws, steps)
 
     def evaluate(
         self, ids: NDArray[np.int32], targets: NDArray[np.int32], state: State, ws: Workspace
@@ -273,22 +165,10 @@ class LanguageModel:
         return logits
 
     def _run(self, ids: NDArray[np.int32], state: State, ws: Workspace) -> int:
-        """Run embedding and layers over a window; return its number of steps."""
-        steps, batch = ids.shape
-        panels = ws.panels
-        if steps > panels.steps or batch != panels.batch:
-            raise ValueError(
-                f"a window of {steps} x {batch} does not fit a workspace for {panels.steps} x {panels.batch}"
-            )
+        """Run the stack over a window, with dropout of what it gives; return its number of steps."""
         ws.steps = 0
-        used = panels.used(steps)
-        panels.place_ids(ws.ids, ids)
-        ws.dropout.words(ws.ids[:used], self.spec.vocab_size)
-        self.embedding.forward(ws.x[0][:used], ws.ids[:used])
-        ws.dropout.apply(ws.x[0][:used], 0)
-        for number, layer in enumerate(self.layers):
-            layer.forward(ws.x[number + 1], ws.x[number], state.layers[number], ws.layers[number], steps)
-            ws.dropout.apply(ws.x[number + 1][:used], number + 1)
+        steps = self.stack.forward(ids, state, ws)
+        ws.dropout.apply(ws.x[-1][: ws.panels.used(steps)], self.spec.layers)
         return steps
 
 
@@ -314,17 +194,13 @@ def build_language_model(
     gates : {"fused", "separate"}
         Whether the gates of a matrix have one budget or one each.
     scale, gate_bias : optional
-        See `LanguageModel.initialise`.
+        See `truesparse.nn.initial.initialise`.
 
     Raises
     ------
     UsageError
         If the density is out of range or would leave a matrix without a weight.
     """
-    counts = initial_counts(spec.shapes, density, distribution, gates)
-    patterns = {
-        name: (sample_pattern(shape, counts[name], rng), blocks) for name, shape, blocks in spec.shapes
-    }
-    model = LanguageModel(spec, Arena(patterns, spec.bias_sizes))
-    model.initialise(rng, scale, gate_bias)
+    model = LanguageModel(spec, random_arena(spec, density, rng, distribution, gates))
+    initialise(model.arena, spec, rng, scale, gate_bias)
     return model

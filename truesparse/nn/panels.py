@@ -96,6 +96,16 @@ class Panels:
                 group, place = divmod(step, self.steps_per_panel)
                 lanes[group, block, place, : columns.shape[1]] = columns[step]
 
+    def place(self, out: NDArray[np.float32], array: NDArray[np.float32]) -> None:
+        """Put numbers of shape (steps, features, batch) into `out`, float32 of shape (panels, features,
+        lanes); unused lanes stay as they are."""
+        for step in range(array.shape[0]):
+            group, place = divmod(step, self.steps_per_panel)
+            start = place * self.step_lanes
+            for block in range(self.blocks):
+                columns = array[step, :, block * self.block_batch : (block + 1) * self.block_batch]
+                out[group * self.blocks + block, :, start : start + columns.shape[1]] = columns
+
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
         group, place = divmod(step, self.steps_per_panel)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.matrix import SparseMatrix
-from truesparse.sparse.pattern import Pattern
+from truesparse.sparse.pattern import Pattern, narrow_index_dtype
 from truesparse.sparse.rewiring import Rewiring
 
 # Every slice starts on a 64-byte boundary: unaligned vectors cost the kernels up to a third of their speed.
@@ -28,7 +28,7 @@ class Arena:
         For each matrix its positions and the number of equal row blocks stacked in it (4 for the gates of an
         LSTM, else 1).
     biases : dict of str to int
-        For each dense vector its length.
+        For each dense vector its length; most are biases.
 
     Attributes
     ----------
@@ -105,6 +105,24 @@ class Arena:
         """
         self.states[name] = aligned_zeros(self.size)
         return self.states[name]
+
+    def as_matrix(self, name: str, shape: tuple[int, int]) -> SparseMatrix:
+        """Return a dense vector as a matrix whose positions are all taken.
+
+        It is not among `matrices`, so it keeps all its positions whatever a method does, and its weights are
+        not counted with the sparse ones.
+
+        Parameters
+        ----------
+        name : str
+            One of `biases`.
+        shape : tuple of int
+            Rows and columns; their product is the vector's length.
+        """
+        rows, columns = shape
+        indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
+        indptr = np.arange(rows + 1, dtype=np.int64) * columns
+        return SparseMatrix(name, self, Pattern(indptr, indices, shape))
 
     def exchange(self, state: str) -> None:
         """Swap the values and a state, both keeping their numbers and their memory."""
