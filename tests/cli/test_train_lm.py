@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from truesparse.training import container
-from truesparse.training.container import Reader
+from truesparse.modelfile import container
+from truesparse.modelfile.container import Reader
 
 RESULTS = [
     *(

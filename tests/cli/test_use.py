@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from truesparse.cli.info import _short
-from truesparse.training.container import Reader
+from truesparse.modelfile.container import Reader
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError
+from truesparse.modelfile import container
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.optim import SGD
-from truesparse.training import container
 from truesparse.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 from truesparse.training.config import Config
 
@@ -121,8 +121,8 @@ def test_files_whose_parts_do_not_fit(
         {**document, "vocabulary": fewer},
     )
     check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
-    check("is corrupt", tensors, {**document, "model": None})
-    check("is corrupt", tensors, {**document, "model": document["model"] | {"colour": 2}})
+    check("bad says nothing of its model; use another", tensors, {**document, "model": None})
+    check("'colour' is unknown", tensors, {**document, "model": document["model"] | {"colour": 2}})
     check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
     check(
         r"was written by truesparse 9 and does not fit this one, .*unknown key 'colour'",
@@ -135,7 +135,7 @@ def test_files_whose_parts_do_not_fit(
         {**document, "model": document["model"] | {"type": "lstm-classifier"}},
     )
     check(
-        "does not fit this one, .*: there is no cell 'gru'; use lstm or rhn",
+        "its cell is 'gru', not lstm or rhn",
         tensors,
         {**document, "model": document["model"] | {"type": "gru-language-model"}},
     )

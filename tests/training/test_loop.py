@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile.container import Reader
 from truesparse.nn import LanguageModel
 from truesparse.sparse import Arena
 from truesparse.topology import erdos_renyi_epsilon_counts, initial_counts
@@ -19,7 +20,6 @@ from truesparse.training import checkpoint, loop, state
 from truesparse.training import run as run_module
 from truesparse.training.build import requested_spec
 from truesparse.training.config import Config
-from truesparse.training.container import Reader
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.run import resume_language_model, train_language_model

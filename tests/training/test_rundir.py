@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile import find_model
 from truesparse.training import rundir
 from truesparse.training.config import Config
-from truesparse.training.rundir import RunDirectory, check_free, find_model, make_default
+from truesparse.training.rundir import RunDirectory, check_free, make_default
 from truesparse.training.sources import load_toml
 
 

@@ -31,9 +31,9 @@ def info(path: Path | None, as_json: bool) -> None:
                 click.echo(f"{name:<16} {'not installed' if value is None else value}")
         return
 
+    from truesparse.modelfile import find_model
     from truesparse.training.checkpoint import load_model
     from truesparse.training.describe import describe
-    from truesparse.training.rundir import find_model
 
     file = find_model(path)
     description = describe(load_model(file).model)

@@ -9,22 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
-
-
-def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:
-    """Return the narrowest unsigned type that holds the indices 0 .. `n` - 1.
-
-    Parameters
-    ----------
-    n : int
-        How many different indices there are.
-
-    Returns
-    -------
-    type
-        `numpy.uint16` up to 65,536 indices, `numpy.uint32` above.
-    """
-    return np.uint16 if n <= 1 << 16 else np.uint32
+from truesparse.modelfile.csr import broken_invariant, narrow_index_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,28 +74,6 @@ class Pattern:
         TruesparseError
             If an invariant is broken; the message names it.
         """
-        broken = self._broken_invariant()
+        broken = broken_invariant(self.indptr, self.indices, self.shape)
         if broken:
             raise TruesparseError(f"{name} is not a valid sparse pattern: {broken}")
-
-    def _broken_invariant(self) -> str | None:
-        rows, cols = self.shape
-        indptr, indices = self.indptr, self.indices
-        if rows < 1 or cols < 1:
-            return f"its shape {self.shape} has no positions"
-        if indptr.dtype != np.int64 or indices.dtype != narrow_index_dtype(cols):
-            return f"its index types are {indptr.dtype} and {indices.dtype}"
-        if indptr.shape != (rows + 1,) or indices.ndim != 1:
-            return f"indptr has shape {indptr.shape} for {rows} rows"
-        if indptr[0] != 0 or indptr[-1] != indices.size:
-            return f"indptr runs from {indptr[0]} to {indptr[-1]} for {indices.size} entries"
-        if np.any(indptr[1:] < indptr[:-1]):
-            return "indptr decreases"
-        if indices.size and indices.max() >= cols:
-            return f"a column index {indices.max()} lies outside its {cols} columns"
-        increases = np.empty(indices.size, dtype=bool)
-        np.greater(indices[1:], indices[:-1], out=increases[1:])
-        increases[indptr[:-1][indptr[:-1] < indices.size]] = True  # the first entry of a row follows nothing
-        if not increases.all():
-            return "the column indices of a row are not strictly increasing"
-        return None

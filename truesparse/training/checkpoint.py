@@ -14,8 +14,8 @@ import numpy as np
 import truesparse
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile import container, read_model
 from truesparse.sparse import Arena, Pattern
-from truesparse.training import container
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -32,14 +32,15 @@ class SavedModel:
     ----------
     path : Path
     model : LanguageModel
-    vocabulary : Vocabulary
+    vocabulary : Vocabulary or None
+        None if nobody knows what the tokens mean, as of a model that was imported without.
     config : Config
         Of the run that made it.
     """
 
     path: Path
     model: LanguageModel
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | None
     config: Config
 
 
@@ -59,7 +60,7 @@ class Checkpoint(SavedModel):
     training: dict[str, Any]
 
 
-def save_model(path: Path, model: LanguageModel, vocabulary: Vocabulary, config: Config) -> None:
+def save_model(path: Path, model: LanguageModel, vocabulary: Vocabulary | None, config: Config) -> None:
     """Write weights, topology, vocabulary and configuration: what it takes to use a model.
 
     Raises
@@ -73,7 +74,7 @@ def save_model(path: Path, model: LanguageModel, vocabulary: Vocabulary, config:
 def save_checkpoint(
     path: Path,
     model: LanguageModel,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | None,
     config: Config,
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
@@ -128,6 +129,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with container.Reader(path) as reader:
         if reader.document.get("kind") != "checkpoint":
             raise TruesparseError(f"{path} is a model, not a checkpoint; give --resume the folder of a run")
+        if not isinstance(reader.document.get("training"), dict):
+            raise reader.corrupt()
         saved = _read_model(reader)
         arena = saved.model.arena
         slots = {name.split(".")[1] for name in reader.names if name.startswith("state.")}
@@ -143,13 +146,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(**vars(saved), hidden=hidden, training=reader.document["training"])
 
 
-def _document(kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary, config: Config) -> dict[str, Any]:
+def _document(
+    kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary | None, config: Config
+) -> dict[str, Any]:
     sizes = dataclasses.asdict(spec)
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
         "model": {"type": sizes.pop("cell") + MODEL_TYPE, **sizes},
-        "vocabulary": json.loads(vocabulary.to_json()),
+        "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
         "config": dataclasses.asdict(config),
     }
 
@@ -164,44 +169,31 @@ def _weights(arena: Arena) -> dict[str, np.ndarray]:
 
 
 def _read_model(reader: container.Reader) -> SavedModel:
-    """The model of a file, its pattern checked."""
+    """The model of a file, checked."""
     from truesparse.nn import LanguageModel, LanguageModelSpec
 
-    document = reader.document
+    stored = read_model(reader)
     try:
-        fields = dict(document["model"])
-        kind = fields.pop("type")
-        if not kind.endswith(MODEL_TYPE):
-            raise TruesparseError(f"{reader.path} is of another model: its type is {kind}")
-        spec = LanguageModelSpec(cell=kind.removesuffix(MODEL_TYPE), **fields)
-        vocabulary = Vocabulary.from_json(json.dumps(document["vocabulary"]))
-        config = Config.from_dict(document["config"])
+        spec = LanguageModelSpec(**vars(stored.architecture))
+        config = Config.from_dict(reader.document["config"])
     except (KeyError, TypeError, AttributeError):
         raise reader.corrupt() from None
     except UsageError as error:
         raise TruesparseError(
-            f"{reader.path} was written by truesparse {document.get('truesparse_version')}"
+            f"{reader.path} was written by truesparse {reader.document.get('truesparse_version')}"
             f" and does not fit this one, {truesparse.__version__}: {error}"
         ) from None
     patterns = {}
-    for shape in spec.shapes:
-        pattern = Pattern(
-            reader.get(f"{shape.name}.indptr"), reader.get(f"{shape.name}.indices"), shape.shape
-        )
-        pattern.check(f"{shape.name} in {reader.path}")
-        patterns[shape.name] = (pattern, shape.blocks)
-    if len(vocabulary) != spec.vocab_size:
-        raise TruesparseError(
-            f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
-            f", its matrices {spec.vocab_size}"
-        )
+    for name, shape, blocks in spec.shapes:
+        matrix = stored.matrices[name]
+        patterns[name] = (Pattern(matrix.indptr, matrix.indices, shape), blocks)
     arena = Arena(patterns, spec.bias_sizes)
-    for name, matrix in arena.matrices.items():
-        _copy(reader, f"{name}.data", matrix.data)
+    for name, sparse in arena.matrices.items():
+        sparse.data[...] = stored.matrices.pop(name).data  # one copy of each is enough
     for name, bias in arena.biases.items():
-        _copy(reader, name, bias)
+        bias[...] = stored.biases[name]
     arena.touch()
-    return SavedModel(reader.path, LanguageModel(spec, arena), vocabulary, config)
+    return SavedModel(reader.path, LanguageModel(spec, arena), stored.vocabulary, config)
 
 
 def _copy(reader: container.Reader, name: str, target: np.ndarray) -> None:

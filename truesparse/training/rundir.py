@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile import CHECKPOINT, MODEL
+from truesparse.modelfile.files import remove_unfinished, replacing
 from truesparse.training.config import Config
-from truesparse.training.files import remove_unfinished, replacing
 from truesparse.training.reporter import Record, to_json
 from truesparse.training.sources import load_toml
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
 METRICS = "metrics.jsonl"
-CHECKPOINT = "checkpoint.safetensors"
-MODEL = "model.safetensors"
 
 
 def make_default(name: str) -> Path:
@@ -60,26 +59,6 @@ def check_free(path: Path) -> None:
     if taken:
         hint = f", or continue its run with --resume {path}" if (path / CHECKPOINT).is_file() else ""
         raise UsageError(f"{path} is not an empty folder; choose another --out{hint}")
-
-
-def find_model(path: Path) -> Path:
-    """The model file that a path names: itself, or in a run's folder the best model, else the checkpoint.
-
-    Raises
-    ------
-    UsageError
-        There is no such file or folder, or the folder has no model.
-    """
-    if path.is_dir():
-        for name in (MODEL, CHECKPOINT):
-            if (path / name).is_file():
-                return path / name
-        raise UsageError(
-            f"{path} has no {MODEL}; give the folder of a run that has been evaluated once, or a model file"
-        )
-    if not path.exists():
-        raise UsageError(f"there is no file or folder {path}; give a model file or the folder of a run")
-    return path
 
 
 class RunDirectory:

@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from truesparse.errors import TruesparseError
-from truesparse.training import container
+from truesparse.modelfile import container
 
 TENSORS = {
     "b.indices": np.arange(5, dtype=np.uint16),

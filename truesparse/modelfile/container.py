@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from truesparse.errors import TruesparseError
-from truesparse.training.files import replacing
+from truesparse.modelfile.files import replacing
 
 FORMAT_VERSION = 1
 
@@ -96,6 +97,8 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+                raise TruesparseError(f"{path} is not a file; give a model.safetensors of a run")
             with path.open("rb"):  # for the operating system's own word on what is wrong
                 pass
             self._file = safetensors.safe_open(path, framework="numpy")
@@ -111,15 +114,21 @@ class Reader:
         try:
             self.document: dict[str, Any] = json.loads(metadata["truesparse"])
             version = self.document["format_version"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise self.corrupt() from None
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        if type(version) is not int or version < 1:
+            raise self.corrupt()
+        if version > FORMAT_VERSION:
             raise TruesparseError(
                 f"{path} has format version {version}, but this truesparse reads up to {FORMAT_VERSION}"
                 f"; upgrade with pip install --upgrade truesparse"
             )
         self.names = frozenset(self._file.keys())
-        if _checksum(metadata["truesparse"], self.names, self._file.get_tensor) != metadata.get("crc32"):
+        try:
+            checksum = _checksum(metadata["truesparse"], self.names, self._file.get_tensor)
+        except (TypeError, ValueError, AttributeError, safetensors.SafetensorError):
+            raise self.corrupt() from None  # a type that NumPy does not have
+        if checksum != metadata.get("crc32"):
             raise self.corrupt()
 
     def corrupt(self) -> TruesparseError:

@@ -1,0 +1,29 @@
+"""Model files: what is in one, and the checks that it passes before anything in it is used.
+
+Needs NumPy and safetensors only, so that `truesparse.runtime` does too.
+"""
+
+from truesparse.modelfile.architecture import Architecture
+from truesparse.modelfile.container import Reader
+from truesparse.modelfile.csr import CSR, narrow_index_dtype
+from truesparse.modelfile.stored import (
+    CHECKPOINT,
+    MODEL,
+    StoredModel,
+    find_model,
+    need_vocabulary,
+    read_model,
+)
+
+__all__ = [
+    "CHECKPOINT",
+    "CSR",
+    "MODEL",
+    "Architecture",
+    "Reader",
+    "StoredModel",
+    "find_model",
+    "narrow_index_dtype",
+    "need_vocabulary",
+    "read_model",
+]

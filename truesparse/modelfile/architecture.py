@@ -1,0 +1,149 @@
+"""The sizes of a model, and which matrices and biases follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from truesparse.errors import TruesparseError
+
+LANGUAGE_MODEL = "language-model"
+_LARGEST = 1 << 31  # of a size: numbers of units and tokens are 32-bit integers everywhere
+_SIZES = ("vocab_size", "embedding_size", "hidden_size", "layers", "depth")
+
+
+class _Cell(NamedTuple):
+    """Parameters of a layer with `inputs` inputs, `units` units and recurrence depth `depth`."""
+
+    gates: int
+    matrices: Callable[[int, int, int], dict[str, tuple[int, int]]]
+    biases: Callable[[int], list[str]]
+    deep: bool
+
+
+def _rhn_matrices(inputs: int, units: int, depth: int) -> dict[str, tuple[int, int]]:
+    return {
+        "weight_ih": (2 * units, inputs),
+        **{f"weight_hh.{level}": (2 * units, units) for level in range(depth)},
+    }
+
+
+CELLS: Mapping[str, _Cell] = {
+    "lstm": _Cell(
+        4,
+        lambda inputs, units, depth: {"weight_ih": (4 * units, inputs), "weight_hh": (4 * units, units)},
+        lambda depth: ["bias"],
+        deep=False,
+    ),
+    "rhn": _Cell(2, _rhn_matrices, lambda depth: [f"bias.{level}" for level in range(depth)], deep=True),
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model computes, but for its weights.
+
+    Parameters
+    ----------
+    cell : str
+        A key of `CELLS`.
+    vocab_size, embedding_size, hidden_size, layers : int
+    depth : int
+        Recurrence depth; 1 for an LSTM.
+    tied : bool
+        The output layer uses the matrix of the embedding.
+    """
+
+    cell: str
+    vocab_size: int
+    embedding_size: int
+    hidden_size: int
+    layers: int
+    depth: int = 1
+    tied: bool = False
+
+    @classmethod
+    def from_document(cls, sizes: Any, tensors: int) -> Architecture:
+        """Read and check the sizes in the document of a file.
+
+        Parameters
+        ----------
+        sizes : object
+            The document's `model`: anything.
+        tensors : int
+            How many there are in the file. Sizes that ask for more are refused before anything is made from
+            them.
+
+        Returns
+        -------
+        Architecture
+
+        Raises
+        ------
+        TruesparseError
+            Something is missing, unknown, of another type or out of range; the sentence has no subject.
+        """
+        if not isinstance(sizes, dict) or not isinstance(sizes.get("type"), str):
+            raise TruesparseError("says nothing of its model")
+        sizes = {"depth": 1, "tied": False, **sizes}
+        kind = sizes.pop("type")
+        cell, _, head = kind.partition("-")
+        if head != LANGUAGE_MODEL:
+            raise TruesparseError(f"is of another model: its type is {kind}")
+        if cell not in CELLS:
+            raise TruesparseError(f"is of another model: its cell is {cell!r}, not {' or '.join(CELLS)}")
+        unknown = sizes.keys() - {*_SIZES, "tied"}
+        missing = {*_SIZES} - sizes.keys()
+        if unknown or missing:
+            key = min(unknown or missing)
+            raise TruesparseError(f"is of another model: {key!r} is {'unknown' if unknown else 'missing'}")
+        for name in _SIZES:
+            size = sizes[name]
+            if type(size) is not int or not 1 <= size < _LARGEST:
+                raise TruesparseError(f"is of no model: {name} is {str(size)[:20]}")
+        if type(sizes["tied"]) is not bool:
+            raise TruesparseError("is of no model: tied is neither true nor false")
+        if sizes["depth"] > 1 and not CELLS[cell].deep:
+            raise TruesparseError(f"is of no model: the cell {cell} has no recurrence depth")
+        if sizes["layers"] * sizes["depth"] > tensors:
+            raise TruesparseError("is of no model: it has fewer tensors than layers")
+        if sizes["tied"] and sizes["embedding_size"] != sizes["hidden_size"]:
+            raise TruesparseError("is of no model: weights of different sizes are tied")
+        return cls(cell=cell, **sizes)
+
+    @property
+    def layer_names(self) -> list[str]:
+        """What the names of each layer's parameters begin with."""
+        return [f"{self.cell}.{layer}" for layer in range(self.layers)]
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Shape of each sparse matrix by name."""
+        shapes = {"embedding.weight": (self.vocab_size, self.embedding_size)}
+        inputs = self.embedding_size
+        for layer in self.layer_names:
+            own = CELLS[self.cell].matrices(inputs, self.hidden_size, self.depth)
+            shapes |= {f"{layer}.{name}": shape for name, shape in own.items()}
+            inputs = self.hidden_size
+        if not self.tied:
+            shapes["output.weight"] = (self.outputs, self.hidden_size)
+        return shapes
+
+    @property
+    def biases(self) -> dict[str, int]:
+        """Length of each bias by name."""
+        cell = CELLS[self.cell]
+        rows = cell.gates * self.hidden_size
+        sizes = {f"{layer}.{name}": rows for layer in self.layer_names for name in cell.biases(self.depth)}
+        return sizes | {"output.bias": self.outputs}
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the output layer has."""
+        return self.vocab_size
+
+    @property
+    def dense_parameters(self) -> int:
+        """Positions of all matrices: what a dense model would store, without biases."""
+        return sum(rows * columns for rows, columns in self.matrices.values())

@@ -1,0 +1,90 @@
+"""Compressed sparse rows, and what must hold of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CSR(NamedTuple):
+    """A sparse matrix: row `i` owns the entries `indptr[i]` to `indptr[i + 1]`.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (rows + 1,)
+    indices : ndarray of uint16 or uint32, shape (nnz,)
+        Column of each entry, strictly increasing within a row; the type is `narrow_index_dtype(columns)`.
+    data : ndarray of float32, shape (nnz,)
+    shape : tuple of int
+        Rows and columns.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[Any]
+    data: NDArray[np.float32]
+    shape: tuple[int, int]
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return the matrix with its zeros, float32 of its shape."""
+        dense = np.zeros(self.shape, np.float32)
+        dense[self.rows, self.indices] = self.data
+        return dense
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """The row of each entry."""
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+
+def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:
+    """Return the narrowest unsigned type that holds the indices 0 .. `n` - 1.
+
+    Parameters
+    ----------
+    n : int
+        How many different indices there are.
+
+    Returns
+    -------
+    type
+        `numpy.uint16` up to 65,536 indices, `numpy.uint32` above.
+    """
+    return np.uint16 if n <= 1 << 16 else np.uint32
+
+
+def broken_invariant(indptr: NDArray[Any], indices: NDArray[Any], shape: tuple[int, int]) -> str | None:
+    """Check index arrays against all that `CSR` says of them.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray
+        Anything.
+    shape : tuple of int
+        Rows and columns.
+
+    Returns
+    -------
+    str or None
+        What is wrong, if anything is. No index is followed before it is known to be in range.
+    """
+    rows, cols = shape
+    if rows < 1 or cols < 1:
+        return f"its shape {shape} has no positions"
+    if indptr.dtype != np.int64 or indices.dtype != narrow_index_dtype(cols):
+        return f"its index types are {indptr.dtype} and {indices.dtype}"
+    if indptr.shape != (rows + 1,) or indices.ndim != 1:
+        return f"indptr has shape {indptr.shape} for {rows} rows"
+    if indptr[0] != 0 or indptr[-1] != indices.size:
+        return f"indptr runs from {indptr[0]} to {indptr[-1]} for {indices.size} entries"
+    if np.any(indptr[1:] < indptr[:-1]):
+        return "indptr decreases"
+    if indices.size and indices.max() >= cols:
+        return f"a column index {indices.max()} lies outside its {cols} columns"
+    increases = np.empty(indices.size, dtype=bool)
+    np.greater(indices[1:], indices[:-1], out=increases[1:])
+    increases[indptr[:-1][indptr[:-1] < indices.size]] = True  # the first entry of a row follows nothing
+    if not increases.all():
+        return "the column indices of a row are not strictly increasing"
+    return None

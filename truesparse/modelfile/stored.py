@@ -1,0 +1,150 @@
+"""A model as it lies in a file: checked arrays, and nothing computed from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import Vocabulary
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile.architecture import Architecture
+from truesparse.modelfile.container import Reader
+from truesparse.modelfile.csr import CSR, broken_invariant
+
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model of a file.
+
+    Attributes
+    ----------
+    path : Path
+    architecture : Architecture
+    matrices : dict of str to CSR
+    biases : dict of str to ndarray of float32
+    vocabulary : Vocabulary or None
+    document : dict
+        The file's document; of it, only `model` and `vocabulary` have been checked.
+    """
+
+    path: Path
+    architecture: Architecture
+    matrices: dict[str, CSR]
+    biases: dict[str, NDArray[np.float32]]
+    vocabulary: Vocabulary | None
+    document: dict[str, Any]
+
+    @property
+    def nnz(self) -> int:
+        """Weights of all matrices."""
+        return sum(matrix.data.size for matrix in self.matrices.values())
+
+
+def find_model(path: Path) -> Path:
+    """The model file that a path names: itself, or in a run's folder the best model, else the checkpoint.
+
+    Raises
+    ------
+    UsageError
+        There is no such file or folder, or the folder has no model.
+    """
+    if path.is_dir():
+        for name in (MODEL, CHECKPOINT):
+            if (path / name).is_file():
+                return path / name
+        raise UsageError(
+            f"{path} has no {MODEL}; give the folder of a run that has been evaluated once, or a model file"
+        )
+    if not path.exists():
+        raise UsageError(f"there is no file or folder {path}; give a model file or the folder of a run")
+    return path
+
+
+def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
+    """The vocabulary of the model at `path`.
+
+    Raises
+    ------
+    TruesparseError
+        It has none.
+    """
+    if vocabulary is None:
+        raise TruesparseError(
+            f"{path} has no vocabulary, so it reads numbers, not text; import it again with --vocabulary"
+        )
+    return vocabulary
+
+
+def read_model(reader: Reader) -> StoredModel:
+    """Read a model, or the model of a checkpoint; whatever the file may hold, what comes back is valid.
+
+    Parameters
+    ----------
+    reader : Reader
+
+    Returns
+    -------
+    StoredModel
+
+    Raises
+    ------
+    TruesparseError
+        Sizes, types, names or indices are not those of a model.
+
+    Notes
+    -----
+    Nothing is allocated by sizes that the file states, but only by those of the tensors it has.
+    """
+    path = reader.path
+    try:
+        architecture = Architecture.from_document(reader.document.get("model"), len(reader.names))
+    except TruesparseError as error:
+        raise TruesparseError(f"{path} {error}; use another file or train again") from None
+    matrices = {name: _read_csr(reader, name, shape) for name, shape in architecture.matrices.items()}
+    biases = {name: _read_floats(reader, name, size) for name, size in architecture.biases.items()}
+    return StoredModel(
+        path, architecture, matrices, biases, _read_vocabulary(reader, architecture), reader.document
+    )
+
+
+def _read_csr(reader: Reader, name: str, shape: tuple[int, int]) -> CSR:
+    indptr, indices = reader.get(f"{name}.indptr"), reader.get(f"{name}.indices")
+    broken = broken_invariant(indptr, indices, shape)
+    if broken:
+        raise TruesparseError(f"{name} in {reader.path} is not a valid sparse pattern: {broken}")
+    return CSR(indptr, indices, _read_floats(reader, f"{name}.data", indices.size), shape)
+
+
+def _read_floats(reader: Reader, name: str, size: int) -> NDArray[np.float32]:
+    array = reader.get(name)
+    if array.dtype != np.float32 or array.shape != (size,):
+        raise TruesparseError(
+            f"{reader.path} is of another model: {name} is {array.dtype} of shape {array.shape}"
+            f", not float32 of shape {(size,)}"
+        )
+    return array
+
+
+def _read_vocabulary(reader: Reader, architecture: Architecture) -> Vocabulary | None:
+    fields = reader.document.get("vocabulary")
+    if fields is None:
+        return None
+    vocabulary = Vocabulary.from_json(json.dumps(fields))
+    try:
+        "".join(vocabulary.tokens).encode()
+    except UnicodeEncodeError:
+        raise reader.corrupt() from None
+    if len(vocabulary) != architecture.vocab_size:
+        raise TruesparseError(
+            f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
+            f", its matrices {architecture.vocab_size}"
+        )
+    return vocabulary
