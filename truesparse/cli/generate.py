@@ -39,8 +39,11 @@ def generate(path: Path, prompt: str, length: int, temperature: float, top_k: in
 
     The model is a file, or the best one of a run.
     """
-    from truesparse.training.use import generate_text
+    import numpy as np
 
-    for piece in generate_text(path, prompt, length, temperature, top_k, seed):
+    from truesparse import runtime
+
+    model = runtime.load(path)
+    for piece in model.generate(prompt, length, temperature, top_k, np.random.default_rng(seed)):
         click.echo(piece, nl=False)
     click.echo()

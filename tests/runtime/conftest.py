@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from truesparse import runtime
+from truesparse.data import Vocabulary
+from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
+from truesparse.training.checkpoint import save_model
+from truesparse.training.config import Config
+
+SIZES = {
+    "lstm": LanguageModelSpec(40, 12, 20, 2),
+    "tied": LanguageModelSpec(40, 20, 20, 1, tied=True),
+    "rhn": LanguageModelSpec(40, 12, 20, 2, cell="rhn", depth=3),
+}
+
+
+class Pair(NamedTuple):
+    """The same model in training and in the runtime."""
+
+    trained: LanguageModel
+    model: runtime.LanguageModel
+    path: Path
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES)
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
+    spec = request.param
+    rng = np.random.default_rng(1)
+    trained = build_language_model(spec, 0.3, rng, scale=0.5)
+    for bias in trained.arena.biases.values():
+        bias[...] = 0.5 * rng.normal(size=bias.size)
+    path = tmp_path / "m.safetensors"
+    words = ("the", "<eos>", *(f"w{number}" for number in range(spec.vocab_size - 2)))
+    save_model(path, trained, Vocabulary(words), Config())
+    return Pair(trained, runtime.load(path), path)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import csr_arrays, random_csr, sparse_matrices
+
+from truesparse.modelfile import CSR
+from truesparse.runtime import product
+from truesparse.runtime.product import Product, beside
+
+
+def as_csr(matrix: scipy.sparse.csr_array) -> CSR:
+    return CSR(*csr_arrays(matrix), matrix.shape)
+
+
+@settings(deadline=None)
+@given(sparse_matrices(70, 50), st.integers(1, 5))
+def test_product(matrix: scipy.sparse.csr_array, batch: int) -> None:
+    x = np.random.default_rng(1).normal(size=(matrix.shape[1], batch)).astype(np.float32)
+    expected = matrix.astype(np.float64) @ x
+    np.testing.assert_allclose(Product(as_csr(matrix))(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("slots", [1, 7, 64])
+def test_product_in_small_pieces(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "_SLOTS", slots)
+    test_product()
+
+
+def test_rows_of_very_different_lengths_take_little_padding() -> None:
+    lengths = np.array([1000, 1, 0, 3, 500, *range(200)])
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    indices = np.concatenate([np.arange(length) for length in lengths]).astype(np.uint16)
+    csr = CSR(indptr, indices, np.ones(indices.size, np.float32), (lengths.size, 1000))
+    made = Product(csr)
+    assert sum(columns.size for _, _, columns, _ in made._blocks) <= 8 / 7 * indices.size
+    np.testing.assert_array_equal(made(np.ones((1000, 1), np.float32))[:, 0], lengths)
+
+
+@given(sparse_matrices(), st.integers(1, 9), st.integers(0, 99))
+def test_beside(matrix: scipy.sparse.csr_array, columns: int, seed: int) -> None:
+    other = random_csr(matrix.shape[0], columns, 0.4, np.random.default_rng(seed))
+    both = beside(as_csr(matrix), as_csr(other))
+    np.testing.assert_array_equal(both.to_dense(), np.hstack([matrix.toarray(), other.toarray()]))
+    assert both.shape == (matrix.shape[0], matrix.shape[1] + columns)

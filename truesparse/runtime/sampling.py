@@ -1,0 +1,51 @@
+"""Drawing tokens by their probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import UsageError
+
+
+def check_sampling(length: int, temperature: float, top_k: int) -> None:
+    """Check the arguments of `draw`, and how many tokens are wanted.
+
+    Raises
+    ------
+    UsageError
+        One is out of range.
+    """
+    if not 0 <= temperature < np.inf:
+        raise UsageError(f"--temperature is {temperature}; it must be 0 or more")
+    if top_k < 0:
+        raise UsageError(f"--top-k is {top_k}; it must be 0 or more")
+    if length < 0:
+        raise UsageError(f"--length is {length}; it must be 0 or more")
+
+
+def draw(
+    log_probabilities: NDArray[np.float32], rng: np.random.Generator, temperature: float = 1.0, top_k: int = 0
+) -> int:
+    """Draw a token.
+
+    Parameters
+    ----------
+    log_probabilities : ndarray of float32, shape (V,)
+    rng : Generator
+    temperature : float
+        Log-probabilities are divided by it; 0 takes the most probable token.
+    top_k : int
+        Draw among the so many most probable tokens; 0 for all.
+
+    Returns
+    -------
+    int
+    """
+    if temperature == 0:
+        return int(log_probabilities.argmax())
+    scores = log_probabilities.astype(np.float64) / temperature
+    if 0 < top_k < scores.size:
+        scores[np.argpartition(scores, -top_k)[:-top_k]] = -np.inf
+    weights = np.exp(scores - scores.max())
+    return int(rng.choice(scores.size, p=weights / weights.sum()))
