@@ -30,7 +30,7 @@ def test_every_cell_is_known() -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_parameters_are_those_of_the_model_that_is_trained(cell: str, tied: bool) -> None:
-    sizes = LanguageModelSpec(9, 6 if tied else 4, 6, 2, tied, cell, 3 if CELLS[cell].deep else 1)
+    sizes = LanguageModelSpec(9, 6 if tied else 4, 6, 2, cell, 3 if CELLS[cell].deep else 1, tied)
     architecture = Architecture(**dataclasses.asdict(sizes))
     assert architecture.matrices == {name: shape for name, shape, _ in sizes.shapes}
     assert list(architecture.matrices) == [shape.name for shape in sizes.shapes]
