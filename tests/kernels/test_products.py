@@ -6,7 +6,7 @@ from oracles import csr_arrays, empty_panels, random_csr, random_panels, sparse_
 
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
 from truesparse.kernels.sddmm import row_sums, sddmm
-from truesparse.kernels.spmm import spmm_forward, spmm_transposed
+from truesparse.kernels.spmm import spmm
 from truesparse.sparse import Arena, Pattern
 
 LANES = (4, 80)  # a kernel is compiled for each
@@ -22,31 +22,37 @@ def as_matrix(csr):
 
 
 @pytest.mark.parametrize("lanes", LANES)
-@given(matrix=sparse_matrices(), panels=st.integers(1, 3), seed=st.integers(0, 2**16))
+@given(
+    matrix=sparse_matrices(),
+    panels=st.integers(1, 3),
+    tile=st.integers(0, 45),
+    block=st.integers(1, 50),
+    shares=st.integers(1, 4),
+    seed=st.integers(0, 2**16),
+)
 @settings(deadline=None, max_examples=40)
-def test_forward_product(lanes, matrix, panels, seed):
+def test_product(lanes, matrix, panels, tile, block, shares, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    spmm_forward(lanes)(y, *csr_arrays(matrix), x, bias)
+    spmm(lanes)(y, as_matrix(matrix).column_tiles(tile), *csr_arrays(matrix), x, bias, block, shares)
     exact = np.einsum("mk,pkn->pmn", matrix.toarray().astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("lanes", LANES)
-@given(
-    matrix=sparse_matrices(), tile=st.integers(1, 45), shares=st.integers(1, 4), seed=st.integers(0, 2**16)
-)
+@given(matrix=sparse_matrices(), tile=st.integers(1, 45), seed=st.integers(0, 2**16))
 @settings(deadline=None, max_examples=40)
-def test_transposed_product(lanes, matrix, tile, shares, seed):
+def test_product_with_the_columns_is_transposed(lanes, matrix, tile, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     dy = random_panels(2, rows, lanes, rng)
     dx = empty_panels(2, columns, lanes)
-    transposed = as_matrix(matrix).transposed(tile)
-    spmm_transposed(lanes)(dx, transposed.tiles, transposed.indices, transposed.data, dy, shares)
+    by_column = as_matrix(matrix).transposed(tile)
+    arrays = by_column.indptr, by_column.indices, by_column.data
+    spmm(lanes)(dx, by_column.tiles, *arrays, dy, aligned_zeros(0), 20, 2)
     exact = np.einsum("mk,pmn->pkn", matrix.toarray().astype(np.float64), dy)
     np.testing.assert_allclose(dx, exact, rtol=1e-5, atol=2e-5)
 
@@ -56,11 +62,12 @@ def test_transposed_product(lanes, matrix, tile, shares, seed):
     matrix=sparse_matrices(),
     panels=st.integers(1, 3),
     tile=st.integers(0, 45),
+    block=st.integers(1, 50),
     shares=st.integers(1, 4),
     seed=st.integers(0, 2**16),
 )
 @settings(deadline=None, max_examples=40)
-def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, shares, seed):
+def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, block, shares, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     indptr, indices, _ = csr_arrays(matrix)
@@ -68,7 +75,7 @@ def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, s
     x = random_panels(panels, columns, lanes, rng)
     before = rng.standard_normal(matrix.nnz).astype(np.float32)
     grad = aligned_copy(before)
-    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, shares)
+    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, block, shares)
     dense = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     row = np.repeat(np.arange(rows), np.diff(indptr))
     np.testing.assert_allclose(grad, before + dense[row, indices], rtol=1e-5, atol=1e-4)
@@ -85,15 +92,20 @@ def test_row_sums_add(lanes, shares):
     np.testing.assert_allclose(grad, 1 + dy.astype(np.float64).sum(axis=(0, 2)), rtol=1e-5, atol=1e-5)
 
 
-def test_shares_do_not_change_a_bit():
+def test_shares_and_blocks_do_not_change_a_bit():
     rng = np.random.default_rng(1)
-    matrix = random_csr(300, 90, 0.2, rng)
-    indptr, indices, _ = csr_arrays(matrix)
+    matrix = as_matrix(random_csr(300, 90, 0.2, rng))
     x, dy = random_panels(3, 90, 80, rng), random_panels(3, 300, 80, rng)
-    grads = [aligned_zeros(matrix.nnz) for _ in range(2)]
-    for grad, shares in zip(grads, (1, 5), strict=True):
-        sddmm(80)(grad, as_matrix(matrix).column_tiles(30), indptr, indices, dy, x, shares)
+    tiles, bias = matrix.column_tiles(30), aligned_zeros(300)
+    grads, products = [], []
+    for shares, block in ((1, 300), (5, 7)):
+        grads.append(aligned_zeros(matrix.nnz))
+        sddmm(80)(grads[-1], tiles, matrix.indptr, matrix.indices, dy, x, block, shares)
+        products.append(empty_panels(3, 300, 80))
+        arrays = matrix.indptr, matrix.indices, matrix.data
+        spmm(80)(products[-1], tiles, *arrays, x, bias, block, shares)
     np.testing.assert_array_equal(*grads)
+    np.testing.assert_array_equal(*products)
 
 
 def test_wide_indices():
@@ -103,5 +115,8 @@ def test_wide_indices():
     pattern, data = Pattern.from_scipy(matrix)
     assert pattern.indices.dtype == np.uint32
     x, y = random_panels(1, 70_000, 4, rng), empty_panels(1, 5, 4)
-    spmm_forward(4)(y, pattern.indptr, pattern.indices, aligned_copy(data), x, aligned_zeros(5))
+    wide = as_matrix(matrix)
+    spmm(4)(
+        y, wide.column_tiles(30_000), wide.indptr, wide.indices, aligned_copy(data), x, aligned_zeros(5), 5, 2
+    )
     np.testing.assert_allclose(y[0], matrix.astype(np.float64) @ x[0], rtol=1e-5, atol=1e-4)

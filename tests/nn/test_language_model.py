@@ -246,10 +246,13 @@ def test_two_threads_give_the_bits_of_one(cell):
 
 @CELLS
 def test_training_steps_learn_and_allocate_nothing(cell):
-    """After warm-up ten steps add nothing to NumPy's heap, to Numba's, or to the process's peak."""
+    """After warm-up thirty steps add nothing to NumPy's heap, to Numba's, or to the process's peak."""
     spec = LanguageModelSpec(2000, 256, 256, 2, **cell)
     case = {"spec": spec, "density": 0.05, "window": (20, 20), "steps": 20}
     model, ws, state, ids, targets = make(case)
+    initialise(
+        model.arena, spec, np.random.default_rng(1), 0.02
+    )  # the first loss is that of equal probabilities
     before = model.evaluate(ids, targets, state, ws)
     train(model, ws, state, ids, targets, 3)  # compiles, builds the transposed indices
     optimizer, norm = SGD(model.arena, 0.5, 0.9), GradientNorm(1.0)
@@ -260,7 +263,7 @@ def test_training_steps_learn_and_allocate_nothing(cell):
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
     try:
-        for _ in range(10):
+        for _ in range(30):
             model.arena.zero_grad()
             model.forward(ids, targets, state, ws, 0.3, rng)
             model.backward(ws)
@@ -272,7 +275,7 @@ def test_training_steps_learn_and_allocate_nothing(cell):
     after = rtsys.get_allocation_stats()  # Numba makes one small array, O(threads), a parallel region
     assert after.alloc - kernels.alloc == after.free - kernels.free
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 512  # KiB
-    assert model.evaluate(ids, targets, state, ws) < before - 0.05
+    assert model.evaluate(ids, targets, state, ws) < before - 0.2
 
 
 def test_building_and_training_never_hold_a_dense_matrix():

@@ -26,7 +26,7 @@ class ClassifierWorkspace:
         self.dx = [panels.zeros(width) for width in widths]  # that of the top stays 0 but for the last step
         self.layers = [LSTMWorkspace(panels, task.hidden_size) for _ in range(task.layers)]
         self.states = [LSTMState(panels, task.hidden_size) for _ in range(task.layers)]
-        self.output = OutputWorkspace(panels, task.classes)
+        self.output = OutputWorkspace(panels, task.classes, 0)
 
 
 class Classifier:

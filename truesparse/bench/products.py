@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
-from truesparse.kernels.spmm import spmm_forward, spmm_transposed
-from truesparse.kernels.threads import thread_count
 from truesparse.nn import Panels
-from truesparse.nn.lstm import add_gradient, tile_rows
+from truesparse.nn.products import add_gradient, multiply, multiply_transposed, tile_features
 from truesparse.sparse import Arena
 from truesparse.topology import sample_pattern
 
@@ -159,22 +157,20 @@ class Ours(Library):
 
     def __init__(self, operands: Operands) -> None:
         super().__init__(operands)
-        case, matrix, shares = operands.case, operands.matrix, thread_count()
+        case, matrix = operands.case, operands.matrix
         self._panels = Panels(case.steps, case.batch) if case.steps > 1 else None
         n = self._panels.lanes if self._panels else case.batch
         x, dy = self._in_panels(operands.x), self._in_panels(operands.dy)
         y, dx = aligned_zeros(dy.shape), aligned_zeros(x.shape)
-        bias, data = aligned_zeros(case.rows), matrix.data
-        self._tile_rows = tile_rows(case.rows, n)
-        columns = matrix.transposed(self._tile_rows)
-        kernels = spmm_forward(n), spmm_transposed(n)
+        bias = aligned_zeros(case.rows)
+        self._lanes = n
 
         def forward() -> Array:
-            kernels[0](y, matrix.indptr, matrix.indices, data, x, bias)
+            multiply(y, matrix, x, bias)
             return y
 
         def transposed() -> Array:
-            kernels[1](dx, columns.tiles, columns.indices, columns.data, dy, shares)
+            multiply_transposed(dx, matrix, dy)
             return dx
 
         def gradient() -> Array:  # adds to what is there
@@ -194,18 +190,14 @@ class Ours(Library):
         )
 
     def tiles(self) -> dict[str, int]:
-        """Return by product how many rows of a panel are read at a time: those of a tile.
-
-        Known once each product has run.
-        """
+        """Return by product how many rows of a panel are read at a time: those of a tile."""
         matrix = self.operands.matrix
         rows, columns = matrix.shape
-        row_tiles = matrix.transposed(self._tile_rows).tiles.shape[1] - 1
-        column_tiles = 1 if matrix._tiles is None else matrix._tiles.shape[1] - 1
+        wide = tile_features(columns, matrix.density, self._lanes)
         return {
-            "forward": columns,
-            "transposed": -(-rows // row_tiles),
-            "gradient": -(-columns // column_tiles),
+            "forward": wide,
+            "transposed": tile_features(rows, matrix.density, self._lanes),
+            "gradient": wide,
         }
 
     def _in_panels(self, array: Array) -> Array:

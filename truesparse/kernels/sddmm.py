@@ -31,54 +31,57 @@ def sddmm(n: int):
     ``indptr, indices`` : CSR index of the matrix, shape `[rows, columns]`;
     ``dy`` : float32 `[panels, rows, n]`;
     ``x`` : float32 `[panels, columns, n]`;
+    ``block`` : int, rows that take all tiles and panels before the next ones do;
     ``shares`` : int, tasks (the number of threads), cut so that each has as many nonzeros.
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. A tile of columns keeps its rows of ``x`` in the L1 cache,
-    which lifts the roof from L2's (at density 0.2 and 128 columns from 175 to 225 GF/s); the short segments
-    of a tile are prefetched, because no hardware prefetcher follows them. The row of ``dy`` stays in
-    registers; eight nonzeros at a time are reduced by one shuffle tree. Each entry is summed by one thread,
-    panel by panel: the result does not depend on the number of threads.
+    2 nnz n floating-point operations a panel. Tiles and blocks as in `spmm`: the gradients of a block's
+    nonzeros in one tile stay in the L2 cache while the panels go by. The short segments of a tile are
+    prefetched, because no hardware prefetcher follows them. The row of ``dy`` stays in registers; eight
+    nonzeros at a time are reduced by one shuffle tree. Each entry is summed by one thread, panel by panel:
+    the result depends neither on `block` nor on the number of threads.
     """
 
     @parallel_jit
-    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, shares):
+    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, block, shares):
         panels, rows = dy.shape[0], dy.shape[1]
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
-            first = share_start(indptr, rows, 1, share, shares)
-            last = share_start(indptr, rows, 1, share + 1, shares)
-            for panel in range(panels):
-                x_base = panel * columns * n
-                dy_base = panel * rows * n
+            start = share_start(indptr, rows, 1, share, shares)
+            stop = share_start(indptr, rows, 1, share + 1, shares)
+            for first in range(start, stop, block):
+                last = min(first + block, stop)
                 for tile in range(ends - 1):
-                    for i in range(first, last):
-                        later = min(i + _AHEAD, rows - 1)
-                        ahead = np.intp(at(tiles, later * ends + tile))
-                        prefetch(indices, ahead)
-                        prefetch(grad, ahead)
-                        prefetch(grad, ahead + 16)
-                        for lane in range(0, n, 16):
-                            prefetch(dy, dy_base + later * n + lane)
-                        g = vload(dy, dy_base + i * n, n)
-                        k = np.intp(at(tiles, i * ends + tile))
-                        end = np.intp(at(tiles, i * ends + tile + 1))
-                        while k + 7 < end:
-                            a = _product(g, k, indices, x, x_base, n)
-                            b = _product(g, k + 1, indices, x, x_base, n)
-                            c = _product(g, k + 2, indices, x, x_base, n)
-                            d = _product(g, k + 3, indices, x, x_base, n)
-                            e = _product(g, k + 4, indices, x, x_base, n)
-                            f = _product(g, k + 5, indices, x, x_base, n)
-                            o = _product(g, k + 6, indices, x, x_base, n)
-                            h = _product(g, k + 7, indices, x, x_base, n)
-                            vstore(grad, k, vsum8(a, b, c, d, e, f, o, h) + vload(grad, k, 8))
-                            k += 8
-                        while k < end:
-                            grad[np.uintp(k)] += vsum(_product(g, k, indices, x, x_base, n))
-                            k += 1
+                    for panel in range(panels):
+                        x_base = panel * columns * n
+                        dy_base = panel * rows * n
+                        for i in range(first, last):
+                            later = min(i + _AHEAD, rows - 1)
+                            ahead = np.intp(at(tiles, later * ends + tile))
+                            prefetch(indices, ahead)
+                            prefetch(grad, ahead)
+                            prefetch(grad, ahead + 16)
+                            for lane in range(0, n, 16):
+                                prefetch(dy, dy_base + later * n + lane)
+                            g = vload(dy, dy_base + i * n, n)
+                            k = np.intp(at(tiles, i * ends + tile))
+                            end = np.intp(at(tiles, i * ends + tile + 1))
+                            while k + 7 < end:
+                                a = _product(g, k, indices, x, x_base, n)
+                                b = _product(g, k + 1, indices, x, x_base, n)
+                                c = _product(g, k + 2, indices, x, x_base, n)
+                                d = _product(g, k + 3, indices, x, x_base, n)
+                                e = _product(g, k + 4, indices, x, x_base, n)
+                                f = _product(g, k + 5, indices, x, x_base, n)
+                                o = _product(g, k + 6, indices, x, x_base, n)
+                                h = _product(g, k + 7, indices, x, x_base, n)
+                                vstore(grad, k, vsum8(a, b, c, d, e, f, o, h) + vload(grad, k, 8))
+                                k += 8
+                            while k < end:
+                                grad[np.uintp(k)] += vsum(_product(g, k, indices, x, x_base, n))
+                                k += 1
 
     return sddmm_kernel
 

@@ -19,15 +19,15 @@ from truesparse.sparse import Arena, SparseMatrix
 class Workspace(StackWorkspace):
     """Every buffer of a window of up to T steps and B sequences.
 
-    Beside those of the stack there is one panel of logits. Made by `LanguageModel.workspace`.
+    Beside those of the stack there are the logits of a few panels. Made by `LanguageModel.workspace`.
     """
 
     __slots__ = ("targets", "output", "steps")
 
-    def __init__(self, spec: LanguageModelSpec, steps: int, batch: int) -> None:
+    def __init__(self, spec: LanguageModelSpec, steps: int, batch: int, output_weights: int) -> None:
         super().__init__(spec, steps, batch)
         self.targets = aligned_zeros(self.ids.shape, np.int32)
-        self.output = OutputWorkspace(self.panels, spec.vocab_size)
+        self.output = OutputWorkspace(self.panels, spec.vocab_size, output_weights)
         self.steps = 0  # of the forward pass whose backward pass is due
 
 
@@ -66,7 +66,7 @@ class LanguageModel:
 
     def workspace(self, steps: int, batch: int) -> Workspace:
         """Return the buffers for windows of up to `steps` steps and `batch` sequences."""
-        return Workspace(self.spec, steps, batch)
+        return Workspace(self.spec, steps, batch, self.output.weight.nnz)
 
     def zero_state(self, batch: int) -> State:
         """Return a hidden state of zeros for `batch` sequences."""
@@ -83,8 +83,7 @@ class LanguageModel:
     ) -> float:
         """Return the mean cross-entropy per token, in nats, and leave in `ws` what `backward` needs.
 
-        The output layer's share of the backward pass is done here, panel by panel: its gradients are in the
-        arena already.
+        The output layer's share of the backward pass is done here: its gradients are in the arena already.
 
         Parameters
         ----------

@@ -14,42 +14,13 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.lstm import lstm_backward, lstm_forward
-from truesparse.kernels.sddmm import row_sums, sddmm
-from truesparse.kernels.spmm import spmm_forward, spmm_transposed
+from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.nn.cell import Cell, MatrixShape
 from truesparse.nn.dropout import ElementwiseDropout
 from truesparse.nn.panels import Panels
-from truesparse.sparse import Arena, SparseMatrix
-
-_L1_BYTES = 40 * 1024  # of the rows of x that a sampled product reads at a time
-_SHORTEST_SEGMENT = (
-    12  # nonzeros of a row in a tile of columns: with fewer, the loop costs more than L1 saves
-)
-_TILE_BYTES = (
-    640 * 1024
-)  # of the rows of dy that a transposed product reads at a time: they stay in an L2 cache of 1 MB
-
-
-def tile_rows(rows: int, lanes: int) -> int:
-    """Rows of a tile of the transposed product of a matrix of `rows` rows with panels of `lanes` lanes."""
-    tiles = -(-rows * lanes * 4 // _TILE_BYTES)
-    return -(-rows // tiles)
-
-
-def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
-    """Add the gradient of ``y = W x`` to that of `weight`.
-
-    Parameters
-    ----------
-    weight : SparseMatrix, shape (rows, columns)
-    dy : ndarray of float32, shape (panels, rows, lanes)
-    x : ndarray of float32, shape (panels, columns, lanes)
-    """
-    lanes = x.shape[2]
-    width = _L1_BYTES // (4 * lanes)
-    tiles = weight.column_tiles(width if weight.density * width >= _SHORTEST_SEGMENT else 0)
-    sddmm(lanes)(weight.grad, tiles, weight.indptr, weight.indices, dy, x, thread_count())
+from truesparse.nn.products import add_gradient, multiply, multiply_transposed
+from truesparse.sparse import Arena
 
 
 class LSTMState:
@@ -142,8 +113,7 @@ class LSTM(Cell):
         w_ih, w_hh = self.weight_ih, self.weight_hh
         ws.h[0] = state.h
         ws.c[0] = state.c
-        bias = self.arena.biases[self.bias]
-        spmm_forward(panels.lanes)(ws.gates[:used], w_ih.indptr, w_ih.indices, w_ih.data, x[:used], bias)
+        multiply(ws.gates[:used], w_ih, x[:used], self.arena.biases[self.bias])
         lstm_forward(panels.step_lanes, panels.lanes)(
             ws.gates, y, ws.h_prev, ws.c, ws.h, w_hh.indptr, w_hh.indices, w_hh.data, steps, thread_count()
         )
@@ -169,8 +139,7 @@ class LSTM(Cell):
         )
         panels.clear_after(ws.gates, steps)
         dgates = ws.gates[:used]
-        columns = w_ih.transposed(tile_rows(w_ih.shape[0], panels.lanes))
-        spmm_transposed(panels.lanes)(dx[:used], columns.tiles, columns.indices, columns.data, dgates, shares)
+        multiply_transposed(dx[:used], w_ih, dgates)
         add_gradient(w_hh, dgates, ws.h_prev[:used])
         add_gradient(w_ih, dgates, x[:used])
         row_sums(panels.lanes)(self.arena.bias_grads[self.bias], dgates, shares)

@@ -1,7 +1,8 @@
-"""Output layers: a linear layer and a loss, panel by panel."""
+"""Output layers: a linear layer and a loss, a group of panels at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,28 +11,48 @@ from numpy.typing import NDArray
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
 from truesparse.kernels.sddmm import row_sums
-from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
-from truesparse.nn.lstm import add_gradient, tile_rows
 from truesparse.nn.panels import Panels
+from truesparse.nn.products import add_gradient, multiply, multiply_transposed
 from truesparse.sparse import Arena, SparseMatrix
+
+_LARGEST_GROUP = 4  # panels
 
 
 class OutputWorkspace:
-    """One panel of logits, shape (1, V, lanes), and what the softmax needs."""
+    """Logits of a group of panels, shape (group, V, lanes), and what the softmax needs.
+
+    The weights and their gradients go by once a group. It is as large as keeps its logits fewer than the
+    weights, up to four panels, whose logits stay in an L3 cache.
+
+    Parameters
+    ----------
+    panels : Panels
+    outputs : int
+        V.
+    weights : int
+        Weights of the layer.
+    """
 
     __slots__ = ("logits", "work")
 
-    def __init__(self, panels: Panels, outputs: int) -> None:
-        self.logits = aligned_zeros((1, outputs, panels.lanes))
+    def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
+        largest = min(_LARGEST_GROUP, max(1, weights // (outputs * panels.lanes)))
+        groups = -(-panels.panels // largest)
+        self.logits = aligned_zeros((-(-panels.panels // groups), outputs, panels.lanes))
         self.work = aligned_zeros((CHUNKS + 1, panels.lanes))
+
+    def groups(self, panels: int) -> Iterator[slice]:
+        """The groups of the first `panels` panels."""
+        size = self.logits.shape[0]
+        return (slice(first, min(first + size, panels)) for first in range(0, panels, size))
 
 
 class OutputLayer:
     """Logits of V classes, such as the words of a vocabulary, and their cross-entropy.
 
-    Loss, gradient and the products of the backward pass follow one another on each panel, so that the logits
-    of a window never exist as a whole and those of a panel stay in the cache.
+    Loss, gradient and the products of the backward pass follow one another on each group of panels, so that
+    the logits of a window never exist as a whole and those of a group stay in the cache.
 
     Parameters
     ----------
@@ -49,11 +70,11 @@ class OutputLayer:
         self.bias = bias
 
     def logits(self, x: NDArray[np.float32], ws: OutputWorkspace) -> NDArray[np.float32]:
-        """Return the logits of one panel `x` of shape (1, H, lanes): `ws.logits`, shape (1, V, lanes)."""
-        weight = self.weight
-        bias = self.arena.biases[self.bias]
-        spmm_forward(x.shape[2])(ws.logits, weight.indptr, weight.indices, weight.data, x, bias)
-        return ws.logits
+        """Return the logits of a group of panels `x` of shape (p, H, lanes): in `ws.logits`, shape (p, V,
+        lanes)."""
+        logits = ws.logits[: x.shape[0]]
+        multiply(logits, self.weight, x, self.arena.biases[self.bias])
+        return logits
 
     def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: OutputWorkspace) -> float:
         """Return the sum of -log p(target) in nats over the lanes whose target is not -1.
@@ -65,9 +86,9 @@ class OutputLayer:
         ws : OutputWorkspace
         """
         loss = 0.0
-        for panel in range(x.shape[0]):
-            self.logits(x[panel : panel + 1], ws)
-            loss += self._panel_loss(ws, targets[panel], 0.0, False)
+        for group in ws.groups(x.shape[0]):
+            for logits, goal in zip(self.logits(x[group], ws), targets[group], strict=True):
+                loss += self._panel_loss(logits, goal, 0.0, ws, False)
         return loss
 
     def loss_and_gradients(
@@ -89,28 +110,24 @@ class OutputLayer:
         scale : float
             Weight of one token, 1 / tokens for a mean.
         """
-        lanes = x.shape[2]
-        shares = thread_count()
-        weight = self.weight
-        columns = weight.transposed(tile_rows(weight.shape[0], lanes))
         bias_grad = self.arena.bias_grads[self.bias]
         loss = 0.0
-        for panel in range(x.shape[0]):
-            x_panel = x[panel : panel + 1]
-            logits = self.logits(x_panel, ws)
-            loss += self._panel_loss(ws, targets[panel], scale, True)
-            spmm_transposed(lanes)(
-                dx[panel : panel + 1], columns.tiles, columns.indices, columns.data, logits, shares
-            )
-            add_gradient(weight, logits, x_panel)
-            row_sums(lanes)(bias_grad, logits, shares)
+        for group in ws.groups(x.shape[0]):
+            gradient = self.logits(x[group], ws)
+            for logits, goal in zip(gradient, targets[group], strict=True):
+                loss += self._panel_loss(logits, goal, scale, ws, True)
+            multiply_transposed(dx[group], self.weight, gradient)
+            add_gradient(self.weight, gradient, x[group])
+            row_sums(x.shape[2])(bias_grad, gradient, thread_count())
         return loss
 
     @staticmethod
-    def _panel_loss(ws: OutputWorkspace, targets: NDArray[Any], scale: float, gradients: bool) -> float:
-        """Loss of the panel of logits in the workspace, and its gradient in their place."""
-        kernel = softmax_cross_entropy(ws.logits.shape[2])
-        loss: float = kernel(ws.logits[0], targets, np.float32(scale), ws.work, gradients)
+    def _panel_loss(
+        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: OutputWorkspace, gradients: bool
+    ) -> float:
+        """Loss of a panel of logits, and its gradient in their place."""
+        kernel = softmax_cross_entropy(logits.shape[1])
+        loss: float = kernel(logits, targets, np.float32(scale), ws.work, gradients)
         return loss
 
 
@@ -123,6 +140,8 @@ class SquaredErrorLayer(OutputLayer):
     __slots__ = ()
 
     @staticmethod
-    def _panel_loss(ws: OutputWorkspace, targets: NDArray[Any], scale: float, gradients: bool) -> float:
-        loss: float = squared_error(ws.logits[0], targets, np.float32(scale), gradients)
+    def _panel_loss(
+        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: OutputWorkspace, gradients: bool
+    ) -> float:
+        loss: float = squared_error(logits, targets, np.float32(scale), gradients)
         return loss

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.kernels.sddmm import row_sums
-from truesparse.kernels.spmm import spmm_forward, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.nn.cell import Cell, MatrixShape
 from truesparse.nn.dropout import NO_MASK, Mask, VariationalDropout, apply_mask
-from truesparse.nn.lstm import add_gradient, tile_rows
 from truesparse.nn.panels import Panels
+from truesparse.nn.products import add_gradient, multiply, multiply_transposed
 from truesparse.sparse import Arena
 
 
@@ -124,9 +123,7 @@ class RHN(Cell):
         used = panels.used(steps)
         biases = self.arena.biases
         w_ih, weights = self.weight_ih, self.weights_hh
-        spmm_forward(panels.lanes)(
-            ws.gates[0, :used], w_ih.indptr, w_ih.indices, w_ih.data, x[:used], biases[self.biases[0]]
-        )
+        multiply(ws.gates[0, :used], w_ih, x[:used], biases[self.biases[0]])
         rhn_forward(panels.step_lanes, panels.lanes)(
             ws.gates,
             y,
@@ -179,8 +176,5 @@ class RHN(Cell):
             add_gradient(weight, dgates, s_prev)
             row_sums(panels.lanes)(bias_grads[self.biases[level]], dgates, shares)
         dgates = ws.gates[0, :used]
-        transposed = w_ih.transposed(tile_rows(w_ih.shape[0], panels.lanes))
-        spmm_transposed(panels.lanes)(
-            dx[:used], transposed.tiles, transposed.indices, transposed.data, dgates, shares
-        )
+        multiply_transposed(dx[:used], w_ih, dgates)
         add_gradient(w_ih, dgates, x[:used])

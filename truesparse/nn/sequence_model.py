@@ -40,7 +40,7 @@ class SequenceWorkspace(StackWorkspace):
         self.pooled = self.one.zeros(spec.hidden_size)
         self.best = self.one.zeros(spec.hidden_size if spec.pooling == "max" else 1)
         self.dpooled = self.one.zeros(spec.hidden_size)
-        self.output = OutputWorkspace(self.one, spec.outputs)
+        self.output = OutputWorkspace(self.one, spec.outputs, 0)
         self.steps = 0  # of the forward pass whose backward pass is due
 
 
