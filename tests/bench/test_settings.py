@@ -64,8 +64,10 @@ def test_outputs_are_checked_before_measuring(tmp_path, monkeypatch):
     settings.check_outputs(tmp_path / "a.json", None)
     with pytest.raises(UsageError, match="there is no folder"):
         settings.check_outputs(tmp_path / "no" / "a.json", None)
-    monkeypatch.setattr(settings, "installed", lambda package: False)
-    with pytest.raises(UsageError, match=r"--plot needs matplotlib; install it with: pip install"):
+    with pytest.raises(UsageError, match=r"must end in .png, .svg or .pdf"):
+        settings.check_outputs(None, tmp_path / "a")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs matplotlib; install it with: pip install"):
         settings.check_outputs(None, tmp_path / "a.png")
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from truesparse.errors import UsageError
+from truesparse.training.outputs import check_folder, check_picture
 
 T = TypeVar("T")
 
 INSTALL_TORCH = 'pip install "truesparse[bench]"'
-INSTALL_MATPLOTLIB = 'pip install "truesparse[plot]"'
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,9 @@ def check_outputs(json: Path | None, plot: Path | None) -> None:
     Raises
     ------
     UsageError
-        If a folder is missing, or matplotlib is.
+        If a folder is missing, or matplotlib is, or a picture has another ending than png, svg or pdf.
     """
-    for flag, path in (("--json", json), ("--plot", plot)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{flag}: there is no folder {path.absolute().parent}; make it first")
-    if plot is not None and not installed("matplotlib"):
-        raise UsageError(f"--plot needs matplotlib; install it with: {INSTALL_MATPLOTLIB}")
+    if json is not None:
+        check_folder("--json", json)
+    if plot is not None:
+        check_picture("--plot", plot)

@@ -12,10 +12,12 @@ import click
 
 import truesparse
 from truesparse.cli.bench import bench
+from truesparse.cli.distance import distance
 from truesparse.cli.evaluate import evaluate
 from truesparse.cli.generate import generate
 from truesparse.cli.info import info
 from truesparse.cli.methods import methods
+from truesparse.cli.plot import plot
 from truesparse.cli.train import train
 from truesparse.errors import TruesparseError
 
@@ -92,5 +94,5 @@ def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
 
 
-for command in (train, methods, evaluate, generate, info, bench):
+for command in (train, methods, evaluate, generate, info, distance, plot, bench):
     main.add_command(command)

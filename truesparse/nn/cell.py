@@ -62,7 +62,10 @@ class Cell(ABC):
     @staticmethod
     @abstractmethod
     def shapes(name: str, inputs: int, units: int, depth: int) -> list[MatrixShape]:
-        """Its weight matrices, in the order of the arena."""
+        """Its weight matrices, in the order of the arena.
+
+        That of the inputs comes first, then those of the state; the products of the first two are added up.
+        """
 
     @staticmethod
     @abstractmethod

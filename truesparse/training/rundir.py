@@ -61,6 +61,25 @@ def check_free(path: Path) -> None:
         raise UsageError(f"{path} is not an empty folder; choose another --out{hint}")
 
 
+def read_metrics(path: Path) -> list[Record]:
+    """The records of a run, without a last one that is still being written.
+
+    Raises
+    ------
+    UsageError
+        The folder is not that of a run.
+    TruesparseError
+        A line is no record.
+    """
+    if not (path / METRICS).is_file():
+        raise UsageError(f"{path} is not the folder of a run: it has no {METRICS}; give a run's folder")
+    lines = (path / METRICS).read_bytes().split(b"\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError:
+        raise TruesparseError(f"{path / METRICS} is not as it was written: a line is no JSON") from None
+
+
 class RunDirectory:
     """A run's folder, open for writing metrics, and closed to other processes that would write there.
 

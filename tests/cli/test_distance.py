@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def runs(run, tiny: list[str]) -> list[str]:
+    """Two runs with different seeds."""
+    for name, seed in (("a", 1), ("b", 2)):
+        assert run("train", "lm", *tiny, "--seed", seed, "--out", name, "--quiet").exit_code == 0
+    return ["a", "b"]
+
+
+def test_two_models(run, runs: list[str]) -> None:
+    lines = run("distance", *runs).stdout.splitlines()
+    assert lines[0].split() == ["layer", "distance", "unmatched", "i", "f", "g", "o"]
+    assert [line.split()[0] for line in lines[2:] if line.strip()] == [
+        *("embedding", "lstm.0", "weight_ih", "weight_hh", "output", "total")
+    ]
+    values = json.loads(run("distance", *runs, "--json").stdout)
+    (pair,) = values["pairs"]
+    assert values["models"] == runs
+    assert values["distances"] == [[0, pair["distance"]], [pair["distance"], 0]]
+    assert 0.3 < pair["distance"] < pair["unmatched"] < 1
+    assert lines[-1].split() == ["total", f"{pair['distance']:.4f}", f"{pair['unmatched']:.4f}"]
+    layer = pair["layers"][1]
+    assert list(layer["per_gate"]) == ["i", "f", "g", "o"]
+    assert [matrix["name"] for matrix in layer["matrices"]] == ["lstm.0.weight_ih", "lstm.0.weight_hh"]
+
+
+def test_two_models_of_the_other_cell(run, tiny: list[str]) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        flags = ["--cell", "rhn", "--depth", "2", "--tied", "--seed", seed, "--out", name, "--quiet"]
+        assert run("train", "lm", *tiny, *flags).exit_code == 0
+    lines = run("distance", "a", "b").stdout.splitlines()
+    assert lines[0].split() == ["layer", "distance", "unmatched", "h", "t"]
+    assert [line.split()[0] for line in lines[2:] if line.strip()] == [
+        *("embedding", "rhn.0", "weight_ih", "weight_hh.0", "weight_hh.1", "total")
+    ]
+
+
+def test_many_models(run, runs: list[str], tmp_path: Path) -> None:
+    picture = ["--plot", "map.png"] if find_spec("matplotlib") else []
+    result = run("distance", *runs, "a/checkpoint.safetensors", *picture)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["model", "1", "2", "3"]
+    assert [line[:2] for line in lines[2:5]] == [["1", "a"], ["2", "b"], ["3", "a/checkpoint.safetensors"]]
+    for number, line in enumerate(lines[2:5]):
+        assert line[2 + number] == "0.0000"
+    assert lines[2][3] == lines[3][2]
+    assert not picture or (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_refused(run, runs: list[str], tiny: list[str], text_file: Path, monkeypatch) -> None:
+    run("train", "lm", *tiny, "--hidden-size", 13, "--out", "wide", "--quiet")
+    run("train", "lm", *tiny, "--cell", "rhn", "--out", "rhn", "--quiet")
+    text_file.write_text(text_file.read_text().replace("w7", "x7"))
+    run("train", "lm", *tiny, "--out", "words", "--quiet")
+    for arguments, sentence in (
+        (["a"], "a distance needs two models; give two or more"),
+        (
+            ["a", "wide"],
+            "a and wide cannot be compared: embedding_size is 12 in the first and 13 in the second",
+        ),
+        (["a", "b", "rhn"], "a and rhn cannot be compared: cell is lstm in the first and rhn in the second"),
+        (["a", "words"], "a and words cannot be compared: their vocabularies differ; give models that"),
+        (["a", "none"], "there is no file or folder none"),
+        (["a", "b", "--plot", "map"], "--plot is map; a picture's name must end in .png, .svg or .pdf"),
+        (["a", "b", "--plot", "no/map.png"], "--plot: there is no folder"),
+    ):
+        result = run("distance", *arguments)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"truesparse: {sentence}")
+        assert result.stderr.count("\n") == 1
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = run("distance", "a", "b", "--plot", "map.png")
+    assert result.exit_code == 2
+    assert "a picture needs matplotlib; install it with: pip install" in result.stderr

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="draws with matplotlib")
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("cell", ["lstm", "rhn"])
+def test_a_run_is_drawn(run, tiny: list[str], tmp_path: Path, cell: str) -> None:
+    run("train", "lm", *tiny, "--cell", cell, "--log-interval", 10, "--out", "run", "--quiet")
+    assert run("plot", "run").stdout == "run/curve.png\n"
+    assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert run("plot", "run", "--out", "a.svg").exit_code == 0
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+
+
+@needs_matplotlib
+def test_what_is_drawn(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    run("train", "lm", *tiny, "--log-interval", 10, "--out", "run", "--quiet")
+    run("plot", "run")
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    perplexity, gates = figures[0].axes
+    for line, kind in zip(perplexity.lines, ("train", "eval"), strict=True):
+        points = [(record["epoch"], record["perplexity"]) for record in records if record["kind"] == kind]
+        assert line.get_xydata().tolist() == [list(point) for point in points]
+    assert [text.get_text() for text in gates.get_legend().get_texts()] == ["i", "f", "g", "o"]
+    last = records[-2]["density_per_gate"]
+    ends = [line.get_ydata()[-1] for line in gates.lines]
+    of_gates = list(zip(*last.values(), strict=True))  # of each gate the density in each matrix
+    assert ends == pytest.approx([d for of in of_gates for d in (*of, sum(of) / len(of))])
+
+
+def test_refused(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments, sentence in (
+        (["none"], "none is not the folder of a run: it has no metrics.jsonl"),
+        (["empty"], "empty is not the folder of a run: it has no metrics.jsonl"),
+    ):
+        result = run("plot", *arguments)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"truesparse: {sentence}")
+    run("train", "lm", *tiny, "--out", "run", "--quiet")
+    assert "a picture's name must end in" in run("plot", "run", "--out", "curve").stderr
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text("{\n" + metrics.read_text())
+    assert "is not as it was written" in run("plot", "run").stderr
+    metrics.write_text('{"kind": "tra')
+    if find_spec("matplotlib"):
+        assert "run has recorded nothing yet" in run("plot", "run").stderr
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert 'a picture needs matplotlib; install it with: pip install "truesparse[plot]"' in (
+        run("plot", "run").stderr
+    )

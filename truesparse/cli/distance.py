@@ -1,0 +1,117 @@
+"""``truesparse distance``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from truesparse.cli.options import json_option
+from truesparse.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from truesparse.topology.distance import PartDistance, TopologyDistance
+
+
+@click.command()
+@click.argument("paths", metavar="MODEL_OR_RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--plot",
+    "picture",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the distances of all pairs as a heat map (PNG, SVG or PDF).",
+)
+@json_option
+def distance(paths: tuple[Path, ...], picture: Path | None, as_json: bool) -> None:
+    """Measure how far apart the topologies of two or more models are.
+
+    0 says that they have the same connections, 1 that they share none. Hidden units are matched first, since
+    their order means nothing. Of two models it shows every layer and matrix, of more the distance of each
+    pair.
+    """
+    if len(paths) < 2:
+        raise UsageError("a distance needs two models; give two or more files or folders of runs")
+    if picture is not None:
+        from truesparse.training.outputs import check_picture
+
+        check_picture("--plot", picture)
+    import numpy as np
+
+    from truesparse.training.compare import compare_files
+
+    distances = np.zeros((len(paths), len(paths)))
+    pairs = []
+    for first, second, result in compare_files(paths):
+        distances[first, second] = distances[second, first] = result.distance
+        pairs.append((first, second, result))
+    if as_json:
+        _print_json(paths, distances, pairs)
+    elif len(paths) == 2:
+        _print_pair(pairs[0][2])
+    else:
+        _print_all(paths, distances)
+    if picture is not None:
+        from truesparse.training.pictures import draw_distances
+
+        draw_distances(picture, [str(path) for path in paths], distances)
+
+
+def _print_json(
+    paths: Sequence[Path], distances: np.ndarray, pairs: Sequence[tuple[int, int, TopologyDistance]]
+) -> None:
+    import json
+    from dataclasses import asdict
+
+    def described(first: int, second: int, result: TopologyDistance) -> dict[str, Any]:
+        values = asdict(result)
+        del values["orders"]
+        return {"first": first, "second": second, **values}
+
+    values = {
+        "models": [str(path) for path in paths],
+        "distances": distances.tolist(),
+        "pairs": [described(*pair) for pair in pairs],
+    }
+    click.echo(json.dumps(values))
+
+
+def _print_pair(result: TopologyDistance) -> None:
+    """A table of layers, and of the matrices of those that have several."""
+    from truesparse.cli.display import plain_table, print_table
+
+    names = next(iter([list(layer.per_gate) for layer in result.layers if layer.per_gate]), [])
+    table = plain_table()
+    table.add_column("layer")
+    for heading in ("distance", "unmatched", *names):
+        table.add_column(heading, justify="right")
+    for layer in result.layers:
+        table.add_row(layer.name, *_numbers(layer))
+        for matrix in layer.matrices if len(layer.matrices) > 1 else ():
+            table.add_row(f"  {matrix.name.removeprefix(layer.name + '.')}", *_numbers(matrix))
+    table.add_section()
+    table.add_row("total", f"{result.distance:.4f}", f"{result.unmatched:.4f}")
+    print_table(table)
+
+
+def _numbers(part: PartDistance) -> tuple[str, ...]:
+    gates = (f"{distance:.3f}" for distance in part.per_gate.values())
+    return f"{part.distance:.4f}", f"{part.unmatched:.4f}", *gates
+
+
+def _print_all(paths: Sequence[Path], distances: np.ndarray) -> None:
+    """A table with a row and a column for each model."""
+    from truesparse.cli.display import plain_table, print_table
+
+    table = plain_table()
+    for heading in ("", "model"):
+        table.add_column(heading)
+    for number in range(len(paths)):
+        table.add_column(str(number + 1), justify="right")
+    for number, (path, row) in enumerate(zip(paths, distances, strict=True)):
+        table.add_row(str(number + 1), str(path), *(f"{distance:.4f}" for distance in row))
+    print_table(table)

@@ -1,0 +1,138 @@
+"""Pictures of runs, with matplotlib (the extra `plot`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truesparse.errors import TruesparseError
+from truesparse.training.config import Config
+from truesparse.training.reporter import Record
+from truesparse.training.rundir import CONFIG
+from truesparse.training.sources import load_toml
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
+    """Draw perplexity, the density of each gate, and the share of positions used if that was counted.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; its ending says of what kind.
+    run : Path
+        The folder of the run.
+    records : sequence of mapping
+        Its metrics.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        The run's configuration cannot be read, or nothing is recorded yet.
+    """
+    from truesparse.nn.spec import CELLS
+
+    gates = CELLS[Config.from_dict(load_toml(run / CONFIG)).cell].GATES
+    traced = [record for record in records if record["kind"] != "end"]
+    training = [record for record in traced if record["kind"] == "train"]
+    evaluations = [record for record in traced if record["kind"] == "eval"]
+    if not training:
+        raise TruesparseError(f"{run} has recorded nothing yet; draw it when it has trained for longer")
+    counted = [record for record in traced if "positions_used" in record]
+    heights = (2, 1, 1) if counted else (2, 1)
+    figure = _figure((8, 2.2 * sum(heights)))
+    panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
+    figure.suptitle(str(run), fontsize=10)
+    _perplexity(panels[0], training, evaluations)
+    _gates(panels[1], traced, gates)
+    if counted:
+        panels[2].plot(_epochs(counted), [record["positions_used"] for record in counted], color="tab:purple")
+        panels[2].set_ylabel("positions ever used")
+        panels[2].set_ylim(0, 1)
+    panels[-1].set_xlabel("epoch")
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> None:
+    """Draw the distances of all pairs of models as a heat map.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; its ending says of what kind.
+    names : sequence of str
+        What the models are called.
+    distances : ndarray of float64, shape (models, models)
+        In [0, 1].
+    """
+    count = len(names)
+    figure = _figure((3.5 + 0.6 * count, 2.5 + 0.5 * count))
+    axes = figure.subplots()
+    image = axes.imshow(distances, cmap="viridis", vmin=0, vmax=1)
+    for row, column in np.ndindex(count, count):
+        color = "white" if distances[row, column] < 0.6 else "black"
+        axes.text(
+            column, row, f"{distances[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8
+        )
+    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), names)
+    figure.colorbar(image, label="topology distance")
+    figure.savefig(path, dpi=110)
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure  # not pyplot: nothing looks for a screen
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.plot(*_series(training, "perplexity"), color="tab:gray", linewidth=0.7, label="training")
+    axes.plot(*_series(evaluations, "perplexity"), "o-", color="tab:blue", markersize=4, label="validation")
+    if evaluations:
+        best = min(evaluations, key=lambda record: record["loss"])
+        axes.annotate(
+            f"{best['perplexity']:.1f}",
+            (best["epoch"], best["perplexity"]),
+            textcoords="offset points",
+            xytext=(0, 8),
+            ha="center",
+        )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("perplexity")
+    axes.legend()
+
+
+def _gates(axes: Axes, records: Sequence[Record], gates: Sequence[str]) -> None:
+    """A bold line for the mean of a gate's matrices, and a faint one for each of them."""
+    epochs = _epochs(records)
+    for number, gate in enumerate(gates):
+        densities = np.array(
+            [[of[number] for of in record["density_per_gate"].values()] for record in records]
+        )
+        color = f"C{number}"
+        axes.plot(epochs, densities, color=color, linewidth=0.6, alpha=0.4)
+        axes.plot(epochs, densities.mean(axis=1), color=color, linewidth=2, label=gate)
+    axes.set_ylabel("density of the gates")
+    axes.legend(ncols=len(gates))
+
+
+def _series(records: Sequence[Record], key: str) -> tuple[list[float], list[Any]]:
+    return _epochs(records), [record[key] for record in records]
+
+
+def _epochs(records: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [record["epoch"] for record in records]
