@@ -22,8 +22,8 @@ _LARGEST_GROUP = 4  # panels
 class OutputWorkspace:
     """Logits of a group of panels, shape (group, V, lanes), and what the softmax needs.
 
-    The weights and their gradients go by once a group. It is as large as keeps its logits fewer than the
-    weights, up to four panels, whose logits stay in an L3 cache.
+    The weights and their gradients go by once a group. It is as large as keeps its logits fewer than twice
+    the weights, up to four panels, whose logits stay in an L3 cache.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class OutputWorkspace:
     __slots__ = ("logits", "work")
 
     def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
-        largest = min(_LARGEST_GROUP, max(1, weights // (outputs * panels.lanes)))
+        largest = min(_LARGEST_GROUP, max(1, 2 * weights // (outputs * panels.lanes)))
         groups = -(-panels.panels // largest)
         self.logits = aligned_zeros((-(-panels.panels // groups), outputs, panels.lanes))
         self.work = aligned_zeros((CHUNKS + 1, panels.lanes))
