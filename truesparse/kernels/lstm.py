@@ -1,8 +1,9 @@
 """The recurrence of an LSTM layer over a window, forward and backward.
 
-Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. One parallel region a time
-step: a thread takes whole units (their four rows of W_hh), so that a unit's cell stays in registers from the
-product to the new state.
+Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. A thread takes whole units
+(their four rows of W_hh), so that a unit's cell stays in registers from the product to the new state. Either
+all threads share the units of a step, one parallel region a step; or, `apart`, each takes whole blocks of
+sequences through all steps and never waits for another.
 
 Layout: panels `[panels, features, n]` hold `n / w` consecutive steps of `w` lanes side by side; panel
 ``group * blocks + block`` holds group number ``group`` of steps of batch block ``block``. The state of one
@@ -15,13 +16,14 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import inline_jit, parallel_jit, prange
 from truesparse.kernels.rows import prefetch_row, row_product_blocked, share_start
 from truesparse.simd import (
     at,
     vbroadcast,
     vfma,
-    vload,
+    vlike,
+    vload_like,
     vload_row,
     vsigmoid,
     vstore,
@@ -36,8 +38,71 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
+@inline_jit
+def _forward_step(lanes, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last):
+    """Units `first` to `last` of step t; `lanes` is any vector of the lanes of a step."""
+    units = y.shape[1]
+    blocks = h.shape[1]
+    size = h.shape[2]
+    w = size // units
+    steps_per_panel = n // w
+    group = t // steps_per_panel
+    lane = (t - group * steps_per_panel) * w
+    next_group = (t + 1) // steps_per_panel
+    next_lane = (t + 1 - next_group * steps_per_panel) * w
+    panel = group * blocks + block
+    gate_base = panel * 4 * units * n + lane
+    y_base = panel * units * n + lane
+    shifted = (next_group * blocks + block) * units * n + next_lane
+    old = ((t & 1) * blocks + block) * size
+    new = ((1 - (t & 1)) * blocks + block) * size
+    c_old = (t * blocks + block) * size
+    c_new = c_old + blocks * size
+    for j in range(first, last):
+        ahead = min(j + _AHEAD, units - 1)
+        for gate in range(4):
+            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_row(y, y_base + ahead * n, w)
+        if t + 1 < steps:
+            prefetch_row(h_prev, shifted + ahead * n, w)
+
+        row = gate_base + j * n
+        a = vload_like(gates, row, lanes)
+        a = row_product_blocked(a, at(indptr, j), at(indptr, j + 1), indices, data, h, old, units)
+        i = vsigmoid(a)
+        vstore(gates, row, i)
+        row += units * n
+        r = j + units
+        a = vload_like(gates, row, lanes)
+        a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+        f = vsigmoid(a)
+        vstore(gates, row, f)
+        row += units * n
+        r += units
+        a = vload_like(gates, row, lanes)
+        a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+        g = vtanh(a)
+        vstore(gates, row, g)
+        row += units * n
+        r += units
+        a = vload_like(gates, row, lanes)
+        a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
+        o = vsigmoid(a)
+        vstore(gates, row, o)
+
+        cell = vfma(f, vload_row(c, c_old, j, units, lanes), i * g)
+        out = o * vtanh(cell)
+        vstore_row(c, c_new, j, units, cell)
+        vstore_row(h, new, j, units, out)
+        vstore(y, y_base + j * n, out)
+        if t == 0:
+            vstore(h_prev, y_base + j * n, vload_row(h, old, j, units, lanes))
+        if t + 1 < steps:
+            vstore(h_prev, shifted + j * n, out)
+
+
 @cache
-def lstm_forward(w: int, n: int):
+def lstm_forward(w: int, n: int, apart: bool = False):
     """Return the kernel that runs the recurrence of a window; `w` lanes a step, `n` lanes a panel.
 
     For each step t, with ``gates`` holding W_ih x_t + bias on entry::
@@ -52,84 +117,96 @@ def lstm_forward(w: int, n: int):
     ``c`` : float32 `[T + 1, blocks, H w]` lane-blocked, c[0] given, c[t + 1] written;
     ``h`` : float32 `[2, blocks, H w]` lane-blocked, h[0] given; step t reads h[t % 2] and writes the other;
     ``indptr, indices, data`` : CSR arrays of W_hh `[4H, H]`;
-    ``steps`` : int; ``shares`` : int, tasks a step (the number of threads).
+    ``begin, end`` : int, the steps to run; ``steps`` : int, those of the window;
+    ``shares`` : int, tasks a step (the number of threads), of no use with `apart`.
 
     References
     ----------
     Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014, equations 1 to 6.
     """
-    steps_per_panel = n // w
 
     @parallel_jit
-    def lstm_forward_kernel(gates, y, h_prev, c, h, indptr, indices, data, steps, shares):
+    def lstm_forward_apart(gates, y, h_prev, c, h, indptr, indices, data, begin, end, steps, shares):
+        units = y.shape[1]
+        for block in prange(h.shape[1]):
+            lanes = vbroadcast(_ZERO, w)
+            for t in range(begin, end):
+                _forward_step(
+                    lanes, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, 0, units
+                )
+
+    @parallel_jit
+    def lstm_forward_together(gates, y, h_prev, c, h, indptr, indices, data, begin, end, steps, shares):
         units = y.shape[1]
         blocks = h.shape[1]
-        size = units * w
-        for t in range(steps):
-            group = t // steps_per_panel
-            lane = (t - group * steps_per_panel) * w
-            next_group = (t + 1) // steps_per_panel
-            next_lane = (t + 1 - next_group * steps_per_panel) * w
+        for t in range(begin, end):
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = panel * 4 * units * n + lane
-                y_base = panel * units * n + lane
-                shifted = (next_group * blocks + block) * units * n + next_lane
-                old = ((t & 1) * blocks + block) * size
-                new = ((1 - (t & 1)) * blocks + block) * size
-                c_old = (t * blocks + block) * size
-                c_new = c_old + blocks * size
                 first = share_start(indptr, units, 4, share, shares)
                 last = share_start(indptr, units, 4, share + 1, shares)
-                for j in range(first, last):
-                    ahead = min(j + _AHEAD, units - 1)
-                    for gate in range(4):
-                        prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
-                    prefetch_row(y, y_base + ahead * n, w)
-                    if t + 1 < steps:
-                        prefetch_row(h_prev, shifted + ahead * n, w)
+                lanes = vbroadcast(_ZERO, w)
+                _forward_step(
+                    lanes, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last
+                )
 
-                    row = gate_base + j * n
-                    a = vload(gates, row, w)
-                    a = row_product_blocked(a, at(indptr, j), at(indptr, j + 1), indices, data, h, old, units)
-                    i = vsigmoid(a)
-                    vstore(gates, row, i)
-                    row += units * n
-                    r = j + units
-                    a = vload(gates, row, w)
-                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
-                    f = vsigmoid(a)
-                    vstore(gates, row, f)
-                    row += units * n
-                    r += units
-                    a = vload(gates, row, w)
-                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
-                    g = vtanh(a)
-                    vstore(gates, row, g)
-                    row += units * n
-                    r += units
-                    a = vload(gates, row, w)
-                    a = row_product_blocked(a, at(indptr, r), at(indptr, r + 1), indices, data, h, old, units)
-                    o = vsigmoid(a)
-                    vstore(gates, row, o)
+    return lstm_forward_apart if apart else lstm_forward_together
 
-                    cell = vfma(f, vload_row(c, c_old, j, units, a), i * g)
-                    out = o * vtanh(cell)
-                    vstore_row(c, c_new, j, units, cell)
-                    vstore_row(h, new, j, units, out)
-                    vstore(y, y_base + j * n, out)
-                    if t == 0:
-                        vstore(h_prev, y_base + j * n, vload_row(h, old, j, units, a))
-                    if t + 1 < steps:
-                        vstore(h_prev, shifted + j * n, out)
 
-    return lstm_forward_kernel
+@inline_jit
+def _backward_step(lanes, n, gates, dy, c, dgates, dc, indptr, indices, data, t, steps, block, first, last):
+    """The gradient of units `first` to `last` of step t."""
+    units = dy.shape[1]
+    blocks = dc.shape[0]
+    size = dc.shape[1]
+    w = size // units
+    steps_per_panel = n // w
+    group = t // steps_per_panel
+    lane = (t - group * steps_per_panel) * w
+    panel = group * blocks + block
+    gate_base = panel * 4 * units * n + lane
+    dy_base = panel * units * n + lane
+    later = ((1 - (t & 1)) * blocks + block) * 4 * size
+    now = ((t & 1) * blocks + block) * 4 * size
+    c_old = (t * blocks + block) * size
+    c_new = c_old + blocks * size
+    for j in range(first, last):
+        ahead = min(j + _AHEAD, units - 1)
+        for gate in range(4):
+            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_row(dy, dy_base + ahead * n, w)
+
+        dh = vload_like(dy, dy_base + j * n, lanes)
+        dcell = vlike(_ZERO, lanes)
+        if t + 1 < steps:
+            dh = row_product_blocked(
+                dh, at(indptr, j), at(indptr, j + 1), indices, data, dgates, later, 4 * units
+            )
+            dcell = vload_row(dc, block * size, j, units, lanes)
+        row = gate_base + j * n
+        i = vload_like(gates, row, lanes)
+        f = vload_like(gates, row + units * n, lanes)
+        g = vload_like(gates, row + 2 * units * n, lanes)
+        o = vload_like(gates, row + 3 * units * n, lanes)
+        tanh_c = vtanh(vload_row(c, c_new, j, units, lanes))
+        dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
+        di = dcell * g * i * (_ONE - i)
+        df = dcell * vload_row(c, c_old, j, units, lanes) * f * (_ONE - f)
+        dg = dcell * i * (_ONE - g * g)
+        do = dh * tanh_c * o * (_ONE - o)
+        vstore_row(dc, block * size, j, units, dcell * f)
+        vstore(gates, row, di)
+        vstore(gates, row + units * n, df)
+        vstore(gates, row + 2 * units * n, dg)
+        vstore(gates, row + 3 * units * n, do)
+        vstore_row(dgates, now, j, 4 * units, di)
+        vstore_row(dgates, now, j + units, 4 * units, df)
+        vstore_row(dgates, now, j + 2 * units, 4 * units, dg)
+        vstore_row(dgates, now, j + 3 * units, 4 * units, do)
 
 
 @cache
-def lstm_backward(w: int, n: int):
+def lstm_backward(w: int, n: int, apart: bool = False):
     """Return the kernel that runs the recurrence of a window backward; see `lstm_forward` for the layout.
 
     For each step t from the last, with dh = dy_t + W_hh^T dgates_{t+1}::
@@ -145,64 +222,35 @@ def lstm_backward(w: int, n: int):
     ``dgates`` : float32 `[2, blocks, 4H w]` lane-blocked, working space;
     ``dc`` : float32 `[blocks, H w]` lane-blocked, working space;
     ``indptr, indices, data`` : W_hh column by column (the transposed index);
-    ``steps`` : int; ``shares`` : int, tasks a step.
+    ``begin, end`` : int, the steps to run, from ``end - 1`` down to ``begin``, where those from ``end`` on
+    have been run before; ``steps`` : int, those of the window; ``shares`` : int, tasks a step.
 
     tanh(c) is computed again rather than stored: it costs as much as reading it back would.
     """
-    steps_per_panel = n // w
 
     @parallel_jit
-    def lstm_backward_kernel(gates, dy, c, dgates, dc, indptr, indices, data, steps, shares):
+    def lstm_backward_apart(gates, dy, c, dgates, dc, indptr, indices, data, begin, end, steps, shares):
+        units = dy.shape[1]
+        for block in prange(dc.shape[0]):
+            lanes = vbroadcast(_ZERO, w)
+            for t in range(end - 1, begin - 1, -1):
+                _backward_step(
+                    lanes, n, gates, dy, c, dgates, dc, indptr, indices, data, t, steps, block, 0, units
+                )
+
+    @parallel_jit
+    def lstm_backward_together(gates, dy, c, dgates, dc, indptr, indices, data, begin, end, steps, shares):
         units = dy.shape[1]
         blocks = dc.shape[0]
-        size = units * w
-        for t in range(steps - 1, -1, -1):
-            group = t // steps_per_panel
-            lane = (t - group * steps_per_panel) * w
+        for t in range(end - 1, begin - 1, -1):
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = panel * 4 * units * n + lane
-                dy_base = panel * units * n + lane
-                later = ((1 - (t & 1)) * blocks + block) * 4 * size
-                now = ((t & 1) * blocks + block) * 4 * size
-                c_old = (t * blocks + block) * size
-                c_new = c_old + blocks * size
                 first = share_start(indptr, units, 1, share, shares)
                 last = share_start(indptr, units, 1, share + 1, shares)
-                for j in range(first, last):
-                    ahead = min(j + _AHEAD, units - 1)
-                    for gate in range(4):
-                        prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
-                    prefetch_row(dy, dy_base + ahead * n, w)
+                lanes = vbroadcast(_ZERO, w)
+                _backward_step(
+                    lanes, n, gates, dy, c, dgates, dc, indptr, indices, data, t, steps, block, first, last
+                )
 
-                    dh = vload(dy, dy_base + j * n, w)
-                    dcell = vbroadcast(_ZERO, w)
-                    if t + 1 < steps:
-                        dh = row_product_blocked(
-                            dh, at(indptr, j), at(indptr, j + 1), indices, data, dgates, later, 4 * units
-                        )
-                        dcell = vload_row(dc, block * size, j, units, dh)
-                    row = gate_base + j * n
-                    i = vload(gates, row, w)
-                    f = vload(gates, row + units * n, w)
-                    g = vload(gates, row + 2 * units * n, w)
-                    o = vload(gates, row + 3 * units * n, w)
-                    tanh_c = vtanh(vload_row(c, c_new, j, units, dh))
-                    dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
-                    di = dcell * g * i * (_ONE - i)
-                    df = dcell * vload_row(c, c_old, j, units, dh) * f * (_ONE - f)
-                    dg = dcell * i * (_ONE - g * g)
-                    do = dh * tanh_c * o * (_ONE - o)
-                    vstore_row(dc, block * size, j, units, dcell * f)
-                    vstore(gates, row, di)
-                    vstore(gates, row + units * n, df)
-                    vstore(gates, row + 2 * units * n, dg)
-                    vstore(gates, row + 3 * units * n, do)
-                    vstore_row(dgates, now, j, 4 * units, di)
-                    vstore_row(dgates, now, j + units, 4 * units, df)
-                    vstore_row(dgates, now, j + 2 * units, 4 * units, dg)
-                    vstore_row(dgates, now, j + 3 * units, 4 * units, do)
-
-    return lstm_backward_kernel
+    return lstm_backward_apart if apart else lstm_backward_together

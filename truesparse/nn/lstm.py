@@ -22,6 +22,11 @@ from truesparse.nn.panels import Panels
 from truesparse.nn.products import add_gradient, multiply, multiply_transposed
 from truesparse.sparse import Arena
 
+_NONZERO_BYTES = 6
+_APART_BYTES = 512 * 1024
+_PART_BYTES = 4 * 1024 * 1024  # of gates: they stay in an L3 cache beside the rest
+_PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
+
 
 class LSTMState:
     """Hidden state and cell of one layer between windows, lane-blocked, shape (blocks, H * step lanes)."""
@@ -109,14 +114,28 @@ class LSTM(Cell):
     ) -> None:
         """Run `steps` steps from `state`; see `Cell.forward`."""
         panels = ws.panels
-        used = panels.used(steps)
         w_ih, w_hh = self.weight_ih, self.weight_hh
+        bias = self.arena.biases[self.bias]
         ws.h[0] = state.h
         ws.c[0] = state.c
-        multiply(ws.gates[:used], w_ih, x[:used], self.arena.biases[self.bias])
-        lstm_forward(panels.step_lanes, panels.lanes)(
-            ws.gates, y, ws.h_prev, ws.c, ws.h, w_hh.indptr, w_hh.indices, w_hh.data, steps, thread_count()
-        )
+        shares = thread_count()
+        run = lstm_forward(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        for part, begin, end in self._parts(ws, steps):
+            multiply(ws.gates[part], w_ih, x[part], bias)
+            run(
+                ws.gates,
+                y,
+                ws.h_prev,
+                ws.c,
+                ws.h,
+                w_hh.indptr,
+                w_hh.indices,
+                w_hh.data,
+                begin,
+                end,
+                steps,
+                shares,
+            )
         state.h[...] = ws.h[steps % 2]
         state.c[...] = ws.c[steps]
 
@@ -130,16 +149,62 @@ class LSTM(Cell):
     ) -> None:
         """Add the gradients of the parameters and write that of `x`; see `Cell.backward`."""
         panels = ws.panels
-        used = panels.used(steps)
         shares = thread_count()
         w_ih, w_hh = self.weight_ih, self.weight_hh
+        bias_grad = self.arena.bias_grads[self.bias]
         columns = w_hh.transposed()
-        lstm_backward(panels.step_lanes, panels.lanes)(
-            ws.gates, dy, ws.c, ws.dgates, ws.dc, columns.indptr, columns.indices, columns.data, steps, shares
-        )
-        panels.clear_after(ws.gates, steps)
-        dgates = ws.gates[:used]
-        multiply_transposed(dx[:used], w_ih, dgates)
-        add_gradient(w_hh, dgates, ws.h_prev[:used])
-        add_gradient(w_ih, dgates, x[:used])
-        row_sums(panels.lanes)(self.arena.bias_grads[self.bias], dgates, shares)
+        run = lstm_backward(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
+        in_parts = dx.shape[1] >= dy.shape[1]
+        parts = self._parts(ws, steps) if in_parts else [(slice(0, panels.used(steps)), 0, steps)]
+        for part, begin, end in reversed(parts):
+            run(
+                ws.gates,
+                dy,
+                ws.c,
+                ws.dgates,
+                ws.dc,
+                columns.indptr,
+                columns.indices,
+                columns.data,
+                begin,
+                end,
+                steps,
+                shares,
+            )
+            if end == steps:
+                panels.clear_after(ws.gates, steps)
+            dgates = ws.gates[part]
+            multiply_transposed(dx[part], w_ih, dgates)
+            add_gradient(w_hh, dgates, ws.h_prev[part])
+            add_gradient(w_ih, dgates, x[part])
+            row_sums(panels.lanes)(bias_grad, dgates, shares)
+
+    def _apart(self, panels: Panels, shares: int) -> bool:
+        """Whether each thread takes whole blocks of sequences through all steps: if there are as many for
+        each, and W_hh and the state are in its cache all the time."""
+        return panels.blocks % shares == 0 and _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
+
+    def _parts(self, ws: LSTMWorkspace, steps: int) -> list[tuple[slice, int, int]]:
+        """Cut a window: panels, first step and end of each part.
+
+        What one kernel writes of a part's gates is in cache when the next reads it; but the weights go by
+        once a part.
+        """
+        panels = ws.panels
+        group_bytes = panels.blocks * ws.gates[0].nbytes
+        wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * self.weight_ih.nnz)
+        size = max(1, wanted // group_bytes)  # groups
+        length = size * panels.steps_per_panel
+        used = panels.used(steps)
+        return [
+            (
+                slice(
+                    begin // length * size * panels.blocks,
+                    min(used, (begin // length + 1) * size * panels.blocks),
+                ),
+                begin,
+                min(begin + length, steps),
+            )
+            for begin in range(0, steps, length)
+        ]

@@ -13,14 +13,14 @@ from truesparse.simd import split_lanes
 
 # Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache
 # lines and whose panels of 1,500 features stay in an L2 cache.
-_STEPS_PER_PANEL = {4: 16, 8: 8, 12: 8, 16: 4, 20: 4, 24: 4, 32: 2, 40: 2, 48: 2, 64: 1}
+_STEPS_PER_PANEL = {4: 16, 8: 8, 12: 8, 16: 4, 20: 4, 24: 4, 32: 2}
 _WIDEST = max(_STEPS_PER_PANEL)
 
 
 class Panels:
     """How a window of `steps` x `batch` columns lies in arrays `[panels, features, lanes]`.
 
-    The batch is cut into `blocks` of up to 64 sequences. A panel holds `steps_per_panel` consecutive steps of
+    The batch is cut into `blocks` of up to 32 sequences. A panel holds `steps_per_panel` consecutive steps of
     one block side by side, each `step_lanes` wide; panel ``group * blocks + block`` holds group number
     `group` of them. Lanes beyond the batch are computed along and have no influence.
 
