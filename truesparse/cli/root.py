@@ -14,7 +14,9 @@ import truesparse
 from truesparse.cli.bench import bench
 from truesparse.cli.distance import distance
 from truesparse.cli.evaluate import evaluate
+from truesparse.cli.export import export
 from truesparse.cli.generate import generate
+from truesparse.cli.import_model import import_model
 from truesparse.cli.info import info
 from truesparse.cli.methods import methods
 from truesparse.cli.plot import plot
@@ -94,5 +96,17 @@ def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
 
 
-for command in (train, methods, evaluate, generate, info, distance, plot, bench):
+COMMANDS = (
+    train,
+    methods,
+    evaluate,
+    generate,
+    export,
+    import_model,
+    info,
+    distance,
+    plot,
+    bench,
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -32,6 +32,14 @@ class CSR(NamedTuple):
         dense[self.rows, self.indices] = self.data
         return dense
 
+    def transposed(self) -> CSR:
+        """Return the matrix stored by columns: rows and columns change places."""
+        order = np.argsort(self.indices, kind="stable")
+        indptr = np.zeros(self.shape[1] + 1, np.int64)
+        np.cumsum(np.bincount(self.indices, minlength=self.shape[1]), out=indptr[1:])
+        rows = self.rows[order].astype(narrow_index_dtype(self.shape[0]))
+        return CSR(indptr, rows, self.data[order], self.shape[::-1])
+
     @property
     def rows(self) -> NDArray[np.intp]:
         """The row of each entry."""

@@ -11,7 +11,8 @@ from truesparse.nn.lstm import LSTM
 from truesparse.nn.rhn import RHN
 
 # Your own cell goes here; `truesparse.nn.cell` says what it has to offer. The choices of the flag --cell are
-# in `truesparse.training.config`.
+# in `truesparse.training.config`; what files and the runtime know of it is in
+# `truesparse.modelfile.architecture` and `truesparse.runtime.layers`.
 CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "rhn": RHN}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from truesparse.data import Windows, load_evaluation_text
 from truesparse.modelfile import find_model, need_vocabulary
-from truesparse.training.checkpoint import load_model
+from truesparse.training.checkpoint import SavedModel, load_model
 from truesparse.training.evaluation import evaluate, perplexity
 
 
@@ -50,7 +50,11 @@ def evaluate_file(path: Path, data: Path | str | None = None, split: str = "test
     UsageError, TruesparseError
         The model or the text cannot be read, or the text is too short.
     """
-    saved = load_model(find_model(path))
+    return evaluate_model(load_model(find_model(path)), data, split)
+
+
+def evaluate_model(saved: SavedModel, data: Path | str | None = None, split: str = "test") -> TextEvaluation:
+    """Measure a model that has been read; see `evaluate_file`."""
     config = saved.config
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     ids = load_evaluation_text(data or config.data, vocabulary, split)

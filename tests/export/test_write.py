@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from export.conftest import read, save
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.export import export_model, write
+from truesparse.export.folder import new_folder
+from truesparse.modelfile.architecture import CELLS
+from truesparse.runtime import LanguageModel
+from truesparse.runtime.layers import LAYERS
+
+
+def test_scipy(tmp_path: Path) -> None:
+    file = save(tmp_path / "m", "rhn")
+    report = export_model(file, "scipy", tmp_path / "a" / "b")
+    stored = read(file)
+    for name, csr in stored.matrices.items():
+        matrix = scipy.sparse.load_npz(tmp_path / "a" / "b" / f"{name}.npz")
+        np.testing.assert_array_equal(matrix.toarray(), csr.to_dense())
+        assert matrix.nnz == csr.data.size
+    biases = np.load(tmp_path / "a" / "b" / "biases.npz")
+    assert biases.keys() == stored.biases.keys()
+    for name, bias in stored.biases.items():
+        np.testing.assert_array_equal(biases[name], bias)
+    assert report["files"].keys() == {path.name for path in (tmp_path / "a" / "b").iterdir()}
+    description = json.loads((tmp_path / "a" / "b" / "model.json").read_text())
+    assert description["model"]["hidden_size"] == 20
+    assert len(description["vocabulary"]["tokens"]) == 70
+
+
+@pytest.mark.parametrize("kind", ["lstm", "tied"])
+def test_torch(tmp_path: Path, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    file = save(tmp_path / "m", kind)
+    export_model(file, "torch", tmp_path / "out")
+    stored = read(file)
+    sizes = stored.architecture
+    module = torch.nn.Module()
+    module.embedding = torch.nn.Embedding(sizes.vocab_size, sizes.embedding_size)
+    module.lstm = torch.nn.LSTM(sizes.embedding_size, sizes.hidden_size, sizes.layers)
+    module.output = torch.nn.Linear(sizes.hidden_size, sizes.vocab_size)
+    module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
+    tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
+    with torch.inference_mode():
+        scores = module.output(module.lstm(module.embedding(torch.from_numpy(tokens)))[0])
+    stream = LanguageModel(stored).stream(3)
+    for step, expected in zip(tokens, scores.numpy(), strict=True):
+        stream.advance(step)
+        np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "one token"])
+def test_onnx(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = save(tmp_path / "m", kind)
+    report = export_model(file, "onnx", tmp_path / "out")
+    assert report["largest_difference"] < 1e-5
+    # the state that comes out goes on where it was
+    model = LanguageModel(read(file))
+    size = model.architecture.vocab_size
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    stream = model.stream(2)
+    state = {name: np.zeros_like(array).T for name, array in stream.state.items()}
+    outputs = ["scores", *(f"{name}.next" for name in state)]
+    for tokens in np.random.default_rng(2).integers(0, size, (4, 1, 2)):
+        scores, *after = session.run(outputs, {"tokens": tokens, **state})
+        state = dict(zip(state, after, strict=True))
+        stream.advance(tokens[0])
+        np.testing.assert_allclose(scores[0], stream.logits(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_installed(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("onnx", "torch"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for target in ("onnx", "torch"):
+        with pytest.raises(TruesparseError, match=f"{target} is not installed; run pip install {target}"):
+            export_model(file, target, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
+    with pytest.raises(TruesparseError, match="PyTorch has no module for the cell rhn"):
+        export_model(save(tmp_path / "m", "rhn"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", ["c", "onnx"])
+def test_cells_that_have_no_source(
+    tmp_path: Path, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if target == "onnx":
+        pytest.importorskip("onnx")
+    original = write.read_model
+
+    def with_another_cell(reader: Any) -> Any:
+        stored = original(reader)
+        object.__setattr__(stored.architecture, "cell", "gru")
+        return stored
+
+    monkeypatch.setattr(write, "read_model", with_another_cell)
+    monkeypatch.setitem(LAYERS, "gru", LAYERS["lstm"])
+    monkeypatch.setitem(CELLS, "gru", CELLS["lstm"])
+    with pytest.raises(TruesparseError, match="the cell gru"):
+        export_model(file, target, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_arguments(tmp_path: Path, file: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="there is no form 'onyx'; did you mean onnx"):
+        export_model(file, "onyx", out)
+    with pytest.raises(UsageError, match="there is no type 'int9'"):
+        export_model(file, "c", out, dtype="int9")
+    with pytest.raises(UsageError, match="--dtype and --name are for C, not for scipy"):
+        export_model(file, "scipy", out, dtype="int8")
+    with pytest.raises(UsageError, match="there is no file or folder"):
+        export_model(tmp_path / "none", "c", out)
+    assert not out.exists()
+
+
+def test_values_that_are_not_finite(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = read(file)
+    stored.matrices["lstm.0.weight_hh"].data[3] = np.nan
+    monkeypatch.setattr(write, "read_model", lambda reader: stored)
+    with pytest.raises(TruesparseError, match=r"lstm.0.weight_hh in .*m.safetensors has values that are not"):
+        export_model(file, "c", tmp_path / "out")
+
+
+def test_what_rounding_costs(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "text.txt").write_text("w1 w5 w9 w1 1 " * 100)
+    report = export_model(file, "c", tmp_path / "a", dtype="int8", data=tmp_path / "text.txt")
+    assert report["loss_reason"] is None
+    assert 0 < abs(report["loss"] - report["loss_int8"]) < 0.05
+    with pytest.raises(UsageError, match=r"none\.txt"):
+        export_model(file, "c", tmp_path / "b", dtype="int8", data=tmp_path / "none.txt")
+    assert not (tmp_path / "b").exists()
+    report = export_model(save(tmp_path / "n", vocabulary=False), "c", tmp_path / "b", dtype="int8")
+    assert report["loss"] is None
+    assert "has no vocabulary" in report["loss_reason"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def fail() -> None:
+        with new_folder(out) as folder:
+            (folder / "a").touch()
+            assert not out.exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(out) as folder:
+        (folder / "a").touch()
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (tmp_path / "other").mkdir()
+    assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+    with pytest.raises(UsageError, match="exists; choose another --out"), new_folder(out):
+        pass
+    with new_folder(tmp_path / "other") as folder:  # an empty one
+        (folder / "b").touch()
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["b"]
+
+
+def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file exists"), new_folder(tmp_path / "file"):
+        pass
+    with pytest.raises(TruesparseError, match="cannot make"), new_folder(tmp_path / "file" / "out"):
+        pass
+    with pytest.raises(TruesparseError, match="No space left"), new_folder(tmp_path / "out"):
+        raise OSError(28, os.strerror(28))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_sizes_add_up(tmp_path: Path, file: Path) -> None:
+    stored = read(file)
+    report = export_model(file, "c", tmp_path / "out")
+    positions = sum(math.prod(csr.shape) for csr in stored.matrices.values())
+    assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.biases.values()))
+    assert report["files"]["model.c"] == (tmp_path / "out" / "model.c").stat().st_size

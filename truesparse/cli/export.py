@@ -1,0 +1,90 @@
+"""``truesparse export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from truesparse.cli.options import json_option, model_argument
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(("c", "onnx", "torch", "scipy")),
+    required=True,
+    help="C99 source; ONNX and PyTorch with dense weights; SciPy's sparse matrices.",
+)
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The folder to make."
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="model",
+    show_default=True,
+    help="For C: what the files are called and names in the source begin with.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "int8")),
+    default="float32",
+    show_default=True,
+    help="For C: type of the weights. int8 has a scale for each row.",
+)
+@click.option(
+    "--data",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="For int8: text on which to measure what rounding costs.  [default: the text it was trained on]",
+)
+@json_option
+def export(
+    path: Path, target: str, out: Path, name: str, dtype: str, data: Path | None, as_json: bool
+) -> None:
+    """Write a model in a form that other programs read.
+
+    The model is a file, or the best one of a run. docs/deployment.md describes the forms.
+    """
+    import json
+
+    from truesparse.export import export_model
+
+    report = export_model(path, target, out, name, dtype, data)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **report}))
+        return
+    for file, size in report["files"].items():
+        click.echo(f"{out / file}  {_bytes(size)}")
+    if target == "c":
+        _say_c(report, out, name)
+    if report.get("largest_difference") is not None:
+        click.echo(f"onnxruntime agrees: largest difference of a score {report['largest_difference']:.1e}")
+
+
+def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
+    flash, dense = report["flash_bytes"], report["dense_bytes"]
+    click.echo(
+        f"flash {_bytes(flash)}, {flash / dense:.3f} of dense float32 weights"
+        f"; RAM {_bytes(report['ram_bytes'])}"
+    )
+    if report.get("loss") is not None:
+        import math
+
+        before, after = math.exp(report["loss"]), math.exp(report["loss_int8"])
+        click.echo(f"test perplexity {before:.2f}, with int8 weights {after:.2f}")
+    elif "loss" in report:
+        click.echo(f"what rounding costs was not measured: {report['loss_reason']} (or give --data)")
+    click.echo(f"try it: cd {out} && cc -std=c99 -O2 -o {name} main.c {name}.c -lm && ./{name} --self-test")
+
+
+def _bytes(size: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000 or unit == "MB":
+            break
+        size = size / 1000  # type: ignore[assignment]
+    return f"{size:,.1f} {unit}" if unit != "B" else f"{size} B"

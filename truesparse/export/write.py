@@ -1,0 +1,93 @@
+"""From a model file to a folder in another form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import TruesparseError, UsageError, unknown_name
+from truesparse.export.c import DTYPES, check_name, write_c
+from truesparse.export.folder import new_folder
+from truesparse.export.interchange import write_scipy, write_torch
+from truesparse.export.onnx_model import write_onnx
+from truesparse.export.rounding import losses
+from truesparse.modelfile import Reader, StoredModel, find_model, read_model
+
+TARGETS: dict[str, Callable[[StoredModel, Path], dict[str, Any]] | None] = {
+    "c": None,  # with settings of its own
+    "onnx": write_onnx,
+    "torch": write_torch,
+    "scipy": write_scipy,
+}
+
+
+def export_model(
+    path: Path,
+    target: str,
+    out: Path,
+    name: str = "model",
+    dtype: str = "float32",
+    data: Path | str | None = None,
+) -> dict[str, Any]:
+    """Write a model in another form, into a folder that appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        A model file, or the folder of a run.
+    target : {"c", "onnx", "torch", "scipy"}
+    out : Path
+        The folder: new, or empty.
+    name : str
+        For C: of the files, and what all names in the header begin with.
+    dtype : {"float32", "int8"}
+        For C: the type of the weights.
+    data : Path or str, optional
+        For int8: the text on which to measure what rounding costs; the one the model was trained on if not
+        given.
+
+    Returns
+    -------
+    dict
+        `files`: bytes of each file by name; `dense_bytes`: of all weights and biases if they were dense
+        float32; for C also `flash_bytes` and `ram_bytes`; for int8 `loss`, `loss_int8` (nats a token, None
+        where there is no text) and `loss_reason` (why there is none, or None); for ONNX
+        `largest_difference` from the runtime, None without onnxruntime.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        An argument cannot be right, the model cannot be read or expressed, or the folder not written.
+    """
+    if target not in TARGETS:
+        raise unknown_name("form", target, TARGETS)
+    if dtype not in DTYPES:
+        raise unknown_name("type", dtype, DTYPES)
+    if target != "c" and (dtype, name) != ("float32", "model"):
+        raise UsageError(f"--dtype and --name are for C, not for {target}; leave them out")
+    check_name(name)
+    file = find_model(path)
+    with Reader(file) as reader:
+        stored = read_model(reader)
+    _check_finite(stored)
+    with new_folder(out) as folder:
+        write = TARGETS[target]
+        report = write_c(stored, folder, name, dtype) if write is None else write(stored, folder)
+        if dtype == "int8":
+            report |= losses(file, data)
+        files = {entry.name: entry.stat().st_size for entry in sorted(folder.iterdir())}
+    dense = stored.architecture.dense_parameters + sum(bias.size for bias in stored.biases.values())
+    return {"files": files, "dense_bytes": 4 * dense, **report}
+
+
+def _check_finite(stored: StoredModel) -> None:
+    arrays = {name: csr.data for name, csr in stored.matrices.items()} | stored.biases
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise TruesparseError(
+                f"{name} in {stored.path} has values that are not finite: its training went astray"
+                f"; export another model"
+            )
