@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from export.conftest import read
+from hypothesis import given
+from hypothesis import strategies as st
+
+from truesparse import runtime
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.export.from_torch import import_torch, keep_largest, read_vocabulary
+
+Tensors = dict[str, np.ndarray]
+V, E, H = 11, 5, 6
+
+
+def state_dict(inputs: int = E, layers: int = 2, prefix: str = "rnn.") -> Tensors:
+    rng = np.random.default_rng(1)
+
+    def tensor(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    tensors = {"encoder.weight": tensor(V, inputs)}
+    for layer in range(layers):
+        tensors |= {
+            f"{prefix}weight_ih_l{layer}": tensor(4 * H, inputs if layer == 0 else H),
+            f"{prefix}weight_hh_l{layer}": tensor(4 * H, H),
+            f"{prefix}bias_ih_l{layer}": tensor(4 * H),
+            f"{prefix}bias_hh_l{layer}": tensor(4 * H),
+        }
+    return tensors | {"decoder.weight": tensor(V, H), "decoder.bias": tensor(V)}
+
+
+def write(folder: Path, tensors: Tensors) -> Path:
+    safetensors.numpy.save_file(tensors, folder / "dense.safetensors")
+    return folder / "dense.safetensors"
+
+
+def convert(folder: Path, tensors: Tensors, density: float = 1.0, **options: str) -> Path:
+    out = folder / "out.safetensors"
+    out.unlink(missing_ok=True)
+    import_torch(write(folder, tensors), out, density, **options)  # type: ignore[arg-type]
+    return out
+
+
+def test_every_weight_has_its_place(tmp_path: Path) -> None:
+    tensors = state_dict()
+    stored = read(convert(tmp_path, tensors))
+    dense = {name: csr.to_dense() for name, csr in stored.matrices.items()}
+    np.testing.assert_array_equal(dense["embedding.weight"], tensors["encoder.weight"])
+    np.testing.assert_array_equal(dense["lstm.1.weight_hh"], tensors["rnn.weight_hh_l1"])
+    np.testing.assert_array_equal(dense["output.weight"], tensors["decoder.weight"])
+    np.testing.assert_array_equal(stored.biases["output.bias"], tensors["decoder.bias"])
+    np.testing.assert_array_equal(
+        stored.biases["lstm.0.bias"], tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"]
+    )
+
+
+def test_the_model_computes_what_pytorch_computes(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Module()
+    module.words = torch.nn.Embedding(V, E)
+    module.lstm = torch.nn.LSTM(E, H, 2)
+    module.head = torch.nn.Linear(H, V)
+    path = tmp_path / "m.pt"
+    for contents in (module.state_dict(), {"epoch": 3, "state_dict": module.state_dict()}):
+        torch.save(contents, path)
+        (tmp_path / "out").unlink(missing_ok=True)
+        import_torch(path, tmp_path / "out", 1.0)
+        tokens = np.array([1, 7, 3, 3])
+        with torch.inference_mode():
+            expected = module.head(module.lstm(module.words(torch.from_numpy(tokens)))[0])[-1]
+        stream = runtime.load(tmp_path / "out").stream()
+        stream.read(tokens)
+        np.testing.assert_allclose(stream.logits(), expected.numpy(), atol=1e-6)
+
+    torch.save(module, path)  # a module is code, which is not run
+    with pytest.raises(TruesparseError, match=r"m.pt holds no state dict; write it with torch.save\(module"):
+        import_torch(path, tmp_path / "other", 1.0)
+
+
+def test_the_largest_weights_are_kept(tmp_path: Path) -> None:
+    tensors = state_dict()
+    out = tmp_path / "deep" / "out.safetensors"
+    report = import_torch(write(tmp_path, tensors), out, 0.25)
+    stored = read(out)
+    for name, source in (("lstm.0.weight_ih", "rnn.weight_ih_l0"), ("output.weight", "decoder.weight")):
+        dense = tensors[source]
+        kept = stored.matrices[name].to_dense()
+        count = round(0.25 * dense.size)
+        assert np.count_nonzero(kept) == stored.matrices[name].data.size == count
+        limit = np.sort(np.abs(dense).reshape(-1))[-count]
+        np.testing.assert_array_equal(kept, np.where(np.abs(dense) >= limit, dense, 0))
+        row = report["matrices"][name]
+        assert (row["nnz"], row["shape"]) == (count, list(dense.shape))
+        assert row["kept"] == pytest.approx((kept**2).sum() / (dense**2).sum())
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.001, 1))
+def test_keep_largest(rows: int, columns: int, density: float) -> None:
+    dense = np.random.default_rng(1).integers(-2, 3, (rows, columns)).astype(np.float32)
+    csr = keep_largest(dense, density)
+    count = max(1, round(density * dense.size))
+    assert csr.data.size == csr.indptr[-1] == count
+    np.testing.assert_array_equal(csr.data, dense[csr.rows, csr.indices])
+    assert sorted(np.abs(csr.data)) == sorted(np.abs(dense).reshape(-1))[-count:]
+    assert len(set(zip(csr.rows, csr.indices, strict=True))) == count
+
+
+def test_what_may_be_missing_and_how_things_may_be_called(tmp_path: Path) -> None:
+    tensors = state_dict()
+    for name in list(tensors):
+        if "bias" in name:
+            del tensors[name]
+    stored = read(convert(tmp_path, tensors))
+    assert not any(bias.any() for bias in stored.biases.values())
+
+    tied = state_dict(H)
+    tied["decoder.weight"] = tied["encoder.weight"].copy()
+    assert read(convert(tmp_path, tied)).architecture.tied
+    del tied["decoder.weight"]
+    assert read(convert(tmp_path, tied)).architecture.tied
+
+    same_sizes = state_dict(H)  # by their names
+    dense = read(convert(tmp_path, same_sizes)).matrices["output.weight"].to_dense()
+    np.testing.assert_array_equal(dense, same_sizes["decoder.weight"])
+    same_sizes["a"], same_sizes["b"] = same_sizes.pop("encoder.weight"), same_sizes.pop("decoder.weight")
+    with pytest.raises(TruesparseError, match="is the embedding layer's: a or b could be it"):
+        convert(tmp_path, same_sizes)
+    stored = read(convert(tmp_path, same_sizes, embedding="a", output="b"))
+    np.testing.assert_array_equal(stored.matrices["output.weight"].to_dense(), same_sizes["b"])
+    with pytest.raises(UsageError, match=r"has no matrix 'c' for --embedding; its matrices are a, b"):
+        convert(tmp_path, same_sizes, embedding="c")
+    assert read(convert(tmp_path, state_dict(layers=1, prefix=""))).architecture.layers == 1
+
+
+def changed(**changes: np.ndarray | None) -> Tensors:
+    tensors = state_dict() | {name.replace("__", "."): array for name, array in changes.items()}  # type: ignore[operator]
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+ONES = np.ones((4 * H, H), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"weight": ONES}, "has no LSTM, or several"),
+        (changed(rnn__weight_hh_l0_reverse=ONES), "has rnn.weight_hh_l0_reverse, for which an embedding"),
+        (changed(other__weight_hh_l0=ONES), "has no LSTM, or several"),
+        (changed(rnn__weight_ih_l1=None), "has no LSTM, or several"),
+        (changed(rnn__weight_hh_l0=np.ones((3 * H, H), np.float32)), "that is no LSTM language model"),
+        (changed(rnn__bias_hh_l0=np.ones(3, np.float32)), "biases of different sizes in layer 0"),
+        (changed(norm__weight=np.ones(H, np.float32)), "has norm.weight, for which"),
+        (changed(decoder__weight=np.ones((V + 1, H), np.float32)), "output.weight has shape"),
+        (
+            changed(encoder__weight=None),
+            "is the embedding layer's: none has 5 columns; name it",
+        ),
+        (changed(decoder__weight=None), "has no matrix for the output layer"),
+        (changed(decoder__bias=np.full(V, np.nan, np.float32)), "not finite in what is to be output.bias"),
+    ],
+)
+def test_models_that_are_something_else(tmp_path: Path, tensors: Tensors, message: str) -> None:
+    with pytest.raises(TruesparseError, match=message):
+        convert(tmp_path, tensors)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_arguments(tmp_path: Path) -> None:
+    path = write(tmp_path, state_dict())
+    for density in (0, -1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="--density is"):
+            import_torch(path, tmp_path / "out", density)
+    with pytest.raises(UsageError, match="exists; choose another --out"):
+        import_torch(path, path, 0.5)
+    with pytest.raises(TruesparseError, match=r"cannot read .*none.safetensors: No such file"):
+        import_torch(tmp_path / "none.safetensors", tmp_path / "out", 0.5)
+    (tmp_path / "bad.safetensors").write_text("nothing")
+    with pytest.raises(TruesparseError, match="holds no state dict"):
+        import_torch(tmp_path / "bad.safetensors", tmp_path / "out", 0.5)
+
+
+def test_vocabularies(tmp_path: Path) -> None:
+    def vocabulary(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    words = [f"w{number}" for number in range(V)]
+    path = write(tmp_path, state_dict())
+    import_torch(path, tmp_path / "a", 0.5, vocabulary("words.txt", "\n".join(words) + "\n"))
+    model = runtime.load(tmp_path / "a")
+    assert (model.vocabulary.tokens, model.vocabulary.level) == (tuple(words), "word")
+    assert read_vocabulary(vocabulary("list.json", json.dumps(words))).tokens == tuple(words)
+    numbered = {word: number for number, word in reversed(list(enumerate(words)))}
+    assert read_vocabulary(vocabulary("object.json", json.dumps(numbered))).tokens == tuple(words)
+    characters = read_vocabulary(vocabulary("characters.json", json.dumps(["a", "\n", "ü"])))
+    assert (characters.tokens, characters.level) == (("a", "\n", "ü"), "char")
+
+    for name, text, message in (
+        ("few.txt", "a\nb", "few.txt has 2 tokens, the embedding of .* 11"),
+        ("bad.json", "[", "is not valid JSON"),
+        ("twice.txt", "a\na", "the token 'a' twice"),
+        ("gap.json", '{"a": 0, "b": 2}', "does not number its 2 tokens from 0 on"),
+        ("number.json", "3", "neither a list of tokens nor"),
+        ("numbers.json", "[1, 2]", "neither a list of tokens nor"),
+    ):
+        with pytest.raises(TruesparseError, match=message):
+            import_torch(path, tmp_path / "b", 0.5, vocabulary(name, text))
+    with pytest.raises(TruesparseError, match=r"cannot read .*none.txt"):
+        import_torch(path, tmp_path / "b", 0.5, tmp_path / "none.txt")
+    (tmp_path / "latin.txt").write_bytes(b"\xff")
+    with pytest.raises(TruesparseError, match="is not valid UTF-8"):
+        import_torch(path, tmp_path / "b", 0.5, tmp_path / "latin.txt")

@@ -1,0 +1,320 @@
+"""Models from PyTorch: a state dict, its largest weights kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import Vocabulary
+from truesparse.data.vocabulary import Level
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.export.interchange import need
+from truesparse.modelfile import CSR, narrow_index_dtype
+from truesparse.sparse import Arena, Pattern
+from truesparse.training.checkpoint import save_model
+from truesparse.training.config import Config
+
+Tensors = dict[str, NDArray[np.float32]]
+
+_LSTM = re.compile(r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh))_l(?P<layer>\d+)")
+# What people call the two other layers.
+_EMBEDDING = re.compile("emb|encoder|wte|lookup")
+_OUTPUT = re.compile("dec|out|head|fc|linear|proj|classif")
+
+
+def import_torch(
+    path: Path,
+    out: Path,
+    density: float,
+    vocabulary: Path | None = None,
+    embedding: str | None = None,
+    output: str | None = None,
+) -> dict[str, Any]:
+    """Make a model file of the state dict of a language model: an embedding, an LSTM, a linear layer.
+
+    Of each matrix the largest weights are kept; biases stay dense.
+
+    Parameters
+    ----------
+    path : Path
+        What `torch.save(module.state_dict(), path)` or safetensors wrote.
+    out : Path
+        The model file to write.
+    density : float
+        Fraction of the positions of each matrix to keep, in (0, 1].
+    vocabulary : Path, optional
+        See `read_vocabulary`. Without it, the model reads numbers only.
+    embedding, output : str, optional
+        Names of these layers' matrices in the state dict, if they cannot be told by shapes and names.
+
+    Returns
+    -------
+    dict
+        `matrices`: for each by name `shape`, `nnz`, `density` and `kept`, the fraction of the sum of squares
+        that is left; `tied`; `out`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        An argument cannot be right, the file cannot be read, or is not of such a model.
+    """
+    from truesparse.nn import LanguageModel, LanguageModelSpec
+
+    if not 0 < density <= 1:
+        raise UsageError(f"--density is {density:g}; it must be above 0 and at most 1")
+    if out.exists():
+        raise UsageError(f"{out} exists; choose another --out or remove it")
+    words = None if vocabulary is None else read_vocabulary(vocabulary)
+    dense = as_language_model(read_state_dict(path), str(path), embedding, output)
+    tokens, inputs = dense["embedding.weight"].shape
+    units = dense["lstm.0.weight_hh"].shape[1]
+    if words is not None and len(words) != tokens:
+        raise TruesparseError(f"{vocabulary} has {len(words):,} tokens, the embedding of {path} {tokens:,}")
+    tied = "output.weight" not in dense
+    layers = sum(name.endswith("weight_hh") for name in dense)
+    spec = LanguageModelSpec(tokens, inputs, units, layers, tied=tied)
+    pruned = {shape.name: keep_largest(dense[shape.name], density) for shape in spec.shapes}
+    patterns = {
+        shape.name: (Pattern(csr.indptr, csr.indices, csr.shape), shape.blocks)
+        for shape, csr in zip(spec.shapes, pruned.values(), strict=True)
+    }
+    arena = Arena(patterns, spec.bias_sizes)
+    for name, csr in pruned.items():
+        arena.matrices[name].data[...] = csr.data
+    for name, bias in arena.biases.items():
+        bias[...] = dense[name]
+    arena.touch()
+    config = Config(
+        hidden_size=units,
+        embedding_size=inputs,
+        layers=layers,
+        tied=tied,
+        density=density,
+        level="word" if words is None else words.level,
+    )
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    save_model(out, LanguageModel(spec, arena), words, config.filled())
+    matrices = {
+        name: {
+            "shape": list(csr.shape),
+            "nnz": csr.data.size,
+            "density": csr.data.size / dense[name].size,
+            "kept": _squares(csr.data) / (_squares(dense[name]) or 1.0),
+        }
+        for name, csr in pruned.items()
+    }
+    return {"out": str(out), "tied": tied, "matrices": matrices}
+
+
+def read_state_dict(path: Path) -> Tensors:
+    """Read the tensors of a file of safetensors, or of PyTorch without running what may be in it.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be read, or holds something else.
+    """
+    import safetensors.numpy
+
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = safetensors.numpy.load_file(path)
+            return {name: tensor.astype(np.float32) for name, tensor in found.items()}
+        torch = need("torch", "torch")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise TruesparseError(f"cannot read {path}: {error.strerror or error}") from None
+    except TruesparseError:
+        raise
+    except Exception:  # PyTorch and safetensors raise many kinds
+        raise TruesparseError(
+            f"{path} holds no state dict; write it with torch.save(module.state_dict(), ...)"
+        ) from None
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
+        raise TruesparseError(
+            f"{path} holds no state dict; write it with torch.save(module.state_dict(), ...)"
+        )
+    return {str(name): tensor.float().numpy() for name, tensor in found.items()}
+
+
+def as_language_model(tensors: Tensors, source: str, embedding: str | None, output: str | None) -> Tensors:
+    """Give the tensors of a state dict the names that truesparse has for them.
+
+    Parameters
+    ----------
+    tensors : dict of str to ndarray of float32
+    source : str
+        What messages call it.
+    embedding, output : str, optional
+        Names of matrices.
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        Without ``output.weight`` if it is that of the embedding.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        It is no such model, or has more than truesparse can express.
+    """
+    left = dict(tensors)
+    found = _take_lstm(left, source)
+    layers = sum(name.endswith("weight_hh") for name in found)
+    inputs, units = found["lstm.0.weight_ih"].shape[1], found["lstm.0.weight_hh"].shape[1]
+    for layer in range(layers):
+        _need_shape(found, f"lstm.{layer}.weight_ih", (4 * units, inputs if layer == 0 else units), source)
+        _need_shape(found, f"lstm.{layer}.weight_hh", (4 * units, units), source)
+        _need_shape(found, f"lstm.{layer}.bias", (4 * units,), source)
+    name = embedding or _choose(left, inputs, _EMBEDDING, _OUTPUT, "embedding", source)
+    found["embedding.weight"] = table = _take(left, name, "embedding", source)
+    tokens = table.shape[0]
+    _need_shape(found, "embedding.weight", (tokens, inputs), source)
+    matrices = [key for key, tensor in left.items() if tensor.ndim == 2]
+    if matrices or output:
+        name = output or _choose(left, units, _OUTPUT, _EMBEDDING, "output", source)
+        weight = _take(left, name, "output", source)
+        if not np.array_equal(weight, table):
+            found["output.weight"] = weight
+            _need_shape(found, "output.weight", (tokens, units), source)
+    elif inputs != units:
+        raise TruesparseError(f"{source} has no matrix for the output layer; it is no language model")
+    biases = [key for key, tensor in left.items() if tensor.shape == (tokens,)]
+    found["output.bias"] = left.pop(biases[0]) if biases else np.zeros(tokens, np.float32)
+    if left:
+        raise TruesparseError(
+            f"{source} has {', '.join(sorted(left)[:3])}, for which an embedding, an LSTM and an output layer"
+            f" have no place; take such layers out of the module"
+        )
+    for name, tensor in found.items():
+        if not np.isfinite(tensor).all():
+            raise TruesparseError(f"{source} has values that are not finite in what is to be {name}")
+    return found
+
+
+def _take_lstm(left: Tensors, source: str) -> Tensors:
+    """The LSTM's tensors by the names of truesparse, its two biases added; removes them from `left`."""
+    found: Tensors = {}
+    prefixes = set()
+    for name in list(left):
+        match = _LSTM.fullmatch(name)
+        if match:
+            prefixes.add(match["prefix"])
+            part = "bias" if match["part"].startswith("bias") else match["part"]
+            key = f"lstm.{match['layer']}.{part}"
+            tensor = left.pop(name)
+            if key in found and found[key].shape != tensor.shape:
+                raise TruesparseError(f"{source} has biases of different sizes in layer {match['layer']}")
+            found[key] = found[key] + tensor if key in found and part == "bias" else tensor
+    layers = sum(name.endswith("weight_hh") for name in found)
+    expected = {f"lstm.{layer}.{part}" for layer in range(layers) for part in ("weight_ih", "weight_hh")}
+    if not layers or len(prefixes) > 1 or not expected <= found.keys():
+        raise TruesparseError(
+            f"{source} has no LSTM, or several; it needs weight_ih_l0, weight_hh_l0 and so on, of one nn.LSTM"
+            f" of one direction"
+        )
+    for layer in range(layers):
+        matrix = found[f"lstm.{layer}.weight_hh"]
+        found.setdefault(f"lstm.{layer}.bias", np.zeros(matrix.shape[0], np.float32))
+    return found
+
+
+def _choose(
+    left: Tensors, columns: int, hint: re.Pattern[str], other: re.Pattern[str], what: str, source: str
+) -> str:
+    """The name of the matrix that must be the one wanted, by its shape or else by its name."""
+    names = [name for name, tensor in left.items() if tensor.ndim == 2 and tensor.shape[1] == columns]
+    for narrower in (
+        names,
+        [name for name in names if hint.search(name.lower())],
+        [name for name in names if not other.search(name.lower())],
+    ):
+        if len(narrower) == 1:
+            return narrower[0]
+    candidates = f"{' or '.join(sorted(names)[:4])} could be it" if names else f"none has {columns} columns"
+    raise TruesparseError(
+        f"cannot tell which matrix of {source} is the {what} layer's: {candidates}; name it with --{what}"
+    )
+
+
+def _take(left: Tensors, name: str, what: str, source: str) -> NDArray[np.float32]:
+    if name not in left or left[name].ndim != 2:
+        known = ", ".join(sorted(key for key, tensor in left.items() if tensor.ndim == 2))
+        raise UsageError(f"{source} has no matrix {name!r} for --{what}; its matrices are {known or 'none'}")
+    return left.pop(name)
+
+
+def _need_shape(found: Tensors, name: str, shape: tuple[int, ...], source: str) -> None:
+    if found[name].shape != shape:
+        raise TruesparseError(
+            f"what is to be {name} has shape {found[name].shape} in {source}, not {shape}: that is no LSTM"
+            f" language model of layers of one size"
+        )
+
+
+def keep_largest(dense: NDArray[np.float32], density: float) -> CSR:
+    """Keep the entries of largest magnitude.
+
+    Parameters
+    ----------
+    dense : ndarray of float32, shape (rows, columns)
+    density : float
+        Fraction to keep, in (0, 1]; at least one entry is kept.
+    """
+    count = max(1, round(density * dense.size))
+    kept = np.argpartition(np.abs(dense).reshape(-1), dense.size - count)[dense.size - count :]
+    kept.sort()
+    rows, columns = np.divmod(kept, dense.shape[1])
+    indptr = np.searchsorted(rows, np.arange(dense.shape[0] + 1)).astype(np.int64)
+    return CSR(
+        indptr,
+        columns.astype(narrow_index_dtype(dense.shape[1])),
+        np.ascontiguousarray(dense).reshape(-1)[kept],
+        (dense.shape[0], dense.shape[1]),
+    )
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read what the tokens are.
+
+    Parameters
+    ----------
+    path : Path
+        JSON (``.json``): a list of tokens in the order of their numbers, or an object of tokens and numbers.
+        Any other file: a token a line. If all tokens are single characters, text is read by characters.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be read, is something else, or has a token twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
+    except OSError as error:
+        raise TruesparseError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise TruesparseError(
+            f"{path} is not valid {'JSON' if path.suffix == '.json' else 'UTF-8'}"
+        ) from None
+    if isinstance(tokens, dict):
+        by_number = {number: token for token, number in tokens.items() if type(number) is int}
+        if by_number.keys() != set(range(len(tokens))):
+            raise TruesparseError(f"{path} does not number its {len(tokens):,} tokens from 0 on")
+        tokens = [by_number[number] for number in range(len(tokens))]
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise TruesparseError(f"{path} is neither a list of tokens nor an object of tokens and numbers")
+    level: Level = "char" if tokens and all(len(token) == 1 for token in tokens) else "word"
+    return Vocabulary(tuple(tokens), level)
+
+
+def _squares(array: NDArray[np.float32]) -> float:
+    return float(np.square(array, dtype=np.float64).sum())
