@@ -197,7 +197,7 @@ class Ours(Library):
         return {
             "forward": wide,
             "transposed": tile_features(rows, matrix.density, self._lanes),
-            "gradient": wide,
+            "gradient": tile_features(columns, matrix.density, self._lanes, self._panels is not None),
         }
 
     def _in_panels(self, array: Array) -> Array:

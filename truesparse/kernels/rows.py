@@ -45,17 +45,21 @@ def row_product(total, start, end, indices, data, x, base, stride):
 
 @inline_jit
 def row_product_narrow(total, start, end, indices, data, x, base, stride):
-    """The same for fewer lanes, with two sums in flight."""
+    """The same for fewer lanes, with four sums in flight."""
     second = vlike(_ZERO, total)
+    third = vlike(_ZERO, total)
+    fourth = vlike(_ZERO, total)
     k = start
-    while k + 1 < end:
+    while k + 3 < end:
         total = _add_nonzero(total, k, indices, data, x, base, stride)
         second = _add_nonzero(second, k + 1, indices, data, x, base, stride)
-        k += 2
+        third = _add_nonzero(third, k + 2, indices, data, x, base, stride)
+        fourth = _add_nonzero(fourth, k + 3, indices, data, x, base, stride)
+        k += 4
     while k < end:
         total = _add_nonzero(total, k, indices, data, x, base, stride)
         k += 1
-    return total + second
+    return (total + second) + (third + fourth)
 
 
 @inline_jit

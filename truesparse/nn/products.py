@@ -20,7 +20,7 @@ _NONZERO_BYTES = 6
 _NO_BIAS = aligned_zeros(0)
 
 
-def tile_features(features: int, density: float, lanes: int) -> int:
+def tile_features(features: int, density: float, lanes: int, reused: bool = True) -> int:
     """Rows of a panel that a product reads at a time.
 
     Parameters
@@ -31,13 +31,16 @@ def tile_features(features: int, density: float, lanes: int) -> int:
         Of the matrix.
     lanes : int
         Columns of the panel.
+    reused : bool, optional
+        Whether what belongs to the tile's nonzeros is in cache when they are needed: then they may come in
+        short segments, as in an L1 tile.
 
     Returns
     -------
     int
         At most `features`.
     """
-    if density >= _L1_DENSITY and lanes >= _FEWEST_LANES:
+    if reused and density >= _L1_DENSITY and lanes >= _FEWEST_LANES:
         return min(features, _L1_BYTES // (4 * lanes))
     tiles = -(-features * lanes * 4 // _L2_BYTES)
     return -(-features // tiles)
@@ -108,7 +111,7 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     x : ndarray of float32, shape (panels, columns, lanes)
     """
     (rows, columns), lanes = weight.shape, x.shape[2]
-    tile = tile_features(columns, weight.density, lanes)
+    tile = tile_features(columns, weight.density, lanes, x.shape[0] > 1)
     tiles = weight.column_tiles(tile)
     block = _block(rows, columns, weight, tile)
     sddmm(lanes)(weight.grad, tiles, weight.indptr, weight.indices, dy, x, block, thread_count())

@@ -48,7 +48,6 @@ class SparseMatrix:
         "_transposed",
         "_stale",
         "_tiles",
-        "_tile_columns",
     )
 
     def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1) -> None:
@@ -67,8 +66,7 @@ class SparseMatrix:
         self.indptr = _fit_for_kernels(pattern.indptr)
         self.indices = _fit_for_kernels(pattern.indices)
         self._stale = True
-        self._tiles: NDArray[np.int32] | None = None
-        self._tile_columns = 0
+        self._tiles: dict[int, NDArray[np.int32]] = {}  # by their columns
         if self._transposed is not None and self._transposed.indices.size != pattern.nnz:
             self._transposed = None
 
@@ -146,17 +144,16 @@ class SparseMatrix:
         -------
         ndarray of int32, shape (rows, n_tiles + 1)
             Row `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`. Shared: do not
-            modify. Built by the first call after a change of topology or of `tile_columns`.
+            modify. Built by the first call with these `tile_columns` after a change of topology.
         """
         from truesparse.kernels.transpose import column_tiles
 
         rows, columns = self.shape
         width = min(tile_columns or columns, columns)
-        if self._tiles is None or self._tile_columns != width:
-            self._tiles = np.empty((rows, -(-columns // width) + 1), np.int32)
-            self._tile_columns = width
-            column_tiles(self._tiles, self.indptr, self.indices, width)
-        return self._tiles
+        if width not in self._tiles:
+            tiles = self._tiles[width] = np.empty((rows, -(-columns // width) + 1), np.int32)
+            column_tiles(tiles, self.indptr, self.indices, width)
+        return self._tiles[width]
 
     def to_scipy(self) -> Any:
         """Return a copy as `scipy.sparse.csr_array` of float32."""
