@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from truesparse.bench import masked_numpy, ours
+from truesparse.bench import deployed, masked_numpy, ours
 from truesparse.bench.task import Task
 
 TASKS = {
@@ -99,6 +101,20 @@ def test_predictions_agree():
         assert first.shape == (5, 60)
         for other in others:
             np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+
+
+def test_predictions_of_deployed_models_agree():
+    task = Task("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
+    sparse, deployed_model = ours.Prediction(task), deployed.RuntimePrediction(task)
+    for _ in range(4):
+        np.testing.assert_allclose(deployed_model.step(), sparse.step(), rtol=1e-5, atol=1e-5)
+    assert not deployed.compiles(task)
+    task = replace(task, batch_size=1)
+    if not deployed.compiles(task):
+        pytest.skip("there is no C compiler")
+    sparse, compiled = ours.Prediction(task), deployed.CPrediction(task)
+    for _ in range(4):
+        np.testing.assert_allclose(np.log(compiled.step()), sparse.step(), rtol=1e-5, atol=1e-5)
 
 
 def test_operations_and_memory_of_a_task():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -130,6 +131,12 @@ def test_inference(run, tmp_path: Path, plot: list[str]) -> None:
         assert record["tokens_per_second"] == pytest.approx(record["batch_size"] / record["ours_ms"] * 1e3)
         assert record["ratio_numpy"] > 0
         assert record["masked_torch_ms"] is None
+        assert record["runtime_ratio_numpy"] == pytest.approx(
+            record["masked_numpy_ms"] / record["runtime_ms"]
+        )
+    if shutil.which("cc"):
+        assert records[0]["c_ms"] > 0
+    assert records[1]["c_ms"] is None
     assert "tokens/s" in result.stdout
     assert not plot or is_png(tmp_path / "out.png")
 

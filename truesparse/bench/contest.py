@@ -23,6 +23,8 @@ LABELS = {
     "ours": "truesparse",
     "torch": "PyTorch",
     "numpy": "NumPy",
+    "runtime": "NumPy runtime",
+    "c": "C",
     "scipy": "SciPy",
     "torch-csr": "torch CSR",
     "torch-dense": "torch dense",

@@ -1,4 +1,5 @@
-"""The next token: latency at batch 1 and throughput at larger batches, beside the dense model."""
+"""The next token: latency at batch 1 and throughput at larger batches, beside the dense model; also of the
+runtime and of C."""
 
 from __future__ import annotations
 
@@ -7,12 +8,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 from truesparse.bench.contest import LABELS, measure, start
+from truesparse.bench.deployed import compiles
 from truesparse.bench.environment import Record, environment
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
 from truesparse.bench.step import that_fit
 from truesparse.bench.task import Task
 from truesparse.bench.timing import Timing
+
+DEPLOYED = ("runtime", "c")  # the same model as it is used elsewhere, on one thread
 
 
 def bench_inference(
@@ -40,8 +44,9 @@ def bench_inference(
     Returns
     -------
     list of dict
-        For each density and batch: `ours_ms`, `masked_torch_ms`, `masked_numpy_ms` (the latency of a token),
-        `ratio_torch`, `ratio_numpy`, and tokens per second of each side; None for what was not measured.
+        For each density and batch: `ours_ms`, `runtime_ms`, `c_ms`, `masked_torch_ms`, `masked_numpy_ms` (the
+        latency of a token), `ratio_torch`, `ratio_numpy`, `runtime_ratio_torch` and so on (how many times as
+        long the dense model takes), and tokens per second of each side; None for what was not measured.
     """
     where = environment(conditions)
     task = replace(task, masked=False, bptt=1)
@@ -49,12 +54,13 @@ def bench_inference(
     monitor.plan(len(densities) * len(batches) * (1 + conditions.repeats))
     records = []
     with ExitStack() as stack:
-        sides = start(stack, ["ours", *baselines], conditions.threads)
+        everyone = start(stack, ["ours", *DEPLOYED, *baselines], conditions.threads)
         for density in densities:
             for batch in batches:
                 sizes = replace(task, density=density, batch_size=batch)
                 text = f"density {density:g}, batch {batch}"
-                monitor.say(f"{text}: building")
+                sides = {name: side for name, side in everyone.items() if name != "c" or compiles(sizes)}
+                monitor.say(f"{text}: building" + (", and compiling C" if "c" in sides else ""))
                 for name, contestant in sides.items():
                     contestant.ask("model", kind="inference", side=name, task=asdict(sizes))
                 monitor.done()
@@ -70,6 +76,7 @@ def bench_inference(
 
 def _record(task: Task, timings: dict[str, Timing], where: Record) -> Record:
     ours = timings["ours"]
+    deployed = {name: timings.get(name) for name in DEPLOYED}
     record: Record = {
         "density": task.density,
         "batch_size": task.batch_size,
@@ -77,6 +84,8 @@ def _record(task: Task, timings: dict[str, Timing], where: Record) -> Record:
         "tokens_per_second": task.batch_size / ours.seconds.median,
         "ours_quartiles_ms": [ours.seconds.low * 1e3, ours.seconds.high * 1e3],
     }
+    for side, own in deployed.items():
+        record[f"{side}_ms"] = own.seconds.median * 1e3 if own else None
     for name in ("torch", "numpy"):
         timing = timings.get(name)
         seconds = timing.seconds if timing else None
@@ -85,4 +94,6 @@ def _record(task: Task, timings: dict[str, Timing], where: Record) -> Record:
             f"masked_{name}_tokens_per_second": task.batch_size / seconds.median if seconds else None,
             f"ratio_{name}": ours.times_faster_than(timing).median if timing else None,
         }
+        for side, own in deployed.items():
+            record[f"{side}_ratio_{name}"] = own.times_faster_than(timing).median if own and timing else None
     return {**record, "sizes": asdict(task), "environment": where}

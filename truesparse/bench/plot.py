@@ -17,7 +17,7 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from truesparse.bench.contest import LABELS
 from truesparse.bench.environment import Record
 
-_COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2"}
+_COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2", "runtime": "C3", "c": "C4"}
 
 
 def plot_step(path: Path, records: Sequence[Record]) -> None:
@@ -106,6 +106,8 @@ def plot_inference(path: Path, records: Sequence[Record]) -> None:
         here = [record for record in records if record["batch_size"] == batch]
         density = [record["density"] for record in here]
         _line(axes, density, [record["ours_ms"] for record in here], "ours", "truesparse")
+        for name in ("runtime", "c"):
+            _line(axes, density, [record[f"{name}_ms"] for record in here], name, LABELS[name])
         for name in ("torch", "numpy"):
             _line(
                 axes, density, [record[f"masked_{name}_ms"] for record in here], name, f"dense {LABELS[name]}"

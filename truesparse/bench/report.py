@@ -182,10 +182,11 @@ def inference_tables(records: Sequence[Record]) -> list[Table]:
     names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
     table = _table("Inference, a token of every sequence at a time", ["density", "batch", "truesparse ms"])
     _columns(table, ["tokens/s"])
+    _columns(table, [f"{LABELS[name]} ms" for name in ("runtime", "c")])
     for name in names:
         _columns(table, [f"dense {LABELS[name]} ms", "tokens/s", "ratio"])
     for record in records:
-        cells = []
+        cells = [_number(record["runtime_ms"]), _number(record["c_ms"])]
         for name in names:
             speed = record[f"masked_{name}_tokens_per_second"]
             cells += [
@@ -207,6 +208,14 @@ def inference_lines(records: Sequence[Record]) -> list[str]:
     """Name the sizes, and the cases in which dense is faster."""
     sizes = records[0]["sizes"]
     lines = [f"{sizes['layers']} × {sizes['hidden_size']} LSTM, vocabulary {sizes['vocab_size']:,}"]
+    lines += [
+        f"{LABELS[side]} (1 thread) is {_times(ratio)} as fast as dense {LABELS[name]}"
+        f" at density {record['density']:g}, batch {record['batch_size']}"
+        for record in records
+        for side in ("runtime", "c")
+        for name in ("torch", "numpy")
+        if (ratio := record[f"{side}_ratio_{name}"]) is not None
+    ]
     return lines + _dense_wins(
         (f"density {record['density']:g}, batch {record['batch_size']}", name, record[f"ratio_{name}"])
         for record in records

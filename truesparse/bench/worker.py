@@ -19,8 +19,21 @@ from truesparse.bench.memory import peak_bytes, reset_peak, resident_bytes
 from truesparse.bench.timing import run_turn
 from truesparse.errors import TruesparseError
 
-MODELS = {"ours": "ours", "torch": "masked_torch", "numpy": "masked_numpy"}
-CLASSES = {"step": "Training", "inference": "Prediction"}
+# Module and class of each side of each kind of comparison.
+MODELS = {
+    "step": {
+        "ours": ("ours", "Training"),
+        "torch": ("masked_torch", "Training"),
+        "numpy": ("masked_numpy", "Training"),
+    },
+    "inference": {
+        "ours": ("ours", "Prediction"),
+        "torch": ("masked_torch", "Prediction"),
+        "numpy": ("masked_numpy", "Prediction"),
+        "runtime": ("deployed", "RuntimePrediction"),
+        "c": ("deployed", "CPrediction"),
+    },
+}
 
 
 class Worker:
@@ -42,8 +55,8 @@ class Worker:
         from truesparse.bench.task import Task
 
         self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
-        module = importlib.import_module(f"truesparse.bench.{MODELS[side]}")
-        make = getattr(module, CLASSES[kind])
+        module, name = MODELS[kind][side]
+        make = getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
         sizes = Task(**task)
         tiny = make(sizes.tiny)
         tiny.step()
