@@ -8,6 +8,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from oracles import central_differences, dense_parameters, sequence_model_loss
 
 from truesparse.errors import UsageError
+from truesparse.kernels.buffers import aligned_zeros
 from truesparse.nn import DropoutRates, SequenceSpec, build_sequence_model
 from truesparse.optim import GradientNorm
 from truesparse.optim.adam import Adam
@@ -97,6 +98,12 @@ def test_every_gradient_against_central_differences(case):
     def loss(parameters):
         return sequence_model_loss(parameters, model.spec, inputs, lengths, targets)
 
+    for name, rows_of in model.dense_gradients(ws).items():
+        matrix = model.matrices[name]
+        dense = aligned_zeros(matrix.shape)
+        for first in range(0, matrix.shape[0], 2):
+            rows_of(dense[first : first + 2], first)
+        np.testing.assert_allclose(dense[positions(matrix)], matrix.grad, rtol=1e-5, atol=1e-7, err_msg=name)
     parameters = dense_parameters(model)
     for name, matrix in model.matrices.items():
         exact = central_differences(loss, parameters, name, positions(matrix))

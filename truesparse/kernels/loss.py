@@ -23,7 +23,8 @@ def softmax_cross_entropy(n: int):
     is true;
     ``targets`` : int32 `[n]`, -1 for an unused lane, whose gradient becomes zero;
     ``scale`` : float32, the weight of a token in the loss;
-    ``work`` : float32 `[CHUNKS + 1, n]`, working space;
+    ``work`` : float32 `[CHUNKS + 2, n]`, working space; the last two rows are left with the highest logit of
+    each lane, and with ``scale`` divided by the sum of ``exp(logit - highest)``, 0 for an unused lane;
     ``gradients`` : bool.
     It returns the sum over the used lanes of -log softmax(logits)[target], in nats, as float64.
     """
@@ -32,6 +33,7 @@ def softmax_cross_entropy(n: int):
     def softmax_cross_entropy_kernel(logits, targets, scale, work, gradients):
         vocabulary = logits.shape[0]
         top = CHUNKS * n
+        sums = top + n
         for chunk in prange(CHUNKS):
             highest = vbroadcast(_LOWEST, n)
             for i in range(vocabulary * chunk // CHUNKS, vocabulary * (chunk + 1) // CHUNKS):
@@ -57,16 +59,16 @@ def softmax_cross_entropy(n: int):
         total = vload(work, 0, n)
         for chunk in range(1, CHUNKS):
             total = total + vload(work, chunk * n, n)
-        vstore(work, top, total)
+        vstore(work, sums, total)
         for lane in range(n):
             if targets[lane] >= 0:
-                loss += np.log(np.float64(work[CHUNKS, lane]))
-                work[CHUNKS, lane] = scale / work[CHUNKS, lane]
+                loss += np.log(np.float64(work[CHUNKS + 1, lane]))
+                work[CHUNKS + 1, lane] = scale / work[CHUNKS + 1, lane]
             else:
-                work[CHUNKS, lane] = _ZERO
+                work[CHUNKS + 1, lane] = _ZERO
         if gradients:
             for chunk in prange(CHUNKS):
-                factor = vload(work, top, n)
+                factor = vload(work, sums, n)
                 for i in range(vocabulary * chunk // CHUNKS, vocabulary * (chunk + 1) // CHUNKS):
                     vstore(logits, i * n, vload(logits, i * n, n) * factor)
             for lane in range(n):

@@ -18,6 +18,9 @@ from truesparse.nn.dropout import Dropout
 from truesparse.nn.panels import Panels
 from truesparse.sparse import Arena
 
+# For each matrix the gradient of what it gives and its input, in panels
+Factors = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+
 
 class MatrixShape(NamedTuple):
     """Name, shape (rows, columns) and number of stacked row blocks of a weight matrix."""
@@ -117,4 +120,20 @@ class Cell(ABC):
             Gradient of the outputs.
         x, ws, steps
             As in the `forward` before. What `ws` holds is used up.
+        """
+
+    @abstractmethod
+    def factors(self, x: NDArray[np.float32], ws: Any, steps: int) -> Factors:
+        """Say whose products the gradients of its matrices are, after a `backward`.
+
+        Parameters
+        ----------
+        x, ws, steps
+            As in that `backward`.
+
+        Returns
+        -------
+        dict of str to (ndarray, ndarray)
+            For each matrix, by its name in the arena, `dy` of shape (panels, rows, lanes) and `x` of shape
+            (panels, columns, lanes), views of `x` and `ws`: its gradient is the sum of `dy[p] x[p]^T`.
         """

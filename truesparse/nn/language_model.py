@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.initial import initialise, random_arena
 from truesparse.nn.output import OutputLayer, OutputWorkspace
 from truesparse.nn.spec import LanguageModelSpec
-from truesparse.nn.stack import Stack, StackWorkspace, State
+from truesparse.nn.stack import GradientRows, Stack, StackWorkspace, State
 from truesparse.sparse import Arena, SparseMatrix
 
 
@@ -22,13 +23,14 @@ class Workspace(StackWorkspace):
     Beside those of the stack there are the logits of a few panels. Made by `LanguageModel.workspace`.
     """
 
-    __slots__ = ("targets", "output", "steps")
+    __slots__ = ("targets", "output", "steps", "done")
 
     def __init__(self, spec: LanguageModelSpec, steps: int, batch: int, output_weights: int) -> None:
         super().__init__(spec, steps, batch)
         self.targets = aligned_zeros(self.ids.shape, np.int32)
         self.output = OutputWorkspace(self.panels, spec.vocab_size, output_weights)
         self.steps = 0  # of the forward pass whose backward pass is due
+        self.done = 0  # steps of the backward pass whose results the buffers hold
 
 
 class LanguageModel:
@@ -117,10 +119,43 @@ class LanguageModel:
         """
         if not ws.steps:
             raise RuntimeError("backward needs a forward pass before it, with the same workspace")
-        steps, ws.steps = ws.steps, 0
+        steps, ws.steps, ws.done = ws.steps, 0, ws.steps
         top = self.spec.layers
         ws.dropout.apply(ws.gradient_of(top)[: ws.panels.used(steps)], top)
         self.stack.backward(ws, steps)
+
+    def dense_gradients(self, ws: Workspace) -> dict[str, GradientRows]:
+        """Return functions that compute the gradient at all positions, of the window of the last `backward`.
+
+        Parameters
+        ----------
+        ws : Workspace
+            Must not be used for another window before the functions are.
+
+        Returns
+        -------
+        dict of str to function
+            For each matrix: `function(out, first)` writes the gradient of the rows from number `first` on to
+            `out`, float32 of shape (some rows, columns). For rows of the output layer the weights must be as
+            they were.
+
+        Raises
+        ------
+        RuntimeError
+            If no `backward` came before.
+
+        Notes
+        -----
+        2 floating-point operations for each position and column of the window, and for the output layer its
+        forward pass again.
+        """
+        if not ws.done:
+            raise RuntimeError("dense gradients need a backward pass before, with the same workspace")
+        x = ws.x[-1][: ws.panels.used(ws.done)]
+        output = partial(self.output.write_gradient, x=x, targets=ws.targets, ws=ws.output)
+        if self.spec.tied:
+            return self.stack.dense_gradients(ws, ws.done, output)
+        return self.stack.dense_gradients(ws, ws.done) | {self.output.weight.name: output}
 
     def evaluate(
         self, ids: NDArray[np.int32], targets: NDArray[np.int32], state: State, ws: Workspace
@@ -165,7 +200,7 @@ class LanguageModel:
 
     def _run(self, ids: NDArray[np.int32], state: State, ws: Workspace) -> int:
         """Run the stack over a window, with dropout of what it gives; return its number of steps."""
-        ws.steps = 0
+        ws.steps = ws.done = 0
         steps = self.stack.forward(ids, state, ws)
         ws.dropout.apply(ws.x[-1][: ws.panels.used(steps)], self.spec.layers)
         return steps

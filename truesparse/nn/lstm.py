@@ -16,7 +16,7 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.lstm import lstm_backward, lstm_forward
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
-from truesparse.nn.cell import Cell, MatrixShape
+from truesparse.nn.cell import Cell, Factors, MatrixShape
 from truesparse.nn.dropout import ElementwiseDropout
 from truesparse.nn.panels import Panels
 from truesparse.nn.products import add_gradient, multiply, multiply_transposed
@@ -179,6 +179,12 @@ class LSTM(Cell):
             add_gradient(w_hh, dgates, ws.h_prev[part])
             add_gradient(w_ih, dgates, x[part])
             row_sums(panels.lanes)(bias_grad, dgates, shares)
+
+    def factors(self, x: NDArray[np.float32], ws: LSTMWorkspace, steps: int) -> Factors:
+        """See `Cell.factors`."""
+        used = ws.panels.used(steps)
+        dgates = ws.gates[:used]
+        return {self.weight_ih.name: (dgates, x[:used]), self.weight_hh.name: (dgates, ws.h_prev[:used])}
 
     def _apart(self, panels: Panels, shares: int) -> bool:
         """Whether each thread takes whole blocks of sequences through all steps: if there are as many for

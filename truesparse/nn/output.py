@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.dense import product_rows, softmax_rows
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
@@ -32,15 +33,25 @@ class OutputWorkspace:
         V.
     weights : int
         Weights of the layer.
+
+    Attributes
+    ----------
+    normaliser : ndarray of float32, shape (panels, 2, lanes)
+        What it takes to have the gradient of a word's logits again (see `softmax_rows`): those of a window
+        never exist as a whole.
+    scale : float
+        Weight of one token in the loss.
     """
 
-    __slots__ = ("logits", "work")
+    __slots__ = ("logits", "work", "normaliser", "scale")
 
     def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
         largest = min(_LARGEST_GROUP, max(1, 2 * weights // (outputs * panels.lanes)))
         groups = -(-panels.panels // largest)
         self.logits = aligned_zeros((-(-panels.panels // groups), outputs, panels.lanes))
-        self.work = aligned_zeros((CHUNKS + 1, panels.lanes))
+        self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
+        self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
+        self.scale = 0.0
 
     def groups(self, panels: int) -> Iterator[slice]:
         """The groups of the first `panels` panels."""
@@ -112,14 +123,44 @@ class OutputLayer:
         """
         bias_grad = self.arena.bias_grads[self.bias]
         loss = 0.0
+        ws.scale = scale
         for group in ws.groups(x.shape[0]):
             gradient = self.logits(x[group], ws)
-            for logits, goal in zip(gradient, targets[group], strict=True):
-                loss += self._panel_loss(logits, goal, scale, ws, True)
+            for panel, logits in enumerate(gradient, group.start):
+                loss += self._panel_loss(logits, targets[panel], scale, ws, True)
+                ws.normaliser[panel] = ws.work[CHUNKS:]
             multiply_transposed(dx[group], self.weight, gradient)
             add_gradient(self.weight, gradient, x[group])
             row_sums(x.shape[2])(bias_grad, gradient, thread_count())
         return loss
+
+    def write_gradient(
+        self,
+        out: NDArray[np.float32],
+        first: int,
+        x: NDArray[np.float32],
+        targets: NDArray[Any],
+        ws: OutputWorkspace,
+    ) -> None:
+        """Write the gradient at all positions of some rows of the weight, after `loss_and_gradients`.
+
+        Parameters
+        ----------
+        out : ndarray of float32, shape (some rows, H)
+        first : int
+            The first of the rows.
+        x, targets, ws
+            As in `loss_and_gradients`; the weights must not have changed since.
+
+        Notes
+        -----
+        The logits of the rows are computed again, 4 bytes for each row and lane of the window.
+        """
+        lanes = x.shape[2]
+        logits = aligned_zeros((x.shape[0], len(out), lanes))
+        multiply(logits, self.weight, x, self.arena.biases[self.bias], first)
+        self._gradients(logits, first, targets, ws)
+        product_rows(lanes)(out, logits, 0, x)
 
     @staticmethod
     def _panel_loss(
@@ -129,6 +170,13 @@ class OutputLayer:
         kernel = softmax_cross_entropy(logits.shape[1])
         loss: float = kernel(logits, targets, np.float32(scale), ws.work, gradients)
         return loss
+
+    @staticmethod
+    def _gradients(
+        logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: OutputWorkspace
+    ) -> None:
+        """Put in the place of some classes' logits, (panels, classes, lanes), their gradients."""
+        softmax_rows(logits.shape[2])(logits, first, targets, ws.normaliser, np.float32(ws.scale))
 
 
 class SquaredErrorLayer(OutputLayer):
@@ -145,3 +193,10 @@ class SquaredErrorLayer(OutputLayer):
     ) -> float:
         loss: float = squared_error(logits, targets, np.float32(scale), gradients)
         return loss
+
+    @staticmethod
+    def _gradients(
+        logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: OutputWorkspace
+    ) -> None:
+        for outputs, wanted in zip(logits, targets, strict=True):
+            squared_error(outputs, wanted[first : first + len(outputs)], np.float32(ws.scale), True)

@@ -58,8 +58,9 @@ def multiply(
     weight: SparseMatrix,
     x: NDArray[np.float32],
     bias: NDArray[np.float32],
+    first: int = 0,
 ) -> None:
-    """Write ``y = W x + bias``.
+    """Write ``y = W x + bias``, or some rows of it.
 
     Parameters
     ----------
@@ -67,12 +68,15 @@ def multiply(
     weight : SparseMatrix, shape (rows, columns)
     x : ndarray of float32, shape (panels, columns, lanes)
     bias : ndarray of float32, shape (rows,)
+    first : int
+        The first row, if `y` has fewer than the weight.
     """
-    (rows, columns), lanes = weight.shape, x.shape[2]
+    rows, columns, lanes = y.shape[1], weight.shape[1], x.shape[2]
+    last = first + rows
     tile = tile_features(columns, weight.density, lanes)
-    tiles = weight.column_tiles(tile)
+    tiles, indptr = weight.column_tiles(tile)[first:last], weight.indptr[first : last + 1]
     block = _block(rows, columns, weight, tile)
-    spmm(lanes)(y, tiles, weight.indptr, weight.indices, weight.data, x, bias, block, thread_count())
+    spmm(lanes)(y, tiles, indptr, weight.indices, weight.data, x, bias[first:last], block, thread_count())
 
 
 def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]) -> None:

@@ -22,7 +22,7 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
-from truesparse.nn.cell import Cell, MatrixShape
+from truesparse.nn.cell import Cell, Factors, MatrixShape
 from truesparse.nn.dropout import NO_MASK, Mask, VariationalDropout, apply_mask
 from truesparse.nn.panels import Panels
 from truesparse.nn.products import add_gradient, multiply, multiply_transposed
@@ -178,3 +178,12 @@ class RHN(Cell):
         dgates = ws.gates[0, :used]
         multiply_transposed(dx[:used], w_ih, dgates)
         add_gradient(w_ih, dgates, x[:used])
+
+    def factors(self, x: NDArray[np.float32], ws: RHNWorkspace, steps: int) -> Factors:
+        """See `Cell.factors`."""
+        used = ws.panels.used(steps)
+        recurrent = {
+            weight.name: (ws.gates[level, :used], ws.s_prev[level, :used])
+            for level, weight in enumerate(self.weights_hh)
+        }
+        return {self.weight_ih.name: (ws.gates[0, :used], x[:used]), **recurrent}

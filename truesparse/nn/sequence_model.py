@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from truesparse.nn.initial import initialise, random_arena
 from truesparse.nn.output import OutputLayer, OutputWorkspace, SquaredErrorLayer
 from truesparse.nn.panels import Panels
 from truesparse.nn.spec import SequenceSpec
-from truesparse.nn.stack import Stack, StackWorkspace, State
+from truesparse.nn.stack import GradientRows, Stack, StackWorkspace, State
 from truesparse.sparse import Arena, SparseMatrix
 
 
@@ -25,7 +26,7 @@ class SequenceWorkspace(StackWorkspace):
     Made by `SequenceModel.workspace`.
     """
 
-    __slots__ = ("state", "one", "lengths", "targets", "pooled", "best", "dpooled", "output", "steps")
+    __slots__ = ("state", "one", "lengths", "targets", "pooled", "best", "dpooled", "output", "steps", "done")
 
     def __init__(self, spec: SequenceSpec, steps: int, batch: int) -> None:
         super().__init__(spec, steps, batch)
@@ -42,6 +43,7 @@ class SequenceWorkspace(StackWorkspace):
         self.dpooled = self.one.zeros(spec.hidden_size)
         self.output = OutputWorkspace(self.one, spec.outputs, 0)
         self.steps = 0  # of the forward pass whose backward pass is due
+        self.done = 0  # steps of the backward pass whose results the buffers hold
 
 
 class SequenceModel:
@@ -140,7 +142,7 @@ class SequenceModel:
         """
         if not ws.steps:
             raise RuntimeError("backward needs a forward pass before it, with the same workspace")
-        steps, ws.steps = ws.steps, 0
+        steps, ws.steps, ws.done = ws.steps, 0, ws.steps
         ws.dropout.apply_pooled(ws.dpooled)
         dy = ws.gradient_of(self.spec.layers)
         lanes = ws.panels.step_lanes, ws.panels.lanes
@@ -151,6 +153,18 @@ class SequenceModel:
         else:
             pooling.last_backward(*lanes)(dy, ws.dpooled, ws.lengths, steps)
         self.stack.backward(ws, steps)
+
+    def dense_gradients(self, ws: SequenceWorkspace) -> dict[str, GradientRows]:
+        """Return functions that compute the gradient at all positions of the sparse matrices; see
+        `truesparse.nn.language_model.LanguageModel.dense_gradients`."""
+        if not ws.done:
+            raise RuntimeError("dense gradients need a backward pass before, with the same workspace")
+        functions = self.stack.dense_gradients(ws, ws.done)
+        if self.spec.sparse_output:
+            functions["output.weight"] = partial(
+                self.output.write_gradient, x=ws.pooled, targets=ws.targets, ws=ws.output
+            )
+        return functions
 
     def predict(
         self, inputs: NDArray[Any], lengths: NDArray[np.int32], ws: SequenceWorkspace
@@ -180,7 +194,7 @@ class SequenceModel:
 
     def _run(self, inputs: NDArray[Any], lengths: NDArray[np.int32], ws: SequenceWorkspace) -> int:
         """Run the stack from a state of zeros and pool; return the number of steps."""
-        ws.steps = 0
+        ws.steps = ws.done = 0
         ws.state.reset()
         steps = self.stack.forward(inputs, ws.state, ws)
         ws.one.place(ws.lengths[:, None], lengths[None, None].astype(np.float32))

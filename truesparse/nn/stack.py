@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,14 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.dense import product_rows
 from truesparse.nn.embedding import Embedding
 from truesparse.nn.panels import Panels
 from truesparse.nn.spec import CELLS, RecurrentSpec
 from truesparse.sparse import Arena
+
+# Writes the gradient at all positions of the rows from a number on to an array (some rows, columns)
+GradientRows = Callable[[NDArray[np.float32], int], None]
 
 
 class State:
@@ -168,3 +174,38 @@ class Stack:
             ws.dropout.apply(dx[:used], number)
         if self.embedding is not None:
             self.embedding.backward(ws.gradient_of(0)[:used], ws.ids[:used])
+
+    def dense_gradients(
+        self, ws: StackWorkspace, steps: int, tied: GradientRows | None = None
+    ) -> dict[str, GradientRows]:
+        """Return functions that compute the gradient at all positions of each matrix, after a `backward`.
+
+        Parameters
+        ----------
+        ws, steps
+            As in that `backward`.
+        tied : function, optional
+            The gradient of an output layer that has the embedding's matrix, which is to be added.
+        """
+        used = ws.panels.used(steps)
+
+        def product(out: NDArray[np.float32], first: int, *, dy: NDArray[Any], x: NDArray[Any]) -> None:
+            product_rows(ws.panels.lanes)(out, dy, first, x)
+
+        functions: dict[str, GradientRows] = {
+            name: partial(product, dy=dy, x=x)
+            for layer, inputs, layer_ws in zip(self.layers, ws.x[:-1], ws.layers, strict=True)
+            for name, (dy, x) in layer.factors(inputs, layer_ws, steps).items()
+        }
+        if self.embedding is not None:
+            embedding = self.embedding
+
+            def lookup(out: NDArray[np.float32], first: int) -> None:
+                if tied is None:
+                    out.fill(0)
+                else:
+                    tied(out, first)
+                embedding.add_gradient_rows(out, first, ws.gradient_of(0)[:used], ws.ids[:used])
+
+            functions[embedding.weight.name] = lookup
+        return functions
