@@ -122,6 +122,11 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "dsr", "update_interval": 5, "drop_fraction": 0.3},
         {"method": "deepr", "update_interval": None, "l1": 0.01, "noise": 0.01},
         {"method": "gmp", "update_interval": 10},
+        {"method": "rigl", "update_interval": 5, "eval_interval": 10},
+        {"method": "rigl", "cell": "rhn", "depth": 2, "tied": True, "layers": 1, "gates": "separate"},
+        {"method": "snfs", "update_interval": 7, "clip": 0.1},
+        {"method": "snfs", "cell": "rhn", "depth": 2, "optimizer": "adam", "tied": True},
+        {"method": "snip", "update_interval": None},
         {"method": "small-dense", "update_interval": None},
         {"method": "st-rnn", "gates": "separate", "cell": "rhn", "depth": 2, "optimizer": "snt-asgd"},
         {"batch_size": 7, "bptt": 3},
@@ -296,6 +301,10 @@ def test_flops_are_relative_to_the_dense_model_and_count_the_density_of_each_ste
     means = [sum(densities[:steps]) / steps for steps in (50, 100, 150)]
     pruned = relative(method="gmp", update_interval=1, update_end=1 / 3)
     assert pruned == pytest.approx(means, rel=0.01)
+    assert relative(method="snfs") == pytest.approx([0.3 + 1 / 3] * 3, rel=0.01)
+    grown = relative(method="rigl", update_interval=10, update_end=1 / 3)  # 5 times
+    assert grown == pytest.approx([0.3 + 5 / steps / 3 for steps in (50, 100, 150)], rel=0.02)
+    assert relative(method="snip", saliency_windows=5)[2] == pytest.approx(0.3 + 5 / 150, rel=0.01)
 
 
 METHODS_AND_SETTINGS = [
@@ -305,6 +314,9 @@ METHODS_AND_SETTINGS = [
     ("dsr", {"update_interval": 20}),
     ("deepr", {}),
     ("gmp", {"update_interval": 20}),
+    ("rigl", {"update_interval": 20}),
+    ("snfs", {}),
+    ("snip", {}),
     ("static", {}),
     ("small-dense", {}),
     ("dense", {"density": None}),
@@ -353,6 +365,41 @@ def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best
     assert {name: matrix.nnz for name, matrix in spec.matrices.items()} == {
         n: c[0] for n, c in counts.items()
     }
+
+
+def test_an_update_by_the_gradient_takes_the_place_of_a_step(config: Config, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def weights() -> dict[tuple[str, int], float]:
+        """By matrix and position; then biases."""
+        model = checkpoint.load_checkpoint(run / "checkpoint.safetensors").model
+        found = {(name, k): value for name, b in model.arena.biases.items() for k, value in enumerate(b)}
+        for name, matrix in model.matrices.items():
+            dense = np.full(matrix.shape, np.nan)
+            rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+            dense[rows, matrix.indices] = matrix.data
+            places = np.flatnonzero(~np.isnan(dense))
+            found |= dict(zip([(name, int(k)) for k in places], dense.ravel()[places], strict=True))
+        return found
+
+    stop = StopAt(19)
+    with pytest.raises(TrainingStopped):
+        train_language_model(replace(config, method="rigl", update_interval=20), run, stop, stop)
+    steps = [weights()]
+    for step in (20, 21):
+        stop = StopAt(step)
+        with pytest.raises(TrainingStopped):
+            resume_language_model(run, {}, stop, stop)
+        steps.append(weights())
+    (update,) = records(run, "rewire")
+    assert update["step"] == 20
+    assert update["replaced"] == update["dropped"]
+    before, after, later = steps
+    assert sum(before.get(place) != value for place, value in after.items()) <= sum(
+        update["replaced"].values()
+    )
+    assert {after[place] for place in after.keys() - before.keys()} == {0.0}
+    assert sum(later[place] != value for place, value in after.items()) > 0.9 * len(after)
 
 
 def test_a_small_dense_model_has_as_many_weights(config: Config, tmp_path: Path) -> None:
@@ -630,6 +677,7 @@ def test_checkpoints_are_also_written_by_the_clock(
         ({"batch_size": 11}, "validation text"),
         ({"density": 1e-4}, "density"),
         ({"density": 1e-4, "method": "gmp", "update_interval": 9}, "density 0.0001 leaves"),
+        ({"density": 1e-3, "method": "snip"}, "leaves .* without a weight, because others matter more"),
         ({"density": 1e-4, "method": "small-dense"}, "use a higher density"),
         ({"method": "gmp", "max_steps": 50}, "needs an update before its run of 50 steps ends"),
     ],

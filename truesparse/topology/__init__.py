@@ -10,6 +10,7 @@ from truesparse.topology.initial import (
 )
 from truesparse.topology.method import Changed, Method
 from truesparse.topology.methods import METHODS, get_method, register
+from truesparse.topology.momentum import DenseMomentum
 from truesparse.topology.schedules import constant, cosine, cubic
 from truesparse.topology.update import Part, Update, parts_of
 
@@ -17,6 +18,7 @@ __all__ = [
     "DISTRIBUTIONS",
     "METHODS",
     "Changed",
+    "DenseMomentum",
     "Method",
     "Part",
     "Update",

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.matrix import SparseMatrix
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.rewiring import Rewired
 from truesparse.topology.drop import Keep
 from truesparse.topology.initial import draw_seed, row_quotas
+from truesparse.topology.scores import highest_empty
 from truesparse.topology.update import Part, Update
 
 GrowRule = Callable[[Part, Keep, int, Update], Rewired]
@@ -66,6 +69,30 @@ def untried_positions(part: Part, keep: Keep, count: int, update: Update) -> Rew
     return _after(_grow(union.pattern, new, count - untried, update.rng), union)
 
 
+def highest_scores(part: Part, keep: Keep, count: int, update: Update) -> Rewired:
+    """Grow `count` entries at the empty positions whose scores have the largest absolute values.
+
+    Of equal scores the first positions are taken, but of those that are 0, as the gradients of words that do
+    not occur, any: drawn uniformly. See `random_positions` for parameters and result.
+
+    Notes
+    -----
+    Besides the result 24 bytes for each entry to grow and a block of rows; no array of the dense size.
+
+    References
+    ----------
+    U. Evci, T. Gale, J. Menick, P. S. Castro and E. Elsen, "Rigging the lottery: making all tickets winners",
+    2020, algorithm 1.
+    """
+    if count == 0:
+        return random_positions(part, keep, 0, update)
+    first = _add(part, keep, highest_empty(part, keep, count, update))
+    missing = count - first.grown
+    if not missing:
+        return first
+    return _after(_grow(first.pattern, np.ones(first.pattern.nnz, dtype=bool), missing, update.rng), first)
+
+
 def join(matrix: SparseMatrix, parts: Sequence[Rewired]) -> Rewired:
     """Stack the changes of all row blocks of a matrix to that of the matrix.
 
@@ -87,6 +114,24 @@ def join(matrix: SparseMatrix, parts: Sequence[Rewired]) -> Rewired:
         source[first:last] += np.where(source[first:last] < 0, np.int32(0), start)
     indices = np.concatenate([part.pattern.indices for part in parts])
     return Rewired(Pattern(indptr.astype(np.int64), indices, matrix.shape), source)
+
+
+def _add(part: Part, keep: Keep, positions: NDArray[np.int64]) -> Rewired:
+    """Keep some entries of a part and add the given positions, which are empty and increase."""
+    from truesparse.kernels.growth import merge_rows
+    from truesparse.kernels.topology import count_kept
+
+    rows, cols = part.shape
+    starts = np.searchsorted(positions, np.arange(rows + 1) * cols)
+    kept = np.empty(rows, dtype=np.int64)
+    count_kept(kept, part.indptr, keep)
+    indptr = np.zeros(rows + 1, dtype=np.int64)
+    np.cumsum(kept + np.diff(starts), out=indptr[1:])
+    indices = aligned_zeros(int(indptr[-1]), part.indices.dtype)
+    source = np.empty(indices.size, dtype=np.int32)
+    grown = (positions % cols).astype(indices.dtype)
+    merge_rows(indices, source, indptr, part.indptr, part.indices, keep, grown, starts)
+    return Rewired(Pattern(indptr, indices, part.shape), source)
 
 
 def _grow(pattern: Pattern, keep: Keep, count: int, rng: np.random.Generator) -> Rewired:

@@ -12,9 +12,9 @@ from truesparse.topology.drop import (
     smallest_of_each_sign,
 )
 from truesparse.topology.first_values import random_signs
-from truesparse.topology.grow import untried_positions
+from truesparse.topology.grow import highest_scores, untried_positions
 from truesparse.topology.method import Method
-from truesparse.topology.redistribute import by_survivors, none_grown
+from truesparse.topology.redistribute import by_mean_score, by_survivors, none_grown
 from truesparse.topology.schedules import constant, cosine, cubic
 
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
@@ -131,6 +131,46 @@ register(
         defaults={"update_interval": 100, "update_end": 0.75},
         stores="all positions at first",
         work="3 f of the density at each step",
+    )
+)
+register(
+    Method(
+        "rigl",
+        "drop the smallest weights of each matrix, grow as many where the gradient is largest",
+        drop=smallest_magnitude,
+        grow=highest_scores,
+        schedule=cosine,
+        scores="gradient",
+        defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
+        stores="nothing; at an update some rows of a gradient",
+        work="3 f_S, and f_D more at an update",
+    )
+)
+register(
+    Method(
+        "snfs",
+        "drop the smallest weights, grow where the momentum of the gradient is largest",
+        drop=smallest_magnitude,
+        grow=highest_scores,
+        redistribute=by_mean_score,
+        schedule=cosine,
+        final_fraction=0.005,
+        scores="momentum",
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        fused="moves weights between matrices",
+        stores="4 bytes a position: a momentum of all, dense",
+        work="3 f_S + f_D",
+    )
+)
+register(
+    Method(
+        "snip",
+        "begin dense, keep once the weights that matter most to the loss, before training",
+        initial="salient",
+        defaults={"saliency_windows": 100},
+        fused="shares out the weights over the whole model",
+        stores="all positions once, before training",
+        work="3 f_S, and 3 f_D for the windows before",
     )
 )
 register(Method("static", "keep the first connections"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from truesparse.topology.drop import Keep
 from truesparse.topology.initial import largest_remainders
+from truesparse.topology.scores import mean_score
 from truesparse.topology.update import Part, Update
 
 Redistribution = Callable[[Sequence[Part], Sequence[Keep], Update], Sequence[int]]
@@ -38,6 +39,21 @@ def by_survivors(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -
     survivors = np.array([np.count_nonzero(keep) for keep in keeps])
     room = np.array([part.positions for part in parts]) - survivors
     return shared_out(sum(as_dropped(parts, keeps, update)), survivors, room).tolist()
+
+
+def by_mean_score(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
+    """In proportion to the mean absolute score of the entries that there were.
+
+    References
+    ----------
+    T. Dettmers and L. Zettlemoyer, "Sparse networks from scratch: faster training without losing
+    performance", 2019, section 3.2, with the momentum as the score.
+    """
+    shares = np.array([mean_score(part, update) for part in parts])
+    room = np.array(
+        [part.positions - np.count_nonzero(keep) for part, keep in zip(parts, keeps, strict=True)]
+    )
+    return shared_out(sum(as_dropped(parts, keeps, update)), shares, room).tolist()
 
 
 def shared_out(total: int, shares: NDArray[np.number], room: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -94,5 +94,10 @@ def build_model(config: Config, vocab_size: int, rng: np.random.Generator) -> La
         distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
-        gate_bias={} if config.transform_bias is None else {"t": config.transform_bias},
+        gate_bias=gate_bias(config),
     )
+
+
+def gate_bias(config: Config) -> dict[str, float]:
+    """What the biases of gates start with, where it is not the cell's own choice."""
+    return {} if config.transform_bias is None else {"t": config.transform_bias}

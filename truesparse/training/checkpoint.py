@@ -52,11 +52,14 @@ class Checkpoint(SavedModel):
     ----------
     hidden : dict of str to ndarray
         Hidden state carried to the next window.
+    method : dict of str to ndarray
+        What the method keeps besides the arena.
     training : dict
         What `save_checkpoint` was given.
     """
 
     hidden: dict[str, np.ndarray]
+    method: dict[str, np.ndarray]
     training: dict[str, Any]
 
 
@@ -78,6 +81,7 @@ def save_checkpoint(
     config: Config,
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
+    method: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write all that training needs to go on to the same bits.
 
@@ -90,6 +94,8 @@ def save_checkpoint(
         The hidden state carried to the next window.
     training : mapping
         What JSON can hold: position, generators, learning rate and the rest.
+    method : mapping of str to ndarray, optional
+        What the method keeps besides the arena.
 
     Raises
     ------
@@ -101,6 +107,7 @@ def save_checkpoint(
     for slot, flat in arena.states.items():
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
+    tensors.update({f"method.{name}": array for name, array in (method or {}).items()})
     container.write(
         path, tensors, {**_document("checkpoint", model.spec, vocabulary, config), "training": training}
     )
@@ -138,12 +145,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
             flat = arena.add_state(slot)
             for name, where in arena.layout.items():
                 _copy(reader, f"state.{slot}.{name}", flat[where])
-        hidden = {
-            name.removeprefix("hidden."): reader.get(name)
-            for name in reader.names
-            if name.startswith("hidden.")
-        }
-        return Checkpoint(**vars(saved), hidden=hidden, training=reader.document["training"])
+        hidden, method = (
+            {name.removeprefix(kind): reader.get(name) for name in reader.names if name.startswith(kind)}
+            for kind in ("hidden.", "method.")
+        )
+        return Checkpoint(**vars(saved), hidden=hidden, method=method, training=reader.document["training"])
 
 
 def _document(

@@ -190,13 +190,13 @@ class Config:
         low=0,
         high=1,
         open_high=True,
-        shown="0.5 for st-rnn and selfish, 0.3 for set, 0.05 for dsr",
+        shown="0.5 for st-rnn, selfish and snfs, 0.3 for set and rigl, 0.05 for dsr",
     )
     update_interval: int = setting(
         None,
         "Steps between topology updates; 0 for once per epoch.",
         low=0,
-        shown="0; 1 for deepr, 100 for gmp, 200 for dsr",
+        shown="0; 1 for deepr, 100 for gmp and rigl, 200 for dsr",
     )
     update_end: float = setting(
         None,
@@ -204,11 +204,14 @@ class Config:
         low=0,
         high=1,
         open_low=True,
-        shown="1; 0.75 for dsr and gmp",
+        shown="1; 0.75 for dsr, gmp and rigl",
     )
     l1: float = setting(None, "What deepr takes off each weight in a step, per lr.", low=0, shown="1e-5")
     noise: float = setting(
         None, "Standard deviation of the noise that deepr adds in a step, per lr.", low=0, shown="1e-5"
+    )
+    saliency_windows: int = setting(
+        None, "Windows of text from which snip tells how much a weight matters.", low=1, shown="100"
     )
     eval_interval: int = setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
@@ -266,6 +269,12 @@ class Config:
             raise UsageError(
                 f"--gates separate does not go with --method {method.name}, which {method.fused}"
                 f"; leave it out, or use another method"
+            )
+
+        if method.initial == "salient" and self.distribution != "uniform":
+            raise UsageError(
+                f"--distribution {self.distribution} does not go with --method {method.name}, which"
+                f" {method.fused}; leave it out, or use another method"
             )
 
     def filled(self) -> Config:

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
-from truesparse.topology import Changed, Update, get_method, initial_counts, parts_of
+from truesparse.topology import Changed, DenseMomentum, Update, get_method, initial_counts, parts_of
+from truesparse.topology.update import Scores
 from truesparse.training.build import wanted_density
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel
+    from truesparse.nn.language_model import Workspace
 
 
 class Evolution:
@@ -46,10 +49,14 @@ class Evolution:
         self.method = get_method(config.method)
         self.interval = config.update_interval or steps_per_epoch
         self._config = config
+        self._model = model
         self._arena = model.arena
         self._rng = rng
         self._memory: dict[str, float] = {}
         self._targets = self._final_counts(model) if self.method.shrinks else {}
+        self._momentum: DenseMomentum | None = None
+        if self.method.scores == "momentum":
+            self._momentum = DenseMomentum({name: m.shape for name, m in model.matrices.items()})
         self._signed = config.l1 is not None
         if self._signed and "sign" not in self._arena.states:
             self._arena.add_state("sign")
@@ -74,9 +81,31 @@ class Evolution:
         end = self._last(planned_steps) if method.shrinks else round(self._end * planned_steps)
         return method.schedule(first, method.final_fraction, step, end)
 
-    def update(self, fraction: float) -> dict[str, Changed]:
-        """Change the topology once; see `Method.update`."""
-        update = Update(fraction, self._rng, targets=self._targets, memory=self._memory)
+    def replaces(self, step: int, planned_steps: int) -> bool:
+        """Whether there is an update at a step that takes the place of the optimizer's step."""
+        return self.method.scores == "gradient" and self.due(step, planned_steps)
+
+    def dense(self, step: int, planned_steps: int) -> bool:
+        """Whether a step computes the gradients of all positions."""
+        return self._momentum is not None or self.replaces(step, planned_steps)
+
+    def observe(self, workspace: Workspace, scale: float) -> None:
+        """Remember of a step's gradients what the method has to, after `backward`; `scale` is that of the
+        clipping."""
+        if self._momentum is not None:
+            self._momentum.add(self._model.dense_gradients(workspace), scale)
+
+    def update(self, fraction: float, workspace: Workspace) -> dict[str, Changed]:
+        """Change the topology once; see `Method.update`.
+
+        `workspace` is that of the step, just after `backward`, for a method that goes by the gradient.
+        """
+        scores: Mapping[str, Scores] = {}
+        if self._momentum is not None:
+            scores = self._momentum.scores
+        elif self.method.scores == "gradient":
+            scores = self._model.dense_gradients(workspace)
+        update = Update(fraction, self._rng, scores, self._targets, self._memory)
         return self.method.update(self._arena, update, self._config.gates)
 
     def disturb(self, lr: float) -> None:
@@ -95,9 +124,16 @@ class Evolution:
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""
         return dict(self._memory)
 
-    def restore(self, counters: Mapping[str, Any]) -> None:
-        """Take back what `counters` gave."""
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The arrays that a checkpoint has to hold, besides the states in the arena."""
+        return {} if self._momentum is None else self._momentum.arrays
+
+    def restore(self, counters: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take back what `counters` and `arrays` gave."""
         self._memory = dict(counters)
+        if self._momentum is not None:
+            for name, array in arrays.items():
+                self._momentum.arrays[name][...] = array
 
     @property
     def _end(self) -> float:

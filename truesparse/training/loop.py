@@ -1,10 +1,11 @@
 """The training loop: when things happen.
 
-A step is: gradients to zero, forward, backward, norm, clipped optimizer step. What follows a step is
-*settled* in this order: evaluate (and keep the model if it is the best so far), lower the learning rate,
-rewire, record what an epoch cost, write a checkpoint. A checkpoint says whether its step is settled, so a run
-can stop within an evaluation and repeat it later. Everything else is a function of the step number: the
-position in the text, and when to evaluate or rewire.
+A step is: gradients to zero, forward, backward, norm, clipped optimizer step, or in the place of that an
+update of the topology that goes by the gradient. What follows a step is *settled* in this order: evaluate
+(and keep the model if it is the best so far), lower the learning rate, rewire, record what an epoch cost,
+write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an evaluation and
+repeat it later. Everything else is a function of the step number: the position in the text, and when to
+evaluate or rewire.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Trainer:
         for name, generator_state in training.pop("generators").items():
             self._generators[name].bit_generator.state = generator_state
         self._optimizer.restore(training.pop("optimizer", {}))
-        self._evolution.restore(training.pop("evolution", {}))
+        self._evolution.restore(training.pop("evolution", {}), saved.method)
         self.state = TrainingState(**training)
         self._hidden.load(saved.hidden)
         self._optimizer.lr = self.state.lr
@@ -209,13 +210,17 @@ class Trainer:
         self.model.backward(self._workspace)
         norm, scale = self._gradient_norm(arena)
         self._check_finite(norm, "norm of the gradient")
-        self._optimizer.step(scale)
-        self._evolution.disturb(state.lr)
+        self._evolution.observe(self._workspace, scale)
+        dense = self._evolution.dense(state.step + 1, state.planned_steps)
+        rewire = self._evolution.replaces(state.step + 1, state.planned_steps)
+        if not rewire:
+            self._optimizer.step(scale)
+            self._evolution.disturb(state.lr)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.tokens += x.size
-        state.flops += 3 * x.size * flops_per_token(self.model)
+        state.flops += x.size * (3 * flops_per_token(self.model) + dense * self._dense_flops)
         state.step_seconds += seconds
         state.epoch["steps"] += seconds
         state.interval["loss"] += loss * x.size
@@ -224,6 +229,8 @@ class Trainer:
         self.reporter.step(Progress(state.step, epoch + 1, loss))
         if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
             self._log(norm)
+        if rewire:
+            self._rewire()
 
     def _log(self, norm: float) -> None:
         """Record the training loss since the last record."""
@@ -246,7 +253,9 @@ class Trainer:
         if not self._optimizer.averaging and (stalled or self._annealing()):
             state.lr /= self.config.lr_decay
             self._optimizer.lr = state.lr
-        if self._evolution.due(state.step, state.planned_steps):
+        evolution = self._evolution
+        due = evolution.due(state.step, state.planned_steps)
+        if due and not evolution.replaces(state.step, state.planned_steps):
             self._rewire()
         if self._due(0):
             self._end_epoch()
@@ -291,7 +300,7 @@ class Trainer:
         state, evolution = self.state, self._evolution
         began, compiled = time.perf_counter(), self._compile_seconds()
         fraction = evolution.fraction(state.step, state.planned_steps)
-        changes = evolution.update(fraction)
+        changes = evolution.update(fraction, self._workspace)
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.update_seconds += seconds
         state.epoch["updates"] += seconds
@@ -357,7 +366,13 @@ class Trainer:
             "text_crc32": self._text_crc32,
         }
         checkpoint.save_checkpoint(
-            self._run.checkpoint, self.model, self._vocabulary, self.config, self._hidden.arrays(), training
+            self._run.checkpoint,
+            self.model,
+            self._vocabulary,
+            self.config,
+            self._hidden.arrays(),
+            training,
+            self._evolution.arrays(),
         )
         self._saved_at = time.perf_counter()
         self.reporter.checkpoint(self._run.checkpoint)

@@ -8,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from truesparse.data import Corpus, load_corpus, unigram_perplexity
+from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
+from truesparse.topology import get_method
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint, load_model
@@ -20,6 +21,7 @@ from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexi
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
+from truesparse.training.saliency import keep_salient
 from truesparse.training.settings import flag
 from truesparse.training.state import make_generators
 
@@ -70,7 +72,12 @@ def train_language_model(
         threads = set_threads(config.threads)
         generators = make_generators(config.seed)
         model = build_model(config, len(corpus.vocabulary), generators["initial"])
+        flops = 0.0
+        if get_method(config.method).initial == "salient":
+            windows = Windows(corpus.train, config.batch_size, config.bptt, "training text")
+            flops = keep_salient(model, windows, config, generators["initial"])
         trainer = Trainer(config, corpus, model, generators, reporter, stop, compile_seconds)
+        trainer.state.flops = flops
         del model  # the trainer frees it
         trainer.check_plan()
         with closing(RunDirectory.create(out or rundir.make_default(corpus.name), config)) as run:

@@ -1,0 +1,74 @@
+"""A running mean of the gradients of all positions, for the method that cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.topology.scores import blocks_of_rows
+from truesparse.topology.update import Scores
+
+_DECAY = np.float32(0.9)
+
+
+class DenseMomentum:
+    r"""The momentum of sparse momentum, :math:`m \leftarrow 0.9 m + 0.1 g` at every position.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Rows and columns of each matrix.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray of float32, shape (rows, columns)
+        Begin with 0.
+
+    Notes
+    -----
+    4 bytes for every position, also where there is no weight: the only arrays of the dense size that a method
+    with sparse weights has. A position that holds no weight competes for one by its momentum, which has to be
+    remembered somewhere.
+
+    References
+    ----------
+    T. Dettmers and L. Zettlemoyer, "Sparse networks from scratch: faster training without losing
+    performance", 2019, section 3.1.
+    """
+
+    __slots__ = ("arrays",)
+
+    def __init__(self, shapes: Mapping[str, tuple[int, int]]) -> None:
+        self.arrays: dict[str, NDArray[np.float32]] = {
+            name: aligned_zeros(shape) for name, shape in shapes.items()
+        }
+
+    def add(self, gradients: Mapping[str, Scores], scale: float) -> None:
+        """Take a step's gradients in.
+
+        Parameters
+        ----------
+        gradients : mapping of str to function
+            For each matrix, as in `Update.scores`.
+        scale : float
+            They count times this, as they do for the optimizer when it clips them.
+        """
+        from truesparse.kernels.dense import decay_and_add
+
+        for name, mean in self.arrays.items():
+            for first, block in blocks_of_rows(gradients[name], mean.shape):
+                rows = mean[first : first + len(block)]
+                decay_and_add(rows, block, _DECAY, np.float32(scale) * (1 - _DECAY))
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """The momentum as `Update.scores`."""
+        return {name: partial(_copy_rows, mean) for name, mean in self.arrays.items()}
+
+
+def _copy_rows(mean: NDArray[np.float32], out: NDArray[np.float32], first: int) -> None:
+    out[...] = mean[first : first + len(out)]

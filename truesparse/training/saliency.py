@@ -1,0 +1,86 @@
+"""Pruning before training: of a dense model, the weights that matter most to the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truesparse.data import Windows
+from truesparse.errors import UsageError
+from truesparse.sparse import Rewiring
+from truesparse.topology import Part, Update
+from truesparse.topology.drop import smallest
+from truesparse.topology.grow import random_positions
+from truesparse.training.build import gate_bias
+from truesparse.training.config import Config
+from truesparse.training.describe import flops_per_token
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel
+
+
+def keep_salient(model: LanguageModel, windows: Windows, config: Config, rng: np.random.Generator) -> float:
+    """Leave a dense model the weights with the largest |w dL/dw|, and draw their values anew.
+
+    They are chosen from all matrices together, so that a matrix gets as many as matter.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        With random weights at all positions; modified in place.
+    windows : Windows
+        The training text, of which the first `config.saliency_windows` make the gradient, without dropout.
+    config : Config
+        Filled in (`Config.filled`).
+    rng : numpy.random.Generator
+        Draws the values.
+
+    Returns
+    -------
+    float
+        Multiplications and additions that it took.
+
+    Raises
+    ------
+    UsageError
+        A matrix would be left without a weight.
+
+    Notes
+    -----
+    The gradient of the dense model is asked for, so for once all positions are stored: about 20 bytes each.
+    Of equal products the last positions stay.
+
+    References
+    ----------
+    N. Lee, T. Ajanthan and P. H. S. Torr, "SNIP: single-shot network pruning based on connection
+    sensitivity", 2019.
+    """
+    from truesparse.nn.initial import initialise
+
+    arena = model.arena
+    workspace, state = model.workspace(config.bptt, config.batch_size), model.zero_state(config.batch_size)
+    arena.zero_grad()
+    tokens = 0
+    for k in range(min(config.saliency_windows, len(windows))):
+        x, y = windows.window(k)
+        model.forward(x, y, state, workspace)
+        model.backward(workspace)
+        tokens += x.size
+    flops = 3.0 * tokens * flops_per_token(model)
+    sensitivity = np.concatenate([matrix.data * matrix.grad for matrix in model.matrices.values()])
+    keep = ~smallest(sensitivity, arena.nnz - round(config.density * arena.nnz))
+    del sensitivity, workspace
+    changes, start = {}, 0
+    for name, matrix in model.matrices.items():
+        mine = keep[start : start + matrix.nnz]
+        if not mine.any():
+            raise UsageError(
+                f"density {config.density:g} leaves {name} without a weight, because others matter more"
+                f"; use a higher density or another method than {config.method}"
+            )
+        changes[name] = random_positions(Part(matrix), mine, 0, Update(0.0, rng))
+        start += matrix.nnz
+    arena.apply(Rewiring(changes))
+    initialise(arena, model.spec, rng, config.init_scale, gate_bias(config))
+    return flops
