@@ -8,8 +8,8 @@ from truesparse.nn.panels import Panels
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(1, 1), (5, 3), (9, 20), (3, 70)])
-@pytest.mark.parametrize("shares", [1, 3])
-def test_recurrence_against_float64(steps, batch, shares):
+@pytest.mark.parametrize(("shares", "apart"), [(1, False), (3, False), (1, True)])
+def test_recurrence_against_float64(steps, batch, shares, apart):
     rng = np.random.default_rng(steps * batch)
     units = 6
     w_hh = random_csr(4 * units, units, 0.5, rng)
@@ -28,9 +28,9 @@ def test_recurrence_against_float64(steps, batch, shares):
             where = group * panels.blocks + block, slice(None), place * panels.step_lanes + lane
             ws.gates[where] = inputs[step, :, b]
     y = panels.zeros(units)
-    lstm_forward(panels.step_lanes, panels.lanes)(
-        ws.gates, y, ws.h_prev, ws.c, ws.h, *csr_arrays(w_hh), steps, shares
-    )
+    kernel = lstm_forward(panels.step_lanes, panels.lanes, apart)
+    for begin, end in ((0, steps // 2), (steps // 2, steps)):
+        kernel(ws.gates, y, ws.h_prev, ws.c, ws.h, *csr_arrays(w_hh), begin, end, steps, shares)
 
     outputs, h_last, c_last = lstm_window(
         inputs.astype(np.float64), h.astype(np.float64), c.astype(np.float64),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.bench.classifier import Classifier
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
-from truesparse.kernels.threads import thread_count, threading_layer
+from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.nn import LanguageModel, build_language_model
 from truesparse.optim import SGD, GradientNorm
 from truesparse.sparse import Arena, SparseMatrix
@@ -58,6 +58,13 @@ class Training:
         _, scale = self._norm(self.model.arena)
         self._optimizer.step(scale)
         return loss
+
+    def tune(self) -> None:
+        """Find out whether one thread is faster than all, as training does."""
+        trial = ThreadTrial()
+        while trial.running:
+            with trial:
+                self.step()
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
@@ -107,6 +114,8 @@ def _array_bytes(thing: Any) -> int:
         value = getattr(thing, slot)
         if isinstance(value, np.ndarray):
             total += value.nbytes
+        elif isinstance(value, dict):
+            total += sum(array.nbytes for array in value.values())
         elif hasattr(value, "__slots__") and not isinstance(value, Arena):
             total += _array_bytes(value)
     return total

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import statistics
 import sys
+import time
 from pathlib import Path
 
 import numba
@@ -59,6 +61,46 @@ def set_threads(count: int) -> int:
 def thread_count() -> int:
     """Return how many threads the kernels use."""
     return numba.get_num_threads()
+
+
+class ThreadTrial:
+    """Finds out, while work that is done again and again goes on, whether one thread is faster than all.
+
+    Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
+    where the cores are. Each time in a ``with`` block is one of the work; after a few with all threads and
+    with one in turn, the faster number is set. Results do not depend on it.
+
+    Parameters
+    ----------
+    on : bool, optional
+        Without, nothing is tried: the number of threads stays.
+    """
+
+    _ROUNDS = 4
+
+    def __init__(self, on: bool = True) -> None:
+        most = numba.get_num_threads()
+        self._plan = [most, 1] * self._ROUNDS if on and most > 1 else []
+        self._seconds: dict[int, list[float]] = {}
+        self._began = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether there is more to try."""
+        return bool(self._plan)
+
+    def __enter__(self) -> None:
+        if self._plan:
+            numba.set_num_threads(self._plan[0])
+            self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        if not self._plan:
+            return
+        self._seconds.setdefault(self._plan.pop(0), []).append(time.perf_counter() - self._began)
+        if not self._plan:  # the first time of each was perhaps that of the compiler
+            medians = {count: statistics.median(times[1:]) for count, times in self._seconds.items()}
+            numba.set_num_threads(min(medians, key=lambda count: (medians[count], -count)))
 
 
 def threading_layer() -> str:

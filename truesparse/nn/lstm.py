@@ -189,7 +189,8 @@ class LSTM(Cell):
     def _apart(self, panels: Panels, shares: int) -> bool:
         """Whether each thread takes whole blocks of sequences through all steps: if there are as many for
         each, and W_hh and the state are in its cache all the time."""
-        return panels.blocks % shares == 0 and _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
+        small = _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
+        return small and panels.blocks > 1 and panels.blocks % shares == 0
 
     def _parts(self, ws: LSTMWorkspace, steps: int) -> list[tuple[slice, int, int]]:
         """Cut a window: panels, first step and end of each part.

@@ -23,6 +23,7 @@ import numpy as np
 
 from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
+from truesparse.kernels.threads import ThreadTrial
 from truesparse.nn import DropoutRates
 from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.training import checkpoint
@@ -99,6 +100,7 @@ class Trainer:
         self.steps_per_epoch = len(self._windows)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
         self.config = config
+        self._threads = ThreadTrial(on=config.threads == 0)
         self.model = model
         self.state = TrainingState(planned_steps=self.total_steps, lr=config.lr)
         self._vocabulary = corpus.vocabulary
@@ -175,7 +177,8 @@ class Trainer:
                     raise EvaluationStopped
                 if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
                     self._save()
-                self._step()
+                with self._threads:
+                    self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
                     self.reporter.compiled(self._compile_seconds())
         except EvaluationStopped:
