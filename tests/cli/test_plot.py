@@ -39,6 +39,21 @@ def test_what_is_drawn(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest
     assert ends == pytest.approx([d for of in of_gates for d in (*of, sum(of) / len(of))])
 
 
+@needs_matplotlib
+def test_positions_used_are_drawn_if_they_were_counted(
+    run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    run("train", "lm", *tiny, "--track-positions", "--out", "run", "--quiet")
+    run("plot", "run")
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    (line,) = figures[0].axes[2].lines
+    assert line.get_ydata().tolist() == [record["positions_used"] for record in records[:-1]]
+
+
 def test_refused(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     for arguments, sentence in (

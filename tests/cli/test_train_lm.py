@@ -225,3 +225,13 @@ def test_a_process_that_is_stopped_goes_on_to_the_same_end(
             assert resumed.names == whole.names
             for tensor in whole.names:
                 assert resumed.get(tensor).tobytes() == whole.get(tensor).tobytes()
+
+
+def test_positions_used_are_shown_if_they_are_counted(run, tiny: list[str]) -> None:
+    lines = run("train", "lm", *tiny, "--track-positions", "--out", "run").stdout.splitlines()
+    updates = [line for line in lines if "topology update:" in line]
+    assert updates
+    assert all(line.endswith(" % of positions used so far") for line in updates)
+    used = json.loads(Path("run/metrics.jsonl").read_text().splitlines()[-1])["positions_used"]
+    assert f", {100 * used:.1f} % of" in updates[-1]
+    assert "positions used" not in run("train", "lm", *tiny, "--out", "other").stdout

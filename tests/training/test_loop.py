@@ -127,6 +127,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "snfs", "update_interval": 7, "clip": 0.1},
         {"method": "snfs", "cell": "rhn", "depth": 2, "optimizer": "adam", "tied": True},
         {"method": "snip", "update_interval": None},
+        {"method": "set", "update_interval": 10, "track_positions": True},
         {"method": "small-dense", "update_interval": None},
         {"method": "st-rnn", "gates": "separate", "cell": "rhn", "depth": 2, "optimizer": "snt-asgd"},
         {"batch_size": 7, "bptt": 3},
@@ -429,6 +430,32 @@ def test_epsilon_says_how_many_weights_there_are(
         assert matrix.nnz == counts[name].sum()
         if gates == "separate":
             assert matrix.block_nnz().tolist() == counts[name].tolist()
+
+
+def test_positions_that_were_ever_used_are_counted_if_asked_for(config: Config, tmp_path: Path) -> None:
+    config = replace(config, update_interval=25, density=0.2, track_positions=True)
+    results = train_language_model(config, tmp_path / "run")
+    shares = [record["positions_used"] for record in records(tmp_path / "run", "train")]
+    assert shares == sorted(shares)
+    assert shares[0] == results["density"]
+    assert 0.25 < shares[-1] < 0.7
+    last = records(tmp_path / "run", "eval")[-1]
+    model = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    shapes = {name: matrix.shape for name, matrix in model.model.matrices.items()}
+    counts = {name: int(np.unpackbits(model.evolution[f"positions.{name}"]).sum()) for name in shapes}
+    assert last["positions_used_per_matrix"] == {
+        name: counts[name] / math.prod(shape) for name, shape in shapes.items()
+    }
+    total = sum(counts.values()) / sum(math.prod(shape) for shape in shapes.values())
+    assert last["positions_used"] == results["positions_used"] == total
+    static = train_language_model(
+        replace(config, method="static", drop_fraction=None, update_interval=None), tmp_path / "static"
+    )
+    assert static["positions_used"] == static["density"]
+    without = train_language_model(replace(config, track_positions=False), tmp_path / "without")
+    assert "positions_used" not in without
+    assert not any("positions_used" in record for record in records(tmp_path / "without"))
+    assert without["test_perplexity"] == results["test_perplexity"]
 
 
 def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Path) -> None:

@@ -284,4 +284,7 @@ def describe_rewiring(record: Record) -> str:
     """What a topology update did, in one line."""
     dropped, grown = sum(record["dropped"].values()), sum(record["replaced"].values())
     change = f"{grown:,} weights replaced" if grown == dropped else f"{dropped:,} dropped, {grown:,} grown"
-    return f"topology update: {change} (drop fraction {record['drop_fraction']:.3f})"
+    line = f"topology update: {change} (drop fraction {record['drop_fraction']:.3f})"
+    if "positions_used" in record:
+        line += f", {100 * record['positions_used']:.1f} % of positions used so far"
+    return line

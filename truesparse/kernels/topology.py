@@ -55,6 +55,29 @@ def count_kept(kept, indptr, keep):
         kept[i] = count
 
 
+@parallel_jit
+def mark_positions(added, bits, indptr, indices):
+    """Set the bits of the positions of a pattern.
+
+    Parameters
+    ----------
+    added : ndarray of int64, shape (rows,)
+        Written: how many bits of each row were clear before.
+    bits : ndarray of uint8, shape (rows, ceil(columns / 8))
+        Modified in place. Column `j` of a row is bit ``j % 8`` of byte ``j // 8``.
+    indptr : ndarray of int64, shape (rows + 1,)
+    indices : ndarray of unsigned int, shape (nnz,)
+    """
+    for i in prange(added.size):
+        count = 0
+        for p in range(indptr[i], indptr[i + 1]):
+            j = np.int64(indices[p])
+            byte, bit = bits[i, j >> 3], np.uint8(1 << (j & 7))
+            count += byte & bit == 0
+            bits[i, j >> 3] = byte | bit
+        added[i] = count
+
+
 def grow_rows(new_indptr, indptr, indices, keep, cols, seed):
     """Keep some entries of a pattern and fill up every row with positions drawn among its empty ones.
 

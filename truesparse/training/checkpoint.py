@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, LanguageModelSpec
 
 MODEL_TYPE = "-language-model"  # after the name of the cell
+EVOLUTION = ("method.", "positions.")
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class Checkpoint(SavedModel):
     ----------
     hidden : dict of str to ndarray
         Hidden state carried to the next window.
-    method : dict of str to ndarray
-        What the method keeps besides the arena.
+    evolution : dict of str to ndarray
+        What the evolution of the topology keeps besides the arena, by the tensors' names.
     training : dict
         What `save_checkpoint` was given.
     """
 
     hidden: dict[str, np.ndarray]
-    method: dict[str, np.ndarray]
+    evolution: dict[str, np.ndarray]
     training: dict[str, Any]
 
 
@@ -81,7 +82,7 @@ def save_checkpoint(
     config: Config,
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
-    method: Mapping[str, np.ndarray] | None = None,
+    evolution: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write all that training needs to go on to the same bits.
 
@@ -94,8 +95,9 @@ def save_checkpoint(
         The hidden state carried to the next window.
     training : mapping
         What JSON can hold: position, generators, learning rate and the rest.
-    method : mapping of str to ndarray, optional
-        What the method keeps besides the arena.
+    evolution : mapping of str to ndarray, optional
+        What the evolution of the topology keeps besides the arena, by tensors' names that begin with one of
+        `EVOLUTION`.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def save_checkpoint(
     for slot, flat in arena.states.items():
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
-    tensors.update({f"method.{name}": array for name, array in (method or {}).items()})
+    tensors.update(evolution or {})
     container.write(
         path, tensors, {**_document("checkpoint", model.spec, vocabulary, config), "training": training}
     )
@@ -145,11 +147,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             flat = arena.add_state(slot)
             for name, where in arena.layout.items():
                 _copy(reader, f"state.{slot}.{name}", flat[where])
-        hidden, method = (
-            {name.removeprefix(kind): reader.get(name) for name in reader.names if name.startswith(kind)}
-            for kind in ("hidden.", "method.")
+        hidden = {
+            name.removeprefix("hidden."): reader.get(name)
+            for name in reader.names
+            if name.startswith("hidden.")
+        }
+        evolution = {name: reader.get(name) for name in reader.names if name.startswith(EVOLUTION)}
+        return Checkpoint(
+            **vars(saved), hidden=hidden, evolution=evolution, training=reader.document["training"]
         )
-        return Checkpoint(**vars(saved), hidden=hidden, method=method, training=reader.document["training"])
 
 
 def _document(

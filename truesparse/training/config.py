@@ -215,6 +215,9 @@ class Config:
     )
     eval_interval: int = setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
+    track_positions: bool = setting(
+        False, "Keep a bit for every position, and tell which share of them has ever held a weight."
+    )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
 

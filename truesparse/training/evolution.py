@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
 from truesparse.topology import Changed, DenseMomentum, Update, get_method, initial_counts, parts_of
+from truesparse.topology.positions import PositionsUsed
 from truesparse.topology.update import Scores
 from truesparse.training.build import wanted_density
 from truesparse.training.config import Config
@@ -36,6 +37,8 @@ class Evolution:
     method : Method
     interval : int
         Steps between updates.
+    positions : PositionsUsed or None
+        If the configuration asks for it.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Evolution:
         self._rng = rng
         self._memory: dict[str, float] = {}
         self._targets = self._final_counts(model) if self.method.shrinks else {}
+        self.positions = PositionsUsed(model.matrices) if config.track_positions else None
         self._momentum: DenseMomentum | None = None
         if self.method.scores == "momentum":
             self._momentum = DenseMomentum({name: m.shape for name, m in model.matrices.items()})
@@ -106,7 +110,10 @@ class Evolution:
         elif self.method.scores == "gradient":
             scores = self._model.dense_gradients(workspace)
         update = Update(fraction, self._rng, scores, self._targets, self._memory)
-        return self.method.update(self._arena, update, self._config.gates)
+        changed = self.method.update(self._arena, update, self._config.gates)
+        if self.positions is not None:
+            self.positions.mark(changed)
+        return changed
 
     def disturb(self, lr: float) -> None:
         """Do what the method does after each step of the optimizer."""
@@ -124,16 +131,32 @@ class Evolution:
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""
         return dict(self._memory)
 
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """The arrays that a checkpoint has to hold, besides the states in the arena."""
-        return {} if self._momentum is None else self._momentum.arrays
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that a checkpoint has to hold besides the arena, by the tensors' names."""
+        momentum = {} if self._momentum is None else self._momentum.arrays
+        positions = {} if self.positions is None else self.positions.bits
+        return {
+            **{f"method.{name}": array for name, array in momentum.items()},
+            **{f"positions.{name}": bits for name, bits in positions.items()},
+        }
 
-    def restore(self, counters: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    def restore(self, counters: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `counters` and `arrays` gave."""
         self._memory = dict(counters)
         if self._momentum is not None:
-            for name, array in arrays.items():
-                self._momentum.arrays[name][...] = array
+            for name, array in self._momentum.arrays.items():
+                array[...] = arrays[f"method.{name}"]
+        if self.positions is not None:
+            self.positions.load({name: arrays.get(f"positions.{name}") for name in self.positions.bits})
+
+    def measures(self) -> dict[str, Any]:
+        """What records tell of the past of the topology, if the configuration asks for it."""
+        if self.positions is None:
+            return {}
+        return {
+            "positions_used": self.positions.share,
+            "positions_used_per_matrix": self.positions.shares(),
+        }
 
     @property
     def _end(self) -> float:

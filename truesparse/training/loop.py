@@ -143,7 +143,7 @@ class Trainer:
         for name, generator_state in training.pop("generators").items():
             self._generators[name].bit_generator.state = generator_state
         self._optimizer.restore(training.pop("optimizer", {}))
-        self._evolution.restore(training.pop("evolution", {}), saved.method)
+        self._evolution.restore(training.pop("evolution", {}), saved.evolution)
         self.state = TrainingState(**training)
         self._hidden.load(saved.hidden)
         self._optimizer.lr = self.state.lr
@@ -189,6 +189,10 @@ class Trainer:
             ) from None
         finally:
             self.state.seconds = time.perf_counter() - self._began_at
+
+    def measures(self) -> dict[str, Any]:
+        """See `Evolution.measures`."""
+        return self._evolution.measures()
 
     def release(self) -> None:
         """Free the memory of the model; there is no more training after it."""
@@ -350,6 +354,7 @@ class Trainer:
                 if matrix.blocks > 1
             },
             "seconds": state.seconds,
+            **self.measures(),
             "peak_memory_bytes": peak_memory_bytes(),
         }
         self._run.record(record)

@@ -54,7 +54,7 @@ def train_language_model(
         `unigram_perplexity` on the validation text, `steps`, `epochs`, `nnz`, `dense_parameters`, `density`,
         `training_flops`, `relative_flops` (to training a dense model of the sizes asked for),
         `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `update_seconds` (of all
-        topology updates), `seconds`, `peak_memory_bytes`, `run_dir`.
+        topology updates), `seconds`, `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
     ------
@@ -182,6 +182,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
         )
     )
     trainer.train(run)
+    measures = trainer.measures()
     trainer.release()
     best = load_model(run.model).model
     try:
@@ -202,6 +203,7 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
         "nnz": best.arena.nnz,
         "dense_parameters": dense_parameters,
         "density": best.arena.nnz / dense_parameters,
+        **measures,
         "training_flops": state.flops,
         "relative_flops": trainer.relative_flops,
         "tokens_per_second": state.tokens / state.step_seconds,
