@@ -26,7 +26,7 @@ RESULTS = [
     *("density", "training_flops", "relative_flops", "tokens_per_second", "seconds_per_epoch"),
     *("update_seconds", "seconds", "peak_memory_bytes", "run_dir"),
 ]
-PROGRAM = [sys.executable, "-c", "from truesparse.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "truesparse"]
 
 
 def test_lines_and_results(run, tiny: list[str], tmp_path: Path) -> None:
