@@ -21,3 +21,18 @@ def text_file(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def labelled_file(tmp_path: Path) -> Path:
+    """300 rows of text of 1 to 9 words; one of the words tells the label."""
+    rng = random.Random(2)
+    rows = ["label,text"]
+    for _ in range(300):
+        label = rng.choice(["bad", "fair", "good"])
+        words = [f"w{rng.randrange(20)}" for _ in range(rng.randrange(9))]
+        words.insert(rng.randrange(len(words) + 1), {"bad": "awful", "fair": "so-so", "good": "great"}[label])
+        rows.append(f'{label},"{", ".join(words)}!"')
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path

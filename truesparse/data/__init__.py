@@ -1,13 +1,22 @@
-"""Text corpora and windows for truncated backpropagation through time."""
+"""Text corpora and windows for truncated backpropagation through time; labelled texts and batches of them."""
 
 from truesparse.data.batches import Windows
+from truesparse.data.encoder import TextEncoder
+from truesparse.data.labelled import ClassificationData, Columns, load_classification_data
+from truesparse.data.sequences import SequenceBatches, Sequences
 from truesparse.data.text import Corpus, load_corpus, load_evaluation_text, unigram_perplexity
 from truesparse.data.vocabulary import Vocabulary, tokenise
 
 __all__ = [
+    "ClassificationData",
+    "Columns",
     "Corpus",
+    "SequenceBatches",
+    "Sequences",
+    "TextEncoder",
     "Vocabulary",
     "Windows",
+    "load_classification_data",
     "load_corpus",
     "load_evaluation_text",
     "tokenise",

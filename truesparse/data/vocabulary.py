@@ -24,7 +24,9 @@ UNKNOWN = "<unk>"
 _PLAIN_TEXT_TOKEN = re.compile(rf"{EOS}|{UNKNOWN}|\w+(?:['’]\w+)*|([^\w\s])\1*")
 
 
-def tokenise(text: str, level: Level = "word", plain_text: bool = False) -> Sequence[str]:
+def tokenise(
+    text: str, level: Level = "word", plain_text: bool = False, lower_case: bool = True
+) -> Sequence[str]:
     """Cut text into tokens.
 
     Parameters
@@ -39,6 +41,8 @@ def tokenise(text: str, level: Level = "word", plain_text: bool = False) -> Sequ
         WikiText-2). True, for text as people write it: lower-cased; a word is a run of letters, digits,
         underscores and inner apostrophes; a run of one punctuation mark is one token of at most three marks
         (``==``, ``...``, an underline is ``===``); line ends become ``<eos>``, and empty lines leave nothing.
+    lower_case : bool
+        Whether plain text is lower-cased.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def tokenise(text: str, level: Level = "word", plain_text: bool = False) -> Sequ
         return text
     if not plain_text:
         return text.replace("\n", f" {EOS} ").split()
-    line = re.sub(r"\n\s*", f" {EOS} ", text.lower().lstrip())
+    text = text.lower() if lower_case else text
+    line = re.sub(r"\n\s*", f" {EOS} ", text.lstrip())
     return [match[0] if match[1] is None else match[0][:3] for match in _PLAIN_TEXT_TOKEN.finditer(line)]
 
 

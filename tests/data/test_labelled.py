@@ -1,0 +1,154 @@
+import csv
+import gzip
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from truesparse.data import Columns, load_classification_data
+from truesparse.data.labelled import read_parts, read_table
+from truesparse.errors import TruesparseError, UsageError
+
+SETTINGS = {"length": 10, "size": 50}
+
+
+def write(path, rows, header=("label", "text")):
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([header, *rows])
+    return path
+
+
+def rows(n, seed=0):
+    rng = random.Random(seed)
+    return [
+        (label, f"word{rng.randrange(9)} is {label}") for label in rng.choices(["bad", "good"], [1, 3], k=n)
+    ]
+
+
+def load(path, **more):
+    return load_classification_data(path, Columns(), SETTINGS, **more)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_folder_with_three_files(tmp_path, ending):
+    for part, n in (("train", 40), ("dev", 20), ("test", 10)):
+        write(tmp_path / f"{part}{ending}", rows(n, n))
+    data = load(tmp_path)
+    assert [len(part.labels) for part in (data.train, data.valid, data.test)] == [40, 20, 10]
+    assert data.labels == ("bad", "good")
+    assert "40 / 20 / 10 texts to train / validate / test, 2 labels, vocabulary " in data.description
+    written = rows(10, 10)
+    assert [data.labels[number] for number in data.test.labels] == [label for label, _ in written]
+    starts = data.test.texts.starts
+    for number, (_, text) in enumerate(written):
+        ids = data.test.texts.values[starts[number] : starts[number + 1]]
+        assert data.encoder.vocabulary.decode(ids).replace("<unk>", text.split()[0]) == text
+
+
+def test_what_has_no_file_is_taken_from_the_training_rows_the_same_share_of_each_label(tmp_path):
+    file = write(tmp_path / "all.csv", rows(200))
+    parts = read_parts(file, Columns(), 0.2, 0.1, seed=5)
+    everything = Counter(label for label, _ in rows(200))
+    assert sorted(np.concatenate([part.rows for part in parts.values()])) == list(range(2, 202))
+    for part, share in (("test", 0.1), ("valid", 0.2)):
+        counts = Counter(parts[part].labels)
+        for label, count in counts.items():
+            left = everything[label] if part == "test" else everything[label] - round(0.1 * everything[label])
+            assert count == round(share * left)
+    again = read_parts(file, Columns(), 0.2, 0.1, seed=5)
+    assert again["valid"].texts == parts["valid"].texts
+    assert read_parts(file, Columns(), 0.2, 0.1, seed=6)["valid"].texts != parts["valid"].texts
+    (tmp_path / "folder").mkdir()
+    file.rename(tmp_path / "folder" / "train.csv")
+    write(tmp_path / "folder" / "test.csv", rows(30))
+    parts = read_parts(tmp_path / "folder", Columns(), 0.2, 0.1, seed=5)
+    assert [len(part) for part in parts.values()] == [160, 40, 30]
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers(tmp_path):
+    file = write(tmp_path / "all.csv", [(str(k % 11), "a text") for k in range(110)])
+    assert load(file).labels == tuple(str(k) for k in range(11))
+
+
+def test_columns_by_name_and_texts_with_lines_and_marks(tmp_path):
+    texts = ["one\ntwo", 'quoted "word", comma', "a\u0085b"]
+    file = write(tmp_path / "x.csv", [(k, texts[k], str(k % 2)) for k in range(3)], ("id", "body", "class"))
+    table = read_table(file, Columns("class", "body"))
+    assert table.texts == texts
+    assert table.labels == ["0", "1", "0"]
+    assert table.rows.tolist() == [2, 3, 4]
+
+
+def test_a_byte_order_mark_and_other_line_ends(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbflabel,text\r\na,one\r\n\r\nb,two\r\n")
+    table = read_table(tmp_path / "x.csv", Columns())
+    assert (table.labels, table.rows.tolist()) == (["a", "b"], [2, 4])
+
+
+GOOD = "label,text\na,one\nb,two\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "all.csv is empty; its first row must have the names of its columns"),
+        (b"label,text\n", "all.csv has no rows but the names of its columns"),
+        (b"label,body\na,b\n", "has no column 'text'; its first row has label, body; say which one has the"),
+        (b"Label,text\na,b\n", "has no column 'label'; did you mean --label-column Label?"),
+        (b"label,text\na,one\nb,two,three\n", "row 3 of .*all.csv has 3 columns, but its first row has 2"),
+        (b'label,text\na,"one\nb,two\n', "row 2 of .*all.csv is not CSV: unexpected end of data; mend"),
+        (b"label,text\na,one\n,two\n", "row 3 of .*all.csv has no label"),
+        (b"label,text\na,one\nb,caf\xe9\n", "row 3 of .*all.csv is not UTF-8 text: the byte 0xe9 does"),
+        ("label,text\na,one\n".encode("utf-16"), "row 1 of .*all.csv is not UTF-8 text"),
+        (b"label,text\na,o\0ne\n", "row 2 of .*all.csv is not UTF-8 text: it has a zero byte"),
+        (GOOD.encode() + b"b, \na,x\n", "row 4 of .*all.csv has an empty text; take the row out"),
+        (b"label,text\na,one\na,two\n", "all 2 training rows of .*all.csv have the label 'a'"),
+        (GOOD.encode() + b"a,three\n", "the label 'b' has only one training row, row 3 of .*all.csv"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_learned_from(tmp_path, content, sentence):
+    (tmp_path / "train.csv").write_bytes(content)
+    for part in ("valid", "test"):
+        (tmp_path / f"{part}.csv").write_text(GOOD)
+    with pytest.raises(TruesparseError, match=sentence.replace("all.csv", "train.csv")):
+        load(tmp_path)
+
+
+def test_marks_alone_are_no_words(tmp_path):
+    write(tmp_path / "all.csv", [*rows(40), ("good", "<br />")])
+    with pytest.raises(TruesparseError, match=r"row 42 of .*all\.csv has no words in its text"):
+        load(tmp_path / "all.csv")
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_a_label_that_no_training_row_has(tmp_path, part):
+    write(tmp_path / "train.csv", rows(40))
+    for name in ("valid", "test"):
+        write(tmp_path / f"{name}.csv", [*rows(5), *([("ugly", "x")] if name == part else [])])
+    with pytest.raises(
+        TruesparseError, match=rf"row 7 of .*{part}\.csv has the label 'ugly', which no training row"
+    ):
+        load(tmp_path)
+
+
+def test_files_that_are_not_there_or_not_gzipped(tmp_path):
+    with pytest.raises(UsageError, match="there is no file"):
+        load(tmp_path / "none.csv")
+    with pytest.raises(UsageError, match=r"the folder .* has no train\.csv or train\.csv\.gz"):
+        load(tmp_path)
+    (tmp_path / "x.csv.gz").write_text(GOOD)
+    with pytest.raises(TruesparseError, match="is not a gzip file, as its name says"):
+        load(tmp_path / "x.csv.gz")
+    whole = gzip.compress((GOOD * 1000).encode())
+    (tmp_path / "x.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TruesparseError, match="is cut short or damaged"):
+        load(tmp_path / "x.csv.gz")
+    with pytest.raises(TruesparseError, match=r"too few rows of each label to take 0\.1 of them for"):
+        load(write(tmp_path / "few.csv", rows(5)))
+
+
+def test_a_very_long_text(tmp_path):
+    write(tmp_path / "x.csv", [("a", "word " * 50_000), ("b", "short")])
+    assert len(read_table(tmp_path / "x.csv", Columns()).texts[0]) == 250_000
+    assert csv.field_size_limit() == 131_072

@@ -1,0 +1,162 @@
+"""From a text to the numbers that a text classifier reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data.vocabulary import UNKNOWN, Vocabulary, tokenise
+from truesparse.errors import TruesparseError
+
+PAD = "<pad>"
+TRUNCATIONS = ("before", "after")
+PADDINGS = ("masked", "before", "after")
+
+# Marks such as <br /> say nothing of the text; <unk> is a word.
+_TAG = re.compile(rf"(?!{UNKNOWN})</?[A-Za-z][^<>]*>")
+_LONGEST_LENGTH = 1 << 20  # steps that a model file may ask for
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Cuts a text into words and numbers them.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Has ``<unk>``, and ``<pad>`` where texts are padded with it.
+    length : int
+        The most words of a text that are read.
+    lower_case, punctuation : bool
+        See `split_words`.
+    truncation : {"before", "after"}
+        Which end of a longer text is cut off: the words before the last `length`, or those after the first.
+    padding : {"masked", "before", "after"}
+        What becomes of a shorter text: it stays as it is, and the model stops at its end; or ``<pad>`` is put
+        before or after it, which the model reads like any word.
+    """
+
+    vocabulary: Vocabulary
+    length: int
+    lower_case: bool = True
+    punctuation: bool = False
+    truncation: str = "before"
+    padding: str = "masked"
+
+    @classmethod
+    def build(
+        cls,
+        texts: Iterable[str],
+        length: int,
+        size: int,
+        min_count: int = 1,
+        lower_case: bool = True,
+        punctuation: bool = False,
+        truncation: str = "before",
+        padding: str = "masked",
+    ) -> TextEncoder:
+        """Take the vocabulary from the texts to train on.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        length, lower_case, punctuation, truncation, padding
+            As in the class.
+        size : int
+            The most tokens, ``<unk>`` and ``<pad>`` among them; the most frequent words are kept.
+        min_count : int
+            Words that occur fewer times become ``<unk>``.
+        """
+        special = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
+        words = (word for text in texts for word in split_words(text, lower_case, punctuation))
+        counted = Vocabulary.build(chain(special, words), "word", True, min_count)
+        frequent = [token for token in counted.tokens if token not in special]
+        vocabulary = Vocabulary((*special, *frequent[: size - len(special)]), "word", True)
+        return cls(vocabulary, length, lower_case, punctuation, truncation, padding)
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Numbers of the words of a text, cut and padded; none for a text without words.
+
+        Returns
+        -------
+        ndarray of int32, shape (at most `length`,)
+        """
+        words = split_words(text, self.lower_case, self.punctuation)
+        if not words:
+            return np.empty(0, np.int32)
+        words = words[-self.length :] if self.truncation == "before" else words[: self.length]
+        ids = self.vocabulary.encode_tokens(words)
+        if self.padding == "masked" or len(ids) == self.length:
+            return ids
+        padding = np.full(self.length - len(ids), self.vocabulary.encode_tokens([PAD])[0], np.int32)
+        return np.concatenate([padding, ids] if self.padding == "before" else [ids, padding])
+
+    def to_document(self) -> dict[str, Any]:
+        """Everything but the vocabulary, for a model file."""
+        return {
+            "length": self.length,
+            "lower_case": self.lower_case,
+            "punctuation": self.punctuation,
+            "truncation": self.truncation,
+            "padding": self.padding,
+        }
+
+    @classmethod
+    def from_document(cls, document: Any, vocabulary: Vocabulary) -> TextEncoder:
+        """The encoder that `to_document` wrote.
+
+        Raises
+        ------
+        TruesparseError
+            It is not what `to_document` writes, or does not fit the vocabulary.
+        """
+        fields = ("length", "lower_case", "punctuation", "truncation", "padding")
+        if not isinstance(document, dict) or document.keys() < set(fields):
+            raise TruesparseError(f"the settings of the text are not {', '.join(fields)}")
+        length, lower_case, punctuation, truncation, padding = (document[name] for name in fields)
+        if type(length) is not int or not 1 <= length <= _LONGEST_LENGTH:
+            raise TruesparseError("the settings of the text have no valid length")
+        if type(lower_case) is not bool or type(punctuation) is not bool:
+            raise TruesparseError("the settings of the text have no valid lower_case or punctuation")
+        if truncation not in TRUNCATIONS or padding not in PADDINGS:
+            raise TruesparseError("the settings of the text have no valid truncation or padding")
+        needed = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
+        if any(token not in vocabulary for token in needed):
+            raise TruesparseError(f"the vocabulary lacks {' or '.join(needed)}")
+        return cls(vocabulary, length, lower_case, punctuation, truncation, padding)
+
+
+def split_words(text: str, lower_case: bool = True, punctuation: bool = False) -> Sequence[str]:
+    """Cut a text into words.
+
+    As `tokenise` cuts plain text, but that line ends and marks such as ``<br />`` are only white space.
+
+    Parameters
+    ----------
+    text : str
+    lower_case : bool
+        Whether to lower-case it.
+    punctuation : bool
+        Whether punctuation marks are words too. They are in a text that has nothing else.
+
+    Returns
+    -------
+    sequence of str
+
+    Examples
+    --------
+    >>> split_words("It's <b>great</b>!!!<br />See it.")
+    ["it's", 'great', 'see', 'it']
+    >>> split_words("It's <b>great</b>!!!<br />See it.", punctuation=True)
+    ["it's", 'great', '!!!', 'see', 'it', '.']
+    """
+    every = tokenise(" ".join(_TAG.sub(" ", text).split()), "word", True, lower_case)
+    if punctuation:
+        return every
+    return [word for word in every if word[0].isalnum() or word[0] == "_" or word == UNKNOWN] or every

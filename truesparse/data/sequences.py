@@ -1,0 +1,148 @@
+"""Sequences of different lengths, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Batches that are sorted by length together: more save more padding, fewer leave more to chance.
+_SORTED_TOGETHER = 32
+
+
+class Sequences:
+    """Sequences one after another in one array.
+
+    Parameters
+    ----------
+    values : ndarray of int32, shape (steps,), or of float32, shape (steps, D)
+        Token numbers, or features, of all sequences.
+    starts : ndarray of int64, shape (n + 1,)
+        Where each sequence begins; the last is the number of steps.
+    """
+
+    __slots__ = ("values", "starts")
+
+    def __init__(self, values: NDArray[Any], starts: NDArray[np.int64]) -> None:
+        self.values = values
+        self.starts = starts
+
+    @classmethod
+    def of(cls, sequences: Sequence[NDArray[Any]]) -> Sequences:
+        """Sequences from arrays of one step or more, of the same type."""
+        starts = np.zeros(len(sequences) + 1, np.int64)
+        np.cumsum([len(sequence) for sequence in sequences], out=starts[1:])
+        return cls(np.concatenate(sequences), starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each sequence, shape (n,)."""
+        return np.diff(self.starts)
+
+    def batch(self, chosen: NDArray[np.int64], batch_size: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Put sequences side by side.
+
+        Parameters
+        ----------
+        chosen : ndarray of int64, shape (at most batch_size,)
+            Their numbers.
+        batch_size : int
+            Places, B; those after the last sequence are empty.
+
+        Returns
+        -------
+        inputs : ndarray of int32, shape (steps, B), or of float32, shape (steps, D, B)
+            As long as the longest of them; -1 or 0 after the end of a sequence.
+        lengths : ndarray of int32, shape (B,)
+            0 for an empty place.
+        """
+        lengths = np.zeros(batch_size, np.int32)
+        lengths[: len(chosen)] = self.lengths[chosen]
+        tokens = self.values.ndim == 1
+        shape = (int(lengths.max()), *self.values.shape[1:], batch_size)
+        inputs = np.full(shape, -1, np.int32) if tokens else np.zeros(shape, np.float32)
+        for place, number in enumerate(chosen):
+            inputs[: lengths[place], ..., place] = self.values[self.starts[number] : self.starts[number + 1]]
+        return inputs, lengths
+
+
+class SequenceBatches:
+    """Batches of sequences with their targets, in an order that is a function of a seed and the epoch.
+
+    Sequences of similar length share a batch, which saves steps; which of them, and when the batch comes, is
+    left to chance.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+        Classes or numbers.
+    batch_size : int
+        Places of a batch, B. The last batch of an epoch may have empty ones.
+    seed : int
+
+    Attributes
+    ----------
+    sequences, targets, batch_size
+        As given.
+    """
+
+    __slots__ = ("sequences", "targets", "batch_size", "_seed", "_epoch", "_order")
+
+    def __init__(self, sequences: Sequences, targets: NDArray[Any], batch_size: int, seed: int = 0) -> None:
+        self.sequences = sequences
+        self.targets = targets
+        self.batch_size = batch_size
+        self._seed = seed
+        self._epoch = -1
+        self._order: list[NDArray[np.int64]] = []
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.sequences) // self.batch_size)
+
+    def batch(
+        self, epoch: int, k: int
+    ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[Any], NDArray[np.int64]]:
+        """Batch number `k` of an epoch.
+
+        Parameters
+        ----------
+        epoch, k : int
+            From 0; ``k < len(self)``.
+
+        Returns
+        -------
+        inputs, lengths : ndarray
+            See `Sequences.batch`.
+        targets : ndarray of int32, shape (B,), or of float32, shape (outputs, B)
+            -1 or NaN in empty places.
+        chosen : ndarray of int64
+            The numbers of the sequences.
+        """
+        if epoch != self._epoch:
+            self._order = self._shuffled(epoch)
+            self._epoch = epoch
+        chosen = self._order[k]
+        inputs, lengths = self.sequences.batch(chosen, self.batch_size)
+        classes = self.targets.dtype == np.int32
+        shape = (*self.targets.shape[:-1], self.batch_size)
+        targets = np.full(shape, -1 if classes else np.nan, self.targets.dtype)
+        targets[..., : len(chosen)] = self.targets[..., chosen]
+        return inputs, lengths, targets, chosen
+
+    def _shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng([self._seed, epoch])
+        size, lengths = self.batch_size, self.sequences.lengths
+        order = rng.permutation(len(self.sequences))
+        together = _SORTED_TOGETHER * size
+        for start in range(0, len(order), together):
+            part = order[start : start + together]
+            part[...] = part[np.argsort(lengths[part], kind="stable")]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        return [batches[k] for k in rng.permutation(len(batches))]
