@@ -12,8 +12,16 @@ from truesparse.errors import TruesparseError, UsageError
 
 
 def test_help_and_version(run) -> None:
-    commands = ("train",), ("train", "lm"), ("methods",), ("evaluate",), ("generate",), ("info",), ("bench",)
-    for arguments in ((), *commands):
+    commands = (
+        ("train",),
+        ("train", "lm"),
+        ("train", "classifier"),
+        ("methods",),
+        ("evaluate",),
+        ("generate",),
+    )
+    more = ("predict",), ("info",), ("bench",)
+    for arguments in ((), *commands, *more):
         result = run(*arguments, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: truesparse")
@@ -26,6 +34,8 @@ def test_help_and_version(run) -> None:
         ["--help"],
         ["--version"],
         ["train", "lm", "--help"],
+        ["train", "classifier", "--help"],
+        ["predict", "--help"],
         ["methods", "--help"],
         ["info", "--help"],
         ["evaluate", "--help"],

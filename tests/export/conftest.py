@@ -9,7 +9,7 @@ from truesparse.data import Vocabulary
 from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.nn import LanguageModelSpec, build_language_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 SIZES = {
     "lstm": LanguageModelSpec(70, 12, 20, 2),
@@ -32,7 +32,9 @@ def save(path: Path, kind: str = "lstm", vocabulary: bool = True) -> Path:
     for bias in model.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
     words = (*WORDS, *(f"w{number}" for number in range(70)))[: spec.vocab_size]
-    save_model(path, model, Vocabulary(words) if vocabulary else None, Config(batch_size=2, bptt=5))
+    save_model(
+        path, model, Vocabulary(words) if vocabulary else None, LanguageModelConfig(batch_size=2, bptt=5)
+    )
     return path
 
 

@@ -8,7 +8,7 @@ from truesparse.errors import TruesparseError
 from truesparse.modelfile import Architecture
 from truesparse.modelfile.architecture import CELLS
 from truesparse.nn import spec
-from truesparse.nn.spec import LanguageModelSpec
+from truesparse.nn.spec import LanguageModelSpec, SequenceSpec
 from truesparse.runtime.layers import LAYERS
 
 SIZES = {
@@ -19,6 +19,14 @@ SIZES = {
     "layers": 2,
     "tied": False,
     "depth": 1,
+}
+
+CLASSIFIER = {
+    **{name: size for name, size in SIZES.items() if name != "tied"},
+    "type": "lstm-classifier",
+    "outputs": 3,
+    "pooling": "max",
+    "sparse_output": False,
 }
 
 
@@ -37,6 +45,41 @@ def test_parameters_are_those_of_the_model_that_is_trained(cell: str, tied: bool
     assert architecture.biases == sizes.bias_sizes
     assert architecture.layer_names == sizes.layer_names
     assert architecture.dense_parameters == sizes.dense_parameters
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_parameters_of_a_classifier(cell: str, sparse: bool) -> None:
+    depth = 3 if CELLS[cell].deep else 1
+    spec = SequenceSpec(9, 4, 6, 2, cell, depth, outputs=3, pooling="max", sparse_output=sparse)
+    architecture = Architecture.from_document(
+        CLASSIFIER | {"type": f"{cell}-classifier", "sparse_output": sparse, "depth": depth}, 20
+    )
+    assert list(architecture.matrices) == [shape.name for shape in spec.shapes]
+    assert architecture.matrices == {name: shape for name, shape, _ in spec.shapes}
+    assert architecture.biases == spec.bias_sizes
+    assert architecture.dense_parameters == spec.dense_parameters
+    assert SequenceSpec(cell=architecture.cell, **architecture.sizes) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outputs": 1}, "it has one class"),
+        ({"outputs": "2"}, "outputs is 2"),
+        ({"pooling": "first"}, "its pooling is 'first'"),
+        ({"pooling": ["last"]}, "its pooling is"),
+        ({"sparse_output": None}, "sparse_output is neither true nor false"),
+        ({"tied": False}, "'tied' is unknown"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+    ],
+)
+def test_classifiers_that_lie(change: dict[str, object], message: str) -> None:
+    with pytest.raises(TruesparseError, match=message):
+        Architecture.from_document(CLASSIFIER | change, 20)
+    for key in ("outputs", "pooling", "sparse_output"):
+        with pytest.raises(TruesparseError, match=f"'{key}' is missing"):
+            Architecture.from_document({name: size for name, size in CLASSIFIER.items() if name != key}, 20)
 
 
 def test_a_document_says_what_the_architecture_is() -> None:

@@ -21,7 +21,7 @@ from truesparse.errors import TruesparseError
 from truesparse.modelfile import Reader, StoredModel, container, read_model
 from truesparse.nn import LanguageModelSpec, build_language_model
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 COUNT = int(os.environ.get("TRUESPARSE_MUTATIONS", "300"))
 T = TypeVar("T")
@@ -33,7 +33,7 @@ Document = dict[str, Any]
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     spec = LanguageModelSpec(30, 6, 8, 2, cell=request.param, depth=1 + (request.param == "rhn"))
     model = build_language_model(spec, 0.4, np.random.default_rng(1))
-    save_model(tmp_path / "good", model, Vocabulary(tuple(f"w{n}" for n in range(30))), Config())
+    save_model(tmp_path / "good", model, Vocabulary(tuple(f"w{n}" for n in range(30))), LanguageModelConfig())
     return tmp_path / "good"
 
 

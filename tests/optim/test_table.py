@@ -4,20 +4,20 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.optim import OPTIMIZERS, get_optimizer
-from truesparse.training.config import FIELDS, Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 SETTINGS = frozenset().union(*(choice.defaults for choice in OPTIMIZERS.values()))
 
 
 def test_every_setting_is_a_field_whose_default_is_the_optimizers():
-    assert set(FIELDS) >= SETTINGS
-    assert all(FIELDS[name].default is None for name in SETTINGS)
+    assert set(LanguageModelConfig.fields()) >= SETTINGS
+    assert all(LanguageModelConfig.fields()[name].default is None for name in SETTINGS)
     for name, choice in OPTIMIZERS.items():
-        filled = Config(optimizer=name).filled()
+        filled = LanguageModelConfig(optimizer=name).filled()
         assert {setting: getattr(filled, setting) for setting in choice.defaults} == choice.defaults
         assert all(getattr(filled, setting) is None for setting in SETTINGS - choice.defaults.keys())
         assert filled.filled() == filled
-    assert dataclasses.replace(Config(), optimizer="adam", lr=3.0).filled().lr == 3.0
+    assert dataclasses.replace(LanguageModelConfig(), optimizer="adam", lr=3.0).filled().lr == 3.0
 
 
 def test_they_are_built_with_their_settings(arena):
@@ -35,11 +35,11 @@ def test_settings_of_another_optimizer_are_refused():
         ("asgd", {"lr_decay": 2.0}),
     ]:
         with pytest.raises(UsageError, match=f"does not go with --optimizer {optimizer}; leave it out"):
-            Config(optimizer=optimizer, **setting)
+            LanguageModelConfig(optimizer=optimizer, **setting)
 
 
 def test_an_unknown_optimizer_names_the_nearest():
     with pytest.raises(UsageError, match="no optimizer 'sntasgd'; did you mean snt-asgd"):
         get_optimizer("sntasgd")
     with pytest.raises(UsageError, match="no optimizer 'xyz'; the optimizers are sgd, adam"):
-        Config(optimizer="xyz")
+        LanguageModelConfig(optimizer="xyz")

@@ -10,7 +10,7 @@ from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 SIZES = {
     "lstm": LanguageModelSpec(40, 12, 20, 2),
@@ -36,5 +36,5 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
         bias[...] = 0.5 * rng.normal(size=bias.size)
     path = tmp_path / "m.safetensors"
     words = ("the", "<eos>", *(f"w{number}" for number in range(spec.vocab_size - 2)))
-    save_model(path, trained, Vocabulary(words), Config())
+    save_model(path, trained, Vocabulary(words), LanguageModelConfig())
     return Pair(trained, runtime.load(path), path)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 
 @pytest.fixture
-def config(text_file: Path) -> Config:
+def config(text_file: Path) -> LanguageModelConfig:
     """A run of 3 epochs of 50 steps each, in well under a second."""
-    return Config(
+    return LanguageModelConfig(
         data=str(text_file),
         hidden_size=12,
         layers=2,

@@ -13,9 +13,9 @@ from truesparse.modelfile import container
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.optim import SGD
 from truesparse.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
-CONFIG = Config(hidden_size=6, layers=2)
+CONFIG = LanguageModelConfig(hidden_size=6, layers=2)
 VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
 
 
@@ -130,9 +130,9 @@ def test_files_whose_parts_do_not_fit(
         {**document, "config": {"colour": 1}, "truesparse_version": "9"},
     )
     check(
-        "is of another model: its type is lstm-classifier",
+        "is of another model: its type is lstm-tagger",
         tensors,
-        {**document, "model": document["model"] | {"type": "lstm-classifier"}},
+        {**document, "model": document["model"] | {"type": "lstm-tagger"}},
     )
     check(
         "its cell is 'gru', not lstm or rhn",

@@ -14,17 +14,17 @@ from pathlib import Path
 
 from numba.core.dispatcher import Dispatcher
 
-from truesparse.training.config import Config
-from truesparse.training.run import resume_language_model, train_language_model
+from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.training.run import resume_run, train_model
 from truesparse.training.use import evaluate_file
 
 run = Path(sys.argv[2])
-config = Config(
+config = LanguageModelConfig(
     data=sys.argv[1], hidden_size=12, layers=2, density=0.3, batch_size=4, bptt=10, dropout=0.2,
     max_steps=12, eval_interval=5, update_interval=5, cell=sys.argv[3], method=sys.argv[4],
 )
-train_language_model(config, run)
-resume_language_model(run, {"max_steps": 24})
+train_model(config, run)
+resume_run(run, {"max_steps": 24})
 evaluate_file(run)
 kernels = [
     thing

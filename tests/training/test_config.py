@@ -9,10 +9,10 @@ import pytest
 from truesparse.errors import UsageError
 from truesparse.nn import CELLS, RHN
 from truesparse.topology import DISTRIBUTIONS, METHODS
-from truesparse.training.config import FIELDS, Config
-from truesparse.training.presets import PRESETS
+from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
 from truesparse.training.settings import kind_of
 from truesparse.training.sources import load_toml, resolve
+from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Pat
     environment = {"TRUESPARSE_BPTT": "20", "TRUESPARSE_SEED": "20"}
     config = resolve({"seed": 10, "preset": "ptb-small", "lr": None}, file, environment)
     assert (config.seed, config.bptt, config.layers, config.hidden_size) == (10, 20, 3, 200)
-    assert config.lr == FIELDS["lr"].default
+    assert config.lr == LanguageModelConfig.fields()["lr"].default
 
 
 @pytest.mark.parametrize("source", ["file", "environment"])
@@ -33,7 +33,7 @@ def test_the_preset_may_come_from_anywhere(source: str, tmp_path: Path) -> None:
 
 
 def test_every_preset_is_valid_and_demo_is_the_default() -> None:
-    assert resolve({}, environment={}) == Config() == Config(**PRESETS["demo"])
+    assert resolve({}, environment={}) == LanguageModelConfig() == LanguageModelConfig(**PRESETS["demo"])
     for name in PRESETS:
         assert resolve({"preset": name}, environment={}).preset == name
 
@@ -49,16 +49,18 @@ def test_a_preset_does_not_speak_of_a_method_it_does_not_have() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_fills_in_its_settings(method: str) -> None:
-    filled = Config(method=method).filled()
+    filled = LanguageModelConfig(method=method).filled()
     assert {name: getattr(filled, name) for name in METHODS[method].defaults} == METHODS[method].defaults
     assert filled.filled() == filled
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:
-    config = Config(data='a "b"\\ü', tied=True, embedding_size=256, lr=1e-9, init_scale=0.1, clip=1e22)
+    config = LanguageModelConfig(
+        data='a "b"\\ü', tied=True, embedding_size=256, lr=1e-9, init_scale=0.1, clip=1e22
+    )
     file = tmp_path / "c.toml"
     file.write_text(config.to_toml(), encoding="utf-8")
-    assert Config.from_dict(load_toml(file)) == config
+    assert LanguageModelConfig.from_dict(load_toml(file)) == config
     assert resolve({}, file, {}) == config
 
 
@@ -141,17 +143,17 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
 )
 def test_bad_values(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(").replace("+", r"\+")):
-        Config(**changes)  # type: ignore[arg-type]
+        LanguageModelConfig(**changes)  # type: ignore[arg-type]
 
 
 def test_whole_numbers_serve_as_fractions() -> None:
-    assert isinstance(Config(lr=2).lr, float)
+    assert isinstance(LanguageModelConfig(lr=2).lr, float)
 
 
 def test_the_density_that_is_not_given() -> None:
-    assert Config().filled().density == 0.2
-    assert Config(method="dense").filled().density == 1.0
-    assert Config(method="dense", density=1.0).filled().density == 1.0
+    assert LanguageModelConfig().filled().density == 0.2
+    assert LanguageModelConfig(method="dense").filled().density == 1.0
+    assert LanguageModelConfig(method="dense", density=1.0).filled().density == 1.0
     assert resolve({"preset": "ptb-large"}, environment={}).density == 0.33
     assert resolve({"preset": "ptb-large", "method": "dense"}, environment={}).filled().density == 1.0
     by_epsilon = {"preset": "ptb-large", "distribution": "erdos-renyi", "er_epsilon": 10.0}
@@ -165,11 +167,14 @@ def test_the_density_that_is_not_given() -> None:
 def test_an_unknown_environment_variable_is_refused(variable: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"TRUESPARSE_{variable} is no setting of truesparse.*{hint}"):
         resolve({}, environment={f"TRUESPARSE_{variable}": "1"})
-    assert resolve({}, environment={"TRUESPARSE_OUT": "a", "TRUESPARSE_CONFIG": "b", "X": "1"}) == Config()
+    assert (
+        resolve({}, environment={"TRUESPARSE_OUT": "a", "TRUESPARSE_CONFIG": "b", "X": "1"})
+        == LanguageModelConfig()
+    )
 
 
 def test_the_defaults_of_a_cell() -> None:
-    config = Config(cell="rhn", dropout=0.3, dropout_hidden=0.1).filled()
+    config = LanguageModelConfig(cell="rhn", dropout=0.3, dropout_hidden=0.1).filled()
     assert (config.depth, config.transform_bias) == (10, RHN.FIRST_BIAS["t"])
     rates = config.dropout_embedding, config.dropout_input, config.dropout_hidden, config.dropout_output
     assert rates == (0.3, 0.3, 0.1, 0.3)
@@ -184,7 +189,7 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
     ):
         resolve({}, file, {})
     file.write_text("zzz = 3\n")
-    with pytest.raises(UsageError, match="the keys are data, level"):
+    with pytest.raises(UsageError, match="the keys are data, preset, level"):
         resolve({}, file, {})
 
 
@@ -215,12 +220,12 @@ def test_a_bad_value_in_a_file_is_placed(tmp_path: Path, line: str, message: str
 
 
 def test_every_field_has_help_and_a_type() -> None:
-    for field in dataclasses.fields(Config):
+    for field in dataclasses.fields(LanguageModelConfig):
         assert field.metadata["help"].endswith(".")
         assert field.default is None or type(field.default) is kind_of(field)
         assert field.default is not None or field.metadata["shown"]
 
 
 def test_the_choices_are_those_there_are() -> None:
-    assert FIELDS["distribution"].metadata["choices"] == DISTRIBUTIONS
-    assert FIELDS["cell"].metadata["choices"] == tuple(CELLS)
+    assert LanguageModelConfig.fields()["distribution"].metadata["choices"] == DISTRIBUTIONS
+    assert LanguageModelConfig.fields()["cell"].metadata["choices"] == tuple(CELLS)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,75 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from training_helpers import StopAt, assert_same_end, records, tensors, without_times
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile.container import Reader
 from truesparse.nn import LanguageModel
 from truesparse.sparse import Arena
 from truesparse.topology import erdos_renyi_epsilon_counts, initial_counts
-from truesparse.training import checkpoint, loop, state
+from truesparse.training import checkpoint, language_modeling, loop, state
 from truesparse.training import run as run_module
-from truesparse.training.build import requested_spec
 from truesparse.training.config import Config
+from truesparse.training.language_modeling import language_model_spec
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.run import resume_language_model, train_language_model
+from truesparse.training.run import resume_run, train_model
 from truesparse.training.state import make_generators
-
-TIMES = {
-    *("seconds", "epoch_seconds", "update_seconds", "seconds_per_epoch", "tokens_per_second"),
-    *("peak_memory_bytes", "run_dir"),
-}
-
-
-class StopAt(Reporter):
-    """Wishes to stop after a step; a fraction stops within the evaluation that follows the step."""
-
-    def __init__(self, step: float) -> None:
-        self.wanted = step
-        self.done = 0
-        self.asked = 0
-
-    def step(self, progress: Progress) -> None:
-        self.done = progress.step
-        self.asked = 0
-
-    def __call__(self) -> bool:
-        self.asked += 1
-        return self.done >= self.wanted or (self.done + 0.5 >= self.wanted and self.asked > 2)
-
-
-def tensors(path: Path) -> dict[str, bytes]:
-    with Reader(path) as reader:
-        return {name: reader.get(name).tobytes() for name in reader.names}
-
-
-def records(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [record for record in lines if kind in (None, record["kind"])]
-
-
-def without_times(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in record.items() if key not in TIMES} for record in values]
-
-
-def assert_same_end(run: Path, other: Path) -> None:
-    for name in ("checkpoint.safetensors", "model.safetensors"):
-        mine, theirs = tensors(run / name), tensors(other / name)
-        assert mine.keys() == theirs.keys()
-        assert [key for key in mine if mine[key] != theirs[key]] == []
-    assert without_times(records(run)) == without_times(records(other))
 
 
 def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
     """Train, stopping at each of `steps` and going on."""
     first, *more = [StopAt(step) for step in steps]
     with pytest.raises(TrainingStopped, match=f"--resume {out}"):
-        train_language_model(config, out, first, first)
+        train_model(config, out, first, first)
     for stop in more:
         with pytest.raises(TrainingStopped):
-            resume_language_model(out, {}, stop, stop)
-    return resume_language_model(out, {})
+            resume_run(out, {}, stop, stop)
+    return resume_run(out, {})
 
 
 @pytest.mark.parametrize(
@@ -95,7 +50,7 @@ def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(
     config: Config, tmp_path: Path, steps: tuple[float, ...]
 ) -> None:
-    results = train_language_model(config, tmp_path / "whole")
+    results = train_model(config, tmp_path / "whole")
     again = interrupted(config, tmp_path / "parts", *steps)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
     assert without_times([again]) == without_times([results])
@@ -103,7 +58,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(
 
 def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp_path: Path) -> None:
     config = replace(config, update_interval=13, eval_interval=17, max_steps=70, lr_decay=2.0)
-    train_language_model(config, tmp_path / "whole")
+    train_model(config, tmp_path / "whole")
     interrupted(config, tmp_path / "parts", 12, 13, 25.5, 40)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
     assert [record["step"] for record in records(tmp_path / "whole", "eval")] == [17, 34, 51, 68, 70]
@@ -140,7 +95,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
 )
 def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
     config = replace(config, **{"max_steps": 60, "eval_interval": 25, "update_interval": 25, **changes})
-    train_language_model(config, tmp_path / "whole")
+    train_model(config, tmp_path / "whole")
     interrupted(config, tmp_path / "parts", 10, 25, 40)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
@@ -159,14 +114,14 @@ def test_the_number_of_threads_does_not_change_the_bits(
     config: Config, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     config = replace(config, **changes)
-    train_language_model(replace(config, threads=1), tmp_path / "one")
-    train_language_model(replace(config, threads=2), tmp_path / "two")
+    train_model(replace(config, threads=1), tmp_path / "one")
+    train_model(replace(config, threads=2), tmp_path / "two")
     assert_same_end(tmp_path / "one", tmp_path / "two")
 
 
 def test_the_seed_decides(config: Config, tmp_path: Path) -> None:
-    train_language_model(replace(config, max_steps=1), tmp_path / "one")
-    train_language_model(replace(config, max_steps=1, seed=2), tmp_path / "two")
+    train_model(replace(config, max_steps=1), tmp_path / "one")
+    train_model(replace(config, max_steps=1, seed=2), tmp_path / "two")
     one, two = (
         tensors(tmp_path / "one" / "model.safetensors"),
         tensors(tmp_path / "two" / "model.safetensors"),
@@ -191,7 +146,7 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
 
     config = replace(config, dropout=0.0, epochs=6, optimizer="adam", lr=0.02)  # sgd fails with some seeds
     counts = Counts()
-    results = train_language_model(config, tmp_path / "run", counts)
+    results = train_model(config, tmp_path / "run", counts)
     assert counts.steps == results["steps"] == 300
     assert results["epochs"] == 6
     assert results["valid_perplexity"] < 0.7 * results["unigram_perplexity"]
@@ -234,7 +189,7 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
 def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
     config: Config, tmp_path: Path
 ) -> None:
-    train_language_model(replace(config, drop_fraction=0.8), tmp_path / "run")
+    train_model(replace(config, drop_fraction=0.8), tmp_path / "run")
     updates = records(tmp_path / "run", "rewire")
     assert [record["step"] for record in updates] == [50, 100]
     assert [record["drop_fraction"] for record in updates] == pytest.approx([0.6, 0.2])
@@ -253,9 +208,9 @@ def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
 def test_a_run_goes_on_as_it_began(
     config: Config, tmp_path: Path, flags: dict[str, Any], message: str
 ) -> None:
-    train_language_model(replace(config, max_steps=1), tmp_path / "run")
+    train_model(replace(config, max_steps=1), tmp_path / "run")
     with pytest.raises(UsageError, match=message):
-        resume_language_model(tmp_path / "run", flags)
+        resume_run(tmp_path / "run", flags)
 
 
 @pytest.mark.parametrize("name", ["method", "optimizer"])
@@ -263,15 +218,15 @@ def test_a_checkpoint_of_another_method_or_optimizer_is_refused(
     config: Config, tmp_path: Path, name: str
 ) -> None:
     other = {"method": "set", "optimizer": "asgd"}[name]
-    train_language_model(replace(config, max_steps=1), tmp_path / "run")
-    train_language_model(replace(config, max_steps=1, **{name: other}), tmp_path / "other")
+    train_model(replace(config, max_steps=1), tmp_path / "run")
+    train_model(replace(config, max_steps=1, **{name: other}), tmp_path / "other")
     (tmp_path / "other" / "checkpoint.safetensors").rename(tmp_path / "run" / "checkpoint.safetensors")
     with pytest.raises(TruesparseError, match=f"is of another model: its {name} is '{other}', but config"):
-        resume_language_model(tmp_path / "run", {})
+        resume_run(tmp_path / "run", {})
 
 
 def test_epochs_tell_what_they_cost(config: Config, tmp_path: Path) -> None:
-    results = train_language_model(config, tmp_path / "run")
+    results = train_model(config, tmp_path / "run")
     epochs = records(tmp_path / "run", "epoch")
     assert [record["step"] for record in epochs] == [50, 100, 150]
     assert {record["nnz"] for record in epochs} == {results["nnz"]}
@@ -293,7 +248,7 @@ def test_flops_are_relative_to_the_dense_model_and_count_the_density_of_each_ste
 ) -> None:
     def relative(**changes: Any) -> list[float]:
         run = tmp_path / changes["method"]
-        train_language_model(replace(config, tied=True, layers=1, **changes), run)
+        train_model(replace(config, tied=True, layers=1, **changes), run)
         return [record["relative_flops"] for record in records(run, "epoch")]
 
     assert relative(method="dense", density=None) == [1.0, 1.0, 1.0]
@@ -331,7 +286,7 @@ def test_every_method_learns(
 ) -> None:
     sizes = {"cell": cell, "layers": 1, "depth": 2 if cell == "rhn" else None, "hidden_size": 20}
     config = replace(config, dropout=0.0, epochs=4, lr=1.0, method=method, **sizes, **settings)
-    results = train_language_model(config, tmp_path / "run")
+    results = train_model(config, tmp_path / "run")
     first, *_, last = records(tmp_path / "run", "train")
     assert last["loss"] < first["loss"] - 0.3
     assert results["valid_perplexity"] < results["unigram_perplexity"]
@@ -346,11 +301,13 @@ def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 3.0, 2.5, 2.7, 1.0])
-    evaluate: Callable[..., Any] = loop.evaluate
-    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
+    evaluate: Callable[..., Any] = language_modeling.evaluate
+    monkeypatch.setattr(
+        language_modeling, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses))
+    )
     run = tmp_path / "run"
     pruning = {"method": "gmp", "update_interval": 20, "update_end": 0.5, "lr": 1.0, "lr_decay": 2.0}
-    results = train_language_model(replace(config, epochs=5, distribution="erdos-renyi", **pruning), run)
+    results = train_model(replace(config, epochs=5, distribution="erdos-renyi", **pruning), run)
     updates = records(run, "rewire")
     assert [record["step"] for record in updates] == [20, 40, 60, 80, 100, 120]
     assert [record["drop_fraction"] for record in updates] == pytest.approx(
@@ -385,12 +342,12 @@ def test_an_update_by_the_gradient_takes_the_place_of_a_step(config: Config, tmp
 
     stop = StopAt(19)
     with pytest.raises(TrainingStopped):
-        train_language_model(replace(config, method="rigl", update_interval=20), run, stop, stop)
+        train_model(replace(config, method="rigl", update_interval=20), run, stop, stop)
     steps = [weights()]
     for step in (20, 21):
         stop = StopAt(step)
         with pytest.raises(TrainingStopped):
-            resume_language_model(run, {}, stop, stop)
+            resume_run(run, {}, stop, stop)
         steps.append(weights())
     (update,) = records(run, "rewire")
     assert update["step"] == 20
@@ -405,8 +362,8 @@ def test_an_update_by_the_gradient_takes_the_place_of_a_step(config: Config, tmp
 
 def test_a_small_dense_model_has_as_many_weights(config: Config, tmp_path: Path) -> None:
     config = replace(config, hidden_size=40, max_steps=1)
-    sparse = train_language_model(config, tmp_path / "sparse")
-    small = train_language_model(replace(config, method="small-dense"), tmp_path / "small")
+    sparse = train_model(config, tmp_path / "sparse")
+    small = train_model(replace(config, method="small-dense"), tmp_path / "small")
     assert small["nnz"] == pytest.approx(sparse["nnz"], rel=0.05)
     assert small["dense_parameters"] == small["nnz"]
 
@@ -419,9 +376,9 @@ def test_epsilon_says_how_many_weights_there_are(
     by_epsilon = {"density": None, "er_epsilon": 3.0, "distribution": "erdos-renyi", "max_steps": 30}
     interval = 10 if method == "gmp" else None
     config = replace(config, method=method, gates=gates, update_interval=interval, **by_epsilon)
-    results = train_language_model(config, tmp_path / "run")
+    results = train_model(config, tmp_path / "run")
     model = checkpoint.load_model(tmp_path / "run" / "model.safetensors").model
-    counts = erdos_renyi_epsilon_counts(requested_spec(config, model.spec.vocab_size).shapes, 3.0, gates)
+    counts = erdos_renyi_epsilon_counts(language_model_spec(config, model.spec.vocab_size).shapes, 3.0, gates)
     if method == "small-dense":
         total = sum(count.sum() for count in counts.values())
         assert results["nnz"] == pytest.approx(total, rel=0.1)
@@ -434,7 +391,7 @@ def test_epsilon_says_how_many_weights_there_are(
 
 def test_positions_that_were_ever_used_are_counted_if_asked_for(config: Config, tmp_path: Path) -> None:
     config = replace(config, update_interval=25, density=0.2, track_positions=True)
-    results = train_language_model(config, tmp_path / "run")
+    results = train_model(config, tmp_path / "run")
     shares = [record["positions_used"] for record in records(tmp_path / "run", "train")]
     assert shares == sorted(shares)
     assert shares[0] == results["density"]
@@ -448,11 +405,11 @@ def test_positions_that_were_ever_used_are_counted_if_asked_for(config: Config, 
     }
     total = sum(counts.values()) / sum(math.prod(shape) for shape in shapes.values())
     assert last["positions_used"] == results["positions_used"] == total
-    static = train_language_model(
+    static = train_model(
         replace(config, method="static", drop_fraction=None, update_interval=None), tmp_path / "static"
     )
     assert static["positions_used"] == static["density"]
-    without = train_language_model(replace(config, track_positions=False), tmp_path / "without")
+    without = train_model(replace(config, track_positions=False), tmp_path / "without")
     assert "positions_used" not in without
     assert not any("positions_used" in record for record in records(tmp_path / "without"))
     assert without["test_perplexity"] == results["test_perplexity"]
@@ -460,7 +417,7 @@ def test_positions_that_were_ever_used_are_counted_if_asked_for(config: Config, 
 
 def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Path) -> None:
     config = replace(config, method="deepr", l1=0.05, max_steps=30, log_interval=10)
-    train_language_model(config, tmp_path / "run")
+    train_model(config, tmp_path / "run")
     updates = records(tmp_path / "run", "rewire")
     assert [record["step"] for record in updates] == [10, 20]
     assert all(sum(record["replaced"].values()) > 10 for record in updates)
@@ -473,7 +430,7 @@ def test_updates_at_every_step_are_recorded_in_sums(config: Config, tmp_path: Pa
 @pytest.mark.parametrize("method", ["static", "dense"])
 def test_methods_without_updates(config: Config, tmp_path: Path, method: str) -> None:
     config = replace(config, method=method, density=None, max_steps=60)
-    results = train_language_model(config, tmp_path / "run")
+    results = train_model(config, tmp_path / "run")
     assert records(tmp_path / "run", "rewire") == []
     assert (results["density"] == 1) is (method == "dense")
 
@@ -482,8 +439,8 @@ def test_the_learning_rate_falls_when_the_loss_is_no_new_best(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.0, 2.5, 1.0, 1.0])  # the last is the test text's
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(losses), 10))
-    train_language_model(replace(config, epochs=5, lr=1.0, lr_decay=2.0), tmp_path / "run")
+    monkeypatch.setattr(language_modeling, "evaluate", lambda *_: (next(losses), 10))
+    train_model(replace(config, epochs=5, lr=1.0, lr_decay=2.0), tmp_path / "run")
     assert [record["best"] for record in records(tmp_path / "run", "eval")] == [
         True,
         True,
@@ -499,9 +456,9 @@ def test_the_learning_rate_falls_every_epoch_from_the_one_that_was_asked_for(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([5.0, 4.0, 3.0, 2.0, 1.0, 1.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(losses), 10))
+    monkeypatch.setattr(language_modeling, "evaluate", lambda *_: (next(losses), 10))
     changed = replace(config, epochs=5, lr=1.0, lr_decay=2.0, lr_decay_start=3)
-    train_language_model(changed, tmp_path / "run")
+    train_model(changed, tmp_path / "run")
     assert [record["lr"] for record in records(tmp_path / "run", "eval")] == [1.0, 1.0, 1.0, 0.5, 0.25]
 
 
@@ -509,14 +466,14 @@ def test_it_falls_at_the_end_of_an_epoch_even_if_nothing_is_evaluated_there(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([5.0, 4.0, 3.0, 2.0, 1.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (next(losses), 10))
+    monkeypatch.setattr(language_modeling, "evaluate", lambda *_: (next(losses), 10))
     changed = replace(config, lr=1.0, lr_decay=2.0, lr_decay_start=1, eval_interval=40)
-    train_language_model(changed, tmp_path / "run")
+    train_model(changed, tmp_path / "run")
     assert [record["lr"] for record in records(tmp_path / "run", "eval")] == [1.0, 0.5, 0.25, 0.25]
 
 
 def test_a_short_run_has_a_training_loss(config: Config, tmp_path: Path) -> None:
-    train_language_model(replace(config, max_steps=10, log_interval=7), tmp_path / "run")
+    train_model(replace(config, max_steps=10, log_interval=7), tmp_path / "run")
     assert [record["step"] for record in records(tmp_path / "run", "train")] == [7, 10]
 
 
@@ -525,11 +482,13 @@ def test_averaging_begins_when_the_loss_stalls_and_the_best_model_is_an_average(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     losses = iter([3.0, 2.0, 4.0, 1.5, 1.0])
-    evaluate: Callable[..., Any] = loop.evaluate
-    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
+    evaluate: Callable[..., Any] = language_modeling.evaluate
+    monkeypatch.setattr(
+        language_modeling, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses))
+    )
     run = tmp_path / "run"
     changes = {"optimizer": optimizer, "nonmonotone": 1, "lr": 1.0, "lr_decay": 2.0}
-    train_language_model(replace(config, epochs=4, **changes), run)
+    train_model(replace(config, epochs=4, **changes), run)
     evaluations = records(run, "eval")
     assert [record["averaged"] for record in evaluations] == [False, False, False, True]
     assert [record["lr"] for record in evaluations] == [1.0] * 4, "it does not fall when averaging begins"
@@ -545,12 +504,14 @@ def test_averaging_begins_when_the_loss_stalls_and_the_best_model_is_an_average(
 def test_the_tested_model_is_the_best_one(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_language_model(replace(config, epochs=1), tmp_path / "one")
+    train_model(replace(config, epochs=1), tmp_path / "one")
     best = tensors(tmp_path / "one" / "model.safetensors")
-    evaluate: Callable[..., Any] = loop.evaluate
-    losses = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses)))
-    train_language_model(config, tmp_path / "three")
+    evaluate: Callable[..., Any] = language_modeling.evaluate
+    losses = iter([1.0, 2.0, 3.0, 1.0])  # the last is the test text's
+    monkeypatch.setattr(
+        language_modeling, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses))
+    )
+    train_model(config, tmp_path / "three")
     kept = tensors(tmp_path / "three" / "model.safetensors")
     assert {name for name in kept if kept[name] != best[name]} == set()
 
@@ -564,14 +525,14 @@ def test_the_trained_model_is_freed_before_the_best_one_is_loaded(
 
     gc.collect()
     monkeypatch.setattr(run_module, "load_model", load)
-    train_language_model(replace(config, max_steps=2), tmp_path / "run")
-    resume_language_model(tmp_path / "run", {})
+    train_model(replace(config, max_steps=2), tmp_path / "run")
+    resume_run(tmp_path / "run", {})
 
 
 def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train_language_model(config, run)
-    results = resume_language_model(run, {"epochs": 5})
+    train_model(config, run)
+    results = resume_run(run, {"epochs": 5})
     assert results["steps"] == 250
     assert [record["step"] for record in records(run, "rewire")] == [50, 100]
     assert [record["step"] for record in records(run, "eval")] == [50, 100, 150, 200, 250]
@@ -580,64 +541,64 @@ def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path) -> No
 
 
 def test_resuming_a_run_that_has_ended_gives_its_results_again(config: Config, tmp_path: Path) -> None:
-    results = train_language_model(config, tmp_path / "run")
-    again = resume_language_model(tmp_path / "run", {})
+    results = train_model(config, tmp_path / "run")
+    again = resume_run(tmp_path / "run", {})
     assert without_times([again]) == without_times([results])
     assert len(records(tmp_path / "run", "end")) == 1
 
 
 def test_what_may_change_and_what_may_not(config: Config, tmp_path: Path, text_file: Path) -> None:
     run = tmp_path / "run"
-    train_language_model(replace(config, max_steps=5), run)
+    train_model(replace(config, max_steps=5), run)
     moved = text_file.rename(tmp_path / "moved.txt")
     with pytest.raises(UsageError, match="there is no file"):
-        resume_language_model(run, {})
-    resume_language_model(run, {"data": str(moved), "max_steps": 9, "threads": 1, "log_interval": 3})
+        resume_run(run, {})
+    resume_run(run, {"data": str(moved), "max_steps": 9, "threads": 1, "log_interval": 3})
     with pytest.raises(UsageError, match=r"--density is 0\.5 but was 0\.3"):
-        resume_language_model(run, {"density": 0.5})
+        resume_run(run, {"density": 0.5})
     with pytest.raises(UsageError, match="--optimizer is 'adam' but was 'sgd'"):
-        resume_language_model(run, {"optimizer": "adam"})
+        resume_run(run, {"optimizer": "adam"})
     with pytest.raises(UsageError, match="--method is 'static' but was 'st-rnn'"):
-        resume_language_model(run, {"method": "static"})
+        resume_run(run, {"method": "static"})
     moved.write_text(moved.read_text().replace("w3", "w4"))
     with pytest.raises(TruesparseError, match="the text is not the one"):
-        resume_language_model(run, {})
+        resume_run(run, {})
 
 
 def test_the_checkpoint_of_another_run_is_refused(config: Config, tmp_path: Path) -> None:
-    train_language_model(replace(config, max_steps=2), tmp_path / "one")
-    train_language_model(replace(config, max_steps=2, hidden_size=8), tmp_path / "two")
+    train_model(replace(config, max_steps=2), tmp_path / "one")
+    train_model(replace(config, max_steps=2, hidden_size=8), tmp_path / "two")
     (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
     with pytest.raises(TruesparseError, match="is of another model: its hidden_size is 8"):
-        resume_language_model(tmp_path / "one", {})
+        resume_run(tmp_path / "one", {})
 
 
 def test_folders_that_cannot_be_resumed(config: Config, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the folder of a run"):
-        resume_language_model(tmp_path, {})
-    train_language_model(replace(config, max_steps=2), tmp_path / "run")
+        resume_run(tmp_path, {})
+    train_model(replace(config, max_steps=2), tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
     with pytest.raises(UsageError, match=r"no checkpoint.safetensors"):
-        resume_language_model(tmp_path / "run", {})
+        resume_run(tmp_path / "run", {})
 
 
 def test_a_run_that_lost_its_best_model_is_refused_before_it_trains(config: Config, tmp_path: Path) -> None:
-    train_language_model(replace(config, max_steps=2), tmp_path / "run")
+    train_model(replace(config, max_steps=2), tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
     with pytest.raises(TruesparseError, match=r"has no model.safetensors, the best model"):
-        resume_language_model(tmp_path / "run", {"max_steps": 9})
+        resume_run(tmp_path / "run", {"max_steps": 9})
 
 
 def test_a_run_cannot_be_made_shorter_than_it_is(config: Config, tmp_path: Path) -> None:
-    train_language_model(replace(config, max_steps=5), tmp_path / "run")
+    train_model(replace(config, max_steps=5), tmp_path / "run")
     with pytest.raises(UsageError, match="has done 5 steps, more than the 3 that"):
-        resume_language_model(tmp_path / "run", {"max_steps": 3})
+        resume_run(tmp_path / "run", {"max_steps": 3})
     assert "max_steps = 5\n" in (tmp_path / "run" / "config.toml").read_text()
 
 
 def test_a_learning_rate_that_is_far_too_high(config: Config, tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match=r"at step \d+; try a lower --lr \(it is 1e\+38\) or a --clip"):
-        train_language_model(replace(config, lr=1e38, clip=0.0), tmp_path / "run")
+        train_model(replace(config, lr=1e38, clip=0.0), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["forward", "evaluate"])
@@ -654,9 +615,9 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(LanguageModel, name, wrong)
         with pytest.raises(TruesparseError, match=r"is nan at step \d+; try a lower --lr"):
-            train_language_model(config, run)
-    train_language_model(config, tmp_path / "whole")
-    resume_language_model(run, {})
+            train_model(config, run)
+    train_model(config, tmp_path / "whole")
+    resume_run(run, {})
     assert_same_end(run, tmp_path / "whole")
 
 
@@ -676,9 +637,9 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(safetensors.numpy, "save_file", fail)
         with pytest.raises(TruesparseError, match=r"cannot save .*: No space left on device; make room"):
-            train_language_model(config, run)
-    train_language_model(config, tmp_path / "whole")
-    resume_language_model(run, {})
+            train_model(config, run)
+    train_model(config, tmp_path / "whole")
+    resume_run(run, {})
     assert_same_end(run, tmp_path / "whole")
 
 
@@ -693,7 +654,7 @@ def test_checkpoints_are_also_written_by_the_clock(
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     count = Count()
-    train_language_model(replace(config, max_steps=5), tmp_path / "run", count)
+    train_model(replace(config, max_steps=5), tmp_path / "run", count)
     assert count.written == 6
 
 
@@ -713,5 +674,5 @@ def test_what_cannot_work_leaves_no_folder(
     config: Config, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TruesparseError, match=message):
-        train_language_model(replace(config, **changes), tmp_path / "run")
+        train_model(replace(config, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()

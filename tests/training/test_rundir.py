@@ -12,9 +12,9 @@ import pytest
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import find_model
 from truesparse.training import rundir
-from truesparse.training.config import Config
 from truesparse.training.rundir import RunDirectory, check_free, make_default
 from truesparse.training.sources import load_toml
+from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_the_default_path_has_date_and_name_and_belongs_to_one_run(
@@ -42,14 +42,14 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(UsageError, match=r"is not an empty folder; choose another --out$"):
-            RunDirectory.create(path, Config())
+            RunDirectory.create(path, LanguageModelConfig())
     (tmp_path / "checkpoint.safetensors").touch()
     with pytest.raises(UsageError, match=r"or continue its run with --resume"):
         check_free(tmp_path)
 
 
 def test_only_one_process_writes_to_a_folder(tmp_path: Path) -> None:
-    with closing(RunDirectory.create(tmp_path / "run", Config())) as run:
+    with closing(RunDirectory.create(tmp_path / "run", LanguageModelConfig())) as run:
         with pytest.raises(UsageError, match="another process is writing to"):
             RunDirectory(run.path)
         run.keep_records(0)
@@ -73,10 +73,10 @@ def test_a_full_disk_does_not_cost_the_configuration(tmp_path: Path, monkeypatch
         path.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with closing(RunDirectory.create(tmp_path / "run", Config(seed=7))) as run:
+    with closing(RunDirectory.create(tmp_path / "run", LanguageModelConfig(seed=7))) as run:
         monkeypatch.setattr(Path, "write_text", full)
         with pytest.raises(TruesparseError, match=r"cannot write .*config.toml: No space left"):
-            run.write_config(Config(seed=8))
+            run.write_config(LanguageModelConfig(seed=8))
     assert load_toml(tmp_path / "run" / "config.toml")["seed"] == 7
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "metrics.jsonl"]
 
@@ -84,11 +84,11 @@ def test_a_full_disk_does_not_cost_the_configuration(tmp_path: Path, monkeypatch
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TruesparseError, match="cannot make the folder"):
-        RunDirectory.create(tmp_path / "file" / "run", Config())
+        RunDirectory.create(tmp_path / "file" / "run", LanguageModelConfig())
 
 
 def test_records_and_what_is_kept_of_them(tmp_path: Path) -> None:
-    run = RunDirectory.create(tmp_path / "run", Config())
+    run = RunDirectory.create(tmp_path / "run", LanguageModelConfig())
     for step in range(4):
         run.record({"step": step, "loss": math.inf})
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -101,7 +101,7 @@ def test_records_and_what_is_kept_of_them(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_is_never_kept(tmp_path: Path) -> None:
-    run = RunDirectory.create(tmp_path / "run", Config())
+    run = RunDirectory.create(tmp_path / "run", LanguageModelConfig())
     run.record({"step": 0})
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"st')
@@ -111,10 +111,10 @@ def test_a_line_cut_off_is_never_kept(tmp_path: Path) -> None:
 
 
 def test_the_configuration_comes_back(tmp_path: Path) -> None:
-    config = Config(hidden_size=3, data="x")
+    config = LanguageModelConfig(hidden_size=3, data="x")
     run = RunDirectory.create(tmp_path / "run", config)
     run.checkpoint.touch()
-    assert Config.from_dict(RunDirectory.read_config(run.path)) == config
+    assert LanguageModelConfig.from_dict(RunDirectory.read_config(run.path, LanguageModelConfig)) == config
     run.close()
 
 

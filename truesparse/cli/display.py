@@ -71,14 +71,15 @@ class Lines(Silent):
 
     def train(self, record: Record) -> None:
         self._print(
-            f"step {record['step']:>7,}  epoch {record['epoch']:6.2f}  loss {record['loss']:.3f}"
-            f"  perplexity {record['perplexity']:9.2f}  lr {record['lr']:.3g}"
+            f"step {record['step']:>7,}  epoch {record['epoch']:6.2f}  {describe_loss(record)}"
+            f"  lr {record['lr']:.3g}"
             f"  {record['tokens_per_second']:,.0f} tokens/s  {self._time_left(record['step'])} left"
         )
 
     def eval(self, record: Record) -> None:
         notes = "".join(f"  ({note})" for note in ("averaged", "best") if record[note])
-        self._print(f"step {record['step']:>7,}  validation perplexity {record['perplexity']:.2f}{notes}")
+        measure, value = validation_measure(record)
+        self._print(f"step {record['step']:>7,}  validation {measure} {value}{notes}")
 
     def rewire(self, record: Record) -> None:
         self._print(f"step {record['step']:>7,}  {describe_rewiring(record)}")
@@ -180,7 +181,7 @@ class Live(Silent):
     def train(self, record: Record) -> None:
         self._last = record
         self._training = (
-            f"loss {record['loss']:.3f}   perplexity {record['perplexity']:.2f}   lr {record['lr']:.3g}"
+            f"{describe_loss(record)}   lr {record['lr']:.3g}"
             f"   {record['tokens_per_second']:,.0f} tokens/s   {record['peak_memory_bytes'] / 1e6:,.0f} MB"
         )
 
@@ -219,17 +220,31 @@ class Live(Silent):
     def _evaluation_table(self, rows: int) -> Table:
         """The last evaluations."""
         table = plain_table()
-        for heading in ("step", "epoch", "validation perplexity", "lr", ""):
+        measure, _ = validation_measure(self._evaluations[0])
+        for heading in ("step", "epoch", f"validation {measure}", "lr", ""):
             table.add_column(heading, justify="right")
         for record in self._evaluations[-rows:]:
             table.add_row(
                 f"{record['step']:,}",
                 f"{record['epoch']:.2f}",
-                f"{record['perplexity']:.2f}",
+                validation_measure(record)[1],
                 f"{record['lr']:.3g}",
                 " ".join(note for note in ("averaged", "best") if record[note]),
             )
         return table
+
+
+def describe_loss(record: Record) -> str:
+    """A mean training loss, and the perplexity of a language model."""
+    perplexity = f"  perplexity {record['perplexity']:9.2f}" if "perplexity" in record else ""
+    return f"loss {record['loss']:.3f}{perplexity}"
+
+
+def validation_measure(record: Record) -> tuple[str, str]:
+    """What a model is chosen by, and its value: perplexity, or the accuracy of a classifier."""
+    if "accuracy" in record:
+        return "accuracy", f"{record['accuracy']:.2%}"
+    return "perplexity", f"{record['perplexity']:.2f}"
 
 
 def plain_table() -> Table:
@@ -265,7 +280,7 @@ def describe_run(info: RunInfo) -> list[str]:
     density = info.nnz / info.dense_parameters
     resumed = f", from step {info.step:,}" if info.step else ""
     return [
-        info.text,
+        info.data,
         f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3g}), {info.threads} threads",
         f"{info.total_steps:,} steps, {info.steps_per_epoch:,} an epoch{resumed}; the run is in {info.path}",
     ]

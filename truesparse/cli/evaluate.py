@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from truesparse.cli.options import json_option, model_argument
 from truesparse.training.reporter import to_json
+
+if TYPE_CHECKING:
+    from truesparse.training.use import ClassifierEvaluation, TextEvaluation
 
 
 @click.command()
@@ -16,25 +20,45 @@ from truesparse.training.reporter import to_json
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Folder with train, valid and test text, or one text file.  [default: the text it was trained on]",
+    help="Folder or file, as for training.  [default: what it was trained on]",
 )
 @click.option(
     "--split",
     type=click.Choice(("valid", "test")),
     default="test",
     show_default=True,
-    help="Which part of the text.",
+    help="Which part of a folder, or of the data it was trained on.",
+)
+@click.option(
+    "--label-column", metavar="NAME", help="Column of labels in CSV files.  [default: as in training]"
+)
+@click.option(
+    "--text-column", metavar="NAME", help="Column of texts in CSV files.  [default: as in training]"
 )
 @json_option
-def evaluate(path: Path, data: Path | None, split: str, as_json: bool) -> None:
-    """Measure the perplexity of a model.
+def evaluate(
+    path: Path,
+    data: Path | None,
+    split: str,
+    label_column: str | None,
+    text_column: str | None,
+    as_json: bool,
+) -> None:
+    """Measure the perplexity of a language model, or how well a classifier tells labels.
 
-    The model is a file, or the best one of a run. The text is cut into the batches and windows that it was
-    trained with.
+    The model is a file, or the best one of a run. Text for a language model is cut into the batches and
+    windows that it was trained with. For a classifier, one CSV file is taken whole.
     """
-    from truesparse.training.use import evaluate_file
+    from truesparse.training.use import TextEvaluation, evaluate_file
 
-    result = evaluate_file(path, data, split)
+    result = evaluate_file(path, data, split, label_column, text_column)
+    if isinstance(result, TextEvaluation):
+        _show_text(result, split, as_json)
+    else:
+        _show_classified(result, as_json)
+
+
+def _show_text(result: TextEvaluation, split: str, as_json: bool) -> None:
     if as_json:
         values = {"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens}
         click.echo(to_json(values))
@@ -44,3 +68,28 @@ def evaluate(path: Path, data: Path | None, split: str, as_json: bool) -> None:
             f"{split} perplexity {result.perplexity:.2f}"
             f" (loss {result.loss:.4f} over {result.tokens:,} tokens{unknown})"
         )
+
+
+def _show_classified(result: ClassifierEvaluation, as_json: bool) -> None:
+    """Measures and the confusion matrix."""
+    labels, classified = result.labels, result.classified
+    if as_json:
+        matrix = classified.confusion.tolist()
+        click.echo(to_json({**classified.measures, "labels": list(labels), "confusion": matrix}))
+        return
+    from rich.text import Text
+
+    from truesparse.cli.display import plain_table, print_table
+
+    measures = classified.measures
+    click.echo(
+        f"accuracy {measures['accuracy']:.2%}, macro-F1 {measures['macro_f1']:.2%}"
+        f" (loss {measures['loss']:.4f} over {measures['texts']:,} texts)\n"
+    )
+    table = plain_table()
+    table.add_column("label \\ told")
+    for label in labels:
+        table.add_column(Text(label), justify="right")
+    for label, row in zip(labels, classified.confusion, strict=True):
+        table.add_row(Text(label), *(f"{count:,}" for count in row))
+    print_table(table)

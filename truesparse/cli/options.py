@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from truesparse.training.config import FIELDS
-from truesparse.training.presets import PRESETS
+from truesparse.training.config import Config
 from truesparse.training.settings import flag, kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,24 +21,30 @@ json_option = click.option(
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
 
 
-def config_options(command: F) -> F:
-    """Give a command one flag for each field of the configuration; a flag that is not given is None."""
-    for name in reversed(FIELDS):
-        command = click.option(_declaration(name), name, **_attributes(name))(command)
-    return command
+def config_options(task: type[Config]) -> Callable[[F], F]:
+    """Give a command one flag for each field of a configuration; a flag that is not given is None."""
+
+    def decorate(command: F) -> F:
+        for field in reversed(task.fields().values()):
+            name = field.name
+            negation = f"/--no-{flag(name)[2:]}" if kind_of(field) is bool else ""
+            command = click.option(flag(name) + negation, name, **_attributes(field, task))(command)
+        return command
+
+    return decorate
 
 
-def _declaration(name: str) -> str:
-    return f"{flag(name)}/--no-{flag(name)[2:]}" if kind_of(FIELDS[name]) is bool else flag(name)
-
-
-def _attributes(name: str) -> dict[str, Any]:
-    field = FIELDS[name]
-    rule, kind = field.metadata, kind_of(field)
-    default = rule["shown"] or (("no", "yes")[bool(field.default)] if kind is bool else field.default)
+def _attributes(field: dataclasses.Field[Any], task: type[Config]) -> dict[str, Any]:
+    rule, kind, name = field.metadata, kind_of(field), field.name
+    first = next(iter(task.PRESETS.values()))
+    default = first.get(name, field.default)
+    if kind is bool:
+        default = ("no", "yes")[bool(default)]
+    if name not in first and rule["shown"]:
+        default = rule["shown"]
     text = rule["help"]
     if name == "preset":
-        text += f" One of {', '.join(PRESETS)}."
+        text += f" One of {', '.join(task.PRESETS)}."
     attributes: dict[str, Any] = {"default": None, "help": f"{text}  [default: {default}]"}
     if kind is not bool:
         attributes["type"] = click.Choice(rule["choices"]) if rule["choices"] else kind

@@ -20,6 +20,7 @@ from truesparse.cli.import_model import import_model
 from truesparse.cli.info import info
 from truesparse.cli.methods import methods
 from truesparse.cli.plot import plot
+from truesparse.cli.predict import predict
 from truesparse.cli.train import train
 from truesparse.errors import TruesparseError
 
@@ -100,6 +101,7 @@ COMMANDS = (
     train,
     methods,
     evaluate,
+    predict,
     generate,
     export,
     import_model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from truesparse.cli.train_classifier import classifier
 from truesparse.cli.train_lm import lm
 
 
@@ -13,3 +14,4 @@ def train() -> None:
 
 
 train.add_command(lm)
+train.add_command(classifier)

@@ -17,7 +17,7 @@ from truesparse.export.interchange import need
 from truesparse.modelfile import CSR, narrow_index_dtype
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.checkpoint import save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -89,7 +89,7 @@ def import_torch(
     for name, bias in arena.biases.items():
         bias[...] = dense[name]
     arena.touch()
-    config = Config(
+    config = LanguageModelConfig(
         hidden_size=units,
         embedding_size=inputs,
         layers=layers,

@@ -9,7 +9,7 @@ from truesparse.errors import TruesparseError
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.modelfile import CSR
 from truesparse.training.checkpoint import load_model
-from truesparse.training.use import evaluate_model
+from truesparse.training.use import evaluate_language_model
 
 
 def losses(file: Path, data: Path | str | None) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def losses(file: Path, data: Path | str | None) -> dict[str, Any]:
     """
     saved = load_model(file)
     try:
-        before = evaluate_model(saved, data).loss
+        before = evaluate_language_model(saved, data).loss
     except TruesparseError as error:
         if data is not None:
             raise
@@ -42,4 +42,4 @@ def losses(file: Path, data: Path | str | None) -> dict[str, Any]:
         csr = CSR(matrix.indptr, matrix.indices, matrix.data, matrix.shape)
         matrix.data[...] = dequantise(csr, quantise(csr)).data
     saved.model.arena.touch()
-    return {"loss": before, "loss_int8": evaluate_model(saved, data).loss, "loss_reason": None}
+    return {"loss": before, "loss_int8": evaluate_language_model(saved, data).loss, "loss_reason": None}

@@ -15,6 +15,7 @@ from truesparse.export.interchange import write_scipy, write_torch
 from truesparse.export.onnx_model import write_onnx
 from truesparse.export.rounding import losses
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
+from truesparse.modelfile.architecture import LANGUAGE_MODEL
 
 TARGETS: dict[str, Callable[[StoredModel, Path], dict[str, Any]] | None] = {
     "c": None,  # with settings of its own
@@ -72,6 +73,8 @@ def export_model(
     file = find_model(path)
     with Reader(file) as reader:
         stored = read_model(reader)
+    if stored.architecture.head != LANGUAGE_MODEL:
+        raise UsageError(f"{stored.path} is a classifier; only language models can be exported yet")
     _check_finite(stored)
     with new_folder(out) as folder:
         write = TARGETS[target]

@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 from truesparse.errors import TruesparseError
 
 LANGUAGE_MODEL = "language-model"
+CLASSIFIER = "classifier"
+POOLINGS = ("last", "mean", "max")
 _LARGEST = 1 << 31  # of a size: numbers of units and tokens are 32-bit integers everywhere
 _SIZES = ("vocab_size", "embedding_size", "hidden_size", "layers", "depth")
+# For each head the keys that it alone has, with their defaults; None where there must be a value.
+_HEADS: dict[str, dict[str, Any]] = {
+    LANGUAGE_MODEL: {"tied": False},
+    CLASSIFIER: {"outputs": None, "pooling": None, "sparse_output": None},
+}
 
 
 class _Cell(NamedTuple):
@@ -51,8 +58,16 @@ class Architecture:
     vocab_size, embedding_size, hidden_size, layers : int
     depth : int
         Recurrence depth; 1 for an LSTM.
+    head : {"language-model", "classifier"}
+        Whether it says what the next token is, or to which class a text belongs.
     tied : bool
         The output layer uses the matrix of the embedding.
+    outputs : int
+        Rows of the output layer: classes, or in a language model tokens.
+    pooling : {"last", "mean", "max"}
+        What the output layer of a classifier sees: the top layer's last output, their mean or maximum.
+    sparse_output : bool
+        Whether the output layer is a sparse matrix. Otherwise its weights are a dense vector, row by row.
     """
 
     cell: str
@@ -61,7 +76,15 @@ class Architecture:
     hidden_size: int
     layers: int
     depth: int = 1
+    head: str = LANGUAGE_MODEL
     tied: bool = False
+    outputs: int = 0
+    pooling: str = "last"
+    sparse_output: bool = True
+
+    def __post_init__(self) -> None:
+        if self.head == LANGUAGE_MODEL:
+            object.__setattr__(self, "outputs", self.vocab_size)
 
     @classmethod
     def from_document(cls, sizes: Any, tensors: int) -> Architecture:
@@ -86,31 +109,43 @@ class Architecture:
         """
         if not isinstance(sizes, dict) or not isinstance(sizes.get("type"), str):
             raise TruesparseError("says nothing of its model")
-        sizes = {"depth": 1, "tied": False, **sizes}
-        kind = sizes.pop("type")
+        kind = sizes["type"]
         cell, _, head = kind.partition("-")
-        if head != LANGUAGE_MODEL:
+        if head not in _HEADS:
             raise TruesparseError(f"is of another model: its type is {kind}")
         if cell not in CELLS:
             raise TruesparseError(f"is of another model: its cell is {cell!r}, not {' or '.join(CELLS)}")
-        unknown = sizes.keys() - {*_SIZES, "tied"}
-        missing = {*_SIZES} - sizes.keys()
+        own = {name: value for name, value in _HEADS[head].items() if value is not None}
+        sizes = {"depth": 1, **own, **sizes}
+        del sizes["type"]
+        unknown = sizes.keys() - {*_SIZES, *_HEADS[head]}
+        missing = {*_SIZES, *_HEADS[head]} - sizes.keys()
         if unknown or missing:
             key = min(unknown or missing)
             raise TruesparseError(f"is of another model: {key!r} is {'unknown' if unknown else 'missing'}")
-        for name in _SIZES:
-            size = sizes[name]
+        for name in (*_SIZES, "outputs"):
+            size = sizes.get(name, 1)
             if type(size) is not int or not 1 <= size < _LARGEST:
                 raise TruesparseError(f"is of no model: {name} is {str(size)[:20]}")
-        if type(sizes["tied"]) is not bool:
-            raise TruesparseError("is of no model: tied is neither true nor false")
+        for name in ("tied", "sparse_output"):
+            if type(sizes.get(name, False)) is not bool:
+                raise TruesparseError(f"is of no model: {name} is neither true nor false")
+        if sizes.get("pooling", "last") not in POOLINGS:
+            raise TruesparseError(f"is of no model: its pooling is {str(sizes['pooling'])[:20]!r}")
+        if sizes.get("outputs", 2) < 2:
+            raise TruesparseError("is of no model: it has one class")
         if sizes["depth"] > 1 and not CELLS[cell].deep:
             raise TruesparseError(f"is of no model: the cell {cell} has no recurrence depth")
         if sizes["layers"] * sizes["depth"] > tensors:
             raise TruesparseError("is of no model: it has fewer tensors than layers")
-        if sizes["tied"] and sizes["embedding_size"] != sizes["hidden_size"]:
+        if sizes.get("tied") and sizes["embedding_size"] != sizes["hidden_size"]:
             raise TruesparseError("is of no model: weights of different sizes are tied")
-        return cls(cell=cell, **sizes)
+        return cls(cell=cell, head=head, **sizes)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What a file says of it, but for the type."""
+        return {name: getattr(self, name) for name in (*_SIZES, *_HEADS[self.head])}
 
     @property
     def layer_names(self) -> list[str]:
@@ -126,22 +161,18 @@ class Architecture:
             own = CELLS[self.cell].matrices(inputs, self.hidden_size, self.depth)
             shapes |= {f"{layer}.{name}": shape for name, shape in own.items()}
             inputs = self.hidden_size
-        if not self.tied:
+        if self.sparse_output and not self.tied:
             shapes["output.weight"] = (self.outputs, self.hidden_size)
         return shapes
 
     @property
     def biases(self) -> dict[str, int]:
-        """Length of each bias by name."""
+        """Length of each bias by name, and of an output layer's weights that are dense."""
         cell = CELLS[self.cell]
         rows = cell.gates * self.hidden_size
         sizes = {f"{layer}.{name}": rows for layer in self.layer_names for name in cell.biases(self.depth)}
-        return sizes | {"output.bias": self.outputs}
-
-    @property
-    def outputs(self) -> int:
-        """How many numbers the output layer has."""
-        return self.vocab_size
+        sizes["output.bias"] = self.outputs
+        return sizes if self.sparse_output else sizes | {"output.weight": self.outputs * self.hidden_size}
 
     @property
     def dense_parameters(self) -> int:

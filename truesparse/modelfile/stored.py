@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Vocabulary
+from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile.architecture import Architecture
+from truesparse.modelfile.architecture import CLASSIFIER, Architecture
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.csr import CSR, broken_invariant
 
@@ -31,8 +32,12 @@ class StoredModel:
     matrices : dict of str to CSR
     biases : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
+    encoder : TextEncoder or None
+        How a classifier reads a text.
+    labels : tuple of str
+        The names of a classifier's outputs.
     document : dict
-        The file's document; of it, only `model` and `vocabulary` have been checked.
+        The file's document; of it, only `model`, `vocabulary`, `text` and `labels` have been checked.
     """
 
     path: Path
@@ -40,6 +45,8 @@ class StoredModel:
     matrices: dict[str, CSR]
     biases: dict[str, NDArray[np.float32]]
     vocabulary: Vocabulary | None
+    encoder: TextEncoder | None
+    labels: tuple[str, ...]
     document: dict[str, Any]
 
     @property
@@ -110,9 +117,12 @@ def read_model(reader: Reader) -> StoredModel:
         raise TruesparseError(f"{path} {error}; use another file or train again") from None
     matrices = {name: _read_csr(reader, name, shape) for name, shape in architecture.matrices.items()}
     biases = {name: _read_floats(reader, name, size) for name, size in architecture.biases.items()}
-    return StoredModel(
-        path, architecture, matrices, biases, _read_vocabulary(reader, architecture), reader.document
-    )
+    vocabulary, document = _read_vocabulary(reader, architecture), reader.document
+    encoder: TextEncoder | None = None
+    labels: tuple[str, ...] = ()
+    if architecture.head == CLASSIFIER:
+        encoder, labels = _read_encoder(reader, vocabulary), _read_labels(reader, architecture)
+    return StoredModel(path, architecture, matrices, biases, vocabulary, encoder, labels, document)
 
 
 def _read_csr(reader: Reader, name: str, shape: tuple[int, int]) -> CSR:
@@ -138,13 +148,40 @@ def _read_vocabulary(reader: Reader, architecture: Architecture) -> Vocabulary |
     if fields is None:
         return None
     vocabulary = Vocabulary.from_json(json.dumps(fields))
-    try:
-        "".join(vocabulary.tokens).encode()
-    except UnicodeEncodeError:
-        raise reader.corrupt() from None
+    _check_unicode(reader, vocabulary.tokens)
     if len(vocabulary) != architecture.vocab_size:
         raise TruesparseError(
             f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
             f", its matrices {architecture.vocab_size}"
         )
     return vocabulary
+
+
+def _read_encoder(reader: Reader, vocabulary: Vocabulary | None) -> TextEncoder:
+    if vocabulary is None:
+        raise TruesparseError(f"{reader.path} is a classifier without a vocabulary; use another file")
+    try:
+        return TextEncoder.from_document(reader.document.get("text"), vocabulary)
+    except TruesparseError as error:
+        raise TruesparseError(f"{reader.path} is no text classifier: {error}; use another file") from None
+
+
+def _read_labels(reader: Reader, architecture: Architecture) -> tuple[str, ...]:
+    labels = reader.document.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise TruesparseError(f"{reader.path} is a classifier without labels; use another file")
+    if len(set(labels)) != architecture.outputs or len(labels) != architecture.outputs:
+        raise TruesparseError(
+            f"{reader.path} is of another model: it has {len(set(labels))} labels"
+            f", its matrices {architecture.outputs}"
+        )
+    _check_unicode(reader, labels)
+    return tuple(labels)
+
+
+def _check_unicode(reader: Reader, texts: Iterable[str]) -> None:
+    """Raise TruesparseError if a text cannot be written."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise reader.corrupt() from None

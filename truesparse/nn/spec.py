@@ -90,6 +90,10 @@ class RecurrentSpec:
         """Positions of all weight matrices: what a dense model would store, without biases."""
         return sum(rows * columns for _, (rows, columns), _ in self.shapes)
 
+    def works_on_tokens(self, name: str) -> bool:
+        """Whether every token that is read takes a product with a matrix; a lookup is none."""
+        return name != "embedding.weight"
+
     def with_parameters(self, count: int) -> Self:
         """Return sizes whose dense matrices have as near to `count` positions as can be.
 
@@ -174,6 +178,10 @@ class LanguageModelSpec(RecurrentSpec):
         """Length of each bias by name."""
         return super().bias_sizes | {"output.bias": self.vocab_size}
 
+    def works_on_tokens(self, name: str) -> bool:
+        """See `RecurrentSpec.works_on_tokens`; a tied embedding is the output layer too."""
+        return self.tied or super().works_on_tokens(name)
+
 
 POOLINGS = ("last", "mean", "max")
 
@@ -228,3 +236,7 @@ class SequenceSpec(RecurrentSpec):
         """Length of each bias by name, and of the weights of an output layer that is dense."""
         sizes = super().bias_sizes | {"output.bias": self.outputs}
         return sizes if self.sparse_output else sizes | {"output.weight": self.outputs * self.hidden_size}
+
+    def works_on_tokens(self, name: str) -> bool:
+        """See `RecurrentSpec.works_on_tokens`; the output layer is used once a sequence."""
+        return name != "output.weight" and super().works_on_tokens(name)

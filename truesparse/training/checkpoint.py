@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import truesparse
-from truesparse.data import Vocabulary
+from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import container, read_model
+from truesparse.modelfile.architecture import CLASSIFIER, LANGUAGE_MODEL, Architecture
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.config import Config
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel, LanguageModelSpec
+    from truesparse.nn.spec import RecurrentSpec
+    from truesparse.training.task import Model
 
-MODEL_TYPE = "-language-model"  # after the name of the cell
 EVOLUTION = ("method.", "positions.")
+_CONFIGS: dict[str, type[Config]] = {LANGUAGE_MODEL: LanguageModelConfig, CLASSIFIER: ClassifierConfig}
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,23 @@ class SavedModel:
     Attributes
     ----------
     path : Path
-    model : LanguageModel
+    model : LanguageModel or SequenceModel
     vocabulary : Vocabulary or None
         None if nobody knows what the tokens mean, as of a model that was imported without.
-    config : Config
+    config : LanguageModelConfig or ClassifierConfig
         Of the run that made it.
+    encoder : TextEncoder or None
+        How a classifier reads a text.
+    labels : tuple of str
+        The names of a classifier's outputs.
     """
 
     path: Path
-    model: LanguageModel
+    model: Model
     vocabulary: Vocabulary | None
     config: Config
+    encoder: TextEncoder | None
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,32 +73,49 @@ class Checkpoint(SavedModel):
     training: dict[str, Any]
 
 
-def save_model(path: Path, model: LanguageModel, vocabulary: Vocabulary | None, config: Config) -> None:
+def save_model(
+    path: Path,
+    model: Model,
+    vocabulary: Vocabulary | None,
+    config: Config,
+    encoder: TextEncoder | None = None,
+    labels: Sequence[str] = (),
+) -> None:
     """Write weights, topology, vocabulary and configuration: what it takes to use a model.
+
+    Parameters
+    ----------
+    path : Path
+    model : LanguageModel or SequenceModel
+    vocabulary, config, encoder, labels
+        As in `SavedModel`; those of a classifier have to be given.
 
     Raises
     ------
     TruesparseError
         The file cannot be written; an earlier one is unharmed.
     """
-    container.write(path, _weights(model.arena), _document("model", model.spec, vocabulary, config))
+    document = _document("model", model.spec, vocabulary, config, encoder, labels)
+    container.write(path, _weights(model.arena), document)
 
 
 def save_checkpoint(
     path: Path,
-    model: LanguageModel,
+    model: Model,
     vocabulary: Vocabulary | None,
     config: Config,
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
     evolution: Mapping[str, np.ndarray] | None = None,
+    encoder: TextEncoder | None = None,
+    labels: Sequence[str] = (),
 ) -> None:
     """Write all that training needs to go on to the same bits.
 
     Parameters
     ----------
     path : Path
-    model, vocabulary, config
+    model, vocabulary, config, encoder, labels
         As in `save_model`; the optimizer's states are taken from the model's arena.
     hidden : mapping of str to ndarray
         The hidden state carried to the next window.
@@ -110,9 +136,8 @@ def save_checkpoint(
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
     tensors.update(evolution or {})
-    container.write(
-        path, tensors, {**_document("checkpoint", model.spec, vocabulary, config), "training": training}
-    )
+    document = _document("checkpoint", model.spec, vocabulary, config, encoder, labels)
+    container.write(path, tensors, {**document, "training": training})
 
 
 def load_model(path: Path) -> SavedModel:
@@ -159,14 +184,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _document(
-    kind: str, spec: LanguageModelSpec, vocabulary: Vocabulary | None, config: Config
+    kind: str,
+    spec: RecurrentSpec,
+    vocabulary: Vocabulary | None,
+    config: Config,
+    encoder: TextEncoder | None,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     sizes = dataclasses.asdict(spec)
+    head = sizes.pop("kind", LANGUAGE_MODEL)
+    of_classifier = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
-        "model": {"type": sizes.pop("cell") + MODEL_TYPE, **sizes},
+        "model": {"type": f"{sizes.pop('cell')}-{head}", **sizes},
         "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
+        **of_classifier,
         "config": dataclasses.asdict(config),
     }
 
@@ -182,12 +215,10 @@ def _weights(arena: Arena) -> dict[str, np.ndarray]:
 
 def _read_model(reader: container.Reader) -> SavedModel:
     """The model of a file, checked."""
-    from truesparse.nn import LanguageModel, LanguageModelSpec
-
     stored = read_model(reader)
     try:
-        spec = LanguageModelSpec(**vars(stored.architecture))
-        config = Config.from_dict(reader.document["config"])
+        spec = _spec(stored.architecture)
+        config = _CONFIGS[stored.architecture.head].from_dict(reader.document["config"])
     except (KeyError, TypeError, AttributeError):
         raise reader.corrupt() from None
     except UsageError as error:
@@ -205,7 +236,24 @@ def _read_model(reader: container.Reader) -> SavedModel:
     for name, bias in arena.biases.items():
         bias[...] = stored.biases[name]
     arena.touch()
-    return SavedModel(reader.path, LanguageModel(spec, arena), stored.vocabulary, config)
+    model = _model(spec, arena)
+    return SavedModel(reader.path, model, stored.vocabulary, config, stored.encoder, stored.labels)
+
+
+def _spec(architecture: Architecture) -> RecurrentSpec:
+    from truesparse.nn import LanguageModelSpec, SequenceSpec
+
+    kind = LanguageModelSpec if architecture.head == LANGUAGE_MODEL else SequenceSpec
+    return kind(cell=architecture.cell, **architecture.sizes)
+
+
+def _model(spec: RecurrentSpec, arena: Arena) -> Model:
+    from truesparse.nn import LanguageModel, LanguageModelSpec, SequenceModel, SequenceSpec
+
+    if isinstance(spec, LanguageModelSpec):
+        return LanguageModel(spec, arena)
+    assert isinstance(spec, SequenceSpec)
+    return SequenceModel(spec, arena)
 
 
 def _copy(reader: container.Reader, name: str, target: np.ndarray) -> None:

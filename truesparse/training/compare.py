@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from truesparse.data import Vocabulary
 from truesparse.errors import UsageError
 from truesparse.modelfile import find_model
 from truesparse.sparse import Pattern
@@ -16,7 +15,7 @@ from truesparse.topology.distance import TopologyDistance, topology_distance
 from truesparse.training.checkpoint import load_model
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModelSpec
+    from truesparse.nn.spec import RecurrentSpec
 
 
 def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDistance]]:
@@ -39,10 +38,15 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
     """
     from truesparse.nn.wiring import wiring
 
-    spec, vocabulary, patterns = _read(paths[0])
+    spec, names, patterns = _read(paths[0])
     models = [patterns]
     for path in paths[1:]:
-        other_spec, other_vocabulary, patterns = _read(path)
+        other_spec, other_names, patterns = _read(path)
+        if type(other_spec) is not type(spec):
+            raise UsageError(
+                f"{paths[0]} and {path} cannot be compared: one is a language model, the other a classifier"
+                "; give models of one kind"
+            )
         for name in ("cell", *asdict(spec)):  # the cell first: other sizes may follow from it
             value, other = getattr(spec, name), getattr(other_spec, name)
             if other != value:
@@ -50,9 +54,11 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
                     f"{paths[0]} and {path} cannot be compared: {name} is {value} in the first and {other} in"
                     " the second; give models of one cell and of equal sizes"
                 )
-        if other_vocabulary != vocabulary:
+        for name, value in names.items():
+            if other_names[name] == value:
+                continue
             raise UsageError(
-                f"{paths[0]} and {path} cannot be compared: their vocabularies differ"
+                f"{paths[0]} and {path} cannot be compared: their {name} differ"
                 "; give models that were trained on one text"
             )
         models.append(patterns)
@@ -61,8 +67,8 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
         yield first, second, topology_distance(models[first], models[second], layers)
 
 
-def _read(path: Path) -> tuple[LanguageModelSpec, Vocabulary | None, dict[str, Pattern]]:
+def _read(path: Path) -> tuple[RecurrentSpec, dict[str, Any], dict[str, Pattern]]:
     """What a comparison needs of a model: its values are not kept."""
     saved = load_model(find_model(path))
     patterns = {name: matrix.pattern for name, matrix in saved.model.matrices.items()}
-    return saved.model.spec, saved.vocabulary, patterns
+    return saved.model.spec, {"vocabularies": saved.vocabulary, "labels": saved.labels}, patterns

@@ -1,7 +1,7 @@
-"""The configuration of a training run: one flat dataclass.
+"""What all training runs have in their configurations; `truesparse.training.task_configs` has the rest.
 
-The fields are declared once, here: the command line makes its flags, its help and its environment variables
-from them.
+The fields are declared once: the command line makes its flags, its help and its environment variables from
+them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Self
 
 from truesparse.errors import UsageError
-from truesparse.training.presets import PRESETS
-from truesparse.training.settings import checked, flag, listed, setting, toml_value
+from truesparse.training.settings import checked, flag, setting, toml_value
 
 DENSITY = 0.2
 AS_DROPOUT = "--dropout for rhn"
@@ -35,7 +34,7 @@ CELL_SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that decides how a run trains. The defaults are the preset ``demo``.
+    """What decides how a run trains, whatever it trains. A subclass for each task has fields of its own.
 
     Fields are named like the flags, with underscores; each one's help text is in its metadata. None means
     "decide for me".
@@ -45,15 +44,18 @@ class Config:
     UsageError
         A value is of the wrong type, out of range or not one of the choices, or two values do not fit each
         other.
+
+    Attributes
+    ----------
+    TASK : str
+        What is trained: the name of the command after ``truesparse train``.
+    PRESETS : dict of str to dict
+        Named sets of values; the first one is the default.
     """
 
-    data: str | None = setting(
-        None,
-        "Folder with train, valid and test text, or one text file.",
-        shown="the Python documentation that comes with Python",
-    )
-    level: Literal["word", "char"] = setting("word", "Predict words or characters.", choices=("word", "char"))
-    preset: str = setting("demo", "Named set of values that the other flags change.")
+    TASK: ClassVar[str]
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+
     cell: str = setting(
         "lstm", "What the recurrent layers are: LSTM or recurrent highway.", choices=tuple(CELL_SETTINGS)
     )
@@ -137,7 +139,6 @@ class Config:
     epochs: int = setting(8, "Passes over the training text.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
     batch_size: int = setting(20, "Texts read side by side, B.", low=1)
-    bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     dropout: float = setting(
         0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
     )
@@ -168,7 +169,6 @@ class Config:
         open_high=True,
         shown=AS_DROPOUT,
     )
-    tied: bool = setting(False, "Use the embedding as the output layer too.")
     init_scale: float | None = setting(
         None,
         "First weights are uniform in plus or minus this, divided by the root of their matrix's density.",
@@ -225,18 +225,11 @@ class Config:
         for field in dataclasses.fields(self):
             value = checked(field, getattr(self, field.name), flag(field.name))
             object.__setattr__(self, field.name, value)
-        if self.preset not in PRESETS:
-            raise UsageError(f"--preset is {self.preset!r}; it must be {listed(PRESETS)}")
         for choice, settings in choices().items():
             name = getattr(self, choice)
             if name in settings:
                 self._refuse_others(choice, name, settings)
         self._check_method()
-        if self.tied and self.embedding_size not in (None, self.hidden_size):
-            raise UsageError(
-                f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
-                f"; leave one of the three out"
-            )
 
     def _refuse_others(self, choice: str, chosen: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise UsageError if a setting is given that other optimizers, methods or cells have."""
@@ -273,14 +266,13 @@ class Config:
                 f"--gates separate does not go with --method {method.name}, which {method.fused}"
                 f"; leave it out, or use another method"
             )
-
         if method.initial == "salient" and self.distribution != "uniform":
             raise UsageError(
                 f"--distribution {self.distribution} does not go with --method {method.name}, which"
                 f" {method.fused}; leave it out, or use another method"
             )
 
-    def filled(self) -> Config:
+    def filled(self) -> Self:
         """The configuration with the defaults of its optimizer, method and cell in the place of None."""
         from truesparse.topology.methods import get_method
 
@@ -297,14 +289,21 @@ class Config:
         return dataclasses.replace(self, **missing)
 
     def to_toml(self) -> str:
-        """The configuration as TOML; fields that are None are left out."""
-        values = dataclasses.asdict(self)
+        """The task and the configuration as TOML; fields that are None are left out."""
+        values = {"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}}
         return "".join(
             f"{name} = {toml_value(value)}\n" for name, value in values.items() if value is not None
         )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+    def fields(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The fields by name, those of the task first."""
+        common = {field.name for field in dataclasses.fields(Config)}
+        every = sorted(dataclasses.fields(cls), key=lambda field: field.name in common)
+        return {field.name: field for field in every}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """A configuration from field names and values.
 
         Raises
@@ -312,8 +311,18 @@ class Config:
         UsageError
             As the class; also for a name that is no field.
         """
-        check_names(values, "the configuration")
+        cls.check_names(values, "the configuration")
         return cls(**values)
+
+    @classmethod
+    def check_names(cls, values: Iterable[str], source: str) -> None:
+        """Raise UsageError, with the nearest name, if one of `values` is no field."""
+        fields = cls.fields()
+        for name in values:
+            if name not in fields:
+                near = difflib.get_close_matches(name.replace("-", "_"), fields, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(fields)}"
+                raise UsageError(f"{source} has the unknown key {name!r}; {hint}")
 
 
 def choices() -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -333,15 +342,3 @@ def choices() -> dict[str, dict[str, Mapping[str, Any]]]:
         "optimizer": {name: optimizer.defaults for name, optimizer in OPTIMIZERS.items()},
         "method": {name: method.defaults for name, method in METHODS.items()},
     }
-
-
-FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Config)}
-
-
-def check_names(values: Iterable[str], source: str) -> None:
-    """Raise UsageError, with the nearest name, if one of `values` is no field."""
-    for name in values:
-        if name not in FIELDS:
-            near = difflib.get_close_matches(name.replace("-", "_"), FIELDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(FIELDS)}"
-            raise UsageError(f"{source} has the unknown key {name!r}; {hint}")

@@ -6,15 +6,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel, LanguageModelSpec
+    from truesparse.nn.spec import RecurrentSpec
+    from truesparse.training.task import Model
 
 
-def describe(model: LanguageModel) -> dict[str, Any]:
+def describe(model: Model) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or SequenceModel
 
     Returns
     -------
@@ -22,7 +23,8 @@ def describe(model: LanguageModel) -> dict[str, Any]:
         `gates`: names of what is stacked in the matrices of the layers; `matrices`: one dict for each with
         `name`, `shape`, `nnz`, `density`, `density_per_gate` (one value where there are no gates), `bytes`
         (values and index), `flops` and `dense_flops` (of one token going forward: a multiplication and an
-        addition for each weight, none for the lookup in an embedding that is not also the output layer);
+        addition for each weight; none for the lookup in an embedding that is not also the output layer, and
+        none for the output layer of a classifier, which is used once a text);
         `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
     """
     rows = []
@@ -55,16 +57,16 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     return {"gates": list(model.spec.gates), "matrices": rows, "total": total}
 
 
-def flops_per_token(model: LanguageModel) -> int:
+def flops_per_token(model: Model) -> int:
     """Multiplications and additions of one token going forward; see `describe`."""
     matrices = model.arena.matrices
     return sum(_flops_per_weight(model.spec, name) * matrix.nnz for name, matrix in matrices.items())
 
 
-def dense_flops_per_token(spec: LanguageModelSpec) -> int:
+def dense_flops_per_token(spec: RecurrentSpec) -> int:
     """The same of a dense model."""
     return sum(_flops_per_weight(spec, name) * math.prod(shape) for name, shape, _ in spec.shapes)
 
 
-def _flops_per_weight(spec: LanguageModelSpec, name: str) -> int:
-    return 0 if name == "embedding.weight" and not spec.tied else 2
+def _flops_per_weight(spec: RecurrentSpec, name: str) -> int:
+    return 2 if spec.works_on_tokens(name) else 0

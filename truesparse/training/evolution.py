@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,10 @@ from truesparse.training.build import wanted_density
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
-    from truesparse.nn.language_model import Workspace
+    from truesparse.training.task import Model
+
+
+Gradients = Callable[[], Mapping[str, Scores]]
 
 
 class Evolution:
@@ -27,7 +29,7 @@ class Evolution:
     ----------
     config : Config
         Filled in (`Config.filled`).
-    model : LanguageModel
+    model : LanguageModel or SequenceModel
         Gets the state that the method needs, unless it is there already, as it is after a checkpoint.
     rng : numpy.random.Generator
     steps_per_epoch : int
@@ -46,13 +48,10 @@ class Evolution:
         A matrix would be left without a weight in the end.
     """
 
-    def __init__(
-        self, config: Config, model: LanguageModel, rng: np.random.Generator, steps_per_epoch: int
-    ) -> None:
+    def __init__(self, config: Config, model: Model, rng: np.random.Generator, steps_per_epoch: int) -> None:
         self.method = get_method(config.method)
         self.interval = config.update_interval or steps_per_epoch
         self._config = config
-        self._model = model
         self._arena = model.arena
         self._rng = rng
         self._memory: dict[str, float] = {}
@@ -93,22 +92,29 @@ class Evolution:
         """Whether a step computes the gradients of all positions."""
         return self._momentum is not None or self.replaces(step, planned_steps)
 
-    def observe(self, workspace: Workspace, scale: float) -> None:
-        """Remember of a step's gradients what the method has to, after `backward`; `scale` is that of the
-        clipping."""
-        if self._momentum is not None:
-            self._momentum.add(self._model.dense_gradients(workspace), scale)
+    def observe(self, gradients: Gradients, scale: float) -> None:
+        """Remember of a step's gradients what the method has to.
 
-    def update(self, fraction: float, workspace: Workspace) -> dict[str, Changed]:
+        Parameters
+        ----------
+        gradients : callable
+            `Task.dense_gradients` of the step.
+        scale : float
+            That of the clipping.
+        """
+        if self._momentum is not None:
+            self._momentum.add(gradients(), scale)
+
+    def update(self, fraction: float, gradients: Gradients) -> dict[str, Changed]:
         """Change the topology once; see `Method.update`.
 
-        `workspace` is that of the step, just after `backward`, for a method that goes by the gradient.
+        `gradients` are those of the step that was just made, for a method that goes by them.
         """
         scores: Mapping[str, Scores] = {}
         if self._momentum is not None:
             scores = self._momentum.scores
         elif self.method.scores == "gradient":
-            scores = self._model.dense_gradients(workspace)
+            scores = gradients()
         update = Update(fraction, self._rng, scores, self._targets, self._memory)
         changed = self.method.update(self._arena, update, self._config.gates)
         if self.positions is not None:
@@ -167,7 +173,7 @@ class Evolution:
         last = min(round(self._end * planned_steps), planned_steps - 1)
         return last // self.interval * self.interval if self.method.shrinks else last
 
-    def _final_counts(self, model: LanguageModel) -> dict[str, int]:
+    def _final_counts(self, model: Model) -> dict[str, int]:
         """For each part the entries it has when pruning has ended."""
         config = self._config
         density = wanted_density(config, model.spec)

@@ -14,31 +14,27 @@ import gc
 import math
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import Corpus, Windows
 from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import ThreadTrial
-from truesparse.nn import DropoutRates
 from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.training import checkpoint
-from truesparse.training.build import requested_spec
-from truesparse.training.config import Config
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
-from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
+from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.evolution import Evolution
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
+from truesparse.training.task import Task
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
+    from truesparse.training.task import Model
 
 CHECKPOINT_SECONDS = 300.0
 
@@ -50,14 +46,13 @@ class TrainingStopped(TruesparseError):
 
 
 class Trainer:
-    """Trains a language model, from the beginning or from a checkpoint.
+    """Trains a model, from the beginning or from a checkpoint.
 
     Parameters
     ----------
-    config : Config
-        Filled in (`Config.filled`).
-    corpus : Corpus
-    model : LanguageModel
+    task : Task
+    model : LanguageModel or SequenceModel
+        Of the task.
     generators : dict of str to Generator
         See `truesparse.training.state.make_generators`.
     reporter : Reporter
@@ -68,42 +63,33 @@ class Trainer:
 
     Attributes
     ----------
-    config, model, reporter, stop
+    task, model, reporter, stop
         As given.
+    config : Config
+        That of the task.
     state : TrainingState
     steps_per_epoch, total_steps : int
-        Windows of the training text, and the step at which this run ends.
-    test_windows : Windows
-        Of the text that is for the end.
-
-    Raises
-    ------
-    TruesparseError
-        The training, validation or test text is too short.
+        Batches of the training data, and the step at which this run ends.
     """
 
     def __init__(
         self,
-        config: Config,
-        corpus: Corpus,
-        model: LanguageModel,
+        task: Task,
+        model: Model,
         generators: dict[str, np.random.Generator],
         reporter: Reporter,
         stop: Callable[[], bool] = lambda: False,
         compile_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._windows = Windows(corpus.train, config.batch_size, config.bptt, "training text")
-        self._valid_windows = Windows(corpus.valid, config.batch_size, config.bptt, "validation text")
-        self.test_windows = Windows(corpus.test, config.batch_size, config.bptt, "test text")
-        self._dense_flops = dense_flops_per_token(requested_spec(config, len(corpus.vocabulary)))
-        self._text_crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
-        self.steps_per_epoch = len(self._windows)
+        self.task = task
+        self.config = config = task.config
+        self._dense_flops = dense_flops_per_token(task.spec)
+        self.steps_per_epoch = task.steps_per_epoch
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
-        self.config = config
         self._threads = ThreadTrial(on=config.threads == 0)
         self.model = model
+        task.begin(model)
         self.state = TrainingState(planned_steps=self.total_steps, lr=config.lr)
-        self._vocabulary = corpus.vocabulary
         self._generators = generators
         self.reporter = reporter
         self.stop = stop
@@ -113,9 +99,6 @@ class Trainer:
         )
         self._evolution = Evolution(config, model, generators["topology"], self.steps_per_epoch)
         self._gradient_norm = GradientNorm(config.clip)
-        self._dropout = _dropout_rates(config)
-        self._workspace = model.workspace(config.bptt, config.batch_size)
-        self._hidden = model.zero_state(config.batch_size)
 
     @property
     def relative_flops(self) -> float:
@@ -132,10 +115,10 @@ class Trainer:
         Raises
         ------
         TruesparseError
-            The text has changed since.
+            The data have changed since.
         """
         training = dict(saved.training)
-        if training.pop("text_crc32") != self._text_crc32 or saved.vocabulary != self._vocabulary:
+        if training.pop("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
             raise TruesparseError(
                 "the text is not the one this run was trained on"
                 "; give --data the same text, or start a new run"
@@ -145,7 +128,7 @@ class Trainer:
         self._optimizer.restore(training.pop("optimizer", {}))
         self._evolution.restore(training.pop("evolution", {}), saved.evolution)
         self.state = TrainingState(**training)
-        self._hidden.load(saved.hidden)
+        self.task.load_hidden(saved.hidden)
         self._optimizer.lr = self.state.lr
 
     def train(self, run: RunDirectory) -> None:
@@ -185,7 +168,7 @@ class Trainer:
             self._save()
             raise TrainingStopped(
                 f"stopped after step {self.state.step} and saved"
-                f"; go on with: truesparse train lm --resume {run.path}"
+                f"; go on with: truesparse train {self.config.TASK} --resume {run.path}"
             ) from None
         finally:
             self.state.seconds = time.perf_counter() - self._began_at
@@ -196,28 +179,21 @@ class Trainer:
 
     def release(self) -> None:
         """Free the memory of the model; there is no more training after it."""
-        del self.model, self._optimizer, self._evolution, self._workspace, self._hidden
+        self.task.end()
+        del self.model, self._optimizer, self._evolution
         gc.collect()  # an arena and its matrices refer to each other
 
     def _step(self) -> None:
-        """One window: forward, backward, update."""
+        """One batch: forward, backward, update."""
         state, arena = self.state, self.model.arena
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
-        if k == 0:
-            self._hidden = self.model.zero_state(self.config.batch_size)
-        x, y = self._windows.window(k)
         arena.zero_grad()
-        loss = float(
-            self.model.forward(
-                x, y, self._hidden, self._workspace, self._dropout, self._generators["dropout"]
-            )
-        )
+        loss, weight, tokens = self.task.learn(epoch, k, self._generators["dropout"])
         self._check_finite(loss, "loss")
-        self.model.backward(self._workspace)
         norm, scale = self._gradient_norm(arena)
         self._check_finite(norm, "norm of the gradient")
-        self._evolution.observe(self._workspace, scale)
+        self._evolution.observe(self.task.dense_gradients, scale)
         dense = self._evolution.dense(state.step + 1, state.planned_steps)
         rewire = self._evolution.replaces(state.step + 1, state.planned_steps)
         if not rewire:
@@ -226,12 +202,13 @@ class Trainer:
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
-        state.tokens += x.size
-        state.flops += x.size * (3 * flops_per_token(self.model) + dense * self._dense_flops)
+        state.tokens += tokens
+        state.flops += tokens * (3 * flops_per_token(self.model) + dense * self._dense_flops)
         state.step_seconds += seconds
         state.epoch["steps"] += seconds
-        state.interval["loss"] += loss * x.size
-        state.interval["tokens"] += x.size
+        state.interval["loss"] += loss * weight
+        state.interval["weight"] += weight
+        state.interval["tokens"] += tokens
         state.interval["seconds"] += seconds
         self.reporter.step(Progress(state.step, epoch + 1, loss))
         if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
@@ -242,11 +219,9 @@ class Trainer:
     def _log(self, norm: float) -> None:
         """Record the training loss since the last record."""
         sums = self.state.interval
-        loss = sums["loss"] / sums["tokens"]
         self._record(
             "train",
-            loss=loss,
-            perplexity=perplexity(loss),
+            **self.task.of_loss(sums["loss"] / sums["weight"]),
             gradient_norm=norm,
             tokens_per_second=sums["tokens"] / sums["seconds"],
         )
@@ -277,24 +252,24 @@ class Trainer:
         """Measure the validation loss, and keep the model if it is the best; returns whether it is."""
         state, optimizer = self.state, self._optimizer
         with optimizer.averaged():
-            loss, tokens = evaluate(self.model, self._valid_windows, self._workspace, self.stop)
-            self._check_finite(loss, "validation loss")
+            measures = self.task.evaluate("valid", self.stop)
+            self._check_finite(measures["loss"], "validation loss")
             nnz = self.model.arena.nnz
             pruned = state.best_nnz is not None and nnz < state.best_nnz
-            best = state.best_loss is None or loss < state.best_loss or pruned
+            best = state.best is None or self.task.better(measures, state.best) or pruned
             if best:
-                checkpoint.save_model(self._run.model, self.model, self._vocabulary, self.config)
-                state.best_loss, state.best_nnz = loss, nnz
+                checkpoint.save_model(self._run.model, self.model, config=self.config, **self.task.reading)
+                state.best_nnz = nnz
+                # a checkpoint is JSON, which has no infinity, such as the perplexity of a very bad model
+                state.best = {name: value for name, value in measures.items() if math.isfinite(value)}
         self._record(
             "eval",
-            loss=loss,
-            perplexity=perplexity(loss),
-            tokens=tokens,
+            **measures,
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
         )
-        optimizer.evaluated(loss)
+        optimizer.evaluated(measures["loss"])
         return best
 
     def _annealing(self) -> bool:
@@ -303,18 +278,18 @@ class Trainer:
         return rest == 0 and 0 < self.config.lr_decay_start <= epoch
 
     def _rewire(self) -> None:
-        """Change the topology. Of updates that come thicker than records, sums are recorded."""
-        state, evolution = self.state, self._evolution
+        """Change the topology. Of updates that come thicker than epochs and records, sums are recorded."""
+        state, evolution, interval = self.state, self._evolution, self.config.log_interval
         began, compiled = time.perf_counter(), self._compile_seconds()
         fraction = evolution.fraction(state.step, state.planned_steps)
-        changes = evolution.update(fraction, self._workspace)
+        changes = evolution.update(fraction, self.task.dense_gradients)
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.update_seconds += seconds
         state.epoch["updates"] += seconds
         for name, (dropped, grown) in changes.items():
             before = state.changed.get(name, (0, 0))
             state.changed[name] = before[0] + dropped, before[1] + grown
-        if evolution.interval >= self.config.log_interval or state.step % self.config.log_interval == 0:
+        if evolution.interval >= min(interval, self.steps_per_epoch) or state.step % interval == 0:
             changed, state.changed = state.changed, {}
             self._record(
                 "rewire",
@@ -371,16 +346,16 @@ class Trainer:
             "generators": {
                 name: generator.bit_generator.state for name, generator in self._generators.items()
             },
-            "text_crc32": self._text_crc32,
+            "text_crc32": self.task.crc32,
         }
         checkpoint.save_checkpoint(
             self._run.checkpoint,
             self.model,
-            self._vocabulary,
-            self.config,
-            self._hidden.arrays(),
-            training,
-            self._evolution.arrays(),
+            config=self.config,
+            hidden=self.task.hidden(),
+            evolution=self._evolution.arrays(),
+            training=training,
+            **self.task.reading,
         )
         self._saved_at = time.perf_counter()
         self.reporter.checkpoint(self._run.checkpoint)
@@ -392,9 +367,3 @@ class Trainer:
                 f"the {what} is {value} at step {self.state.step + 1}"
                 f"; try a lower --lr (it is {self.state.lr:g}) or {clip}"
             )
-
-
-def _dropout_rates(config: Config) -> float | DropoutRates:
-    """One rate for a cell that has only one, else those of each kind."""
-    rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
-    return config.dropout if None in rates else DropoutRates(*rates)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.errors import TruesparseError
-from truesparse.training.config import Config
 from truesparse.training.reporter import Record
 from truesparse.training.rundir import CONFIG
-from truesparse.training.sources import load_toml
+from truesparse.training.sources import load_config
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
-    """Draw perplexity, the density of each gate, and the share of positions used if that was counted.
+    """Draw perplexity, or loss and accuracy; the density of gates; the share of positions used if counted.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     """
     from truesparse.nn.spec import CELLS
 
-    gates = CELLS[Config.from_dict(load_toml(run / CONFIG)).cell].GATES
+    gates = CELLS[load_config(run / CONFIG).cell].GATES
     traced = [record for record in records if record["kind"] != "end"]
     training = [record for record in traced if record["kind"] == "train"]
     evaluations = [record for record in traced if record["kind"] == "eval"]
@@ -49,7 +48,10 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     figure = _figure((8, 2.2 * sum(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
     figure.suptitle(str(run), fontsize=10)
-    _perplexity(panels[0], training, evaluations)
+    if "perplexity" in training[0]:
+        _perplexity(panels[0], training, evaluations)
+    else:
+        _accuracy(panels[0], training, evaluations)
     _gates(panels[1], traced, gates)
     if counted:
         panels[2].plot(_epochs(counted), [record["positions_used"] for record in counted], color="tab:purple")
@@ -114,6 +116,29 @@ def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Re
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("perplexity")
     axes.legend()
+
+
+def _accuracy(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+    axes.plot(*_series(training, "loss"), color="tab:gray", linewidth=0.7, label="training loss")
+    axes.plot(*_series(evaluations, "loss"), "o-", color="tab:orange", markersize=4, label="validation loss")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("loss")
+    accuracy = axes.twinx()
+    accuracy.plot(
+        *_series(evaluations, "accuracy"), "o-", color="tab:blue", markersize=4, label="validation accuracy"
+    )
+    if evaluations:
+        best = max(evaluations, key=lambda record: (record["accuracy"], -record["loss"]))
+        accuracy.annotate(
+            f"{best['accuracy']:.1%}",
+            (best["epoch"], best["accuracy"]),
+            textcoords="offset points",
+            xytext=(0, 8),
+            ha="center",
+        )
+    accuracy.set_ylabel("accuracy")
+    lines = axes.get_lines() + accuracy.get_lines()
+    axes.legend(lines, [str(line.get_label()) for line in lines])
 
 
 def _gates(axes: Axes, records: Sequence[Record], gates: Sequence[str]) -> None:

@@ -1,14 +1,14 @@
 """Named sets of values for the fields of the configuration.
 
-What a preset says of an optimizer, a method or a cell counts as long as the preset's own is not replaced by
-another.
+What a preset says of an optimizer, a method, a cell or how many weights there are counts as long as the
+preset's own is not replaced by another.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-PRESETS: dict[str, dict[str, Any]] = {
+LANGUAGE_MODEL_PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     "ptb-small": {
         "hidden_size": 200,
@@ -51,5 +51,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout_output": 0.65,
         "lr_decay": 1.11,
         "drop_fraction": 0.5,
+    },
+}
+
+CLASSIFIER_PRESETS: dict[str, dict[str, Any]] = {
+    "text": {
+        "distribution": "erdos-renyi",
+        "er_epsilon": 10.0,
+        "gates": "separate",
+        "optimizer": "adam",
+        "lr": 0.001,
+        "clip": 1.0,
+        "epochs": 8,
+        "batch_size": 64,
+        "dropout": 0.5,
     },
 }

@@ -26,8 +26,8 @@ class RunInfo:
     ----------
     path : Path
         Its folder.
-    text : str
-        Description of the corpus.
+    data : str
+        Description of what it learns from.
     step, total_steps, steps_per_epoch : int
         `step` is above 0 when a run is resumed.
     nnz, dense_parameters : int
@@ -38,7 +38,7 @@ class RunInfo:
     """
 
     path: Path
-    text: str
+    data: str
     step: int
     total_steps: int
     steps_per_epoch: int
@@ -49,7 +49,7 @@ class RunInfo:
 
 
 class Progress(NamedTuple):
-    """One training step: how many are done, the epoch counted from 1, and its loss in nats per token."""
+    """One training step: how many are done, the epoch counted from 1, and its mean loss in nats."""
 
     step: int
     epoch: int

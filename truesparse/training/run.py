@@ -1,4 +1,4 @@
-"""A whole run: text, model, training, and the results of the best model."""
+"""A whole run: data, model, training, and the results of the best model."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.topology import get_method
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint, load_model
-from truesparse.training.config import FIELDS, Config
+from truesparse.training.classification import TextClassification
+from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
-from truesparse.training.evaluation import EvaluationStopped, evaluate, perplexity
+from truesparse.training.evaluation import EvaluationStopped
+from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.saliency import keep_salient
 from truesparse.training.settings import flag
 from truesparse.training.state import make_generators
+from truesparse.training.task import Task
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
-# What may differ when a run is resumed. `data` may, because a text may have moved; that it is the same text
-# is checked.
+# What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
+# checked.
 RESUMABLE = frozenset({"data", "epochs", "max_steps", "log_interval", "threads"})
 
 
-def train_language_model(
+def train_model(
     config: Config,
     out: Path | None = None,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Train a language model in a new run directory.
+    """Train a model in a new run directory.
 
     Parameters
     ----------
-    config : Config
+    config : LanguageModelConfig or ClassifierConfig
+        Says what is trained, too.
     out : Path, optional
-        Folder of the run, new or empty; ``runs/<date>-<name of the text>`` if not given.
+        Folder of the run, new or empty; ``runs/<date>-<name of the data>`` if not given.
     reporter : Reporter, optional
     stop : callable
         Asked after each step whether to save and stop.
@@ -50,11 +54,11 @@ def train_language_model(
     Returns
     -------
     dict
-        `valid_perplexity` and `test_perplexity` of the model with the lowest validation loss,
-        `unigram_perplexity` on the validation text, `steps`, `epochs`, `nnz`, `dense_parameters`, `density`,
-        `training_flops`, `relative_flops` (to training a dense model of the sizes asked for),
-        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `update_seconds` (of all
-        topology updates), `seconds`, `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
+        Of the model that was best on the validation data: what the task measures (`Task.results`); `steps`,
+        `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
+        dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
+        updates), `update_seconds` (of all topology updates), `seconds`, `peak_memory_bytes`, `run_dir`; what
+        `Evolution.measures` gives.
 
     Raises
     ------
@@ -67,28 +71,28 @@ def train_language_model(
     config = config.filled()
     if out is not None:
         rundir.check_free(out)
-    corpus = load_corpus(config.data, config.level)
+    task = _task(config)
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
         generators = make_generators(config.seed)
-        model = build_model(config, len(corpus.vocabulary), generators["initial"])
+        model = build_model(task, generators["initial"])
         flops = 0.0
         if get_method(config.method).initial == "salient":
-            windows = Windows(corpus.train, config.batch_size, config.bptt, "training text")
-            flops = keep_salient(model, windows, config, generators["initial"])
-        trainer = Trainer(config, corpus, model, generators, reporter, stop, compile_seconds)
+            flops = keep_salient(model, task, generators["initial"])
+        trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
         trainer.state.flops = flops
         del model  # the trainer frees it
         trainer.check_plan()
-        with closing(RunDirectory.create(out or rundir.make_default(corpus.name), config)) as run:
-            return _finish(trainer, run, corpus, threads)
+        with closing(RunDirectory.create(out or rundir.make_default(task.name), config)) as run:
+            return _finish(trainer, run, threads)
 
 
-def resume_language_model(
+def resume_run(
     path: Path,
     flags: Mapping[str, Any],
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    kind: type[Config] = LanguageModelConfig,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
 
@@ -100,38 +104,42 @@ def resume_language_model(
         Configuration fields that change, and their values; only those of `RESUMABLE` may. A run that is made
         longer keeps the drop fractions of its first plan, which are 0 after its end.
     reporter, stop
-        As in `train_language_model`.
+        As in `train_model`.
+    kind : type
+        Of the run's configuration.
 
     Returns
     -------
     dict
-        As `train_language_model`.
+        As `train_model`.
 
     Raises
     ------
     UsageError, TruesparseError, TrainingStopped
-        As `train_language_model`; also for a folder without a checkpoint, a checkpoint that cannot be read,
-        and a field that may not change.
+        As `train_model`; also for a folder without a checkpoint, a checkpoint that cannot be read, a run of
+        another task, and a field that may not change.
     """
     reporter = reporter or Reporter()
-    config = _resumed_config(path, flags)
+    config = _resumed_config(path, flags, kind)
     with (
         watch_compilation(reporter.compiling) as compile_seconds,
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)
         saved = load_checkpoint(run.checkpoint)
-        for name in FIELDS:
+        if type(saved.config) is not kind:
+            raise TruesparseError(
+                f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
+            )
+        for name in config.fields():
             old, new = getattr(saved.config, name), getattr(config, name)
             if new != old and name not in RESUMABLE:
                 raise TruesparseError(
                     f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
                     f" {new!r}; put the run's own checkpoint or configuration back"
                 )
-        corpus = load_corpus(config.data, config.level)
-        trainer = Trainer(
-            config, corpus, saved.model, make_generators(config.seed), reporter, stop, compile_seconds
-        )
+        generators = make_generators(config.seed)
+        trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
         trainer.restore(saved)
         del saved
         if trainer.state.step > trainer.total_steps:
@@ -139,39 +147,47 @@ def resume_language_model(
                 f"{path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
                 f" --epochs and --max-steps allow; raise them"
             )
-        if trainer.state.best_loss is not None and not run.model.is_file():
+        if trainer.state.best is not None and not run.model.is_file():
             raise TruesparseError(
                 f"{path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
             )
         run.write_config(config)
         run.keep_records(trainer.state.records)
-        return _finish(trainer, run, corpus, threads)
+        return _finish(trainer, run, threads)
 
 
-def _resumed_config(path: Path, flags: Mapping[str, Any]) -> Config:
+def _task(config: Config) -> Task:
+    """The task of a configuration, its data read."""
+    if isinstance(config, ClassifierConfig):
+        return TextClassification(config)
+    assert isinstance(config, LanguageModelConfig)
+    return LanguageModeling(config)
+
+
+def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:
     """The configuration a run began with, changed by flags; UsageError if one of them may not."""
-    settings = RunDirectory.read_config(path)
-    began = Config.from_dict(settings).filled()
+    settings = RunDirectory.read_config(path, kind)
+    began = kind.from_dict(settings).filled()
     for name, value in flags.items():
-        if name in FIELDS and name not in RESUMABLE and value != getattr(began, name):
+        if name in kind.fields() and name not in RESUMABLE and value != getattr(began, name):
             old = getattr(began, name)
             raise UsageError(
                 f"{flag(name)} is {value!r} but was {'not set' if old is None else repr(old)} when the run"
                 f" began, and that cannot change; leave it out, or start a new run"
             )
-    return Config.from_dict({**settings, **flags}).filled()
+    return kind.from_dict({**settings, **flags}).filled()
 
 
-def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -> dict[str, Any]:
-    """Train to the end, then measure the best model on the test text."""
-    config, state, reporter = trainer.config, trainer.state, trainer.reporter
+def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]:
+    """Train to the end, then measure the best model on the test data."""
+    task, state, reporter = trainer.task, trainer.state, trainer.reporter
     dense_parameters, steps_per_epoch = trainer.model.spec.dense_parameters, trainer.steps_per_epoch
     run.write_environment(environment())
     began_at = time.perf_counter() - state.seconds
     reporter.start(
         RunInfo(
             path=run.path,
-            text=corpus.description,
+            data=task.description,
             step=state.step,
             total_steps=trainer.total_steps,
             steps_per_epoch=steps_per_epoch,
@@ -185,19 +201,17 @@ def _finish(trainer: Trainer, run: RunDirectory, corpus: Corpus, threads: int) -
     measures = trainer.measures()
     trainer.release()
     best = load_model(run.model).model
+    task.begin(best)
     try:
-        test = evaluate(
-            best, trainer.test_windows, best.workspace(config.bptt, config.batch_size), trainer.stop
-        )
+        test = task.evaluate("test", trainer.stop)
     except EvaluationStopped:
         raise TrainingStopped(
-            f"trained but not tested; see the results with: truesparse train lm --resume {run.path}"
+            f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
+            f" {run.path}"
         ) from None
-    assert state.best_loss is not None
+    assert state.best is not None
     results = {
-        "valid_perplexity": perplexity(state.best_loss),
-        "test_perplexity": test.perplexity,
-        "unigram_perplexity": unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary)),
+        **task.results(state.best, test),
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
         "nnz": best.arena.nnz,

@@ -136,13 +136,13 @@ class RunDirectory:
         return run
 
     @staticmethod
-    def read_config(path: Path) -> dict[str, Any]:
+    def read_config(path: Path, kind: type[Config]) -> dict[str, Any]:
         """Field names and values of the configuration of a run.
 
         Raises
         ------
         UsageError
-            The folder is not that of a run, or the run has no checkpoint yet.
+            The folder is not that of a run, the run is of another task, or it has no checkpoint yet.
         """
         if not (path / CONFIG).is_file():
             raise UsageError(
@@ -150,7 +150,7 @@ class RunDirectory:
             )
         if not (path / CHECKPOINT).is_file():
             raise UsageError(f"{path} has no {CHECKPOINT} to continue from; start the run again")
-        return load_toml(path / CONFIG)
+        return load_toml(path / CONFIG, kind)
 
     def write_config(self, config: Config) -> None:
         """Write the configuration."""

@@ -6,33 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truesparse.data import Windows
 from truesparse.errors import UsageError
 from truesparse.sparse import Rewiring
 from truesparse.topology import Part, Update
 from truesparse.topology.drop import smallest
 from truesparse.topology.grow import random_positions
 from truesparse.training.build import gate_bias
-from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel
+    from truesparse.training.task import Model, Task
 
 
-def keep_salient(model: LanguageModel, windows: Windows, config: Config, rng: np.random.Generator) -> float:
+def keep_salient(model: Model, task: Task, rng: np.random.Generator) -> float:
     """Leave a dense model the weights with the largest |w dL/dw|, and draw their values anew.
 
     They are chosen from all matrices together, so that a matrix gets as many as matter.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or SequenceModel
         With random weights at all positions; modified in place.
-    windows : Windows
-        The training text, of which the first `config.saliency_windows` make the gradient, without dropout.
-    config : Config
-        Filled in (`Config.filled`).
+    task : Task
+        The first `saliency_windows` batches of its training data make the gradient, without dropout.
     rng : numpy.random.Generator
         Draws the values.
 
@@ -58,19 +54,17 @@ def keep_salient(model: LanguageModel, windows: Windows, config: Config, rng: np
     """
     from truesparse.nn.initial import initialise
 
-    arena = model.arena
-    workspace, state = model.workspace(config.bptt, config.batch_size), model.zero_state(config.batch_size)
+    arena, config = model.arena, task.config
+    task.begin(model)
     arena.zero_grad()
     tokens = 0
-    for k in range(min(config.saliency_windows, len(windows))):
-        x, y = windows.window(k)
-        model.forward(x, y, state, workspace)
-        model.backward(workspace)
-        tokens += x.size
+    for k in range(min(config.saliency_windows, task.steps_per_epoch)):
+        tokens += task.learn(0, k, None).tokens
+    task.end()
     flops = 3.0 * tokens * flops_per_token(model)
     sensitivity = np.concatenate([matrix.data * matrix.grad for matrix in model.matrices.values()])
     keep = ~smallest(sensitivity, arena.nnz - round(config.density * arena.nnz))
-    del sensitivity, workspace
+    del sensitivity
     changes, start = {}, 0
     for name, matrix in model.matrices.items():
         mine = keep[start : start + matrix.nnz]

@@ -6,25 +6,34 @@ the configuration file, then in the preset; what is in none of them has its defa
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from truesparse.errors import UsageError
-from truesparse.training.config import FIELDS, Config, check_names, choices
-from truesparse.training.presets import PRESETS
+from truesparse.training.config import Config, choices
 from truesparse.training.settings import checked, kind_of, parse
+from truesparse.training.task_configs import TASKS, LanguageModelConfig
+
+Fields = Mapping[str, dataclasses.Field[Any]]
 
 ENVIRONMENT_PREFIX = "TRUESPARSE_"
 PATHS = ("CONFIG", "OUT")  # also looked up in the environment, but no part of a configuration
 
 
+C = TypeVar("C", bound=Config)
+
+
 def resolve(
-    flags: Mapping[str, Any], config_file: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Config:
+    flags: Mapping[str, Any],
+    config_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    task: type[C] = LanguageModelConfig,  # type: ignore[assignment]
+) -> C:
     """Merge flags, environment, configuration file, preset and defaults, the first that has a value counting.
 
     Parameters
@@ -34,6 +43,8 @@ def resolve(
     config_file : Path, optional
     environment : mapping, optional
         ``os.environ`` if not given.
+    task : type
+        Of the configuration.
 
     Returns
     -------
@@ -45,41 +56,83 @@ def resolve(
         A value that cannot be right, wherever it came from.
     """
     given = {
-        **(load_toml(config_file) if config_file is not None else {}),
-        **from_environment(os.environ if environment is None else environment),
+        **(load_toml(config_file, task) if config_file is not None else {}),
+        **from_environment(os.environ if environment is None else environment, task),
         **{name: value for name, value in flags.items() if value is not None},
     }
-    preset = PRESETS.get(given.get("preset", FIELDS["preset"].default), {})  # Config refuses unknown ones
-    return Config.from_dict({**_fitting(preset, given), **given})
+    fields = task.fields()
+    preset = task.PRESETS.get(given.get("preset", fields["preset"].default), {})  # it refuses unknown ones
+    return task.from_dict({**_fitting(preset, given, fields), **given})
 
 
-def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """A preset without what it says of an optimizer, a method, a cell or a density that is replaced."""
     from truesparse.topology.methods import METHODS  # here: a list of flags needs no NumPy
 
     fitting = dict(preset)
-    method = METHODS.get(given.get("method", FIELDS["method"].default))  # Config refuses unknown ones
-    if "er_epsilon" in given or (method is not None and method.density is not None):
-        fitting.pop("density", None)
+    method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
+    replaced: set[str] = set()
+    if "er_epsilon" in given or "density" in given or given.get("distribution") == "uniform":
+        replaced |= {"density", "er_epsilon"}
+    if method is not None and method.density is not None:
+        replaced |= {"density", "er_epsilon"}
+    if method is not None and method.fused:
+        replaced.add("gates")
+    if method is not None and method.initial == "salient":
+        replaced |= {"distribution", "er_epsilon"}
+    for name in replaced:
+        fitting.pop(name, None)
     for choice, settings in choices().items():
-        own = preset.get(choice, FIELDS[choice].default)
+        own = preset.get(choice, fields[choice].default)
         if given.get(choice, own) != own:
             for name in {name for taken in settings.values() for name in taken}:
                 fitting.pop(name, None)
     return fitting
 
 
-def load_toml(path: Path) -> dict[str, Any]:
+def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str, Any]:
     """Read field names and values from a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+    task : type
+        Of the configuration. A file may say what it is for; what says nothing is for a language model.
 
     Raises
     ------
     UsageError
-        The file does not exist, is not TOML, or has a key that is no field or a value that its field cannot
-        have.
+        The file does not exist, is not TOML or for another task, or has a key that is no field or a value
+        that its field cannot have.
     """
+    values = _read_toml(path)
+    meant = values.pop("task", task.TASK)
+    if meant != task.TASK:
+        raise UsageError(
+            f"{path} is for truesparse train {meant}, not for truesparse train {task.TASK}; use that command"
+        )
+    task.check_names(values, str(path))
+    fields = task.fields()
+    return {name: checked(fields[name], value, f"{name} in {path}") for name, value in values.items()}
+
+
+def load_config(path: Path) -> Config:
+    """Read the configuration of a run, whatever its task.
+
+    Raises
+    ------
+    UsageError
+        As `load_toml`; also for an unknown task.
+    """
+    name = _read_toml(path).get("task", LanguageModelConfig.TASK)
+    if name not in TASKS:
+        raise UsageError(f"{path} is for the task {name!r}, which is none of {', '.join(TASKS)}")
+    return TASKS[name].from_dict(load_toml(path, TASKS[name]))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -88,12 +141,12 @@ def load_toml(path: Path) -> dict[str, Any]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
-    check_names(values, str(path))
-    return {name: checked(FIELDS[name], value, f"{name} in {path}") for name, value in values.items()}
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Field names and values that the environment gives.
+def from_environment(
+    environment: Mapping[str, str], task: type[Config] = LanguageModelConfig
+) -> dict[str, Any]:
+    """Field names and values that the environment gives; those of other tasks are passed over.
 
     Raises
     ------
@@ -101,7 +154,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         A variable with the prefix has the name of no field, a value does not read as the field's type, or the
         field cannot have it.
     """
-    known = [*(name.upper() for name in FIELDS), *PATHS]
+    known = [*(name.upper() for config in TASKS.values() for name in config.fields()), *PATHS]
     for variable in sorted(environment):
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
         if name != variable and name not in known:
@@ -109,7 +162,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             hint = f"did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "unset it"
             raise UsageError(f"the environment variable {variable} is no setting of truesparse; {hint}")
     values = {}
-    for name, field in FIELDS.items():
+    for name, field in task.fields().items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environment:
             value = parse(variable, kind_of(field), environment[variable])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +33,9 @@ class TrainingState:
         Steps done.
     settled : bool
         Whether evaluation and rewiring after `step` are done.
-    best_loss : float or None
-        Validation loss of the best model: the lowest one, since the model has as few weights as it has now.
+    best : dict or None
+        What was measured of the best model on the validation data, since the model has as few weights as it
+        has now.
     best_nnz : int or None
         How many weights that model has.
     records : int
@@ -46,7 +48,7 @@ class TrainingState:
         Multiplications and additions of all training steps, counted as in `truesparse.training.describe`, a
         backward pass as two forward passes.
     interval : dict
-        Sums since the last record of the training loss: loss times tokens, tokens, seconds.
+        Sums since the last record of the training loss: losses by their weights, weights, tokens, seconds.
     epoch : dict
         Seconds of steps and of topology updates in this epoch, without compilation.
     changed : dict
@@ -57,7 +59,7 @@ class TrainingState:
     lr: float
     step: int = 0
     settled: bool = True
-    best_loss: float | None = None
+    best: dict[str, Any] | None = None
     best_nnz: int | None = None
     records: int = 0
     tokens: int = 0
@@ -65,6 +67,8 @@ class TrainingState:
     step_seconds: float = 0.0
     update_seconds: float = 0.0
     flops: float = 0.0
-    interval: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "tokens": 0, "seconds": 0.0})
+    interval: dict[str, float] = field(
+        default_factory=lambda: {"loss": 0.0, "weight": 0, "tokens": 0, "seconds": 0.0}
+    )
     epoch: dict[str, float] = field(default_factory=lambda: {"steps": 0.0, "updates": 0.0})
     changed: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -1,0 +1,138 @@
+"""What the commands ``truesparse train ...`` have in common."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from truesparse.cli.options import config_options, json_option
+from truesparse.errors import UsageError
+from truesparse.training.config import Config
+from truesparse.training.reporter import to_json
+from truesparse.training.sources import resolve
+
+
+def training_command(
+    kind: type[Config], help: str, describe: Callable[[Mapping[str, Any]], list[str]]
+) -> click.Command:
+    """Return the command that trains what a configuration is for.
+
+    Parameters
+    ----------
+    kind : type
+        Of the configuration; its fields become flags.
+    help : str
+    describe : callable
+        Makes of the results the lines that are printed at the end.
+    """
+
+    @click.command(kind.TASK, help=help)
+    @click.pass_context
+    @config_options(kind)
+    @click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar="TRUESPARSE_CONFIG",
+        help="TOML file with values for these flags, by name, such as hidden_size = 650.",
+    )
+    @click.option(
+        "--out",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        envvar="TRUESPARSE_OUT",
+        help="Folder of the run, new or empty.  [default: runs/<date>-<name of the data>]",
+    )
+    @click.option(
+        "--resume",
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        help="Go on with the run in this folder, as it was configured; --epochs and --max-steps may be"
+        " raised.",
+    )
+    @json_option
+    @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
+    @click.option("--print-config", is_flag=True, help="Print the configuration as TOML and exit.")
+    def command(
+        context: click.Context,
+        config_file: Path | None,
+        out: Path | None,
+        resume: Path | None,
+        as_json: bool,
+        quiet: bool,
+        print_config: bool,
+        **flags: Any,
+    ) -> None:
+        given = {name: value for name, value in flags.items() if value is not None}
+        if resume is not None:
+            _check_resumed(context)
+        else:
+            config = resolve(given, config_file, task=kind)
+            if print_config:
+                click.echo(config.filled().to_toml(), nl=False)
+                return
+
+        from truesparse.training.run import resume_run, train_model
+
+        reporter = _reporter(as_json, quiet)
+        with _stop_on_signal(reporter.stopping) as stop, reporter:
+            if resume is not None:
+                results = resume_run(resume, given, reporter, stop, kind)
+            else:
+                results = train_model(config, out, reporter, stop)
+        if as_json:
+            click.echo(to_json(results))
+        else:
+            for line in describe(results):
+                click.echo(line)
+
+    return command
+
+
+def _check_resumed(context: click.Context) -> None:
+    """Raise UsageError for a flag that a resumed run cannot have."""
+    for name in ("out", "config_file", "print_config"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"--{name.removesuffix('_file').replace('_', '-')} does not go with --resume"
+                ", which uses the folder and the configuration of the run"
+            )
+
+
+@contextmanager
+def _stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a wish that is asked for; a second Ctrl-C stops at once."""
+    received = []
+
+    def handle(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        tell()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _reporter(as_json: bool, quiet: bool) -> Any:
+    """The display that fits the terminal: live, lines, or none. With --json it is on stderr."""
+    from truesparse.cli import display
+
+    stream = sys.stderr if as_json else sys.stdout
+    if quiet:
+        return display.Silent()
+    if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        return display.Live(stream)
+    return display.Lines(stream)

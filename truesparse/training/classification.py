@@ -1,0 +1,246 @@
+"""The task of telling to which class a text belongs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import ClassificationData, Columns, SequenceBatches, load_classification_data
+from truesparse.data.labelled import LabelledText
+from truesparse.errors import UsageError
+from truesparse.nn import SequenceModel, SequenceSpec, SequenceWorkspace, build_sequence_model
+from truesparse.training.evaluation import EvaluationStopped
+from truesparse.training.task import Learned, Measures, Task
+from truesparse.training.task_configs import ClassifierConfig
+
+if TYPE_CHECKING:
+    from truesparse.nn.stack import GradientRows
+    from truesparse.training.task import Model
+
+
+class TextClassification(Task):
+    """A classifier on labelled texts.
+
+    Parameters
+    ----------
+    config : ClassifierConfig
+        Filled in.
+    data : ClassificationData, optional
+        What the configuration names if not given.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        The data are missing or cannot be read or learned from.
+    """
+
+    def __init__(self, config: ClassifierConfig, data: ClassificationData | None = None) -> None:
+        super().__init__(config)
+        data = data or load_data(config)
+        self._parts = {
+            part: SequenceBatches(text.texts, text.labels, config.batch_size, config.seed)
+            for part, text in (("train", data.train), ("valid", data.valid), ("test", data.test))
+        }
+        self._size = config.length, config.batch_size
+        self.labels = data.labels
+        self.name = data.name
+        self.description = data.description
+        self.steps_per_epoch = len(self._parts["train"])
+        self.crc32 = _crc32(data.train, data.valid)
+        self.reading = {
+            "vocabulary": data.encoder.vocabulary,
+            "encoder": data.encoder,
+            "labels": data.labels,
+        }
+        self.spec = classifier_spec(config, len(data.encoder.vocabulary), len(data.labels))
+
+    def build(
+        self,
+        spec: SequenceSpec,
+        density: float,
+        rng: np.random.Generator,
+        distribution: str,
+        gates: str,
+        scale: float | None,
+        gate_bias: Mapping[str, float],
+    ) -> SequenceModel:
+        """See `Task.build`."""
+        return build_sequence_model(spec, density, rng, distribution, gates, scale, gate_bias)
+
+    def begin(self, model: Model) -> None:
+        """See `Task.begin`."""
+        self._model = cast(SequenceModel, model)
+        self._workspace = self._model.workspace(*self._size)
+
+    def end(self) -> None:
+        """See `Task.end`."""
+        del self._model, self._workspace
+
+    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
+        """See `Task.learn`."""
+        texts, lengths, labels, chosen = self._parts["train"].batch(epoch, k)
+        dropout = 0.0 if rng is None else self.dropout
+        loss = self._model.forward(texts, lengths, labels, self._workspace, dropout, rng)
+        self._model.backward(self._workspace)
+        return Learned(float(loss), len(chosen), int(lengths.sum()))
+
+    def dense_gradients(self) -> dict[str, GradientRows]:
+        """See `Task.dense_gradients`."""
+        return self._model.dense_gradients(self._workspace)
+
+    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
+        """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
+        return evaluate_batches(self._model, self._parts[part], self._workspace, stop).measures
+
+    def of_loss(self, loss: float) -> Measures:
+        """`loss`."""
+        return {"loss": loss}
+
+    def better(self, measures: Measures, best: Measures) -> bool:
+        """Whether more texts are classified right; of equal ones, whether the loss is lower."""
+        return (measures["accuracy"], -measures["loss"]) > (best["accuracy"], -best["loss"])
+
+    def results(self, valid: Measures, test: Measures) -> Measures:
+        """Accuracies, also of naming the most frequent label of the training texts always."""
+        counts = np.bincount(self._parts["train"].targets, minlength=len(self.labels))
+        always = self._parts["test"].targets == counts.argmax()
+        return {
+            "valid_accuracy": valid["accuracy"],
+            "test_accuracy": test["accuracy"],
+            "test_macro_f1": test["macro_f1"],
+            "majority_accuracy": float(always.mean()),
+        }
+
+
+@dataclass(frozen=True)
+class Classified:
+    """How a model has classified texts.
+
+    Attributes
+    ----------
+    loss : float
+        Mean, in nats per text.
+    confusion : ndarray of int64, shape (labels, labels)
+        How many texts of each label (row) were given each label (column).
+    """
+
+    loss: float
+    confusion: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction that was given its own label."""
+        return float(self.confusion.trace() / self.confusion.sum())
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the labels' F1, over those that a text has or was given."""
+        given = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
+        return float(np.mean(2 * self.confusion.diagonal()[given > 0] / given[given > 0]))
+
+    @property
+    def measures(self) -> Measures:
+        """In numbers for a record."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "texts": int(self.confusion.sum()),
+        }
+
+
+def evaluate_batches(
+    model: SequenceModel,
+    batches: SequenceBatches,
+    workspace: SequenceWorkspace,
+    stop: Callable[[], bool] = lambda: False,
+) -> Classified:
+    """Classify labelled texts, without dropout.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    batches : SequenceBatches
+    workspace : SequenceWorkspace
+        Of the batches' size. Overwritten.
+    stop : callable
+        Asked before each batch.
+
+    Raises
+    ------
+    EvaluationStopped
+        `stop` returned True.
+    """
+    classes = model.spec.outputs
+    loss, confusion = 0.0, np.zeros((classes, classes), np.int64)
+    for k in range(len(batches)):
+        if stop():
+            raise EvaluationStopped
+        texts, lengths, labels, chosen = batches.batch(0, k)
+        log_probabilities, labels = (
+            model.predict(texts, lengths, workspace)[:, : len(chosen)],
+            labels[: len(chosen)],
+        )
+        loss -= float(log_probabilities[labels, np.arange(len(chosen))].sum(dtype=np.float64))
+        np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
+    return Classified(loss / len(batches.sequences), confusion)
+
+
+def load_data(config: ClassifierConfig) -> ClassificationData:
+    """Read the data that a configuration names.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        It names none, or they cannot be read or learned from.
+    """
+    if config.data is None:
+        raise UsageError("--data is missing; give a CSV file, or a folder that has train.csv")
+    text_settings = {
+        "length": config.length,
+        "size": config.vocabulary,
+        "min_count": config.min_count,
+        "lower_case": config.lower_case,
+        "punctuation": config.punctuation,
+        "truncation": config.truncation,
+        "padding": config.padding,
+    }
+    columns = Columns(config.label_column, config.text_column)
+    return load_classification_data(
+        Path(config.data), columns, text_settings, config.valid_fraction, config.test_fraction, config.seed
+    )
+
+
+def classifier_spec(config: ClassifierConfig, vocab_size: int, classes: int) -> SequenceSpec:
+    """Return the sizes that a configuration asks for.
+
+    Raises
+    ------
+    UsageError
+        Sizes do not fit each other.
+    """
+    return SequenceSpec(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        cell=config.cell,
+        depth=config.depth or 1,
+        outputs=classes,
+        pooling=config.pooling,
+        sparse_output=config.output == "sparse",
+    )
+
+
+def _crc32(*parts: LabelledText) -> int:
+    value = 0
+    for part in parts:
+        for array in (part.texts.values, part.texts.starts, part.labels):
+            value = zlib.crc32(array.data, value)
+    return value

@@ -1,0 +1,144 @@
+"""The task of predicting the next token of a text."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
+from truesparse.data.vocabulary import Level
+from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
+from truesparse.training.evaluation import evaluate, perplexity
+from truesparse.training.task import Learned, Measures, Task
+from truesparse.training.task_configs import LanguageModelConfig
+
+if TYPE_CHECKING:
+    from truesparse.nn.stack import GradientRows
+    from truesparse.training.task import Model
+
+
+class LanguageModeling(Task):
+    """A language model on a corpus, read in windows of `bptt` steps; the state is carried through an epoch.
+
+    Parameters
+    ----------
+    config : LanguageModelConfig
+        Filled in.
+    corpus : Corpus, optional
+        The one that the configuration names if not given.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        The text cannot be read, or a part of it is too short.
+    """
+
+    def __init__(self, config: LanguageModelConfig, corpus: Corpus | None = None) -> None:
+        super().__init__(config)
+        if corpus is None:
+            corpus = load_corpus(config.data, cast(Level, config.level))
+        size = config.batch_size, config.bptt
+        self._windows = {
+            "train": Windows(corpus.train, *size, "training text"),
+            "valid": Windows(corpus.valid, *size, "validation text"),
+            "test": Windows(corpus.test, *size, "test text"),
+        }
+        self._size = config.bptt, config.batch_size
+        self._unigram = unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary))
+        self.name = corpus.name
+        self.description = corpus.description
+        self.steps_per_epoch = len(self._windows["train"])
+        self.crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
+        self.reading = {"vocabulary": corpus.vocabulary}
+        self.spec = language_model_spec(config, len(corpus.vocabulary))
+
+    def build(
+        self,
+        spec: LanguageModelSpec,
+        density: float,
+        rng: np.random.Generator,
+        distribution: str,
+        gates: str,
+        scale: float | None,
+        gate_bias: Mapping[str, float],
+    ) -> LanguageModel:
+        """See `Task.build`."""
+        return build_language_model(spec, density, rng, distribution, gates, scale, gate_bias)
+
+    def begin(self, model: Model) -> None:
+        """See `Task.begin`."""
+        self._model = cast(LanguageModel, model)
+        self._workspace = self._model.workspace(*self._size)
+        self._hidden = self._model.zero_state(self._size[1])
+
+    def end(self) -> None:
+        """See `Task.end`."""
+        del self._model, self._workspace, self._hidden
+
+    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
+        """See `Task.learn`."""
+        if k == 0:
+            self._hidden.reset()
+        x, y = self._windows["train"].window(k)
+        dropout = 0.0 if rng is None else self.dropout
+        loss = float(self._model.forward(x, y, self._hidden, self._workspace, dropout, rng))
+        self._model.backward(self._workspace)
+        return Learned(loss, x.size, x.size)
+
+    def dense_gradients(self) -> dict[str, GradientRows]:
+        """See `Task.dense_gradients`."""
+        return self._model.dense_gradients(self._workspace)
+
+    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
+        """See `Task.evaluate`; also `perplexity` and `tokens`."""
+        loss, tokens = evaluate(self._model, self._windows[part], self._workspace, stop)
+        return {**self.of_loss(loss), "tokens": tokens}
+
+    def of_loss(self, loss: float) -> Measures:
+        """`loss` and `perplexity`."""
+        return {"loss": loss, "perplexity": perplexity(loss)}
+
+    def better(self, measures: Measures, best: Measures) -> bool:
+        """Whether the loss is lower."""
+        return bool(measures["loss"] < best["loss"])
+
+    def results(self, valid: Measures, test: Measures) -> Measures:
+        """Perplexities."""
+        return {
+            "valid_perplexity": perplexity(valid["loss"]),
+            "test_perplexity": test["perplexity"],
+            "unigram_perplexity": self._unigram,
+        }
+
+    def hidden(self) -> dict[str, NDArray[np.float32]]:
+        """See `Task.hidden`."""
+        return self._hidden.arrays()
+
+    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:
+        """See `Task.load_hidden`."""
+        self._hidden.load(arrays)
+
+
+def language_model_spec(config: LanguageModelConfig, vocab_size: int) -> LanguageModelSpec:
+    """Return the sizes that a configuration asks for.
+
+    A method may make the model smaller; its work is still compared with that of a dense model of these sizes.
+
+    Raises
+    ------
+    UsageError
+        Sizes do not fit each other.
+    """
+    return LanguageModelSpec(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        tied=config.tied,
+        cell=config.cell,
+        depth=config.depth or 1,
+    )

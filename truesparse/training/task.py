@@ -1,0 +1,148 @@
+"""What the training loop asks of what it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.nn import DropoutRates
+from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.nn import LanguageModel, SequenceModel
+    from truesparse.nn.spec import RecurrentSpec
+    from truesparse.nn.stack import GradientRows
+    from truesparse.training.checkpoint import SavedModel
+
+    Model: TypeAlias = LanguageModel | SequenceModel
+
+Measures = dict[str, Any]
+
+
+class Learned(NamedTuple):
+    """Mean loss of a batch, in nats; how much it counts in the mean of several; tokens read."""
+
+    loss: float
+    weight: int
+    tokens: int
+
+
+class Task(ABC):
+    """Data, and how a model of it is made, run and measured.
+
+    It holds no model until `begin`; what it makes for that one, such as a workspace, is gone after `end`.
+
+    Parameters
+    ----------
+    config : Config
+        Filled in (`Config.filled`).
+
+    Attributes
+    ----------
+    config : Config
+    name, description : str
+        Of the data: fit for a file name; one line for people.
+    steps_per_epoch : int
+        Batches of the data to train on.
+    crc32 : int
+        Of the data to train on and to choose by.
+    reading : dict
+        What a model file says of the data, as `truesparse.training.checkpoint.save_model` takes it.
+    spec : RecurrentSpec
+        The sizes that the configuration asks for.
+    """
+
+    name: str
+    description: str
+    steps_per_epoch: int
+    crc32: int
+    reading: dict[str, Any]
+    spec: RecurrentSpec
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.dropout = dropout_rates(config)
+
+    @abstractmethod
+    def build(
+        self,
+        spec: Any,
+        density: float,
+        rng: np.random.Generator,
+        distribution: str,
+        gates: str,
+        scale: float | None,
+        gate_bias: Mapping[str, float],
+    ) -> Model:
+        """Return a new model; see `truesparse.nn.language_model.build_language_model`."""
+
+    @abstractmethod
+    def begin(self, model: Model) -> None:
+        """Take a model to train or to measure."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Let go of the model and of all that was made for it."""
+
+    @abstractmethod
+    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
+        """Add the gradients of batch `k` of an epoch to the arena; without `rng` there is no dropout."""
+
+    @abstractmethod
+    def dense_gradients(self) -> dict[str, GradientRows]:
+        """Functions that compute the gradients of the last `learn` at all positions of each matrix; see
+        `truesparse.nn.language_model.LanguageModel.dense_gradients`."""
+
+    @abstractmethod
+    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
+        """Measure the model.
+
+        Parameters
+        ----------
+        part : {"valid", "test"}
+        stop : callable
+            Asked before each batch.
+
+        Returns
+        -------
+        dict
+            `loss`, the mean in nats, among others.
+
+        Raises
+        ------
+        EvaluationStopped
+            `stop` returned True.
+        """
+
+    @abstractmethod
+    def of_loss(self, loss: float) -> Measures:
+        """What a mean training loss says, for the records: `loss` and what follows from it."""
+
+    @abstractmethod
+    def better(self, measures: Measures, best: Measures) -> bool:
+        """Whether a model with these measures of the validation data is better than the best so far."""
+
+    @abstractmethod
+    def results(self, valid: Measures, test: Measures) -> Measures:
+        """What the run comes to, for the best model."""
+
+    def hidden(self) -> dict[str, NDArray[np.float32]]:
+        """State that is carried from batch to batch, for a checkpoint."""
+        return {}
+
+    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:  # noqa: B027
+        """Take back what `hidden` gave."""
+
+    def reads_like(self, saved: SavedModel) -> bool:
+        """Whether a saved model was made for these tokens and labels."""
+        return all(getattr(saved, name) == value for name, value in self.reading.items())
+
+
+def dropout_rates(config: Config) -> float | DropoutRates:
+    """One rate for a cell that has only one, else those of each kind."""
+    rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
+    return config.dropout if None in rates else DropoutRates(*rates)
