@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from truesparse.data import Vocabulary
+from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.modelfile import Reader, StoredModel, container, read_model
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 COUNT = int(os.environ.get("TRUESPARSE_MUTATIONS", "300"))
 T = TypeVar("T")
@@ -29,11 +29,18 @@ Tensors = dict[str, np.ndarray]
 Document = dict[str, Any]
 
 
-@pytest.fixture(params=["lstm", "rhn"])
+@pytest.fixture(params=["lstm", "rhn", "classifier"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    spec = LanguageModelSpec(30, 6, 8, 2, cell=request.param, depth=1 + (request.param == "rhn"))
-    model = build_language_model(spec, 0.4, np.random.default_rng(1))
-    save_model(tmp_path / "good", model, Vocabulary(tuple(f"w{n}" for n in range(30))), LanguageModelConfig())
+    words = Vocabulary(("<unk>", *(f"w{n}" for n in range(29))), "word", True)
+    rng = np.random.default_rng(1)
+    if request.param == "classifier":
+        spec = SequenceSpec(30, 6, 8, 2, outputs=3, pooling="max")
+        encoder = TextEncoder(words, 7)
+        model = build_sequence_model(spec, 0.4, rng)
+        save_model(tmp_path / "good", model, words, ClassifierConfig(), encoder, ("a", "b", "c"))
+    else:
+        sizes = LanguageModelSpec(30, 6, 8, 2, cell=request.param, depth=1 + (request.param == "rhn"))
+        save_model(tmp_path / "good", build_language_model(sizes, 0.4, rng), words, LanguageModelConfig())
     return tmp_path / "good"
 
 
@@ -54,7 +61,8 @@ def load(loader: Callable[[Path], T], path: Path) -> T | None:
 
 def same(a: StoredModel, b: StoredModel) -> bool:
     return (
-        (a.architecture, a.vocabulary) == (b.architecture, b.vocabulary)
+        (a.architecture, a.vocabulary, a.encoder, a.labels)
+        == (b.architecture, b.vocabulary, b.encoder, b.labels)
         and a.matrices.keys() == b.matrices.keys()
         and a.biases.keys() == b.biases.keys()
         and all(np.array_equal(a.biases[name], b.biases[name]) for name in a.biases)
@@ -145,14 +153,17 @@ def hostile_numbers(rng: np.random.Generator) -> Any:
 
 
 def lie_in_document(tensors: Tensors, document: Document, rng: np.random.Generator) -> None:
-    keys = list(document["model"]) if rng.random() < 0.7 else list(document)
-    key = keys[rng.integers(len(keys))]
-    target = document["model"] if key in document["model"] else document
-    target[key] = hostile_numbers(rng)
+    target = (document, document["model"], document["model"], document.get("text", document))[rng.integers(4)]
+    keys = list(target)
+    target[keys[rng.integers(len(keys))]] = hostile_numbers(rng)
 
 
 def lie_in_vocabulary(tensors: Tensors, document: Document, rng: np.random.Generator) -> None:
     vocabulary = document["vocabulary"]
+    if "labels" in document and rng.random() < 0.5:
+        labels = document["labels"]
+        labels[rng.integers(len(labels))] = ("b", 3, None, ["a"])[rng.integers(4)]
+        return
     choice = rng.integers(4)
     if choice == 0:
         vocabulary["tokens"] = vocabulary["tokens"][: int(rng.integers(30))]

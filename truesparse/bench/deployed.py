@@ -19,7 +19,7 @@ from truesparse.errors import TruesparseError
 from truesparse.export import export_model
 from truesparse.nn import build_language_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.config import Config
+from truesparse.training.task_configs import LanguageModelConfig
 
 # Compiling takes about 240 bytes of memory and 4 microseconds for each weight.
 C_WEIGHTS = 4_000_000
@@ -44,7 +44,7 @@ class RuntimePrediction:
 
     def __init__(self, task: Task) -> None:
         with TemporaryDirectory() as folder:
-            self._stream = runtime.load(_save(task, Path(folder))).stream(task.batch_size)
+            self._stream = runtime.load_language_model(_save(task, Path(folder))).stream(task.batch_size)
         self._ids = cycle([ids[0] for ids, _ in task.windows()])
 
     def step(self) -> NDArray[np.float32]:
@@ -95,5 +95,5 @@ class CPrediction:
 def _save(task: Task, folder: Path) -> Path:
     model = build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
     file = folder / "model.safetensors"
-    save_model(file, model, None, Config())
+    save_model(file, model, None, LanguageModelConfig())
     return file

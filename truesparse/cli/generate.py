@@ -43,7 +43,7 @@ def generate(path: Path, prompt: str, length: int, temperature: float, top_k: in
 
     from truesparse import runtime
 
-    model = runtime.load(path)
+    model = runtime.load_language_model(path)
     for piece in model.generate(prompt, length, temperature, top_k, np.random.default_rng(seed)):
         click.echo(piece, nl=False)
     click.echo()

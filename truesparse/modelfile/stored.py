@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile.architecture import CLASSIFIER, Architecture
 from truesparse.modelfile.container import Reader
-from truesparse.modelfile.csr import CSR, broken_invariant
+from truesparse.modelfile.csr import CSR, broken_invariant, narrow_index_dtype
 
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
@@ -53,6 +53,23 @@ class StoredModel:
     def nnz(self) -> int:
         """Weights of all matrices."""
         return sum(matrix.data.size for matrix in self.matrices.values())
+
+    def with_sparse_output(self) -> StoredModel:
+        """The same model, where an output layer of dense weights is a matrix that has an entry everywhere."""
+        if self.architecture.sparse_output:
+            return self
+        architecture = replace(self.architecture, sparse_output=True)
+        rows, columns = architecture.matrices["output.weight"]
+        indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
+        indptr = columns * np.arange(rows + 1, dtype=np.int64)
+        biases = dict(self.biases)
+        output = CSR(indptr, indices, biases.pop("output.weight"), (rows, columns))
+        return replace(
+            self,
+            architecture=architecture,
+            matrices={**self.matrices, "output.weight": output},
+            biases=biases,
+        )
 
 
 def find_model(path: Path) -> Path:

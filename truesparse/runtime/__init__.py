@@ -1,15 +1,27 @@
 """Trained models where nothing is installed but NumPy and safetensors.
 
 >>> from truesparse import runtime
->>> model = runtime.load("runs/mine")                       # doctest: +SKIP
+>>> model = runtime.load_language_model("runs/mine")        # doctest: +SKIP
 >>> "".join(model.generate("the ", length=20))              # doctest: +SKIP
 >>> stream = model.stream()                                 # doctest: +SKIP
 >>> log_probabilities = stream.step(token)                  # doctest: +SKIP
+>>> reviews = runtime.load_classifier("runs/reviews")       # doctest: +SKIP
+>>> reviews.predict(["a film to forget"])                   # doctest: +SKIP
+['negative']
 
 The same forward pass as in training, without Numba and SciPy: importing takes the time that NumPy takes.
 """
 
-from truesparse.runtime.language_model import LanguageModel, Stream
-from truesparse.runtime.loading import load
+from truesparse.runtime.classifier import Classifier, ClassifierStream
+from truesparse.runtime.language_model import LanguageModel, LanguageModelStream
+from truesparse.runtime.loading import load, load_classifier, load_language_model
 
-__all__ = ["LanguageModel", "Stream", "load"]
+__all__ = [
+    "Classifier",
+    "ClassifierStream",
+    "LanguageModel",
+    "LanguageModelStream",
+    "load",
+    "load_classifier",
+    "load_language_model",
+]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from truesparse.data import Vocabulary
 from truesparse.data.vocabulary import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary
-from truesparse.runtime.product import Product
-from truesparse.runtime.recurrent import Recurrent, log_softmax
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, Stream, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
-
-Array = NDArray[np.float32]
 
 
 class LanguageModel:
@@ -37,11 +34,9 @@ class LanguageModel:
         self.vocabulary = stored.vocabulary
         self._path = stored.path
         self._recurrent = Recurrent(stored)
-        matrix = "embedding.weight" if self.architecture.tied else "output.weight"
-        self._output = Product(stored.matrices[matrix])
-        self._bias = stored.biases["output.bias"][:, None]
+        self._output = OutputLayer(stored)
 
-    def stream(self, batch: int | None = None) -> Stream:
+    def stream(self, batch: int | None = None) -> LanguageModelStream:
         """Begin to read.
 
         Parameters
@@ -49,7 +44,7 @@ class LanguageModel:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return Stream(self._recurrent, self._output, self._bias, batch)
+        return LanguageModelStream(self._recurrent, batch, self._output)
 
     def generate(
         self,
@@ -131,41 +126,14 @@ class LanguageModel:
                 log_probabilities = stream.step(token)
 
 
-class Stream:
-    """Sequences on their way through a language model, with the state that is carried from token to token.
+class LanguageModelStream(Stream):
+    """Sequences on their way through a language model. Made by `LanguageModel.stream`."""
 
-    Made by `LanguageModel.stream`.
-    """
+    __slots__ = ("_output",)
 
-    __slots__ = ("_bias", "_output", "_recurrent", "_shape", "_state")
-
-    def __init__(self, recurrent: Recurrent, output: Product, bias: Array, batch: int | None) -> None:
-        if batch is not None and batch < 1:
-            raise UsageError(f"the batch is {batch}; it must be at least 1")
-        self._recurrent = recurrent
+    def __init__(self, recurrent: Recurrent, batch: int | None, output: OutputLayer) -> None:
+        super().__init__(recurrent, batch)
         self._output = output
-        self._bias = bias
-        self._shape = () if batch is None else (batch,)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was read."""
-        self._state = self._recurrent.zero_state(self._shape[0] if self._shape else 1)
-
-    def advance(self, tokens: ArrayLike) -> None:
-        """Read a token of each sequence without asking what comes next.
-
-        Parameters
-        ----------
-        tokens : array_like of int, shape (batch,); or int
-
-        Raises
-        ------
-        TruesparseError
-            They are of another shape, no whole numbers, or not in the vocabulary.
-        """
-        numbers = self._recurrent.check_tokens(tokens, self._shape)
-        self._recurrent.step(np.atleast_1d(numbers), self._state)
 
     def logits(self) -> Array:
         """Scores of the next token: log-probabilities up to a constant.
@@ -222,25 +190,8 @@ class Stream:
             self.advance(numbers)
         return self.step(steps[-1])
 
-    @property
-    def state(self) -> dict[str, Array]:
-        """Copies of the state's arrays, float32 of shape (H, batch), by names such as ``lstm.0.h``.
-
-        Setting it to what was read before goes on from there.
-        """
-        return self._recurrent.state_arrays(self._state)
-
-    @state.setter
-    def state(self, arrays: Mapping[str, Array]) -> None:
-        self._recurrent.load_state(self._state, arrays)
-
     def _logits(self) -> Array:
-        logits = self._output(self._state[-1][0])
-        logits += self._bias
-        return logits
-
-    def _by_sequence(self, scores: Array) -> Array:
-        return np.ascontiguousarray(scores.T) if self._shape else scores[:, 0]
+        return self._output(self._state[-1][0])
 
 
 def _line_end(vocabulary: Vocabulary) -> int:

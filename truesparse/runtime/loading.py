@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from truesparse.errors import UsageError
-from truesparse.modelfile import Reader, find_model, read_model
-from truesparse.modelfile.architecture import LANGUAGE_MODEL
+from truesparse.modelfile import Reader, StoredModel, find_model, read_model
+from truesparse.modelfile.architecture import CLASSIFIER
+from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
 
 
-def load(path: str | Path) -> LanguageModel:
+def load(path: str | Path) -> LanguageModel | Classifier:
     """Load a model.
 
     Parameters
@@ -20,7 +21,7 @@ def load(path: str | Path) -> LanguageModel:
 
     Returns
     -------
-    LanguageModel
+    LanguageModel or Classifier
 
     Raises
     ------
@@ -28,7 +29,37 @@ def load(path: str | Path) -> LanguageModel:
         There is no such file, or it is not a valid model. Everything in it is checked before it is used.
     """
     with Reader(find_model(Path(path))) as reader:
-        stored = read_model(reader)
-    if stored.architecture.head != LANGUAGE_MODEL:
-        raise UsageError(f"{stored.path} is a classifier, not a language model; use truesparse predict")
-    return LanguageModel(stored)
+        return as_model(read_model(reader))
+
+
+def load_language_model(path: str | Path) -> LanguageModel:
+    """Load what must be a language model; see `load`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is a classifier.
+    """
+    model = load(path)
+    if not isinstance(model, LanguageModel):
+        raise UsageError(f"{path} is a classifier, not a language model; use truesparse predict")
+    return model
+
+
+def load_classifier(path: str | Path) -> Classifier:
+    """Load what must be a classifier; see `load`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is a language model.
+    """
+    model = load(path)
+    if not isinstance(model, Classifier):
+        raise UsageError(f"{path} is a language model, not a classifier; use truesparse generate")
+    return model
+
+
+def as_model(stored: StoredModel) -> LanguageModel | Classifier:
+    """The model that was stored, ready for use."""
+    return Classifier(stored) if stored.architecture.head == CLASSIFIER else LanguageModel(stored)

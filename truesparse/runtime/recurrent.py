@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import StoredModel
 from truesparse.runtime.layers import LAYERS
+from truesparse.runtime.product import Product
 
 Array = NDArray[np.float32]
 State = list[tuple[Array, ...]]
@@ -90,31 +92,107 @@ class Recurrent:
             x[indices[entries], place] = data[entries]
         return x
 
-    def state_arrays(self, state: State) -> dict[str, Array]:
-        """Copies of a state's arrays by names such as ``lstm.0.h``, shape (H, B)."""
-        return {name: array.copy() for name, array in self._parts(state).items()}
-
-    def load_state(self, state: State, arrays: Mapping[str, Array]) -> None:
-        """Overwrite a state by what `state_arrays` returned.
-
-        Raises
-        ------
-        TruesparseError
-            Names or shapes are other ones.
-        """
-        parts = self._parts(state)
-        for name, array in parts.items():
-            if name not in arrays or np.shape(arrays[name]) != array.shape:
-                raise TruesparseError(f"the state {name} is not of the shape {array.shape} of this stream")
-        for name, array in parts.items():
-            array[...] = arrays[name]
-
-    def _parts(self, state: State) -> dict[str, Array]:
+    def parts(self, state: State) -> dict[str, NDArray[Any]]:
+        """The arrays of a state by names such as ``lstm.0.h``."""
         return {
             f"{name}.{part}": array
             for name, layer, own in zip(self.names, self.layers, state, strict=True)
             for part, array in zip(layer.PARTS, own, strict=True)
         }
+
+
+class OutputLayer:
+    """Scores of tokens or classes.
+
+    Parameters
+    ----------
+    stored : StoredModel
+    """
+
+    __slots__ = ("_bias", "_product")
+
+    def __init__(self, stored: StoredModel) -> None:
+        stored = stored.with_sparse_output()
+        matrix = "embedding.weight" if stored.architecture.tied else "output.weight"
+        self._product = Product(stored.matrices[matrix])
+        self._bias = stored.biases["output.bias"][:, None]
+
+    def __call__(self, x: Array) -> Array:
+        """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
+        scores = self._product(x)
+        scores += self._bias
+        return scores
+
+
+class Stream:
+    """Sequences on their way through a model, with the state that is carried from token to token.
+
+    Parameters
+    ----------
+    recurrent : Recurrent
+    batch : int or None
+        How many sequences are read side by side; None for one, whose tokens are numbers, not arrays.
+
+    Raises
+    ------
+    UsageError
+        If `batch` is less than 1.
+    """
+
+    __slots__ = ("_recurrent", "_shape", "_state")
+
+    def __init__(self, recurrent: Recurrent, batch: int | None) -> None:
+        if batch is not None and batch < 1:
+            raise UsageError(f"the batch is {batch}; it must be at least 1")
+        self._recurrent = recurrent
+        self._shape = () if batch is None else (batch,)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was read."""
+        self._state = self._recurrent.zero_state(self._shape[0] if self._shape else 1)
+
+    def advance(self, tokens: ArrayLike) -> None:
+        """Read a token of each sequence.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (batch,); or int
+
+        Raises
+        ------
+        TruesparseError
+            They are of another shape, no whole numbers, or not in the vocabulary.
+        """
+        numbers = self._recurrent.check_tokens(tokens, self._shape)
+        self._recurrent.step(np.atleast_1d(numbers), self._state)
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies of the state's arrays, such as ``lstm.0.h``, float32 of shape (H, batch).
+
+        Setting it to what was read before goes on from there; TruesparseError if names or shapes differ.
+        """
+        return {name: array.copy() for name, array in self._parts().items()}
+
+    @state.setter
+    def state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        parts = self._parts()
+        for name, array in parts.items():
+            if name not in arrays or np.shape(arrays[name]) != array.shape:
+                raise TruesparseError(
+                    f"the state {name} is not of the shape {array.shape} of this stream; use one like it"
+                )
+        for name, array in parts.items():
+            array[...] = arrays[name]
+
+    def _parts(self) -> dict[str, NDArray[Any]]:
+        """The arrays themselves."""
+        return self._recurrent.parts(self._state)
+
+    def _by_sequence(self, scores: Array) -> Array:
+        """Scores of shape (outputs, B) as (B, outputs), or (outputs,) without a batch."""
+        return np.ascontiguousarray(scores.T) if self._shape else scores[:, 0]
 
 
 def log_softmax(logits: Array) -> Array:
