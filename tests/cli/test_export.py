@@ -17,7 +17,8 @@ def trained(run, tiny: list[str]) -> None:
 def test_export_to_c(run, trained: None) -> None:
     result = run("export", "run", "--to", "c", "--out", "out", "--name", "words")
     assert result.exit_code == 0
-    assert {path.name for path in Path("out").iterdir()} == {"words.c", "words.h", "main.c"}
+    names = {path.name for path in Path("out").iterdir()}
+    assert names == {"words.c", "words.h", "words_vocabulary.h", "main.c"}
     assert "of dense float32 weights; RAM" in result.stdout
     assert result.stdout.endswith("cc -std=c99 -O2 -o words main.c words.c -lm && ./words --self-test\n")
     result = run("export", "run", "--to", "c", "--out", "small", "--dtype", "int8")

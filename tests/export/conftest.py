@@ -5,12 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truesparse.data import Vocabulary
+from truesparse.data import TextEncoder, Vocabulary
 from truesparse.modelfile import Reader, StoredModel, read_model
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
+CLASSIFIERS = {
+    "last": SequenceSpec(70, 12, 20, 2, outputs=3),
+    "mean": SequenceSpec(70, 12, 20, 1, pooling="mean", sparse_output=True),
+    "max": SequenceSpec(70, 12, 20, 1, outputs=5, pooling="max"),
+    "rhn, last": SequenceSpec(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, sparse_output=True),
+    "rhn, mean": SequenceSpec(70, 12, 20, 2, cell="rhn", depth=3, pooling="mean"),
+    "rhn, max": SequenceSpec(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
+}
 SIZES = {
     "lstm": LanguageModelSpec(70, 12, 20, 2),
     "tied": LanguageModelSpec(70, 20, 20, 1, tied=True),
@@ -18,29 +26,47 @@ SIZES = {
     "dense": LanguageModelSpec(9, 4, 6, 1),
     "almost empty": LanguageModelSpec(30, 8, 8, 1),
     "one token": LanguageModelSpec(1, 3, 3, 1),
+    **CLASSIFIERS,
 }
 DENSITIES = {"dense": 1.0, "almost empty": 0.02}
 # What breaks strings of C that are written carelessly.
 WORDS = ("<unk>", '"', "\\", "??=", "a\tb", "\n", "ü€", "%d", "1", "\x7f", "*/", "x" * 300)
+LABELS = ("good", "bad", '"\\\n', "ü", "??!")
 
 
-def save(path: Path, kind: str = "lstm", vocabulary: bool = True) -> Path:
-    """Save a model with random weights and biases."""
+def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0) -> Path:
+    """Save a model with random weights and biases; `first` of `WORDS` is its first token."""
     spec = SIZES[kind]
     rng = np.random.default_rng(1)
-    model = build_language_model(spec, DENSITIES.get(kind, 0.3), rng, scale=0.5)
+    build = build_language_model if isinstance(spec, LanguageModelSpec) else build_sequence_model
+    model = build(spec, DENSITIES.get(kind, 0.3), rng, scale=0.5)
     for bias in model.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
-    words = (*WORDS, *(f"w{number}" for number in range(70)))[: spec.vocab_size]
-    save_model(
-        path, model, Vocabulary(words) if vocabulary else None, LanguageModelConfig(batch_size=2, bptt=5)
-    )
+    words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: spec.vocab_size])
+    if isinstance(spec, SequenceSpec):
+        encoder = TextEncoder(words, 9)
+        save_model(path, model, words, ClassifierConfig(batch_size=2), encoder, LABELS[: spec.outputs])
+    else:
+        save_model(path, model, words if vocabulary else None, LanguageModelConfig(batch_size=2, bptt=5))
+    return path
+
+
+def data_for(folder: Path, kind: str) -> Path:
+    """What to measure such a model on."""
+    if kind in CLASSIFIERS:
+        path = folder / "texts.csv"
+        rows = [f"{LABELS[n % 2]},w{n % 9} w{n % 7} {'w3 ' * (n % 5)}" for n in range(60)]
+        path.write_text("\n".join(["label,text", *rows]) + "\n")
+    else:
+        path = folder / "text.txt"
+        path.write_text("1 w5 1 w7 w9 " * 180)
     return path
 
 
 def read(path: Path) -> StoredModel:
+    """The model as exports have it."""
     with Reader(path) as reader:
-        return read_model(reader)
+        return read_model(reader).with_sparse_output()
 
 
 @pytest.fixture

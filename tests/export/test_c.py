@@ -8,17 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export.conftest import DENSITIES, SIZES, WORDS, read, save
+from export.conftest import CLASSIFIERS, DENSITIES, SIZES, WORDS, data_for, read, save
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
 from truesparse.export.c import as_exported, check_name
 from truesparse.export.c_arrays import array, string
-from truesparse.runtime import LanguageModel
+from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.runtime import Classifier, LanguageModel
+from truesparse.runtime.loading import as_model
+from truesparse.training.checkpoint import load_model, save_model
+from truesparse.training.task_configs import LanguageModelConfig
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
-COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
-needs_compiler = pytest.mark.skipif(not COMPILERS, reason="neither gcc nor clang is installed")
+COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
+needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
 
 
 def compile_and_run(
@@ -36,27 +40,20 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(("compiler", "dtype"), [(COMPILERS[0], "float32"), (COMPILERS[-1], "int8")])
 @pytest.mark.parametrize("kind", SIZES)
 def test_the_source_compiles_without_a_warning_and_passes_its_test(
     tmp_path: Path, kind: str, dtype: str, compiler: str
 ) -> None:
     file = save(tmp_path / "m", kind)
-    export_model(file, "c", tmp_path / "out", "words", dtype, data=_text(tmp_path))
+    export_model(file, "c", tmp_path / "out", "words", dtype, data=data_for(tmp_path, kind))
     result = compile_and_run(tmp_path / "out", "--self-test", compiler=compiler)
     assert result.returncode == 0, result.stdout
     assert re.fullmatch(r"ok: largest difference \d\.\de[-+]\d\d, allowed 1.0e-05\n", result.stdout)
 
 
-def _text(folder: Path) -> Path:
-    """Text for the measurement of int8."""
-    (folder / "text.txt").write_text("1 " * 900)
-    return folder / "text.txt"
-
-
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn"])
+@pytest.mark.parametrize("kind", ["lstm", "rhn", "mean", "rhn, max"])
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -69,36 +66,72 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "almost empty"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "almost empty", *CLASSIFIERS])
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
     file = save(tmp_path / "m", kind)
-    report = export_model(file, "c", tmp_path / "out", dtype=dtype, data=_text(tmp_path))
+    report = export_model(file, "c", tmp_path / "out", dtype=dtype, data=data_for(tmp_path, kind))
     library = _library(tmp_path / "out")
     stored = read(file)
     size = stored.architecture.vocab_size
     state = (ctypes.c_byte * report["ram_bytes"])()
-    scores = np.empty(size, np.float32)
+    scores = np.empty(stored.architecture.outputs, np.float32)
     pointer = scores.ctypes.data_as(ctypes.c_void_p)
-    library.model_init(state)
-    stream = LanguageModel(as_exported(stored, dtype)).stream()
-    for token in np.random.default_rng(3).integers(0, size, 30):
+    stream = as_model(as_exported(stored, dtype)).stream()
+
+    def read_token(token: int) -> None:
         assert library.model_step(state, ctypes.c_uint32(token)) == 0
         library.model_output(state, pointer)
-        log_probabilities = stream.step(int(token))
+        stream.advance(token)
         np.testing.assert_allclose(scores, stream.logits(), rtol=1e-5, atol=1e-5)
+
+    library.model_init(state)
+    for token in np.random.default_rng(3).integers(0, size, 30):
+        read_token(int(token))
+    probabilities = np.exp(stream.logits().astype(np.float64))
     library.model_softmax(pointer)
-    np.testing.assert_allclose(scores, np.exp(log_probabilities), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(scores, probabilities / probabilities.sum(), rtol=1e-5, atol=1e-7)
 
     before = bytes(state)
     assert library.model_step(state, ctypes.c_uint32(size)) == -1
     assert library.model_step(state, ctypes.c_uint32(0xFFFFFFFF)) == -1
     assert bytes(state) == before
     library.model_reset(state)
-    library.model_step(state, ctypes.c_uint32(3))
-    library.model_output(state, pointer)
     stream.reset()
-    stream.advance(3)
-    np.testing.assert_allclose(scores, stream.logits(), rtol=1e-5, atol=1e-5)
+    read_token(3)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["max", "rhn, mean"])
+def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str) -> None:
+    file = save(tmp_path / "m", kind)
+    report = export_model(file, "c", tmp_path / "out")
+    library = _library(tmp_path / "out")
+    state = (ctypes.c_byte * report["ram_bytes"])()
+    trained = load_model(file).model
+    scores = np.empty(trained.spec.outputs, np.float32)
+    pointer = scores.ctypes.data_as(ctypes.c_void_p)
+    for length in (1, 2, 7, 30):
+        ids = np.random.default_rng(length).integers(0, 70, (length, 1)).astype(np.int32)
+        library.model_init(state)
+        for token in ids[:, 0]:
+            library.model_step(state, ctypes.c_uint32(token))
+        library.model_output(state, pointer)
+        library.model_softmax(pointer)
+        expected = trained.predict(ids, np.array([length], np.int32), trained.workspace(length, 1))
+        np.testing.assert_allclose(np.log(scores), expected[:, 0], rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
+def test_a_classifier_that_has_read_nothing(tmp_path: Path) -> None:
+    for kind in ("last", "mean", "max"):
+        report = export_model(save(tmp_path / kind, kind), "c", tmp_path / f"{kind}.c")
+        library = _library(tmp_path / f"{kind}.c")
+        state = (ctypes.c_byte * report["ram_bytes"])(*[255] * report["ram_bytes"])
+        stored = read(tmp_path / kind)
+        scores = np.empty(stored.architecture.outputs, np.float32)
+        library.model_init(state)
+        library.model_output(state, scores.ctypes.data_as(ctypes.c_void_p))
+        np.testing.assert_array_equal(scores, stored.biases["output.bias"])
 
 
 def _library(folder: Path) -> ctypes.CDLL:
@@ -120,10 +153,38 @@ def test_the_example_reads_and_prints_words(tmp_path: Path) -> None:
         f"{np.exp(log_probabilities[token]):.4f} {model.vocabulary.tokens[token]}" for token in likeliest
     ]
     assert result.stdout == "\n".join(expected) + "\n"
-    unknown = subprocess.run(["./program", "giraffe"], cwd=tmp_path / "out", capture_output=True, text=True)
-    assert (unknown.returncode, unknown.stderr) == (1, "./program: 'giraffe' is not in the vocabulary\n")
+    assert run(tmp_path / "out", "giraffe").stdout == run(tmp_path / "out", "<unk>").stdout
     assert run(tmp_path / "out", "--help").returncode == 2
     assert run(tmp_path / "out", "--time", "9").stdout.endswith(" microseconds a token\n")
+
+
+@needs_compiler
+def test_words_that_nobody_knows(tmp_path: Path) -> None:
+    export_model(save(tmp_path / "m", first=1), "c", tmp_path / "out")
+    result = compile_and_run(tmp_path / "out", "1", "giraffe")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "./program: 'giraffe' is not in the vocabulary\n"
+
+
+@needs_compiler
+def test_the_example_of_a_classifier_prints_labels(tmp_path: Path) -> None:
+    file = save(tmp_path / "m", "max")
+    export_model(file, "c", tmp_path / "out", "reviews")
+    result = compile_and_run(tmp_path / "out", "w3", "w1", "1")
+    assert result.returncode == 0
+    model = Classifier(read(file))
+    (log_probabilities,) = model.log_probabilities(
+        [model.encoder.vocabulary.encode_tokens(["w3", "w1", "1"])]
+    )
+    order = np.argsort(-log_probabilities)
+    expected = [f"{np.exp(log_probabilities[place]):.4f} {model.labels[place]}" for place in order]
+    assert result.stdout == "\n".join(expected) + "\n"
+    # a word that is not known is <unk>
+    assert run(tmp_path / "out", "giraffe").stdout == run(tmp_path / "out", "<unk>").stdout
+    header = (tmp_path / "out" / "reviews.h").read_text()
+    assert "extern const char *const reviews_labels[REVIEWS_OUTPUTS];" in header
+    assert "scores of the classes" in header
+    assert "the last 9 words of a text, in lower case" in header
 
 
 @needs_compiler
@@ -142,16 +203,19 @@ def test_without_a_vocabulary_the_example_reads_numbers(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_the_sizes_that_are_told(tmp_path: Path, dtype: str) -> None:
-    report = export_model(save(tmp_path / "m"), "c", tmp_path / "out", dtype=dtype, data=_text(tmp_path))
-    stored = read(tmp_path / "m")
-    value = {"float32": 4, "int8": 1}[dtype]
-    lines = sum(
-        min(csr.shape) + 1 if name.endswith("0.weight_ih") else csr.shape[0] + 1
-        for name, csr in stored.matrices.items()
+    report = export_model(
+        save(tmp_path / "m"), "c", tmp_path / "out", dtype=dtype, data=data_for(tmp_path, "lstm")
     )
-    rows = sum(csr.shape[0] for csr in stored.matrices.values())
-    expected = (value + 2) * stored.nnz + 4 * lines + 4 * sum(bias.size for bias in stored.biases.values())
-    assert report["flash_bytes"] == expected + (4 * rows if dtype == "int8" else 0)
+    stored = read(tmp_path / "m")
+    # a weight, and a byte for its column or row, of which there are less than 256; the length of each row
+    expected = (1 + {"float32": 4, "int8": 1}[dtype]) * stored.nnz
+    expected += sum(csr.shape[0] for name, csr in stored.matrices.items() if name != "lstm.0.weight_ih")
+    expected += 4 * (stored.architecture.embedding_size + 1)  # where columns of the first matrix start
+    expected += 4 * -(-70 // 16)  # where embeddings start
+    expected += 4 * sum(bias.size for bias in stored.biases.values())
+    if dtype == "int8":
+        expected += 2 * sum(csr.shape[0] for csr in stored.matrices.values()) + 4 * 2
+    assert report["flash_bytes"] == expected
     assert report["ram_bytes"] == 4 * (2 * 2 * 20 + 4 * 20) + 4 * 70
     header = (tmp_path / "out" / "model.h").read_text()
     assert f"{report['ram_bytes'] - 4 * 70} bytes" in header
@@ -163,8 +227,24 @@ def test_the_source_needs_nothing_but_two_functions(tmp_path: Path) -> None:
     assert re.findall(r"#include (.*)", source) == ['"model.h"', "<math.h>", "<stddef.h>"]
     assert "malloc" not in source
     assert "double" not in source
-    assert "static const uint16_t lstm_1_weight_hh_places" in source
+    assert "static const uint8_t lstm_1_weight_hh_places" in source
     assert set(re.findall(r"\b(\w+f)\(", source)) <= {"expf", "tanhf"}
+
+
+@needs_compiler
+@pytest.mark.parametrize("tied", [False, True])
+def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> None:
+    spec = LanguageModelSpec(300, 300 if tied else 5, 300, 2, tied=tied)
+    model = build_language_model(spec, 0.9 if tied else 0.05, np.random.default_rng(1), scale=0.3)
+    save_model(tmp_path / "m", model, None, LanguageModelConfig())
+    export_model(tmp_path / "m", "c", tmp_path / "out")
+    source = (tmp_path / "out" / "model.c").read_text()
+    assert f"static const uint{16 if tied else 8}_t embedding_weight_places" in source
+    assert f"static const uint{16 if tied else 8}_t embedding_weight_lengths" in source
+    assert "static const uint16_t lstm_0_weight_ih_places" in source
+    assert "static const uint16_t lstm_1_weight_hh_places" in source
+    assert f"static const uint{16 if tied else 8}_t lstm_1_weight_hh_lengths" in source
+    assert compile_and_run(tmp_path / "out", "--self-test").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from export.conftest import read, save
+from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
+from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
 from truesparse.modelfile.architecture import CELLS
-from truesparse.runtime import LanguageModel
+from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.layers import LAYERS
+from truesparse.runtime.loading import as_model
+from truesparse.runtime.recurrent import log_softmax
 
 
 def test_scipy(tmp_path: Path) -> None:
@@ -39,7 +42,7 @@ def test_scipy(tmp_path: Path) -> None:
     assert len(description["vocabulary"]["tokens"]) == 70
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "last"])
 def test_torch(tmp_path: Path, kind: str) -> None:
     torch = pytest.importorskip("torch")
     file = save(tmp_path / "m", kind)
@@ -49,12 +52,12 @@ def test_torch(tmp_path: Path, kind: str) -> None:
     module = torch.nn.Module()
     module.embedding = torch.nn.Embedding(sizes.vocab_size, sizes.embedding_size)
     module.lstm = torch.nn.LSTM(sizes.embedding_size, sizes.hidden_size, sizes.layers)
-    module.output = torch.nn.Linear(sizes.hidden_size, sizes.vocab_size)
+    module.output = torch.nn.Linear(sizes.hidden_size, sizes.outputs)
     module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
     tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
     with torch.inference_mode():
         scores = module.output(module.lstm(module.embedding(torch.from_numpy(tokens)))[0])
-    stream = LanguageModel(stored).stream(3)
+    stream = as_model(stored).stream(3)
     for step, expected in zip(tokens, scores.numpy(), strict=True):
         stream.advance(step)
         np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
@@ -79,6 +82,37 @@ def test_onnx(tmp_path: Path, kind: str) -> None:
         state = dict(zip(state, after, strict=True))
         stream.advance(tokens[0])
         np.testing.assert_allclose(scores[0], stream.logits(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_onnx_of_a_classifier(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = save(tmp_path / "m", kind)
+    report = export_model(file, "onnx", tmp_path / "out")
+    assert report["largest_difference"] < 1e-5
+    model = Classifier(read(file))
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    shape = (3, model.architecture.hidden_size)
+    zeros = {
+        value.name: np.zeros(shape, np.float32) for value in session.get_inputs() if value.name != "tokens"
+    }
+    tokens = np.random.default_rng(2).integers(0, 70, (11, 3))
+    (scores,) = session.run(["scores"], {"tokens": tokens, **zeros})
+    expected = model.log_probabilities(list(tokens.T))
+    np.testing.assert_allclose(log_softmax(scores.T).T, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_other_programs_are_told_of_a_classifier(tmp_path: Path) -> None:
+    export_model(save(tmp_path / "m", "last"), "scipy", tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert description.keys() == {"model", "vocabulary", "text", "labels"}
+    assert description["labels"] == list(LABELS[:3])
+    assert description["text"]["length"] == 9
+    output = scipy.sparse.load_npz(tmp_path / "out" / "output.weight.npz")  # dense weights are a matrix too
+    assert output.shape == (3, 20)
+    assert output.nnz == 60
+    assert "output.weight" not in np.load(tmp_path / "out" / "biases.npz")
 
 
 def test_what_is_not_installed(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +180,30 @@ def test_what_rounding_costs(tmp_path: Path, file: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.txt"):
         export_model(file, "c", tmp_path / "b", dtype="int8", data=tmp_path / "none.txt")
     assert not (tmp_path / "b").exists()
+    assert "accuracy" not in report
     report = export_model(save(tmp_path / "n", vocabulary=False), "c", tmp_path / "b", dtype="int8")
     assert report["loss"] is None
     assert "has no vocabulary" in report["loss_reason"]
+
+
+@pytest.mark.parametrize("kind", ["last", "mean"])
+def test_what_rounding_costs_a_classifier(tmp_path: Path, kind: str) -> None:
+    file = save(tmp_path / "m", kind)
+    texts = data_for(tmp_path, kind)
+    report = export_model(file, "c", tmp_path / "a", dtype="int8", data=texts)
+    assert 0 < abs(report["loss"] - report["loss_int8"]) < 0.05
+    assert report["accuracy"] == pytest.approx(report["accuracy_int8"], abs=0.1)
+    # what is measured is what is exported
+    stored = read(file)
+    lines = [line.split(",") for line in texts.read_text().splitlines()[1:]]
+    for dtype, name in (("float32", "loss"), ("int8", "loss_int8")):
+        model = Classifier(as_exported(stored, dtype))
+        rows = np.log(model.predict_proba([text for _, text in lines]))
+        losses = [-row[model.labels.index(label)] for row, (label, _) in zip(rows, lines, strict=True)]
+        assert report[name] == pytest.approx(np.mean(losses), abs=1e-5)
+    report = export_model(file, "c", tmp_path / "b", dtype="int8")
+    assert report["loss"] is None
+    assert "give --data" in report["loss_reason"]
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

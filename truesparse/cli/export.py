@@ -40,7 +40,7 @@ from truesparse.cli.options import json_option, model_argument
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="For int8: text on which to measure what rounding costs.  [default: the text it was trained on]",
+    help="For int8: test data to measure what rounding costs.  [default: what it was trained on]",
 )
 @json_option
 def export(
@@ -72,7 +72,9 @@ def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
         f"flash {_bytes(flash)}, {flash / dense:.3f} of dense float32 weights"
         f"; RAM {_bytes(report['ram_bytes'])}"
     )
-    if report.get("loss") is not None:
+    if "accuracy" in report:
+        click.echo(f"test accuracy {report['accuracy']:.2%}, with int8 weights {report['accuracy_int8']:.2%}")
+    elif report.get("loss") is not None:
         import math
 
         before, after = math.exp(report["loss"]), math.exp(report["loss_int8"])
@@ -87,4 +89,4 @@ def _bytes(size: int) -> str:
         if size < 1000 or unit == "MB":
             break
         size = size / 1000  # type: ignore[assignment]
-    return f"{size:,.1f} {unit}" if unit != "B" else f"{size} B"
+    return f"{size} B" if unit == "B" else f"{size:,.{2 if unit == 'MB' else 1}f} {unit}"

@@ -1,8 +1,10 @@
-"""Arrays and texts as C source."""
+"""Arrays and texts as C source, and templates of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import resources
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,13 @@ C_TYPES = {
     "uint16": "uint16_t",
     "uint32": "uint32_t",
 }
+
+TEMPLATES = resources.files("truesparse.export") / "c"
+
+
+def read_template(name: str) -> Template:
+    """A file of C source with ``$`` before what is to be put in."""
+    return Template((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def array(name: str, values: NDArray[Any]) -> str:
@@ -39,6 +48,37 @@ def array(name: str, values: NDArray[Any]) -> str:
     values = values if values.size else np.zeros(1, values.dtype)
     body = ",\n".join(lines(numbers(values)))
     return f"static const {C_TYPES[values.dtype.name]} {name}[{values.size}] = {{\n{body}\n}};\n"
+
+
+class Constants:
+    """Definitions of constants, and the bytes of their numbers.
+
+    Attributes
+    ----------
+    definitions : list of str
+    bytes : int
+    """
+
+    __slots__ = ("bytes", "definitions")
+
+    def __init__(self) -> None:
+        self.definitions: list[str] = []
+        self.bytes = 0
+
+    def array(self, name: str, values: NDArray[Any]) -> None:
+        """Define an array; see `array`."""
+        self.bytes += values.nbytes
+        self.definitions.append(array(name, values))
+
+    def number(self, name: str, value: np.float32 | None) -> None:
+        """Define a number, if there is one."""
+        if value is not None:
+            self.bytes += 4
+            self.definitions.append(f"static const float {name} = {value:.8e}f;\n")
+
+    def raw(self, definition: str) -> None:
+        """Add a definition as it is."""
+        self.definitions.append(definition)
 
 
 def numbers(values: NDArray[Any]) -> Sequence[str]:

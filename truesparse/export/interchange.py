@@ -14,10 +14,15 @@ from truesparse.modelfile import StoredModel
 if TYPE_CHECKING:
     from types import ModuleType
 
+_DESCRIPTION = ("model", "vocabulary", "text", "labels")
+
 
 def write_description(stored: StoredModel, folder: Path) -> None:
-    """Write `model.json`: sizes and vocabulary, as in the model file's document."""
-    text = json.dumps({key: stored.document.get(key) for key in ("model", "vocabulary")}, ensure_ascii=False)
+    """Write `model.json`: sizes, vocabulary, and of a classifier what else its texts and classes are, as in
+    the model file's document."""
+    text = json.dumps(
+        {key: stored.document[key] for key in _DESCRIPTION if key in stored.document}, ensure_ascii=False
+    )
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 

@@ -12,8 +12,8 @@ import truesparse
 from truesparse.errors import TruesparseError
 from truesparse.export.interchange import need, write_description
 from truesparse.modelfile import StoredModel
-from truesparse.runtime import LanguageModel
 from truesparse.runtime.layers import LAYERS
+from truesparse.runtime.loading import as_model
 
 _OPSET = 17
 _LARGEST = (1 << 31) - (1 << 20)  # what a file of protocol buffers may hold, less what is not weights
@@ -24,8 +24,8 @@ def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.onnx` and `model.json`, and compare with the runtime if onnxruntime is installed.
 
     Inputs are `tokens` (int64, (T, B)) and a state for each part of each layer, such as `lstm.0.h`, float32,
-    (B, H); outputs are `scores` (float32, (T, B, V)) and the states after the last step, such as
-    `lstm.0.h.next`.
+    (B, H). Outputs are the states after the last step, such as `lstm.0.h.next`, and `scores`: float32,
+    (T, B, V), or of a classifier (B, classes), after the last step. Sequences of a batch are equally long.
 
     Returns
     -------
@@ -59,9 +59,9 @@ class _Graph:
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
         self._inputs = [self._value("tokens", onnx.TensorProto.INT64, ["T", "B"])]
-        self._outputs = [
-            self._value("scores", onnx.TensorProto.FLOAT, ["T", "B", stored.architecture.outputs])
-        ]
+        steps = [] if stored.labels else ["T"]
+        shape = [*steps, "B", stored.architecture.outputs]
+        self._outputs = [self._value("scores", onnx.TensorProto.FLOAT, shape)]
 
     def model(self) -> Any:
         """The whole model."""
@@ -73,6 +73,8 @@ class _Graph:
             raise TruesparseError(f"the cell {architecture.cell} cannot be exported to ONNX; export to scipy")
         for name in architecture.layer_names:
             x = add_layer(name, x)
+        if self._stored.labels:
+            x = self._pooled(x)
         if architecture.tied:
             output = self._node("Transpose", [embedding], "output.weight.transposed", perm=[1, 0])
         else:
@@ -87,6 +89,13 @@ class _Graph:
             producer_name="truesparse",
             producer_version=truesparse.__version__,
         )
+
+    def _pooled(self, x: str) -> str:
+        pooling = self._stored.architecture.pooling
+        if pooling == "last":
+            return self._node("Gather", [x, self._weight("last", np.array(-1, np.int64))], "pooled", axis=0)
+        operator = {"mean": "ReduceMean", "max": "ReduceMax"}[pooling]
+        return self._node(operator, [x], "pooled", axes=[0], keepdims=0)
 
     def _lstm(self, name: str, x: str) -> str:
         """ONNX has the gates in the order i, o, f, g."""
@@ -164,7 +173,7 @@ class _Graph:
         return output
 
     def _weight(self, name: str, array: NDArray[Any]) -> str:
-        self._weights.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._weights.append(self._onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def _value(self, name: str, kind: int, shape: list[Any]) -> Any:
@@ -184,15 +193,18 @@ def _largest_difference(stored: StoredModel, file: Path) -> float | None:
         import onnxruntime
     except ImportError:
         return None
-    tokens = np.random.default_rng(1).integers(0, stored.architecture.vocab_size, (5, 2))
-    stream = LanguageModel(stored).stream(2)
-    feed = {name: np.zeros_like(array).T for name, array in stream.state.items()}
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    tokens = np.random.default_rng(1).integers(0, stored.architecture.vocab_size, (5, 2))
+    stream = as_model(stored).stream(2)
+    names = [value.name for value in session.get_inputs() if value.name != "tokens"]
+    feed = {name: np.zeros_like(stream.state[name]).T for name in names}
     scores = session.run(["scores"], {"tokens": tokens, **feed})[0]
-    difference = 0.0
-    for step, now in zip(tokens, scores, strict=True):
+    expected = []
+    for step in tokens:
         stream.advance(step)
-        difference = max(difference, float(np.abs(stream.logits() - now).max()))
+        expected.append(stream.logits())
+    wanted = expected[-1] if stored.labels else np.stack(expected)
+    difference = float(np.abs(wanted - scores).max()) if scores.shape == wanted.shape else np.inf
     if not difference <= _TOLERANCE:
         raise TruesparseError(
             f"onnxruntime computes other scores than truesparse (a difference of {difference:.1e})"

@@ -1,4 +1,4 @@
-"""What 8-bit weights cost: the loss before and after."""
+"""What 8-bit weights cost: loss, and of a classifier accuracy, before and after."""
 
 from __future__ import annotations
 
@@ -7,39 +7,51 @@ from typing import Any
 
 from truesparse.errors import TruesparseError
 from truesparse.export.quantise import dequantise, quantise
-from truesparse.modelfile import CSR
-from truesparse.training.checkpoint import load_model
-from truesparse.training.use import evaluate_language_model
+from truesparse.modelfile import StoredModel
+from truesparse.training.checkpoint import SavedModel, load_model
+from truesparse.training.use import ClassifierEvaluation, evaluate_saved
 
 
-def losses(file: Path, data: Path | str | None) -> dict[str, Any]:
-    """Measure a model on test text, as it is and with rounded weights.
+def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
+    """Measure a model on test data, as it is and with rounded weights.
 
     Parameters
     ----------
-    file : Path
-    data : Path or str or None
-        The text it was trained on if None. If that cannot be read, nothing is measured.
+    stored : StoredModel
+        With a sparse output layer.
+    data : Path or None
+        What it was trained on if None. If that cannot be read, nothing is measured.
 
     Returns
     -------
     dict
-        `loss` and `loss_int8`, nats a token, or None; `loss_reason`, why they are None, or None.
+        `loss` and `loss_int8`, nats a token or text, or None; of a classifier `accuracy` and `accuracy_int8`
+        too; `loss_reason`, why they are None, or None.
 
     Raises
     ------
     UsageError, TruesparseError
         `data` cannot be read or is too short.
     """
-    saved = load_model(file)
+    saved = load_model(stored.path)
     try:
-        before = evaluate_language_model(saved, data).loss
+        before = _measures(saved, data)
     except TruesparseError as error:
         if data is not None:
             raise
         return {"loss": None, "loss_int8": None, "loss_reason": str(error)}
-    for matrix in saved.model.matrices.values():
-        csr = CSR(matrix.indptr, matrix.indices, matrix.data, matrix.shape)
-        matrix.data[...] = dequantise(csr, quantise(csr)).data
-    saved.model.arena.touch()
-    return {"loss": before, "loss_int8": evaluate_language_model(saved, data).loss, "loss_reason": None}
+    arena = saved.model.arena
+    for name, csr in stored.matrices.items():
+        # weights of a dense output layer lie where biases do
+        weights = arena.matrices[name].data if name in arena.matrices else arena.biases[name]
+        weights[...] = dequantise(csr, quantise(csr)).data
+    arena.touch()
+    after = {f"{name}_int8": value for name, value in _measures(saved, data).items()}
+    return {**before, **after, "loss_reason": None}
+
+
+def _measures(saved: SavedModel, data: Path | None) -> dict[str, float]:
+    result = evaluate_saved(saved, data)
+    if isinstance(result, ClassifierEvaluation):
+        return {name: result.classified.measures[name] for name in ("loss", "accuracy")}
+    return {"loss": result.loss}

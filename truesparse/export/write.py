@@ -13,9 +13,8 @@ from truesparse.export.c import DTYPES, check_name, write_c
 from truesparse.export.folder import new_folder
 from truesparse.export.interchange import write_scipy, write_torch
 from truesparse.export.onnx_model import write_onnx
-from truesparse.export.rounding import losses
+from truesparse.export.rounding import cost_of_rounding
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
-from truesparse.modelfile.architecture import LANGUAGE_MODEL
 
 TARGETS: dict[str, Callable[[StoredModel, Path], dict[str, Any]] | None] = {
     "c": None,  # with settings of its own
@@ -47,16 +46,16 @@ def export_model(
     dtype : {"float32", "int8"}
         For C: the type of the weights.
     data : Path or str, optional
-        For int8: the text on which to measure what rounding costs; the one the model was trained on if not
-        given.
+        For int8: the text, or the labelled texts, on which to measure what rounding costs; what the model
+        was trained on if not given.
 
     Returns
     -------
     dict
         `files`: bytes of each file by name; `dense_bytes`: of all weights and biases if they were dense
-        float32; for C also `flash_bytes` and `ram_bytes`; for int8 `loss`, `loss_int8` (nats a token, None
-        where there is no text) and `loss_reason` (why there is none, or None); for ONNX
-        `largest_difference` from the runtime, None without onnxruntime.
+        float32; for C also `flash_bytes` and `ram_bytes`; for int8 `loss`, `loss_int8` (nats a token or text,
+        None where there are none), `loss_reason` (why there are none, or None) and of a classifier `accuracy`
+        and `accuracy_int8`; for ONNX `largest_difference` from the runtime, None without onnxruntime.
 
     Raises
     ------
@@ -72,15 +71,13 @@ def export_model(
     check_name(name)
     file = find_model(path)
     with Reader(file) as reader:
-        stored = read_model(reader)
-    if stored.architecture.head != LANGUAGE_MODEL:
-        raise UsageError(f"{stored.path} is a classifier; only language models can be exported yet")
+        stored = read_model(reader).with_sparse_output()
     _check_finite(stored)
     with new_folder(out) as folder:
         write = TARGETS[target]
         report = write_c(stored, folder, name, dtype) if write is None else write(stored, folder)
         if dtype == "int8":
-            report |= losses(file, data)
+            report |= cost_of_rounding(stored, None if data is None else Path(data))
         files = {entry.name: entry.stat().st_size for entry in sorted(folder.iterdir())}
     dense = stored.architecture.dense_parameters + sum(bias.size for bias in stored.biases.values())
     return {"files": files, "dense_bytes": 4 * dense, **report}

@@ -85,20 +85,27 @@ def evaluate_file(
     UsageError, TruesparseError
         The model or the data cannot be read, or a text is too short.
     """
-    saved = load_model(find_model(path))
+    return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column)
+
+
+def evaluate_saved(
+    saved: SavedModel,
+    data: Path | None = None,
+    split: str = "test",
+    label_column: str | None = None,
+    text_column: str | None = None,
+) -> TextEvaluation | ClassifierEvaluation:
+    """Measure a model that has been read; see `evaluate_file`."""
     if isinstance(saved.config, ClassifierConfig):
         return _evaluate_classifier(
             saved, saved.config, data, split, _columns(saved.config, label_column, text_column)
         )
     if label_column is not None or text_column is not None:
         raise UsageError(f"{saved.path} is a language model, whose text has no columns; leave the flags out")
-    return evaluate_language_model(saved, data, split)
+    return _evaluate_language_model(saved, data, split)
 
 
-def evaluate_language_model(
-    saved: SavedModel, data: Path | str | None = None, split: str = "test"
-) -> TextEvaluation:
-    """Measure a language model that has been read; see `evaluate_file`."""
+def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str) -> TextEvaluation:
     config, model = cast(LanguageModelConfig, saved.config), cast("LanguageModel", saved.model)
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     ids = load_evaluation_text(data or config.data, vocabulary, split)

@@ -7,7 +7,7 @@
  *     ./$name --time 1000
  *     ./$name TOKEN...
  */
-#include "$name.h"
+$include
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +17,6 @@
 
 #define BEST 5
 
-$vocabulary
 /* What the model that was exported made of some tokens: the scores at a few places after each of them. */
 #define TEST_STEPS $test_steps
 #define TEST_PLACES $test_places
@@ -70,9 +69,9 @@ static long token_number(const char *text)
 $token_number
 }
 
-static void print_token(size_t token)
+static void print_output(size_t output)
 {
-$print_token
+$print_output
 }
 
 int main(int count, char **arguments)
@@ -106,7 +105,7 @@ int main(int count, char **arguments)
             }
         }
         printf("%.4f ", scores[likeliest]);
-        print_token(likeliest);
+        print_output(likeliest);
         scores[likeliest] = -1.0f;
     }
     return EXIT_SUCCESS;

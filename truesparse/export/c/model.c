@@ -4,15 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Line i has the entries starts[i] to starts[i + 1]. Lines are rows, and places columns, except in a matrix that
- * multiplies the embedding, which is stored by columns. $scales_comment */
-typedef struct {
-    uint32_t lines;
-    const uint32_t *starts;
-    const $index *places;
-    const $weight *weights;$scales_member
-} matrix;
-
+$products
 $arrays
 static void copy(float *y, const float *x, size_t n)
 {
@@ -22,37 +14,26 @@ static void copy(float *y, const float *x, size_t n)
     }
 }
 
-/* y += W x */
-static void add_product(float *y, const matrix *w, const float *x)
+/* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read.
+ * Where the embeddings of every $tokens_per_start tokens start is known; between, their lengths are added up. */
+static void read_token(float *y, const float *bias, uint32_t token)
 {
-    const uint32_t *starts = w->starts;
-    const $index *places = w->places;
-    const $weight *weights = w->weights;
-    uint32_t row, k;
-    for (row = 0; row < w->lines; row++) {
-        float sum = 0.0f;
-        for (k = starts[row]; k < starts[row + 1]; k++) {
-            sum += $product * x[places[k]];
-        }
-        y[row] += ${scale}sum;
-    }
-}
-
-/* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read. */
-static void read_token(float *y, const matrix *w, const float *bias, uint32_t rows, uint32_t token)
-{
-    uint32_t row, k, e;
-    for (row = 0; row < rows; row++) {
+    uint32_t e = embedding_weight_starts[token / $tokens_per_start];
+    uint32_t row, before, end, k;
+    for (row = 0; row < $rows; row++) {
         y[row] = 0.0f;
     }
-    for (e = embedding_weight.starts[token]; e < embedding_weight.starts[token + 1]; e++) {
-        const uint32_t column = embedding_weight.places[e];
+    for (before = token - token % $tokens_per_start; before < token; before++) {
+        e += embedding_weight_lengths[before];
+    }
+    for (end = e + embedding_weight_lengths[token]; e < end; e++) {
+        const uint32_t column = embedding_weight_places[e];
         const float x = $embedding;
-        for (k = w->starts[column]; k < w->starts[column + 1]; k++) {
-            y[w->places[k]] += $column_product * x;
+        for (k = ${first}_starts[column]; k < ${first}_starts[column + 1]; k++) {
+            y[${first}_places[k]] += $column_product * x;
         }
     }
-    for (row = 0; row < rows; row++) {
+    for (row = 0; row < $rows; row++) {
         y[row] = $column_scale + bias[row];
     }
 }
@@ -62,7 +43,8 @@ static float sigmoid(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
-$cell
+$cell$pool_function
+$labels_definition
 void ${name}_init(${name}_state *state)
 {
     ${name}_reset(state);
@@ -75,7 +57,7 @@ void ${name}_reset(${name}_state *state)
         for (j = 0; j < ${upper}_UNITS; j++) {
 $reset
         }
-    }
+    }$reset_pool
 }
 
 int ${name}_step(${name}_state *state, uint32_t token)
@@ -83,14 +65,13 @@ int ${name}_step(${name}_state *state, uint32_t token)
     if (token >= ${upper}_TOKENS) {
         return -1;
     }
-$step
+$step$pool
     return 0;
 }
 
 void ${name}_output(const ${name}_state *state, float *scores)
 {
-    copy(scores, output_bias, ${upper}_OUTPUTS);
-    add_product(scores, &$output, state->h[${upper}_LAYERS - 1]);
+$scores
 }
 
 void ${name}_softmax(float *scores)

@@ -5,10 +5,11 @@
  *
  *     ${name}_init(&state);
  *     ${name}_step(&state, token);         for each token of a text in turn
- *     ${name}_output(&state, scores);      $scores_of
+ *     ${name}_output(&state, scores);      scores of $scores_of
  *     ${name}_softmax(scores);             turns scores into probabilities
  *     ${name}_reset(&state);               before another text
  *
+ *$reading
  * Nothing is allocated and there is no other state: texts that have a state each do not disturb one another, in
  * threads neither.
  */
@@ -26,6 +27,7 @@ extern "C" {
 #define ${upper}_LAYERS $layers
 #define ${upper}_UNITS $units
 
+$labels_declaration
 typedef struct {
 $state
 } ${name}_state;
@@ -39,7 +41,7 @@ void ${name}_reset(${name}_state *state);
 /* Read a token. Returns 0, or -1 for a token out of range, which leaves the state as it was. */
 int ${name}_step(${name}_state *state, uint32_t token);
 
-/* Write ${upper}_OUTPUTS scores: $scores_of. */
+/* Write ${upper}_OUTPUTS scores of $scores_of. */
 void ${name}_output(const ${name}_state *state, float *scores);
 
 /* Turn ${upper}_OUTPUTS scores into probabilities, in place. */

@@ -1,0 +1,47 @@
+"""The program of examples/suggest says what the model says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export.test_c import COMPILERS, STRICT, needs_compiler
+
+from truesparse import runtime
+from truesparse.data import Vocabulary
+from truesparse.export import export_model
+from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.training.checkpoint import save_model
+from truesparse.training.task_configs import LanguageModelConfig
+
+SOURCE = Path(__file__).parents[2] / "examples" / "suggest" / "suggest.c"
+WORDS = ("<unk>", "<eos>", "the", "cat", "isn't", "here", ",", "on", "mat", "dog")
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_suggest(tmp_path: Path, compiler: str) -> None:
+    spec = LanguageModelSpec(10, 6, 8, 1)
+    file = tmp_path / "model.safetensors"
+    model = build_language_model(spec, 0.5, np.random.default_rng(1), scale=1.0)
+    save_model(file, model, Vocabulary(WORDS, "word", True), LanguageModelConfig())
+    export_model(file, "c", tmp_path / "words", "words")
+    command = [compiler, *STRICT, "-I", "words", "-o", "suggest", str(SOURCE), "words/words.c", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    text = "The cat isn't here,\n\non a giraffe's mat\n"
+    process = subprocess.run(["./suggest"], cwd=tmp_path, input=text, stdout=subprocess.PIPE, text=True)
+    assert process.returncode == 0
+
+    stream = runtime.load_language_model(file).stream()
+    lines = []
+    for line in ("the cat isn't here ,", "on <unk> <unk> mat"):
+        for word in line.split():
+            stream.advance(WORDS.index(word))
+        scores = stream.logits()
+        probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+        best = np.argsort(-probabilities)[:3]
+        lines.append(", ".join(f"{WORDS[place]} {probabilities[place]:.2f}" for place in best))
+        stream.advance(WORDS.index("<eos>"))
+    assert process.stdout.splitlines() == lines

@@ -1,0 +1,13 @@
+
+/* Keep the largest outputs so far. */
+static void pool(${name}_state *state)
+{
+    const float *h = state->h[${upper}_LAYERS - 1];
+    size_t j;
+    for (j = 0; j < ${upper}_UNITS; j++) {
+        if (state->steps == 0 || h[j] > state->pooled[j]) {
+            state->pooled[j] = h[j];
+        }
+    }
+    state->steps++;
+}

@@ -1,0 +1,12 @@
+/* Keep the mean of the outputs so far. */
+static void pool(${name}_state *state)
+{
+    const float *h = state->h[${upper}_LAYERS - 1];
+    float share;
+    size_t j;
+    state->steps++;
+    share = 1.0f / (float)state->steps;
+    for (j = 0; j < ${upper}_UNITS; j++) {
+        state->pooled[j] += (h[j] - state->pooled[j]) * share;
+    }
+}

@@ -1,0 +1,90 @@
+"""The parts of the C source that depend on what the layers' outputs become: pooling, scores, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from truesparse.data import TextEncoder
+from truesparse.export.c_arrays import read_template, string
+from truesparse.modelfile import StoredModel
+
+_SCORES = """\
+    copy(scores, output_bias, {upper}_OUTPUTS);
+    {product}"""
+_RESET = """
+    for (j = 0; j < {upper}_UNITS; j++) {{
+        state->pooled[j] = 0.0f;
+    }}
+    state->steps = 0;"""
+
+
+class Head(NamedTuple):
+    """What is put into the templates; members of the state and their bytes."""
+
+    text: dict[str, str]
+    members: list[str]
+    state_bytes: int
+
+
+def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
+    """Write what follows the layers.
+
+    Parameters
+    ----------
+    stored : StoredModel
+        With a sparse output layer.
+    name : str
+        What names begin with.
+    products : mapping of str to str
+        See `truesparse.export.c_matrices.Matrices`.
+    """
+    architecture = stored.architecture
+    upper = name.upper()
+    product = products["embedding.weight" if architecture.tied else "output.weight"]
+    pools = architecture.pooling != "last"
+    x = "state->pooled" if pools else f"state->h[{upper}_LAYERS - 1]"
+    text = {
+        "scores": _SCORES.format(upper=upper, product=product.format(y="scores", x=x)),
+        "pool_function": "",
+        "reset_pool": "",
+        "pool": "",
+        "reading": _reading(stored.encoder),
+        "labels_declaration": "",
+        "labels_definition": "",
+        "scores_of": "the next token",
+    }
+    if stored.labels:
+        labels = f"const char *const {name}_labels[{upper}_OUTPUTS]"
+        texts = ",\n".join(f"    {string(label)}" for label in stored.labels)
+        text["scores_of"] = "the classes"
+        text["labels_declaration"] = f"/* Names of the classes. */\nextern {labels};\n"
+        text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
+    if not pools:
+        return Head(text, [], 0)
+    function = read_template(f"pool_{architecture.pooling}.c").substitute(name=name, upper=upper)
+    text |= {
+        "pool_function": f"\n{function}",
+        "reset_pool": _RESET.format(upper=upper),
+        "pool": "\n    pool(state);",
+    }
+    members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
+    return Head(text, members, 4 * architecture.hidden_size + 4)
+
+
+def _reading(encoder: TextEncoder | None) -> str:
+    """How a text becomes tokens, which is left to the caller."""
+    if encoder is None:
+        return ""
+    end = {"before": "last", "after": "first"}[encoder.truncation]
+    padding = {
+        "masked": "A shorter text is read as it is.",
+        "before": "Before a shorter text so many tokens <pad> are read that there are as many.",
+        "after": "After a shorter text so many tokens <pad> are read that there are as many.",
+    }[encoder.padding]
+    case = ", in lower case" if encoder.lower_case else ""
+    marks = "words and runs of one punctuation mark" if encoder.punctuation else "words"
+    return f"""
+ * The model was trained on the {end} {encoder.length} {marks} of a text{case}; those that it does not know
+ * are <unk>. {padding}
+ *"""

@@ -1,0 +1,151 @@
+"""Weights as constant arrays of C, and the functions that multiply by them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import TruesparseError
+from truesparse.export.c_arrays import C_TYPES, Constants, read_template
+from truesparse.export.quantise import quantise
+from truesparse.modelfile import CSR, Architecture, StoredModel
+
+_EMBEDDING = "embedding.weight"
+# Tokens from one start to the next. Lengths between are added up, which saves bytes in large vocabularies.
+_TOKENS_PER_START = 16
+
+# What stands for these in the templates, with weights of 4 bytes, and of 1 byte with a scale for each row.
+_EXPRESSIONS = {
+    "float32": {
+        "weight": "float",
+        "scales_comment": "",
+        "scales_members": "",
+        "product": "weights[k]",
+        "scale": "",
+        "embedding": "embedding_weight_weights[e]",
+        "column_product": "{first}_weights[k]",
+        "column_scale": "y[row]",
+    },
+    "int8": {
+        "weight": "int8_t",
+        "scales_comment": " A weight is\n"
+        " * what stands there times the scale of its row, which is a multiple of a step.",
+        "scales_members": "\n    const uint16_t *scales;\n    float step;",
+        "product": "(float)weights[k]",
+        "scale": "(w->step * (float)w->scales[row]) * ",
+        "embedding": "(embedding_weight_step * (float)embedding_weight_scales[token])"
+        "\n            * (float)embedding_weight_weights[e]",
+        "column_product": "(float){first}_weights[k]",
+        "column_scale": "({first}_step * (float){first}_scales[row]) * y[row]",
+    },
+}
+
+
+class Matrices(NamedTuple):
+    """What is put into the templates, and the bytes of constant arrays.
+
+    Attributes
+    ----------
+    text : dict of str to str
+    products : dict of str to str
+        For each matrix that is multiplied by a vector, the call without its arguments `y` and `x`: a format
+        string.
+    flash : int
+    """
+
+    text: dict[str, str]
+    products: dict[str, str]
+    flash: int
+
+
+def write_matrices(stored: StoredModel, dtype: str) -> Matrices:
+    """Write a model's matrices and biases.
+
+    Parameters
+    ----------
+    stored : StoredModel
+        With a sparse output layer.
+    dtype : {"float32", "int8"}
+        Of the weights.
+
+    Raises
+    ------
+    TruesparseError
+        A matrix has more than 2^32 - 1 weights.
+    """
+    constants, kinds, products = Constants(), {}, {}
+    first = first_matrix(stored.architecture)
+    for name, csr in stored.matrices.items():
+        if csr.data.size >= 1 << 32:
+            raise TruesparseError(
+                f"{name} has {csr.data.size:,} weights, too many for C; use a lower density"
+            )
+        own, step = identifier(name), None
+        if dtype == "int8":
+            rounded = quantise(csr)
+            csr = csr._replace(data=rounded.data)  # type: ignore[arg-type]
+            constants.array(f"{own}_scales", rounded.scales)
+            step = rounded.step
+        if name == first:
+            _write_columns(constants, own, csr, step)
+            continue
+        lengths = _narrowed(np.diff(csr.indptr))
+        indices = _narrowed(csr.indices, csr.shape[1] - 1)
+        constants.array(f"{own}_lengths", lengths)
+        constants.array(f"{own}_places", indices)
+        constants.array(f"{own}_weights", csr.data)
+        if name == _EMBEDDING:
+            constants.array(f"{own}_starts", csr.indptr[:-1:_TOKENS_PER_START].astype(np.uint32))
+            constants.number(f"{own}_step", step)
+        if name != _EMBEDDING or stored.architecture.tied:
+            bits = f"{8 * indices.itemsize}_{8 * lengths.itemsize}"
+            kinds[bits] = {"index": C_TYPES[indices.dtype.name], "length": C_TYPES[lengths.dtype.name]}
+            members = [f"{csr.shape[0]}", f"{own}_lengths", f"{own}_places", f"{own}_weights"]
+            if step is not None:
+                members += [f"{own}_scales", f"{step:.8e}f"]
+            constants.raw(f"static const matrix_{bits} {own} = {{{', '.join(members)}}};\n")
+            products[name] = f"add_product_{bits}({{y}}, &{own}, {{x}});"
+    for name, bias in stored.biases.items():
+        constants.array(identifier(name), bias)
+    expressions = {
+        key: value.format(first=identifier(first)) if key.startswith("column") else value
+        for key, value in _EXPRESSIONS[dtype].items()
+    }
+    template = read_template("product.c")
+    functions = [
+        template.substitute(expressions, type=f"matrix_{bits}", function=f"add_product_{bits}", **types)
+        for bits, types in kinds.items()
+    ]
+    text = {
+        **expressions,
+        "first": identifier(first),
+        "products": "\n".join(functions),
+        "arrays": "\n".join(constants.definitions),
+        "tokens_per_start": str(_TOKENS_PER_START),
+    }
+    return Matrices(text, products, constants.bytes)
+
+
+def first_matrix(architecture: Architecture) -> str:
+    """The matrix that multiplies an embedding. It is stored by columns: few of them meet a weight."""
+    return f"{architecture.layer_names[0]}.weight_ih"
+
+
+def identifier(name: str) -> str:
+    """The name of a parameter as one in C."""
+    return name.replace(".", "_")
+
+
+def _write_columns(constants: Constants, own: str, csr: CSR, step: np.float32 | None) -> None:
+    columns = csr.transposed()
+    constants.array(f"{own}_starts", columns.indptr.astype(np.uint32))
+    constants.array(f"{own}_places", _narrowed(columns.indices, csr.shape[0] - 1))
+    constants.array(f"{own}_weights", columns.data)
+    constants.number(f"{own}_step", step)
+
+
+def _narrowed(values: NDArray[np.integer], largest: int | None = None) -> NDArray[np.unsignedinteger]:
+    """Numbers from 0 to `largest`, or the largest there is, in the narrowest type that holds it."""
+    return values.astype(np.min_scalar_type(int(values.max()) if largest is None else largest))
