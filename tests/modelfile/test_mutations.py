@@ -214,6 +214,19 @@ def test_files_that_lie_with_a_right_checksum(file: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 16 << 10
 
 
+def test_embeddings_of_a_size_that_no_tensor_has(file: Path) -> None:
+    with Reader(file) as reader:
+        tensors, document = {name: reader.get(name) for name in reader.names}, reader.document
+    cell = document["model"]["type"].partition("-")[0]
+    for name in ("embedding.weight.indices", f"{cell}.0.weight_ih.indices"):
+        tensors[name] = tensors[name].astype(np.uint32)
+    for size in (1 << 17, (1 << 31) - 1):
+        document["model"]["embedding_size"] = size
+        container.write(file, tensors, document)
+        with pytest.raises(TruesparseError, match="its embeddings are longer than the file"):
+            read(file)
+
+
 def test_a_document_that_nests_without_end(file: Path) -> None:
     bad = b'{"__metadata__":{"truesparse":"' + b"[" * 200_000 + b'","crc32":"0"}}'
     file.write_bytes(struct.pack("<Q", len(bad)) + bad)

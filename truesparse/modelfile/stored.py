@@ -17,6 +17,8 @@ from truesparse.modelfile.architecture import CLASSIFIER, Architecture
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.csr import CSR, broken_invariant, narrow_index_dtype
 
+# Of all sizes, only that of embeddings is no tensor's: beyond this it must be below the bytes of the file.
+_WIDE = 1 << 16
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
@@ -125,13 +127,18 @@ def read_model(reader: Reader) -> StoredModel:
 
     Notes
     -----
-    Nothing is allocated by sizes that the file states, but only by those of the tensors it has.
+    Nothing is allocated by sizes that the file states, but only by those of the tensors it has. The one size
+    that no tensor has, that of embeddings, is bounded by the file, so whoever uses the model is safe too.
     """
     path = reader.path
     try:
         architecture = Architecture.from_document(reader.document.get("model"), len(reader.names))
     except TruesparseError as error:
         raise TruesparseError(f"{path} {error}; use another file or train again") from None
+    if architecture.embedding_size > max(_WIDE, path.stat().st_size):
+        raise TruesparseError(
+            f"{path} is of no model: its embeddings are longer than the file; use another file or train again"
+        )
     matrices = {name: _read_csr(reader, name, shape) for name, shape in architecture.matrices.items()}
     biases = {name: _read_floats(reader, name, size) for name, size in architecture.biases.items()}
     vocabulary, document = _read_vocabulary(reader, architecture), reader.document
