@@ -44,6 +44,11 @@ class Sequences:
         """Steps of each sequence, shape (n,)."""
         return np.diff(self.starts)
 
+    def select(self, chosen: NDArray[np.int64]) -> Sequences:
+        """Some of the sequences, by their numbers; one or more."""
+        starts = self.starts
+        return Sequences.of([self.values[starts[number] : starts[number + 1]] for number in chosen])
+
     def batch(self, chosen: NDArray[np.int64], batch_size: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Put sequences side by side.
 

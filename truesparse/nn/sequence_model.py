@@ -80,6 +80,10 @@ class SequenceModel:
         layer = OutputLayer if spec.kind == "classifier" else SquaredErrorLayer
         self.output = layer(arena, weight, "output.bias")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles."""
+        return SequenceModel, (self.spec, self.arena)
+
     @property
     def matrices(self) -> dict[str, SparseMatrix]:
         """The sparse weight matrices by name."""

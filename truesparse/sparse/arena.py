@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,11 @@ class Arena:
         self.grads: Flat = aligned_zeros(self._end())
         self.states: dict[str, Flat] = {}
         self.version = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles: no gradients, and nothing that can be derived."""
+        patterns = {name: (matrix.pattern, matrix.blocks) for name, matrix in self.matrices.items()}
+        return _restored, (patterns, self._bias_sizes, self.values, self.states)
 
     @property
     def size(self) -> int:
@@ -221,3 +227,17 @@ class Arena:
         """Length of a flat array of the present layout."""
         last = max((where.stop for where in self.layout.values()), default=0)
         return -(-last // _ALIGNMENT) * _ALIGNMENT
+
+
+def _restored(
+    patterns: Mapping[str, tuple[Pattern, int]],
+    biases: Mapping[str, int],
+    values: Flat,
+    states: Mapping[str, Flat],
+) -> Arena:
+    """An arena from what `Arena.__reduce__` gave."""
+    arena = Arena(patterns, biases)
+    arena.values[...] = values
+    for name, state in states.items():
+        arena.add_state(name)[...] = state
+    return arena

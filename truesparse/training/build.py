@@ -11,7 +11,7 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.nn.spec import RecurrentSpec
-    from truesparse.training.task import Model, Task
+    from truesparse.training.task import Learning, Model
 
 
 def wanted_density(config: Config, spec: RecurrentSpec) -> float:
@@ -34,12 +34,12 @@ def wanted_density(config: Config, spec: RecurrentSpec) -> float:
     return sum(int(count.sum()) for count in counts.values()) / spec.dense_parameters
 
 
-def build_model(task: Task, rng: np.random.Generator) -> Model:
+def build_model(task: Learning, rng: np.random.Generator) -> Model:
     """Return the model of a new run.
 
     Parameters
     ----------
-    task : Task
+    task : Learning
     rng : numpy.random.Generator
         Draws topology and weights.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,14 @@ from numpy.typing import NDArray
 from truesparse.data import ClassificationData, Columns, SequenceBatches, load_classification_data
 from truesparse.data.labelled import LabelledText
 from truesparse.errors import UsageError
-from truesparse.nn import SequenceModel, SequenceSpec, SequenceWorkspace, build_sequence_model
+from truesparse.nn import SequenceModel, SequenceWorkspace
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Learned, Measures, Task
+from truesparse.training.sequence_learning import SequenceLearning, sequence_spec
+from truesparse.training.task import Measures, Task
 from truesparse.training.task_configs import ClassifierConfig
 
-if TYPE_CHECKING:
-    from truesparse.nn.stack import GradientRows
-    from truesparse.training.task import Model
 
-
-class TextClassification(Task):
+class TextClassification(SequenceLearning, Task):
     """A classifier on labelled texts.
 
     Parameters
@@ -41,58 +38,23 @@ class TextClassification(Task):
     """
 
     def __init__(self, config: ClassifierConfig, data: ClassificationData | None = None) -> None:
-        super().__init__(config)
         data = data or load_data(config)
         self._parts = {
             part: SequenceBatches(text.texts, text.labels, config.batch_size, config.seed)
             for part, text in (("train", data.train), ("valid", data.valid), ("test", data.test))
         }
-        self._size = config.length, config.batch_size
+        embedding_size = config.embedding_size or config.hidden_size
+        sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
+        super().__init__(config, sequence_spec(config, *sizes), self._parts["train"], config.length)
         self.labels = data.labels
         self.name = data.name
         self.description = data.description
-        self.steps_per_epoch = len(self._parts["train"])
         self.crc32 = _crc32(data.train, data.valid)
         self.reading = {
             "vocabulary": data.encoder.vocabulary,
             "encoder": data.encoder,
             "labels": data.labels,
         }
-        self.spec = classifier_spec(config, len(data.encoder.vocabulary), len(data.labels))
-
-    def build(
-        self,
-        spec: SequenceSpec,
-        density: float,
-        rng: np.random.Generator,
-        distribution: str,
-        gates: str,
-        scale: float | None,
-        gate_bias: Mapping[str, float],
-    ) -> SequenceModel:
-        """See `Task.build`."""
-        return build_sequence_model(spec, density, rng, distribution, gates, scale, gate_bias)
-
-    def begin(self, model: Model) -> None:
-        """See `Task.begin`."""
-        self._model = cast(SequenceModel, model)
-        self._workspace = self._model.workspace(*self._size)
-
-    def end(self) -> None:
-        """See `Task.end`."""
-        del self._model, self._workspace
-
-    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
-        """See `Task.learn`."""
-        texts, lengths, labels, chosen = self._parts["train"].batch(epoch, k)
-        dropout = 0.0 if rng is None else self.dropout
-        loss = self._model.forward(texts, lengths, labels, self._workspace, dropout, rng)
-        self._model.backward(self._workspace)
-        return Learned(float(loss), len(chosen), int(lengths.sum()))
-
-    def dense_gradients(self) -> dict[str, GradientRows]:
-        """See `Task.dense_gradients`."""
-        return self._model.dense_gradients(self._workspace)
 
     def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
         """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
@@ -202,7 +164,20 @@ def load_data(config: ClassifierConfig) -> ClassificationData:
     """
     if config.data is None:
         raise UsageError("--data is missing; give a CSV file, or a folder that has train.csv")
-    text_settings = {
+    columns = Columns(config.label_column, config.text_column)
+    return load_classification_data(
+        Path(config.data),
+        columns,
+        text_settings(config),
+        config.valid_fraction,
+        config.test_fraction,
+        config.seed,
+    )
+
+
+def text_settings(config: ClassifierConfig) -> dict[str, Any]:
+    """What `truesparse.data.TextEncoder.build` takes besides the texts."""
+    return {
         "length": config.length,
         "size": config.vocabulary,
         "min_count": config.min_count,
@@ -211,31 +186,6 @@ def load_data(config: ClassifierConfig) -> ClassificationData:
         "truncation": config.truncation,
         "padding": config.padding,
     }
-    columns = Columns(config.label_column, config.text_column)
-    return load_classification_data(
-        Path(config.data), columns, text_settings, config.valid_fraction, config.test_fraction, config.seed
-    )
-
-
-def classifier_spec(config: ClassifierConfig, vocab_size: int, classes: int) -> SequenceSpec:
-    """Return the sizes that a configuration asks for.
-
-    Raises
-    ------
-    UsageError
-        Sizes do not fit each other.
-    """
-    return SequenceSpec(
-        vocab_size=vocab_size,
-        embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        cell=config.cell,
-        depth=config.depth or 1,
-        outputs=classes,
-        pooling=config.pooling,
-        sparse_output=config.output == "sparse",
-    )
 
 
 def _crc32(*parts: LabelledText) -> int:

@@ -298,9 +298,9 @@ class Config:
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
         """The fields by name, those of the task first."""
-        common = {field.name for field in dataclasses.fields(Config)}
-        every = sorted(dataclasses.fields(cls), key=lambda field: field.name in common)
-        return {field.name: field for field in every}
+        own = [vars(kind).get("__annotations__", {}) for kind in cls.__mro__]
+        rank = {name: place for place, names in reversed(list(enumerate(own))) for name in names}
+        return {field.name: field for field in sorted(dataclasses.fields(cls), key=lambda f: rank[f.name])}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

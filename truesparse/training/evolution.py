@@ -98,7 +98,7 @@ class Evolution:
         Parameters
         ----------
         gradients : callable
-            `Task.dense_gradients` of the step.
+            `Learning.dense_gradients` of the step.
         scale : float
             That of the clipping.
         """

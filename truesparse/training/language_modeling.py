@@ -66,21 +66,21 @@ class LanguageModeling(Task):
         scale: float | None,
         gate_bias: Mapping[str, float],
     ) -> LanguageModel:
-        """See `Task.build`."""
+        """See `Learning.build`."""
         return build_language_model(spec, density, rng, distribution, gates, scale, gate_bias)
 
     def begin(self, model: Model) -> None:
-        """See `Task.begin`."""
+        """See `Learning.begin`."""
         self._model = cast(LanguageModel, model)
         self._workspace = self._model.workspace(*self._size)
         self._hidden = self._model.zero_state(self._size[1])
 
     def end(self) -> None:
-        """See `Task.end`."""
+        """See `Learning.end`."""
         del self._model, self._workspace, self._hidden
 
     def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
-        """See `Task.learn`."""
+        """See `Learning.learn`."""
         if k == 0:
             self._hidden.reset()
         x, y = self._windows["train"].window(k)
@@ -90,7 +90,7 @@ class LanguageModeling(Task):
         return Learned(loss, x.size, x.size)
 
     def dense_gradients(self) -> dict[str, GradientRows]:
-        """See `Task.dense_gradients`."""
+        """See `Learning.dense_gradients`."""
         return self._model.dense_gradients(self._workspace)
 
     def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:

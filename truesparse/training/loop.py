@@ -22,12 +22,11 @@ import numpy as np
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import ThreadTrial
-from truesparse.optim import GradientNorm, get_optimizer
 from truesparse.training import checkpoint
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.evolution import Evolution
+from truesparse.training.learner import Learner
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
@@ -94,11 +93,8 @@ class Trainer:
         self.reporter = reporter
         self.stop = stop
         self._compile_seconds = compile_seconds
-        self._optimizer = get_optimizer(config.optimizer).build(
-            model.arena, config.weight_decay, vars(config)
-        )
-        self._evolution = Evolution(config, model, generators["topology"], self.steps_per_epoch)
-        self._gradient_norm = GradientNorm(config.clip)
+        self._learner = Learner(config, model, generators, self.steps_per_epoch)
+        self._optimizer, self._evolution = self._learner.optimizer, self._learner.evolution
 
     @property
     def relative_flops(self) -> float:
@@ -125,8 +121,8 @@ class Trainer:
             )
         for name, generator_state in training.pop("generators").items():
             self._generators[name].bit_generator.state = generator_state
-        self._optimizer.restore(training.pop("optimizer", {}))
-        self._evolution.restore(training.pop("evolution", {}), saved.evolution)
+        counters = {name: training.pop(name, {}) for name in ("optimizer", "evolution")}
+        self._learner.restore(counters, saved.evolution)
         self.state = TrainingState(**training)
         self.task.load_hidden(saved.hidden)
         self._optimizer.lr = self.state.lr
@@ -180,40 +176,30 @@ class Trainer:
     def release(self) -> None:
         """Free the memory of the model; there is no more training after it."""
         self.task.end()
-        del self.model, self._optimizer, self._evolution
+        del self.model, self._learner, self._optimizer, self._evolution
         gc.collect()  # an arena and its matrices refer to each other
 
     def _step(self) -> None:
         """One batch: forward, backward, update."""
-        state, arena = self.state, self.model.arena
+        state = self.state
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
-        arena.zero_grad()
-        loss, weight, tokens = self.task.learn(epoch, k, self._generators["dropout"])
-        self._check_finite(loss, "loss")
-        norm, scale = self._gradient_norm(arena)
-        self._check_finite(norm, "norm of the gradient")
-        self._evolution.observe(self.task.dense_gradients, scale)
-        dense = self._evolution.dense(state.step + 1, state.planned_steps)
-        rewire = self._evolution.replaces(state.step + 1, state.planned_steps)
-        if not rewire:
-            self._optimizer.step(scale)
-            self._evolution.disturb(state.lr)
+        done = self._learner.step(self.task, epoch, k, state.step + 1, state.planned_steps)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
-        state.tokens += tokens
-        state.flops += tokens * (3 * flops_per_token(self.model) + dense * self._dense_flops)
+        state.tokens += done.tokens
+        state.flops += done.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.step_seconds += seconds
         state.epoch["steps"] += seconds
-        state.interval["loss"] += loss * weight
-        state.interval["weight"] += weight
-        state.interval["tokens"] += tokens
+        state.interval["loss"] += done.loss * done.weight
+        state.interval["weight"] += done.weight
+        state.interval["tokens"] += done.tokens
         state.interval["seconds"] += seconds
-        self.reporter.step(Progress(state.step, epoch + 1, loss))
+        self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
-            self._log(norm)
-        if rewire:
+            self._log(done.gradient_norm)
+        if done.rewire:
             self._rewire()
 
     def _log(self, norm: float) -> None:
@@ -253,7 +239,7 @@ class Trainer:
         state, optimizer = self.state, self._optimizer
         with optimizer.averaged():
             measures = self.task.evaluate("valid", self.stop)
-            self._check_finite(measures["loss"], "validation loss")
+            self._learner.check_finite(measures["loss"], "validation loss", state.step + 1)
             nnz = self.model.arena.nnz
             pruned = state.best_nnz is not None and nnz < state.best_nnz
             best = state.best is None or self.task.better(measures, state.best) or pruned
@@ -341,8 +327,7 @@ class Trainer:
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),
-            "optimizer": self._optimizer.counters(),
-            "evolution": self._evolution.counters(),
+            **self._learner.counters(),
             "generators": {
                 name: generator.bit_generator.state for name, generator in self._generators.items()
             },
@@ -353,17 +338,9 @@ class Trainer:
             self.model,
             config=self.config,
             hidden=self.task.hidden(),
-            evolution=self._evolution.arrays(),
+            evolution=self._learner.arrays(),
             training=training,
             **self.task.reading,
         )
         self._saved_at = time.perf_counter()
         self.reporter.checkpoint(self._run.checkpoint)
-
-    def _check_finite(self, value: float, what: str) -> None:
-        if not math.isfinite(value):
-            clip = f"a lower --clip (it is {self.config.clip:g})" if self.config.clip else "a --clip above 0"
-            raise TruesparseError(
-                f"the {what} is {value} at step {self.state.step + 1}"
-                f"; try a lower --lr (it is {self.state.lr:g}) or {clip}"
-            )

@@ -54,6 +54,17 @@ LANGUAGE_MODEL_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+SEQUENCE_PRESETS: dict[str, dict[str, Any]] = {
+    "sequences": {
+        "hidden_size": 64,
+        "clip": 1.0,
+        "optimizer": "adam",
+        "lr": 0.01,
+        "epochs": 50,
+        "batch_size": 32,
+    },
+}
+
 CLASSIFIER_PRESETS: dict[str, dict[str, Any]] = {
     "text": {
         "distribution": "erdos-renyi",

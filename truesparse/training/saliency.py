@@ -15,10 +15,10 @@ from truesparse.training.build import gate_bias
 from truesparse.training.describe import flops_per_token
 
 if TYPE_CHECKING:
-    from truesparse.training.task import Model, Task
+    from truesparse.training.task import Learning, Model
 
 
-def keep_salient(model: Model, task: Task, rng: np.random.Generator) -> float:
+def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> float:
     """Leave a dense model the weights with the largest |w dL/dw|, and draw their values anew.
 
     They are chosen from all matrices together, so that a matrix gets as many as matter.
@@ -27,7 +27,7 @@ def keep_salient(model: Model, task: Task, rng: np.random.Generator) -> float:
     ----------
     model : LanguageModel or SequenceModel
         With random weights at all positions; modified in place.
-    task : Task
+    task : Learning
         The first `saliency_windows` batches of its training data make the gradient, without dropout.
     rng : numpy.random.Generator
         Draws the values.

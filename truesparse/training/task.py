@@ -31,8 +31,8 @@ class Learned(NamedTuple):
     tokens: int
 
 
-class Task(ABC):
-    """Data, and how a model of it is made, run and measured.
+class Learning(ABC):
+    """Data to train on, and how a model is made for them and learns from them.
 
     It holds no model until `begin`; what it makes for that one, such as a workspace, is gone after `end`.
 
@@ -44,23 +44,13 @@ class Task(ABC):
     Attributes
     ----------
     config : Config
-    name, description : str
-        Of the data: fit for a file name; one line for people.
     steps_per_epoch : int
-        Batches of the data to train on.
-    crc32 : int
-        Of the data to train on and to choose by.
-    reading : dict
-        What a model file says of the data, as `truesparse.training.checkpoint.save_model` takes it.
+        Batches of the data.
     spec : RecurrentSpec
         The sizes that the configuration asks for.
     """
 
-    name: str
-    description: str
     steps_per_epoch: int
-    crc32: int
-    reading: dict[str, Any]
     spec: RecurrentSpec
 
     def __init__(self, config: Config) -> None:
@@ -96,6 +86,25 @@ class Task(ABC):
     def dense_gradients(self) -> dict[str, GradientRows]:
         """Functions that compute the gradients of the last `learn` at all positions of each matrix; see
         `truesparse.nn.language_model.LanguageModel.dense_gradients`."""
+
+
+class Task(Learning):
+    """What a run needs besides: other data to choose the model by and to test it on, and how it is measured.
+
+    Attributes
+    ----------
+    name, description : str
+        Of the data: fit for a file name; one line for people.
+    crc32 : int
+        Of the data to train on and to choose by.
+    reading : dict
+        What a model file says of the data, as `truesparse.training.checkpoint.save_model` takes it.
+    """
+
+    name: str
+    description: str
+    crc32: int
+    reading: dict[str, Any]
 
     @abstractmethod
     def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
@@ -134,7 +143,7 @@ class Task(ABC):
         """State that is carried from batch to batch, for a checkpoint."""
         return {}
 
-    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:  # noqa: B027
+    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         """Take back what `hidden` gave."""
 
     def reads_like(self, saved: SavedModel) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from truesparse.errors import UsageError
 from truesparse.training.config import Config
-from truesparse.training.presets import CLASSIFIER_PRESETS, LANGUAGE_MODEL_PRESETS
+from truesparse.training.presets import CLASSIFIER_PRESETS, LANGUAGE_MODEL_PRESETS, SEQUENCE_PRESETS
 from truesparse.training.settings import listed, setting
 
 
@@ -40,7 +40,27 @@ class LanguageModelConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(Config):
+class SequenceConfig(Config):
+    """The configuration of a model of whole sequences; see `Config`."""
+
+    TASK: ClassVar[str] = "sequences"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = SEQUENCE_PRESETS
+
+    preset: str = setting("sequences", "Named set of values that the other flags change.")
+    pooling: str = setting(
+        "last",
+        "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",
+        choices=("last", "mean", "max"),
+    )
+    output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_preset(self.preset, self.PRESETS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(SequenceConfig):
     """The configuration of a text classifier; see `Config`."""
 
     TASK: ClassVar[str] = "classifier"
@@ -81,16 +101,6 @@ class ClassifierConfig(Config):
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")
-    pooling: str = setting(
-        "last",
-        "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",
-        choices=("last", "mean", "max"),
-    )
-    output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_preset(self.preset, self.PRESETS)
 
 
 TASKS: dict[str, type[Config]] = {config.TASK: config for config in (LanguageModelConfig, ClassifierConfig)}
