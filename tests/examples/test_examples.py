@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def output(name: str, *arguments: object) -> str:
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_sentiment(labelled_file: Path) -> None:
+    shown = output("sentiment.py")
+    assert float(re.search(r"accuracy +([\d.]+)", shown)[1]) > 0.9
+    assert re.search(r"^(positive|negative): ", shown, re.MULTILINE)
+    assert "fair" in output("sentiment.py", labelled_file)
+
+
+def test_digits() -> None:
+    shown = output("digits.py")
+    assert len(re.findall(r"^0\.\d+  \{", shown, re.MULTILINE)) == 6
+    assert float(re.search(r"test accuracy ([\d.]+)", shown)[1]) > 0.9

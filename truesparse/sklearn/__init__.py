@@ -1,0 +1,17 @@
+"""Estimators for scikit-learn: classifiers and regressors of sequences, and classifiers of texts.
+
+They need the extra `sklearn`. Nothing is compiled before the first ``fit``.
+"""
+
+try:
+    import sklearn.base  # noqa: F401
+except ImportError:
+    raise ImportError(
+        'truesparse.sklearn needs scikit-learn; install it with: pip install "truesparse[sklearn]"'
+    ) from None
+
+from truesparse.sklearn.classifier import SparseLSTMClassifier
+from truesparse.sklearn.regressor import SparseLSTMRegressor
+from truesparse.sklearn.text import SparseTextClassifier
+
+__all__ = ["SparseLSTMClassifier", "SparseLSTMRegressor", "SparseTextClassifier"]

@@ -1,0 +1,136 @@
+"""What the estimators have in common: parameters, training, prediction."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from truesparse.data import Sequences
+from truesparse.errors import TruesparseError
+from truesparse.nn import SequenceSpec
+from truesparse.sklearn.network import Network, kernel_threads
+from truesparse.training.sources import resolve
+from truesparse.training.task_configs import SequenceConfig
+
+C = TypeVar("C", bound=SequenceConfig)
+
+# Parameters of estimators that are no settings of a configuration.
+_OWN = frozenset({"validation_fraction", "random_state", "n_jobs", "verbose"})
+_OPTIMIZERS = ("adam", "sgd")
+_FLAG = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
+
+
+class SparseNetworkEstimator(BaseEstimator):
+    """Base of the estimators.
+
+    A subclass has a constructor with all parameters, and says how targets become numbers and what is best.
+    """
+
+    n_jobs: int | None
+    random_state: Any
+    validation_fraction: float
+    verbose: int
+
+    def _configuration(self, kind: type[C]) -> C:
+        """The configuration that the parameters are, checked."""
+        given = {name: value for name, value in self.get_params().items() if name not in _OWN}
+        given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with as_value_error():
+            given = {name: _plain(value) for name, value in given.items()}
+            config = resolve(given, environment={}, task=kind).filled()
+        if config.optimizer not in _OPTIMIZERS:
+            raise ValueError(f"optimizer is {config.optimizer!r}; here it must be {' or '.join(_OPTIMIZERS)}")
+        return config
+
+    def _fit(
+        self,
+        config: SequenceConfig,
+        spec: SequenceSpec,
+        sequences: Sequences,
+        targets: NDArray[Any],
+        held_out: tuple[Sequences, NDArray[Any]] | None,
+        passes: int,
+    ) -> Self:
+        """Train anew; keep the last model, or the best one by the held-out data."""
+        with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
+            network = Network(config, spec, sequences, targets)
+            self.loss_curve_, self.validation_scores_ = [], []
+            best: tuple[float, ...] | None = None
+            kept = network
+            for number in range(1, passes + 1):
+                self.loss_curve_.append(network.train(sequences, targets))
+                line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
+                if held_out is not None:
+                    score = self._score_of(network.predict(held_out[0]), held_out[1])
+                    self.validation_scores_.append(score[0])
+                    line += f", validation score {score[0]:.4f}"
+                    if best is None or score > best:
+                        best, kept = score, copy.deepcopy(network)
+                    else:
+                        network.lower_lr()
+                if self.verbose:
+                    print(line, flush=True)
+        self.network_ = kept
+        return self
+
+    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
+        """How good outputs are: what decides first, then what decides if that is equal."""
+        raise NotImplementedError
+
+    def _train_once(self, sequences: Sequences, targets: NDArray[Any]) -> Self:
+        """One more pass over data that need not be the same."""
+        with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
+            self.loss_curve_.append(self.network_.train(sequences, targets))
+        return self
+
+    def _outputs(self, sequences: Sequences) -> NDArray[np.float32]:
+        with kernel_threads(effective_n_jobs(self.n_jobs)):
+            return self.network_.predict(sequences)
+
+    def _hold_out(self, n: int, stratify: NDArray[Any] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which samples are trained on, and which are held out to choose the epoch by."""
+        fraction = self.validation_fraction
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
+            raise ValueError(f"validation_fraction is {fraction!r}; it must be at least 0 and below 1")
+        if not fraction:
+            return np.arange(n), np.empty(0, np.int64)
+        from sklearn.model_selection import train_test_split
+
+        rng = check_random_state(self.random_state)
+        train, held_out = train_test_split(
+            np.arange(n), test_size=fraction, stratify=stratify, random_state=rng
+        )
+        return np.sort(train), np.sort(held_out)
+
+    @property
+    def nnz_(self) -> int:
+        """How many weights the sparse matrices of the fitted model have."""
+        return self.network_.model.arena.nnz
+
+    @property
+    def density_(self) -> float:
+        """Which fraction that is of the positions of these matrices."""
+        return self.nnz_ / self.network_.spec.dense_parameters
+
+
+@contextmanager
+def as_value_error() -> Iterator[None]:
+    """Turn what truesparse raises into ValueError, and names of flags into those of parameters."""
+    try:
+        yield
+    except TruesparseError as error:
+        raise ValueError(_FLAG.sub(lambda match: match[1].replace("-", "_"), str(error))) from None
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, as a grid has it, as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,119 @@
+"""From what scikit-learn's users pass to sequences of numbers; what is wrong is told with its row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from truesparse.data import Sequences
+
+TABLE, SEQUENCES = "table", "sequences"
+
+
+def read_sequences(estimator: BaseEstimator, X: Any, reset: bool) -> Sequences:
+    """Sequences of features from an array or a list.
+
+    Sets or checks the estimator's `n_features_in_` and `layout_`: "table" if rows of numbers have a fixed
+    length, else "sequences".
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like, shape (n, T) or (n, T, D), or list of array-likes, each of shape (T_i,) or (T_i, D)
+    reset : bool
+        Whether this is the first call of ``fit``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is none of these, has NaN or infinite numbers, or does not fit what ``fit`` was given.
+    """
+    fitted = None if reset else estimator.layout_
+    dimensions = _dimensions(X)
+    if dimensions is not None and dimensions != 3 and fitted != SEQUENCES:
+        with np.errstate(over="ignore"):  # infinity is told of below
+            table = validate_data(estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=False)
+        if reset:
+            estimator.layout_ = TABLE
+        return _rows_of(table[:, :, None])
+    if fitted == TABLE:
+        raise ValueError(
+            f"X has sequences, but this {type(estimator).__name__} was fitted with a table of"
+            f" {estimator.n_features_in_} columns; pass an array of shape (n, {estimator.n_features_in_})"
+        )
+    if dimensions is None:
+        sequences = _of_list(X)
+    else:
+        with np.errstate(over="ignore"):
+            array = check_array(X, dtype=np.float32, ensure_all_finite=False, allow_nd=True)
+        sequences = _rows_of(array[:, :, None] if array.ndim == 2 else array)
+    features = sequences.values.shape[1]
+    if reset:
+        estimator.layout_, estimator.n_features_in_ = SEQUENCES, features
+        vars(estimator).pop("feature_names_in_", None)
+    elif features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {features} features, but {type(estimator).__name__} is expecting"
+            f" {estimator.n_features_in_} features as input at each step"
+        )
+    return sequences
+
+
+def _dimensions(X: Any) -> int | None:
+    """Dimensions of an array or of what is as regular as one; None for sequences of different lengths."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if not isinstance(X, (list, tuple)):
+        return getattr(X, "ndim", 2)
+    try:
+        return np.ndim(X) if len(X) else 2
+    except ValueError:  # NumPy's word for ragged
+        return None
+
+
+def _rows_of(array: NDArray[np.float32]) -> Sequences:
+    """The sequences of an array of shape (n, T, D)."""
+    n, steps, features = array.shape
+    if not steps or not features:
+        raise ValueError(f"X has the shape {array.shape}: its sequences have no steps or no features")
+    _check_finite(array.reshape(n, -1), range(n))
+    values = np.ascontiguousarray(array).reshape(-1, features)
+    return Sequences(values, np.arange(n + 1, dtype=np.int64) * steps)
+
+
+def _of_list(X: Any) -> Sequences:
+    """The sequences of a list, of different lengths."""
+    arrays: list[NDArray[np.float32]] = []
+    for row, item in enumerate(X):
+        try:
+            with np.errstate(over="ignore"):  # infinity is told of below
+                array = np.asarray(item, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"row {row:,} of X is no sequence of numbers: {error}") from None
+        if array.ndim not in (1, 2) or not array.size:
+            raise ValueError(
+                f"row {row:,} of X has the shape {array.shape}; a sequence has the shape (steps,) or"
+                f" (steps, features), and one step or more"
+            )
+        array = array.reshape(len(array), -1)
+        if arrays and array.shape[1] != arrays[0].shape[1]:
+            raise ValueError(
+                f"row {row:,} of X has {array.shape[1]} features at each step, but row 0 has"
+                f" {arrays[0].shape[1]}"
+            )
+        _check_finite(array.reshape(1, -1), (row,))
+        arrays.append(array)
+    return Sequences.of(arrays)
+
+
+def _check_finite(rows: NDArray[np.float32], numbers: Any) -> None:
+    wrong = ~np.isfinite(rows).all(axis=1)
+    if wrong.any():
+        row = numbers[int(wrong.argmax())]
+        raise ValueError(
+            f"row {row:,} of X contains NaN or infinity, or what is that in float32; mend it, or take it out"
+        )

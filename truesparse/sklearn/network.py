@@ -1,0 +1,134 @@
+"""A model that trains in memory, can be pickled and goes on where it stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import SequenceBatches, Sequences
+from truesparse.nn import SequenceModel, SequenceSpec
+from truesparse.topology import get_method
+from truesparse.training.build import build_model
+from truesparse.training.learner import Learner
+from truesparse.training.saliency import keep_salient
+from truesparse.training.sequence_learning import SequenceLearning
+from truesparse.training.state import make_generators
+from truesparse.training.task_configs import SequenceConfig
+
+# Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextmanager
+def kernel_threads(count: int) -> Iterator[None]:
+    """Let the kernels use so many threads, for this thread's calls and no longer."""
+    from truesparse.kernels.threads import set_threads, thread_count
+
+    with _ONE_AT_A_TIME:
+        before = thread_count()
+        set_threads(count)
+        try:
+            yield
+        finally:
+            set_threads(before)
+
+
+class Network:
+    """A model of sequences and all that its training carries from pass to pass.
+
+    Parameters
+    ----------
+    config : SequenceConfig
+        Filled in. Its `epochs` are the passes over which the topology changes.
+    spec : SequenceSpec
+    sequences : Sequences
+        What it will be trained on first.
+    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+
+    Attributes
+    ----------
+    config, spec
+        As given.
+    model : SequenceModel
+    passes : int
+        How often it was trained.
+
+    Raises
+    ------
+    UsageError
+        The density would leave a matrix without a weight.
+    """
+
+    def __init__(
+        self, config: SequenceConfig, spec: SequenceSpec, sequences: Sequences, targets: NDArray[Any]
+    ) -> None:
+        self.config = config
+        self.spec = spec
+        self.passes = 0
+        self._rngs = make_generators(config.seed)
+        learning = self._learning(sequences, targets)
+        self.model = cast(SequenceModel, build_model(learning, self._rngs["initial"]))
+        if get_method(config.method).initial == "salient":
+            keep_salient(self.model, learning, self._rngs["initial"])
+        self._learner = Learner(config, self.model, self._rngs, learning.steps_per_epoch)
+        self._learner.evolution.check(config.epochs * learning.steps_per_epoch)
+
+    def train(self, sequences: Sequences, targets: NDArray[Any]) -> float:
+        """Train once on each sequence.
+
+        Parameters
+        ----------
+        sequences : Sequences
+        targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+
+        Returns
+        -------
+        float
+            Mean loss of a sequence, with dropout and while the weights change.
+
+        Raises
+        ------
+        TruesparseError
+            The loss or the gradient is not finite any more.
+        """
+        learning, learner = self._learning(sequences, targets), self._learner
+        steps = learning.steps_per_epoch
+        before, planned = self.passes * steps, self.config.epochs * steps
+        learner.evolution.interval = self.config.update_interval or steps
+        learning.begin(self.model)
+        loss = 0.0
+        for k in range(steps):
+            number = before + k + 1
+            done = learner.step(learning, self.passes, k, number, planned)
+            loss += done.loss * done.weight
+            if learner.evolution.due(number, planned):
+                fraction = learner.evolution.fraction(number, planned)
+                learner.evolution.update(fraction, learning.dense_gradients)
+        learning.end()
+        self.passes += 1
+        return loss / len(sequences)
+
+    def lower_lr(self) -> None:
+        """Divide the learning rate by the configuration's `lr_decay`."""
+        self._learner.optimizer.lr /= self.config.lr_decay
+
+    def predict(self, sequences: Sequences) -> NDArray[np.float32]:
+        """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
+        size = min(self.config.batch_size, len(sequences))
+        workspace = self.model.workspace(int(sequences.lengths.max()), size)
+        outputs = np.empty((len(sequences), self.spec.outputs), np.float32)
+        order = np.argsort(sequences.lengths, kind="stable")
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            result = self.model.predict(*sequences.batch(chosen, size), workspace)
+            outputs[chosen] = result[:, : len(chosen)].T
+        return outputs
+
+    def _learning(self, sequences: Sequences, targets: NDArray[Any]) -> SequenceLearning:
+        batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed)
+        return SequenceLearning(self.config, self.spec, batches, int(sequences.lengths.max()))

@@ -1,0 +1,109 @@
+"""What the estimators of sequences of numbers have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_array, check_consistent_length
+
+from truesparse.data import Sequences
+from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
+from truesparse.sklearn.inputs import read_sequences
+from truesparse.training.sequence_learning import sequence_spec
+from truesparse.training.task_configs import SequenceConfig
+
+
+class SequenceEstimator(SparseNetworkEstimator):
+    """Parameters of the estimators of sequences of numbers; `SparseLSTMClassifier` tells what they are."""
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 64,
+        layers: int = 1,
+        cell: str = "lstm",
+        depth: int | None = None,
+        pooling: str = "last",
+        density: float | None = None,
+        distribution: str = "uniform",
+        er_epsilon: float | None = None,
+        gates: str = "fused",
+        method: str = "st-rnn",
+        drop_fraction: float | None = None,
+        update_interval: int | None = None,
+        optimizer: str = "adam",
+        lr: float | None = None,
+        lr_decay: float | None = None,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        epochs: int = 50,
+        batch_size: int = 32,
+        dropout: float = 0.0,
+        validation_fraction: float = 0.0,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.layers = layers
+        self.cell = cell
+        self.depth = depth
+        self.pooling = pooling
+        self.density = density
+        self.distribution = distribution
+        self.er_epsilon = er_epsilon
+        self.gates = gates
+        self.method = method
+        self.drop_fraction = drop_fraction
+        self.update_interval = update_interval
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _begin(
+        self, sequences: Sequences, targets: NDArray[Any], outputs: int, kind: str, hold_out: bool
+    ) -> Self:
+        """Fit, with some of the samples held out if asked for."""
+        config = self._configuration(SequenceConfig)
+        with as_value_error():
+            spec = sequence_spec(config, 0, sequences.values.shape[1], outputs, kind)
+        stratify = targets if kind == "classifier" else None
+        train, valid = self._hold_out(len(sequences), stratify)
+        if not hold_out or not valid.size:
+            return self._fit(config, spec, sequences, targets, None, config.epochs if hold_out else 1)
+        held_out = sequences.select(valid), targets[..., valid]
+        return self._fit(config, spec, sequences.select(train), targets[..., train], held_out, config.epochs)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def samples(estimator: SequenceEstimator, X: Any, y: Any, reset: bool) -> tuple[Sequences, NDArray[Any]]:
+    """Samples and targets, checked: as many of both, and targets that a regressor can take if it is one."""
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None")
+    sequences = read_sequences(estimator, X, reset)
+    if isinstance(estimator, RegressorMixin):
+        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=name)
+    else:
+        y = check_array(
+            y, dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y", estimator=name
+        )
+    check_consistent_length(sequences, y)
+    return sequences, y

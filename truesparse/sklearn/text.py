@@ -1,0 +1,284 @@
+"""A classifier of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from truesparse.data import Sequences, TextEncoder
+from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
+from truesparse.sklearn.targets import classification_score, numbers_of_classes
+from truesparse.training.classification import text_settings
+from truesparse.training.sequence_learning import sequence_spec
+from truesparse.training.task_configs import ClassifierConfig
+
+
+class SparseTextClassifier(ClassifierMixin, SparseNetworkEstimator):
+    """A truly sparse recurrent network that tells the class of a text.
+
+    Texts are strings. They are cut into words; the vocabulary is made of those of the training texts. With
+    the default parameters it is what ``truesparse train classifier`` trains, but that no texts are held out.
+
+    Parameters
+    ----------
+    length : int
+        Words of a text that are read.
+    vocabulary : int
+        Most frequent words that are known.
+    min_count : int
+        Words that occur less often in the training texts are unknown.
+    lower_case, punctuation : bool
+        Whether texts are lower-cased, and whether punctuation marks are words.
+    truncation : {"before", "after"}
+        Which end of a longer text is cut off.
+    padding : {"masked", "before", "after"}
+        Stop at the end of a shorter text, or read ``<pad>`` before or after it.
+    hidden_size, layers, cell, depth, pooling
+        As in `SparseLSTMClassifier`.
+    embedding_size : int, optional
+        Size of a word vector; `hidden_size` if not given.
+    density, er_epsilon : float, optional
+        As in `SparseLSTMClassifier`; an `er_epsilon` of 10 if neither is given.
+    distribution, gates : str, optional
+        As in `SparseLSTMClassifier`; "erdos-renyi" and "separate" if not given and the method has a choice.
+    method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size
+        As in `SparseLSTMClassifier`.
+    dropout, validation_fraction, random_state, n_jobs, verbose
+        The same.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    encoder_ : TextEncoder
+        Its `vocabulary` has the words.
+    loss_curve_, validation_scores_, nnz_, density_
+        As in `SparseLSTMClassifier`.
+
+    Examples
+    --------
+    >>> from truesparse.sklearn import SparseTextClassifier
+    >>> texts = ["a fine film", "such a fine plot", "a dull film", "what a dull plot"] * 10
+    >>> model = SparseTextClassifier(hidden_size=16, random_state=0).fit(texts, ["+", "+", "-", "-"] * 10)
+    >>> model.predict(["fine!", "so dull"]).tolist()
+    ['+', '-']
+    """
+
+    def __init__(
+        self,
+        *,
+        length: int = 100,
+        vocabulary: int = 20_000,
+        min_count: int = 1,
+        lower_case: bool = True,
+        punctuation: bool = False,
+        truncation: str = "before",
+        padding: str = "masked",
+        hidden_size: int = 256,
+        embedding_size: int | None = None,
+        layers: int = 1,
+        cell: str = "lstm",
+        depth: int | None = None,
+        pooling: str = "last",
+        density: float | None = None,
+        distribution: str | None = None,
+        er_epsilon: float | None = None,
+        gates: str | None = None,
+        method: str = "st-rnn",
+        drop_fraction: float | None = None,
+        update_interval: int | None = None,
+        optimizer: str = "adam",
+        lr: float | None = None,
+        lr_decay: float | None = None,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        epochs: int = 8,
+        batch_size: int = 64,
+        dropout: float = 0.5,
+        validation_fraction: float = 0.0,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.length = length
+        self.vocabulary = vocabulary
+        self.min_count = min_count
+        self.lower_case = lower_case
+        self.punctuation = punctuation
+        self.truncation = truncation
+        self.padding = padding
+        self.hidden_size = hidden_size
+        self.embedding_size = embedding_size
+        self.layers = layers
+        self.cell = cell
+        self.depth = depth
+        self.pooling = pooling
+        self.density = density
+        self.distribution = distribution
+        self.er_epsilon = er_epsilon
+        self.gates = gates
+        self.method = method
+        self.drop_fraction = drop_fraction
+        self.update_interval = update_interval
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train anew.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            Texts, each of one word or more.
+        y : array-like of shape (n,)
+            Classes.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A text is none or has no words, the classes or a parameter cannot be right, or the loss is not
+            finite any more.
+        """
+        texts = _texts(X)
+        self.classes_, numbers = _classes(y, None)
+        check_consistent_length(texts, numbers)
+        train, valid = self._hold_out(len(texts), numbers)
+        config = self._configuration(ClassifierConfig)
+        self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
+        sequences = self._encoded(texts)
+        held_out = (sequences.select(valid), numbers[valid]) if valid.size else None
+        sizes = len(self.encoder_.vocabulary), config.embedding_size or config.hidden_size
+        with as_value_error():
+            spec = sequence_spec(config, *sizes, len(self.classes_))
+        return self._fit(config, spec, sequences.select(train), numbers[train], held_out, config.epochs)
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """Train a fitted model with one more pass over some texts.
+
+        Vocabulary and classes stay those of `fit`.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also for a class that `fit` has not seen.
+        NotFittedError
+            There was no `fit`: the vocabulary is taken from its texts.
+        """
+        check_is_fitted(self)
+        texts = _texts(X)
+        _, numbers = _classes(y, self.classes_)
+        check_consistent_length(texts, numbers)
+        return self._train_once(self._encoded(texts), numbers)
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_classes)
+        """
+        check_is_fitted(self)
+        return self._outputs(self._encoded(_texts(X)))
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Probabilities of the classes; see `predict_log_proba`."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each text, shape (n,); see `predict_log_proba`."""
+        numbers = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[numbers]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a model file for ``truesparse predict``, ``evaluate``, ``export`` and `truesparse.runtime`.
+
+        Classes become labels, which are texts.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        TruesparseError
+            The file cannot be written; an earlier one is unharmed.
+        """
+        from truesparse.training.checkpoint import save_model
+
+        check_is_fitted(self)
+        network, vocabulary = self.network_, self.encoder_.vocabulary
+        labels = [str(label) for label in self.classes_]
+        save_model(Path(path), network.model, vocabulary, network.config, self.encoder_, labels)
+
+    def _encoded(self, texts: Sequence[str]) -> Sequences:
+        ids = [self.encoder_.encode(text) for text in texts]
+        for row, text in enumerate(ids):
+            if not text.size:
+                what = "no words" if texts[row].strip() else "an empty text"
+                raise ValueError(f"row {row:,} of X has {what}; take the row out")
+        return Sequences.of(ids)
+
+    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
+        return classification_score(outputs, targets)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _texts(X: Any) -> list[str]:
+    """A list of texts; ValueError if it is none."""
+    if isinstance(X, str) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
+        raise ValueError("X must be a list or column of texts, such as ['a fine film', 'a dull film']")
+    texts = list(X)
+    if not texts:
+        raise ValueError("X has no texts")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"row {row:,} of X is {text!r}, which is no text")
+    return texts
+
+
+def _classes(y: Any, classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    classes = np.unique(y) if classes is None else classes
+    return classes, numbers_of_classes(y, classes)
