@@ -39,6 +39,19 @@ def csr_arrays(matrix):
     )
 
 
+def random_grouped(groups, columns, density, group, steps, rng):
+    """A matrix whose rows share positions in groups: dense, and as indptr, indices and grouped data.
+
+    Row m of group i is row i * steps[0] + m * steps[1].
+    """
+    indptr, indices, _ = csr_arrays(random_csr(groups, columns, density, rng))
+    data = aligned_copy(rng.standard_normal(indices.size * group).astype(np.float32))
+    dense = np.zeros((groups * group, columns), np.float32)
+    first = np.repeat(np.arange(groups), np.diff(indptr)) * steps[0]
+    dense[first[:, None] + np.arange(group) * steps[1], indices[:, None]] = data.reshape(-1, group)
+    return dense, (indptr, indices, data)
+
+
 def random_panels(panels, features, lanes, rng):
     """Aligned standard normal float32 of shape (panels, features, lanes)."""
     return aligned_copy(rng.standard_normal((panels, features, lanes)).astype(np.float32))

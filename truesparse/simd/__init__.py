@@ -23,7 +23,19 @@ scalar.
 
 from truesparse.simd.arithmetic import vbroadcast, vfma, vlike, vmax, vmin, vselect_less, vsqrt
 from truesparse.simd.functions import vexp, vsigmoid, vtanh
-from truesparse.simd.lanes import Lanes, split_lanes
+from truesparse.simd.groups import (
+    gadd,
+    gadd_dots,
+    gbroadcast,
+    gbroadcast_each,
+    gdot,
+    gdot8,
+    gfma,
+    gload,
+    gload_like,
+    gstore,
+)
+from truesparse.simd.lanes import Lanes, has_avx512, split_lanes
 from truesparse.simd.memory import at, prefetch, vload, vload_like, vload_row, vstore, vstore_row
 from truesparse.simd.sums import vdot16, vsum, vsum8
 from truesparse.simd.uniform import vuniform, vuniform_like
@@ -31,6 +43,17 @@ from truesparse.simd.uniform import vuniform, vuniform_like
 __all__ = [
     "Lanes",
     "at",
+    "gadd",
+    "gadd_dots",
+    "gbroadcast",
+    "gbroadcast_each",
+    "gdot",
+    "gdot8",
+    "gfma",
+    "gload",
+    "gload_like",
+    "gstore",
+    "has_avx512",
     "prefetch",
     "split_lanes",
     "vbroadcast",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
+from numba.core import config
 from numba.extending import models, register_model
 
 F32 = ir.FloatType()
@@ -26,6 +28,13 @@ def split_lanes(n: int) -> tuple[int, ...]:
     widths = [_WIDEST] * (n // _WIDEST)
     widths += [1 << bit for bit in reversed(range(6)) if n % _WIDEST >> bit & 1]
     return tuple(widths)
+
+
+def has_avx512() -> bool:
+    """Return whether kernels are compiled for AVX-512: 32 registers of 16 lanes, where AVX2 has 16 of 8."""
+    if config.CPU_FEATURES is None:
+        return bool(get_host_cpu_features().get("avx512f"))
+    return "+avx512f" in config.CPU_FEATURES.split(",")
 
 
 class Lanes(types.Type):

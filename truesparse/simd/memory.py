@@ -11,7 +11,7 @@ from truesparse.simd.lanes import Lanes, lanes_of, pack, unpack, vector_type
 from truesparse.simd.llvm import I32, call
 
 
-def _pointer(context, builder, array_type, array, offset, count: int, target):
+def pointer_to(context, builder, array_type, array, offset, count: int, target):
     """Pointer to `count` elements of `array` from `offset` on, as a pointer to `target`."""
     struct = context.make_array(array_type)(context, builder, array)
     if config.BOUNDSCHECK:
@@ -31,7 +31,7 @@ def at(typingctx, array, offset):
     kernels."""
 
     def codegen(context, builder, signature, args):
-        pointer = _pointer(
+        pointer = pointer_to(
             context, builder, signature.args[0], args[0], args[1], 1, context.get_data_type(array.dtype)
         )
         return builder.load(pointer)
@@ -70,19 +70,29 @@ def _plain_offsets(builder, lanes: Lanes, offset):
         start += width
 
 
-def _load(context, builder, signature, args, lanes: Lanes, offsets):
+def _load(context, builder, array_type, array, lanes: Lanes, offsets):
     vectors = []
     for width, offset in zip(lanes.widths, offsets, strict=True):
-        pointer = _pointer(context, builder, signature.args[0], args[0], offset, width, vector_type(width))
+        pointer = pointer_to(context, builder, array_type, array, offset, width, vector_type(width))
         vectors.append(builder.load(pointer, align=4))
     return pack(builder, lanes, vectors)
 
 
-def _store(context, builder, signature, args, lanes: Lanes, offsets, value):
+def _store(context, builder, array_type, array, lanes: Lanes, offsets, value):
     for width, offset, vector in zip(lanes.widths, offsets, unpack(builder, lanes, value), strict=True):
-        pointer = _pointer(context, builder, signature.args[0], args[0], offset, width, vector_type(width))
+        pointer = pointer_to(context, builder, array_type, array, offset, width, vector_type(width))
         builder.store(vector, pointer, align=4)
     return context.get_dummy_value()
+
+
+def load_plain(context, builder, array_type, array, offset, lanes: Lanes):
+    """Generate the load of consecutive elements."""
+    return _load(context, builder, array_type, array, lanes, _plain_offsets(builder, lanes, offset))
+
+
+def store_plain(context, builder, array_type, array, offset, lanes: Lanes, value):
+    """Generate the store of a vector to consecutive elements."""
+    return _store(context, builder, array_type, array, lanes, _plain_offsets(builder, lanes, offset), value)
 
 
 @intrinsic(prefer_literal=True)
@@ -93,7 +103,7 @@ def vload(typingctx, array, offset, n):
         return None
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature, args, lanes, _plain_offsets(builder, lanes, args[1]))
+        return load_plain(context, builder, signature.args[0], args[0], args[1], lanes)
 
     return lanes(array, types.intp, n), codegen
 
@@ -103,7 +113,7 @@ def vload_like(typingctx, array, offset, like):
     """Load as many consecutive float32 elements as the vector `like` has lanes."""
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature, args, like, _plain_offsets(builder, like, args[1]))
+        return load_plain(context, builder, signature.args[0], args[0], args[1], like)
 
     return like(array, types.intp, like), codegen
 
@@ -113,9 +123,7 @@ def vstore(typingctx, array, offset, value):
     """Store the lanes of `value` to consecutive elements."""
 
     def codegen(context, builder, signature, args):
-        return _store(
-            context, builder, signature, args, value, _plain_offsets(builder, value, args[1]), args[2]
-        )
+        return store_plain(context, builder, signature.args[0], args[0], args[1], value, args[2])
 
     return types.void(array, types.intp, value), codegen
 
@@ -129,9 +137,8 @@ def vload_row(typingctx, array, offset, row, rows, like):
     """
 
     def codegen(context, builder, signature, args):
-        return _load(
-            context, builder, signature, args, like, _row_offsets(builder, like, args[1], args[2], args[3])
-        )
+        offsets = _row_offsets(builder, like, args[1], args[2], args[3])
+        return _load(context, builder, signature.args[0], args[0], like, offsets)
 
     return like(array, types.intp, types.intp, types.intp, like), codegen
 
@@ -142,6 +149,6 @@ def vstore_row(typingctx, array, offset, row, rows, value):
 
     def codegen(context, builder, signature, args):
         offsets = _row_offsets(builder, value, args[1], args[2], args[3])
-        return _store(context, builder, signature, args, value, offsets, args[4])
+        return _store(context, builder, signature.args[0], args[0], value, offsets, args[4])
 
     return types.void(array, types.intp, types.intp, types.intp, value), codegen

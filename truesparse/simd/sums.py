@@ -22,6 +22,11 @@ def _fold(builder, vector, width: int, target: int):
     return vector
 
 
+def sum_lanes(builder, width: int, vector):
+    """Generate the sum of the lanes of an LLVM vector."""
+    return builder.extract_element(_fold(builder, vector, width, 1), ir.Constant(I32, 0))
+
+
 @intrinsic
 def vsum(typingctx, a):
     """Sum of the lanes, as float32, in a fixed order."""
@@ -32,12 +37,12 @@ def vsum(typingctx, a):
         for width, vector in zip(a.widths, unpack(builder, a, args[0]), strict=True):
             folded = _fold(builder, vector, width, narrow)
             total = folded if total is None else builder.fadd(total, folded)
-        return builder.extract_element(_fold(builder, total, narrow, 1), ir.Constant(I32, 0))
+        return sum_lanes(builder, narrow, total)
 
     return types.float32(a), codegen
 
 
-def _pieces_of_16(builder, lanes: Lanes, value):
+def pieces_of_16(builder, lanes: Lanes, value):
     """The lanes in vectors of 16, the last ones filled up with zeros."""
     for width, vector in zip(lanes.widths, unpack(builder, lanes, value), strict=True):
         if width <= 16:
@@ -55,11 +60,25 @@ def vdot16(typingctx, a, b):
 
     def codegen(context, builder, signature, args):
         total = None
-        for x, y in zip(_pieces_of_16(builder, a, args[0]), _pieces_of_16(builder, b, args[1]), strict=True):
+        for x, y in zip(pieces_of_16(builder, a, args[0]), pieces_of_16(builder, b, args[1]), strict=True):
             total = builder.fmul(x, y) if total is None else _fma(builder, 16, x, y, total)
         return total
 
     return Lanes(16)(a, b), codegen
+
+
+def fold_eight(builder, vectors: list):
+    """Generate the sums of eight LLVM vectors of 16 lanes, as one of 8 lanes."""
+
+    def merge(x, y, level):
+        bit = 1 << level
+        first = [lane if not lane & bit else 16 + (lane & ~bit) for lane in range(16)]
+        second = [lane | bit if not lane & bit else 16 + lane for lane in range(16)]
+        return builder.fadd(shuffle(builder, x, y, first), shuffle(builder, x, y, second))
+
+    for level in range(3):
+        vectors = [merge(vectors[k], vectors[k + 1], level) for k in range(0, len(vectors), 2)]
+    return _fold(builder, vectors[0], 16, 8)
 
 
 @intrinsic
@@ -69,16 +88,7 @@ def vsum8(typingctx, a, b, c, d, e, f, g, h):
     A shuffle tree: 7 additions of shuffled pairs and one fold, where eight separate `vsum` take 32 of each.
     """
 
-    def merge(builder, x, y, level):
-        bit = 1 << level
-        first = [lane if not lane & bit else 16 + (lane & ~bit) for lane in range(16)]
-        second = [lane | bit if not lane & bit else 16 + lane for lane in range(16)]
-        return builder.fadd(shuffle(builder, x, y, first), shuffle(builder, x, y, second))
-
     def codegen(context, builder, signature, args):
-        vectors = list(args)
-        for level in range(3):
-            vectors = [merge(builder, vectors[k], vectors[k + 1], level) for k in range(0, len(vectors), 2)]
-        return _fold(builder, vectors[0], 16, 8)
+        return fold_eight(builder, list(args))
 
     return Lanes(8)(a, b, c, d, e, f, g, h), codegen
