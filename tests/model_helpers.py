@@ -12,6 +12,24 @@ CASES = {
     "dense": {"spec": LanguageModelSpec(12, 5, 8, 1), "density": 1.0, "window": (4, 3), "steps": 4},
     "short window": {"spec": LanguageModelSpec(12, 5, 8, 2), "density": 0.3, "window": (30, 3), "steps": 7},
     "batch in blocks": {"spec": LanguageModelSpec(9, 4, 5, 1), "density": 0.6, "window": (3, 70), "steps": 3},
+    "unit": {
+        "spec": LanguageModelSpec(30, 7, 9, 2, pattern="unit", output_group=3),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "unit, tied, short window": {
+        "spec": LanguageModelSpec(12, 6, 6, 1, tied=True, pattern="unit", output_group=4),
+        "density": 0.5,
+        "window": (30, 20),
+        "steps": 7,
+    },
+    "unit, batch in blocks": {
+        "spec": LanguageModelSpec(9, 4, 5, 1, pattern="unit"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
     "rhn": {
         "spec": LanguageModelSpec(20, 7, 9, 2, cell="rhn", depth=3),
         "density": 0.4,
@@ -29,6 +47,18 @@ CASES = {
         "density": 1.0,
         "window": (4, 20),
         "steps": 4,
+    },
+    "rhn, unit": {
+        "spec": LanguageModelSpec(20, 7, 9, 2, cell="rhn", depth=3, pattern="unit", output_group=2),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "rhn, unit, batch in blocks": {
+        "spec": LanguageModelSpec(9, 4, 5, 1, cell="rhn", depth=2, pattern="unit"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
     },
     "rhn, batch in blocks": {
         "spec": LanguageModelSpec(9, 4, 5, 1, cell="rhn", depth=4),
@@ -54,8 +84,11 @@ def make(case, seed=0):
 
 
 def positions(matrix):
-    """Row and column of every stored entry."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices.astype(int)
+    """Row and column of every weight, in the order in which they are stored."""
+    groups = np.repeat(np.arange(matrix.indptr.size - 1), np.diff(matrix.indptr))
+    row_step, member_step = matrix.row_steps
+    rows = groups[:, None] * row_step + np.arange(matrix.group) * member_step
+    return rows.ravel(), np.repeat(matrix.indices.astype(int), matrix.group)
 
 
 ALL_KINDS = DropoutRates(0.2, 0.5, 0.3, 0.4)

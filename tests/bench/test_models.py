@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from model_helpers import positions
 
 from truesparse.bench import deployed, masked_numpy, ours
 from truesparse.bench.task import Task
@@ -14,6 +15,8 @@ TASKS = {
     "lm": Task("lm", 60, 20, 24, 2, 3, 20, 9, 0.3),
     "classifier": Task("classifier", 60, 20, 24, 2, 3, 20, 9, 0.3),
     "classifier in blocks": Task("classifier", 40, 12, 16, 1, 2, 70, 5, 0.3),
+    "unit": Task("lm", 60, 20, 24, 2, 3, 20, 9, 0.3, pattern="unit", output_group=4),
+    "classifier, unit": Task("classifier", 60, 20, 24, 2, 3, 70, 9, 0.3, pattern="unit"),
     "dense": Task("lm", 30, 8, 12, 1, 2, 4, 6, 1.0),
 }
 
@@ -22,8 +25,7 @@ def gradients_at_weights(model, gradients):
     """Entries of dense gradients where the sparse model has a weight, and the gradients of the biases."""
     picked = {}
     for name, matrix in model.matrices.items():
-        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        picked[name] = gradients[name][rows, matrix.indices]
+        picked[name] = gradients[name][positions(matrix)]
     return picked | {name: gradients[name] for name in model.arena.bias_grads}
 
 

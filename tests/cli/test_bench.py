@@ -154,6 +154,11 @@ def test_dense_wins_are_printed_plainly() -> None:
     [
         (["step", "--density", "0.2,1.5"], "--density must lie above 0 and be at most 1, not 1.5"),
         (["step", "--baseline", "cupy"], "--baseline knows torch and numpy, not 'cupy'"),
+        (["step", "--output-group", "3"], "a vocabulary of 10000 cannot be cut into groups of 3"),
+        (
+            ["step", "--task", "classifier", "--output-group", "2"],
+            "--output-group is for the words of a language model; leave it out",
+        ),
         (["step", "--threads", "4096"], "available cores"),
         (["step", "--json", "no/such/folder.json"], "there is no folder"),
         (["kernels", "--shape", "12"], "--shape must be two numbers"),
@@ -189,6 +194,16 @@ def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch)
     result = run("bench", "step", *sizes, *TINY)
     assert result.exit_code == 0, result.output
     assert "it was killed; its numbers are missing" in result.stdout
+
+
+def test_step_with_connections_of_units(run, tmp_path: Path) -> None:
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    flags = ["--pattern", "unit", "--output-group", "5", "--json", tmp_path / "out.json"]
+    result = run("bench", "step", *sizes, *TINY, *flags)
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert record["loss_difference"] < 1e-4
+    assert (record["sizes"]["pattern"], record["sizes"]["output_group"]) == ("unit", 5)
 
 
 @pytest.mark.parametrize("name", ["step", "kernels", "sweep", "inference"])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from oracles import csr_arrays, empty_panels, random_csr, random_panels
+from oracles import empty_panels, random_grouped, random_panels
 
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
 from truesparse.kernels.embedding import embedding_backward, embedding_forward
@@ -9,26 +9,27 @@ from truesparse.kernels.update import NORM_CHUNKS, sgd, sgd_momentum, squared_no
 
 
 @pytest.mark.parametrize("lanes", [4, 80])
-def test_embedding_gathers_rows_and_adds_their_gradient(lanes):
+@pytest.mark.parametrize("group", [1, 3])
+def test_embedding_gathers_rows_and_adds_their_gradient(lanes, group):
     rng = np.random.default_rng(lanes)
-    weight = random_csr(30, 11, 0.3, rng)
-    indptr, indices, data = csr_arrays(weight)
+    weight, (indptr, indices, data) = random_grouped(30 // group, 11, 0.3, group, (group, 1), rng)
     ids = rng.integers(-1, 30, (3, lanes)).astype(np.int32)  # repeats words, leaves lanes empty
     x = empty_panels(3, 11, lanes)
-    embedding_forward(lanes)(x, indptr, indices, data, ids)
-    dense = np.vstack([weight.toarray(), np.zeros((1, 11), np.float32)])
+    embedding_forward(lanes)(x, indptr, indices, data, group, ids)
+    dense = np.vstack([weight, np.zeros((1, 11), np.float32)])
     np.testing.assert_array_equal(x, dense[ids].transpose(0, 2, 1))
 
     dx = random_panels(3, 11, lanes, rng)
     exact = np.zeros((31, 11))
     np.add.at(exact, ids, dx.transpose(0, 2, 1))
-    row = np.repeat(np.arange(30), np.diff(indptr))
+    row = np.repeat(np.arange(30 // group), np.diff(indptr))
+    places = row[:, None] * group + np.arange(group), indices[:, None]
     grads = []
     for shares in (1, 3):
-        grad = aligned_zeros(weight.nnz)
+        grad = aligned_zeros(data.size)
         grad += 1
-        embedding_backward(lanes)(grad, indptr, indices, ids, dx, shares)
-        np.testing.assert_allclose(grad, 1 + exact[row, indices], rtol=1e-5, atol=1e-5)
+        embedding_backward(lanes)(grad, indptr, indices, group, ids, dx, shares)
+        np.testing.assert_allclose(grad, 1 + exact[places].ravel(), rtol=1e-5, atol=1e-5)
         grads.append(grad)
     np.testing.assert_array_equal(*grads)
 

@@ -59,13 +59,13 @@ def test_gather_picks_entries_and_zeros(n):
     data = rng.standard_normal(max(n // 2, 1)).astype(np.float32)
     source = rng.integers(-1, data.size, n, dtype=np.int32)
     out = np.full(n, np.nan, np.float32)
-    gather(out, data, source)
+    gather(out, data, source, 1)
     assert np.array_equal(out, np.where(source < 0, np.float32(0), data[source]))
 
 
 def test_gather_from_nothing_gives_zeros():
     out = np.ones(5, np.float32)
-    gather(out, np.empty(0, np.float32), np.full(5, -1, np.int32))
+    gather(out, np.empty(0, np.float32), np.full(5, -1, np.int32), 1)
     assert not out.any()
 
 

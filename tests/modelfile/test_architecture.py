@@ -6,7 +6,7 @@ import pytest
 
 from truesparse.errors import TruesparseError
 from truesparse.modelfile import Architecture
-from truesparse.modelfile.architecture import CELLS
+from truesparse.modelfile.architecture import CELLS, PATTERNS
 from truesparse.nn import spec
 from truesparse.nn.spec import LanguageModelSpec, SequenceSpec
 from truesparse.runtime.layers import LAYERS
@@ -37,11 +37,14 @@ def test_every_cell_is_known() -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_parameters_are_those_of_the_model_that_is_trained(cell: str, tied: bool) -> None:
-    sizes = LanguageModelSpec(9, 6 if tied else 4, 6, 2, cell, 3 if CELLS[cell].deep else 1, tied)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_parameters_are_those_of_the_model_that_is_trained(cell: str, tied: bool, pattern: str) -> None:
+    depth = 3 if CELLS[cell].deep else 1
+    sizes = LanguageModelSpec(9, 6 if tied else 4, 6, 2, cell, depth, pattern, tied, 3)
     architecture = Architecture(**dataclasses.asdict(sizes))
     assert architecture.matrices == {name: shape for name, shape, _ in sizes.shapes}
     assert list(architecture.matrices) == [shape.name for shape in sizes.shapes]
+    assert architecture.groups == {name: (blocks, sizes.groups[name]) for name, _, blocks in sizes.shapes}
     assert architecture.biases == sizes.bias_sizes
     assert architecture.layer_names == sizes.layer_names
     assert architecture.dense_parameters == sizes.dense_parameters
@@ -68,6 +71,9 @@ def test_parameters_of_a_classifier(cell: str, sparse: bool) -> None:
         ({"outputs": 1}, "it has one class"),
         ({"outputs": "2"}, "outputs is 2"),
         ({"pooling": "first"}, "its pooling is 'first'"),
+        ({"pattern": "gate"}, "its pattern is 'gate'"),
+        ({"pattern": ["unit"]}, "its pattern is"),
+        ({"output_group": 1}, "'output_group' is unknown"),
         ({"pooling": ["last"]}, "its pooling is"),
         ({"sparse_output": None}, "sparse_output is neither true nor false"),
         ({"tied": False}, "'tied' is unknown"),
@@ -106,6 +112,8 @@ def test_a_document_says_what_the_architecture_is() -> None:
         ({"vocab_size": 10**4000}, "vocab_size is 10000000000000000000$"),
         ({"embedding_size": -4}, "embedding_size is -4"),
         ({"depth": 2}, "the cell lstm has no recurrence depth"),
+        ({"output_group": 2}, "its groups of words leave some over"),
+        ({"output_group": 0}, "output_group is 0"),
         ({"tied": 0}, "tied is neither true nor false"),
         ({"tied": True}, "weights of different sizes are tied"),
         ({"layers": (1 << 31) - 1}, "fewer tensors than layers"),

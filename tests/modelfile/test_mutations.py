@@ -29,7 +29,7 @@ Tensors = dict[str, np.ndarray]
 Document = dict[str, Any]
 
 
-@pytest.fixture(params=["lstm", "rhn", "classifier"])
+@pytest.fixture(params=["lstm", "rhn", "unit", "classifier"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     words = Vocabulary(("<unk>", *(f"w{n}" for n in range(29))), "word", True)
     rng = np.random.default_rng(1)
@@ -39,7 +39,12 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         model = build_sequence_model(spec, 0.4, rng)
         save_model(tmp_path / "good", model, words, ClassifierConfig(), encoder, ("a", "b", "c"))
     else:
-        sizes = LanguageModelSpec(30, 6, 8, 2, cell=request.param, depth=1 + (request.param == "rhn"))
+        kind = {
+            "lstm": {},
+            "rhn": {"cell": "rhn", "depth": 2},
+            "unit": {"pattern": "unit", "output_group": 5},
+        }[request.param]
+        sizes = LanguageModelSpec(30, 6, 8, 2, **kind)
         save_model(tmp_path / "good", build_language_model(sizes, 0.4, rng), words, LanguageModelConfig())
     return tmp_path / "good"
 
@@ -225,6 +230,22 @@ def test_embeddings_of_a_size_that_no_tensor_has(file: Path) -> None:
         container.write(file, tensors, document)
         with pytest.raises(TruesparseError, match="its embeddings are longer than the file"):
             read(file)
+
+
+@pytest.mark.parametrize("file", ["unit"], indirect=True)
+def test_groups_of_more_rows_than_a_tensor_has(file: Path) -> None:
+    with Reader(file) as reader:
+        tensors, document = {name: reader.get(name) for name in reader.names}, reader.document
+    words = (1 << 31) - 1
+    document |= {"model": document["model"] | {"vocab_size": words, "output_group": words}}
+    for name in ("embedding.weight", "output.weight"):
+        tensors[f"{name}.indptr"] = np.zeros(2, np.int64)
+        for part in ("indices", "data"):
+            tensors[f"{name}.{part}"] = tensors[f"{name}.{part}"][:0]
+    container.write(file, tensors, document)
+    for loader in (read, load_model):
+        with pytest.raises(TruesparseError, match=r"output\.bias is float32 of shape"):
+            loader(file)
 
 
 def test_a_document_that_nests_without_end(file: Path) -> None:

@@ -158,7 +158,12 @@ def test_backward_needs_its_forward():
         model.backward(ws)
 
 
-CELLS = pytest.mark.parametrize("cell", [{"cell": "lstm"}, {"cell": "rhn", "depth": 3}], ids=["lstm", "rhn"])
+UNIT = {"pattern": "unit", "output_group": 4}
+CELLS = pytest.mark.parametrize(
+    "cell",
+    [{"cell": "lstm"}, {"cell": "rhn", "depth": 3}, UNIT, {"cell": "rhn", "depth": 3, **UNIT}],
+    ids=["lstm", "rhn", "lstm, unit", "rhn, unit"],
+)
 
 
 def train(model, ws, state, ids, targets, steps):
@@ -272,6 +277,27 @@ def test_sizes_of_the_recurrent_highway_network():
 def test_sizes_below_one_are_refused(sizes):
     with pytest.raises(UsageError, match="at least 1"):
         LanguageModelSpec(*sizes)
+
+
+def test_groups_of_rows():
+    spec = LanguageModelSpec(30, 7, 9, 1, pattern="unit", output_group=3)
+    assert spec.groups == {
+        "embedding.weight": 3, "lstm.0.weight_ih": 4, "lstm.0.weight_hh": 4, "output.weight": 3
+    }  # fmt: skip
+    model = build_language_model(spec, 0.4, np.random.default_rng(0))
+    for name, matrix in model.matrices.items():
+        matrix.check()
+        assert matrix.nnz == matrix.connections * spec.groups[name] == matrix.data.size
+        assert abs(matrix.nnz - 0.4 * matrix.shape[0] * matrix.shape[1]) <= matrix.group
+        rows = matrix.to_scipy().toarray().astype(bool)
+        member = rows.reshape(matrix.group, -1, matrix.shape[1]).swapaxes(0, 1)
+        if matrix.blocks == 1:
+            member = rows.reshape(-1, matrix.group, matrix.shape[1])
+        assert (member == member[:, :1]).all()
+    with pytest.raises(UsageError, match="a vocabulary of 30 cannot be cut into groups of 4"):
+        LanguageModelSpec(30, 7, 9, 1, output_group=4)
+    with pytest.raises(UsageError, match="there is no pattern 'gate'; use weight or unit"):
+        LanguageModelSpec(30, 7, 9, 1, pattern="gate")
 
 
 def test_tying_needs_equal_sizes():

@@ -16,6 +16,8 @@ SIZES = {
     "lstm": LanguageModelSpec(40, 12, 20, 2),
     "tied": LanguageModelSpec(40, 20, 20, 1, tied=True),
     "rhn": LanguageModelSpec(40, 12, 20, 2, cell="rhn", depth=3),
+    "unit": LanguageModelSpec(40, 12, 20, 2, pattern="unit", output_group=4),
+    "rhn, unit": LanguageModelSpec(40, 20, 20, 1, cell="rhn", depth=3, tied=True, pattern="unit"),
 }
 
 

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from truesparse.errors import TruesparseError
 from truesparse.sparse import Arena, Pattern, Rewiring
+from truesparse.topology import sample_pattern
 
 masks = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(lambda shape: arrays(bool, shape))
 
@@ -244,3 +245,46 @@ def test_a_dense_vector_as_a_matrix():
     np.testing.assert_array_equal(matrix.transposed().data, 2 * before)
     matrix.grad[...] = 1
     assert arena.bias_grads["a.bias"].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_weights_of_a_connection_move_together(blocks):
+    rng = np.random.default_rng(blocks)
+    old, new = sample_pattern((5, 8), 17, rng), sample_pattern((5, 8), 23, rng)
+    arena = Arena({"w": (old, blocks, 3), "v": (sample_pattern((4, 4), 5, rng), 1)}, {"bias": 3})
+    matrix = arena.matrices["w"]
+    arena.add_state("momentum")
+    for where in arena.layout.values():
+        arena.values[where] = rng.standard_normal(where.stop - where.start)
+    arena.states["momentum"][...] = 2 * arena.values
+    assert (matrix.shape, matrix.connections, matrix.nnz, matrix.density) == ((15, 8), 17, 51, 17 / 40)
+    assert matrix.block_nnz().tolist() == [51 // blocks] * blocks
+    matrix.check()
+
+    def by_group():
+        dense = matrix.to_scipy().toarray()
+        return dense.reshape(3, 5, 8).swapaxes(0, 1) if blocks == 3 else dense.reshape(5, 3, 8)
+
+    def mask(pattern):
+        dense = np.zeros((5, 8), bool)
+        dense[np.repeat(np.arange(5), np.diff(pattern.indptr)), pattern.indices] = True
+        return dense
+
+    for pattern in (sample_pattern((5, 8), 17, rng), new, old):  # of the same size, larger, smaller
+        before, now = by_group(), mask(matrix.pattern)
+        source = np.full((5, 8), -1, np.int32)
+        source[now] = np.arange(matrix.connections)
+        arena.apply(Rewiring({"w": (pattern, source[mask(pattern)])}))
+        matrix.check()
+        assert matrix.nnz == 3 * pattern.nnz
+        assert np.array_equal(by_group(), np.where(mask(pattern)[:, None], before, 0))
+        assert np.array_equal(matrix.state("momentum"), 2 * matrix.data)
+
+
+def test_groups_that_cannot_be():
+    pattern = sample_pattern((4, 4), 5, np.random.default_rng(0))
+    with pytest.raises(TruesparseError, match="w cannot have groups of 2 rows with 4 blocks of rows"):
+        Arena({"w": (pattern, 4, 2)}, {})
+    arena = Arena({"w": (pattern, 2, 2)}, {})
+    with pytest.raises(ValueError, match="w has groups of rows"):
+        arena.matrices["w"].transposed()

@@ -19,7 +19,16 @@ CONFIG = LanguageModelConfig(hidden_size=6, layers=2)
 VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
 
 
-@pytest.fixture(params=[{}, {"tied": True}, {"cell": "rhn", "depth": 3}], ids=["untied", "tied", "rhn"])
+@pytest.fixture(
+    params=[
+        {},
+        {"tied": True},
+        {"cell": "rhn", "depth": 3},
+        {"pattern": "unit", "output_group": 5},
+        {"cell": "rhn", "depth": 3, "pattern": "unit"},
+    ],
+    ids=["untied", "tied", "rhn", "unit", "rhn, unit"],
+)
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     spec = LanguageModelSpec(len(VOCABULARY), 6, 6, 2, **request.param)
     return build_language_model(spec, 0.4, np.random.default_rng(1))
@@ -33,6 +42,7 @@ def assert_same(model: LanguageModel, other: LanguageModel) -> None:
         np.testing.assert_array_equal(matrix.indptr, other.arena.matrices[name].indptr)
         np.testing.assert_array_equal(matrix.indices, other.arena.matrices[name].indices)
         assert matrix.blocks == other.arena.matrices[name].blocks
+        assert matrix.group == other.arena.matrices[name].group
         assert other.arena.matrices[name].indices.ctypes.data % 64 == 0
 
 

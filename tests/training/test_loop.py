@@ -91,6 +91,9 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"cell": "rhn", "depth": 3, "layers": 1, "tied": True, "dropout_hidden": 0.3},
+        {"pattern": "unit", "update_interval": 7},
+        {"pattern": "unit", "output_group": 41, "method": "snfs", "importance": "l2"},  # words in one group
+        {"pattern": "unit", "cell": "rhn", "depth": 2, "method": "dsr", "drop_fraction": 0.3},
     ],
 )
 def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -108,6 +111,7 @@ def test_the_same_for_other_models(config: Config, tmp_path: Path, changes: dict
         {"method": "dsr", "update_interval": 20},
         {"method": "deepr", "noise": 0.01},
         {"method": "gmp", "update_interval": 20},
+        {"pattern": "unit", "method": "rigl", "update_interval": 20, "importance": "max"},
     ],
 )
 def test_the_number_of_threads_does_not_change_the_bits(
@@ -203,6 +207,7 @@ def test_drop_fractions_follow_a_cosine_and_the_last_epoch_ends_without_update(
         ({"method": "set"}, "--method is 'set' but was 'st-rnn' when the run began, and that cannot change"),
         ({"optimizer": "adam"}, "--optimizer is 'adam' but was 'sgd' when the run began"),
         ({"beta1": 0.5}, "--beta1 is 0.5 but was not set when the run began"),
+        ({"pattern": "unit"}, "--pattern is 'unit' but was 'weight' when the run began, and that cannot"),
     ],
 )
 def test_a_run_goes_on_as_it_began(
@@ -295,6 +300,36 @@ def test_every_method_learns(
     else:
         assert results["density"] == pytest.approx(0.3, abs=1e-3)
     assert results["training_flops"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"), [case for case in METHODS_AND_SETTINGS if case[0] != "deepr"]
+)
+def test_every_method_but_one_learns_with_connections_of_units(
+    config: Config, tmp_path: Path, method: str, settings: dict[str, Any]
+) -> None:
+    config = replace(config, layers=1, hidden_size=20, dropout=0.0, lr=1.0, pattern="unit", **settings)
+    if method == "snip":  # leaves a recurrent matrix of 20 units nothing at a lower density
+        config = replace(config, density=0.6)
+    results = train_model(replace(config, method=method), tmp_path / "run")
+    first, *_, last = records(tmp_path / "run", "train")
+    assert last["loss"] < first["loss"] - 0.3
+    if method not in ("dense", "small-dense"):
+        assert results["density"] == pytest.approx(config.density, abs=4e-3)
+
+
+def test_what_connections_of_units_do_not_go_with(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match="--pattern unit does not go with --method deepr, which keeps the sign"
+    ):
+        replace(config, pattern="unit", method="deepr")
+    with pytest.raises(UsageError, match="--output-group does not go with --method deepr"):
+        replace(config, output_group=2, method="deepr")
+    with pytest.raises(UsageError, match="--importance l2 is for connections of several weights"):
+        replace(config, importance="l2")
+    with pytest.raises(UsageError, match="a vocabulary of 41 cannot be cut into groups of 4"):
+        train_model(replace(config, output_group=4), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best(
@@ -570,6 +605,10 @@ def test_the_checkpoint_of_another_run_is_refused(config: Config, tmp_path: Path
     train_model(replace(config, max_steps=2, hidden_size=8), tmp_path / "two")
     (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
     with pytest.raises(TruesparseError, match="is of another model: its hidden_size is 8"):
+        resume_run(tmp_path / "one", {})
+    train_model(replace(config, max_steps=2, pattern="unit"), tmp_path / "three")
+    (tmp_path / "three" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
+    with pytest.raises(TruesparseError, match="is of another model: its pattern is 'unit'"):
         resume_run(tmp_path / "one", {})
 
 

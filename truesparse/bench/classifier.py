@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from truesparse.bench.task import Task
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.nn import LSTM, Embedding, LSTMState, LSTMWorkspace, OutputLayer, OutputWorkspace, Panels
-from truesparse.sparse import Arena, SparseMatrix
-from truesparse.topology import initial_counts, sample_pattern
+from truesparse.nn.initial import draw_arena
+from truesparse.sparse import SparseMatrix
+from truesparse.topology import initial_counts
 
 
 class ClassifierWorkspace:
@@ -42,11 +43,8 @@ class Classifier:
     def __init__(self, task: Task) -> None:
         rng = np.random.default_rng(task.seed)
         counts = initial_counts(task.shapes, task.density, "uniform", "fused")
-        patterns = {
-            name: (sample_pattern(shape, counts[name], rng), blocks) for name, shape, blocks in task.shapes
-        }
         self.task = task
-        self.arena = Arena(patterns, task.bias_sizes)
+        self.arena = draw_arena(task.shapes, task.spec.groups, task.bias_sizes, counts, rng)
         for matrix in self.matrices.values():
             bound = (task.hidden_size * matrix.density) ** -0.5
             matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)

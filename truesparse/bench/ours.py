@@ -123,9 +123,7 @@ def _array_bytes(thing: Any) -> int:
 
 def dense_copy(matrix: SparseMatrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a matrix as dense weights and a mask of zeros and ones."""
-    weight = np.zeros(matrix.shape, np.float32)
-    mask = np.zeros(matrix.shape, np.float32)
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    weight[rows, matrix.indices] = matrix.data
-    mask[rows, matrix.indices] = 1
-    return weight, mask
+    csr = matrix.to_scipy()
+    weight = csr.toarray()
+    csr.data.fill(1)
+    return weight, csr.toarray()

@@ -33,6 +33,10 @@ class Task:
     masked : bool
         Whether a dense model multiplies its weights by a mask; without, it is plainly dense.
     seed : int
+    pattern : {"weight", "unit"}
+        Of the sparse side, as of a model specification.
+    output_group : int
+        The same; 1 for a classifier.
     """
 
     kind: str = "lm"
@@ -46,11 +50,14 @@ class Task:
     density: float = 0.2
     masked: bool = True
     seed: int = 1
+    pattern: str = "weight"
+    output_group: int = 1
 
     @property
     def spec(self) -> LanguageModelSpec:
         """The sizes as a language model's."""
-        return LanguageModelSpec(self.vocab_size, self.embedding_size, self.hidden_size, self.layers)
+        sizes = self.vocab_size, self.embedding_size, self.hidden_size, self.layers
+        return LanguageModelSpec(*sizes, pattern=self.pattern, output_group=self.output_group)
 
     @property
     def outputs(self) -> int:
@@ -81,7 +88,8 @@ class Task:
     @property
     def tiny(self) -> Task:
         """A model of a few units with the same window: it uses the same kernels and little memory."""
-        return replace(self, vocab_size=50, embedding_size=16, hidden_size=16, density=0.5)
+        words = -(-50 // self.output_group) * self.output_group
+        return replace(self, vocab_size=words, embedding_size=16, hidden_size=16, density=0.5)
 
     def flops(self, weights: dict[str, int]) -> int:
         """Floating-point operations of a training step on the weights that exist.

@@ -90,6 +90,14 @@ def bench() -> None:
 @_size("--vocab-size", None, "Words.  [default: 10000; classifier 20000]")
 @_size("--batch-size", None, "Sequences.  [default: 20; classifier 64]")
 @_size("--bptt", None, "Steps of a window.  [default: 35; classifier 100]")
+@click.option(
+    "--pattern",
+    type=click.Choice(("weight", "unit")),
+    default="weight",
+    show_default=True,
+    help="What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+)
+@_size("--output-group", None, "Words that share their connections.  [default: 1]")
 @_baseline
 @_common(repeats=7, seconds=0.3)
 def step(
@@ -97,6 +105,7 @@ def step(
     density: str | None,
     hidden_size: int | None,
     embedding_size: int | None,
+    pattern: str,
     baseline: str | None,
     repeats: int,
     seconds: float,
@@ -122,14 +131,19 @@ def step(
 
     from truesparse.bench.step import bench_step
     from truesparse.bench.task import DEFAULTS
+    from truesparse.errors import UsageError
 
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     if hidden_size is not None:
         given["hidden_size"] = given["embedding_size"] = hidden_size
     if embedding_size is not None:
         given["embedding_size"] = embedding_size
+    chosen = replace(DEFAULTS[task], pattern=pattern, **given)
+    if task == "classifier" and chosen.output_group > 1:
+        raise UsageError("--output-group is for the words of a language model; leave it out")
+    _ = chosen.spec  # raises for sizes that do not fit
     with shown() as monitor:
-        records = bench_step(replace(DEFAULTS[task], **given), densities, baselines, conditions, monitor)
+        records = bench_step(chosen, densities, baselines, conditions, monitor)
     _show("step", records, monitor.notes, json_file, plot_file)
 
 

@@ -61,6 +61,9 @@ def _print_tables(description: dict[str, Any]) -> None:
         f"FLOPs of one token going forward: {total['flops'] / total['dense_flops']:.3f} of a dense model's."
         f" A lookup has none.\n{total['biases']:,} biases are dense."
     )
+    for row in matrices:
+        if row["group"] > 1:
+            click.echo(f"{row['name']}: {row['group']} rows share their connections.")
     gates = [(row["name"], row["density"], row["density_per_gate"]) for row in matrices]
     click.echo()
     print_table(density_table(description["gates"], (gate for gate in gates if len(gate[2]) > 1)))

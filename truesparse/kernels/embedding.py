@@ -19,6 +19,7 @@ def embedding_forward(n: int):
     The kernel takes
     ``x`` : float32 `[panels, columns, n]`, overwritten;
     ``indptr, indices, data`` : CSR arrays of W `[vocabulary, columns]`;
+    ``group`` : int, how many rows share an entry of the index, each with a value of its own; 1 for plain CSR;
     ``ids`` : int32 `[panels, n]`; a lane with id -1 becomes zero.
 
     Notes
@@ -29,7 +30,7 @@ def embedding_forward(n: int):
     piece = min(n, 16)
 
     @parallel_jit
-    def embedding_forward_kernel(x, indptr, indices, data, ids):
+    def embedding_forward_kernel(x, indptr, indices, data, group, ids):
         panels, columns = x.shape[0], x.shape[1]
         flat = x.reshape(-1)
         pieces = n // piece
@@ -40,10 +41,13 @@ def embedding_forward(n: int):
             for column in range(columns):
                 vstore(x, base + column * n + first, vbroadcast(_ZERO, piece))
             for lane in range(first, first + piece):
-                row = ids[panel, lane]
-                if row >= 0:
+                word = ids[panel, lane]
+                if word >= 0:
+                    row = word // group
+                    member = word - row * group
                     for k in range(indptr[row], indptr[row + 1]):
-                        flat[np.uintp(base + np.intp(at(indices, k)) * n + lane)] = at(data, k)
+                        value = at(data, k * group + member)
+                        flat[np.uintp(base + np.intp(at(indices, k)) * n + lane)] = value
 
     return embedding_forward_kernel
 
@@ -54,7 +58,7 @@ def embedding_backward(n: int):
 
     The kernel takes
     ``grad`` : float32 `[nnz]`, added to in place;
-    ``indptr, indices`` : CSR index of the matrix;
+    ``indptr, indices, group`` : as in `embedding_forward`;
     ``ids`` : int32 `[panels, n]`, -1 for an unused lane;
     ``dx`` : float32 `[panels, columns, n]`;
     ``shares`` : int, tasks. A task takes the words of one remainder modulo `shares`, so that no two add to
@@ -62,16 +66,19 @@ def embedding_backward(n: int):
     """
 
     @parallel_jit
-    def embedding_backward_kernel(grad, indptr, indices, ids, dx, shares):
+    def embedding_backward_kernel(grad, indptr, indices, group, ids, dx, shares):
         panels, columns = dx.shape[0], dx.shape[1]
         flat = dx.reshape(-1)
         for share in prange(shares):
             for panel in range(panels):
                 base = panel * columns * n
                 for lane in range(n):
-                    row = ids[panel, lane]
-                    if row >= 0 and row % shares == share:
+                    word = ids[panel, lane]
+                    if word >= 0 and word % shares == share:
+                        row = word // group
+                        member = word - row * group
                         for k in range(indptr[row], indptr[row + 1]):
-                            grad[np.uintp(k)] += at(flat, base + np.intp(at(indices, k)) * n + lane)
+                            place = np.uintp(k * group + member)
+                            grad[place] += at(flat, base + np.intp(at(indices, k)) * n + lane)
 
     return embedding_backward_kernel

@@ -19,17 +19,19 @@ def fill_zero(out):
 
 
 @parallel_jit
-def gather(out, data, source):
-    """`out[k] = data[source[k]]`, and 0 where `source[k]` is negative.
+def gather(out, data, source, group):
+    """`out[k, m] = data[source[k], m]`, and 0 where `source[k]` is negative, for m < `group`.
 
     Parameters
     ----------
-    out : ndarray of float32, shape (n,)
+    out : ndarray of float32, shape (n * group,)
         Written; must not overlap `data`.
-    data : ndarray of float32, shape (m,)
+    data : ndarray of float32, shape (m * group,)
         Contiguous.
     source : ndarray of int32, shape (n,)
         Below `m`, which is not checked.
+    group : int
+        Consecutive numbers that go together.
 
     Notes
     -----
@@ -41,10 +43,13 @@ def gather(out, data, source):
     for chunk in prange((source.size + _CHUNK - 1) // _CHUNK):
         end = min((chunk + 1) * _CHUNK, source.size)
         for k in range(chunk * _CHUNK, end):
-            prefetch(data, at(source, min(k + _AHEAD, end - 1)))
-            position = at(source, k)
-            value = at(data, max(position, 0))  # loaded in any case: a branch would be mispredicted
-            out[k] = value if position >= 0 else np.float32(0)
+            prefetch(data, np.intp(at(source, min(k + _AHEAD, end - 1))) * group)
+            position = np.intp(at(source, k))
+            for member in range(group):
+                value = at(
+                    data, max(position, 0) * group + member
+                )  # in any case: a branch would be mispredicted
+                out[np.uintp(k * group + member)] = value if position >= 0 else np.float32(0)
 
 
 @parallel_jit

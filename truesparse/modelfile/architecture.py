@@ -12,10 +12,12 @@ LANGUAGE_MODEL = "language-model"
 CLASSIFIER = "classifier"
 POOLINGS = ("last", "mean", "max")
 _LARGEST = 1 << 31  # of a size: numbers of units and tokens are 32-bit integers everywhere
+PATTERNS = ("weight", "unit")
 _SIZES = ("vocab_size", "embedding_size", "hidden_size", "layers", "depth")
+_DEFAULTS = {"depth": 1, "pattern": "weight"}
 # For each head the keys that it alone has, with their defaults; None where there must be a value.
 _HEADS: dict[str, dict[str, Any]] = {
-    LANGUAGE_MODEL: {"tied": False},
+    LANGUAGE_MODEL: {"tied": False, "output_group": 1},
     CLASSIFIER: {"outputs": None, "pooling": None, "sparse_output": None},
 }
 
@@ -68,6 +70,10 @@ class Architecture:
         What the output layer of a classifier sees: the top layer's last output, their mean or maximum.
     sparse_output : bool
         Whether the output layer is a sparse matrix. Otherwise its weights are a dense vector, row by row.
+    pattern : {"weight", "unit"}
+        Whether the gates of a unit share its connections.
+    output_group : int
+        How many words, with numbers next to each other, share their positions in embedding and output layer.
     """
 
     cell: str
@@ -81,6 +87,8 @@ class Architecture:
     outputs: int = 0
     pooling: str = "last"
     sparse_output: bool = True
+    pattern: str = "weight"
+    output_group: int = 1
 
     def __post_init__(self) -> None:
         if self.head == LANGUAGE_MODEL:
@@ -116,14 +124,14 @@ class Architecture:
         if cell not in CELLS:
             raise TruesparseError(f"is of another model: its cell is {cell!r}, not {' or '.join(CELLS)}")
         own = {name: value for name, value in _HEADS[head].items() if value is not None}
-        sizes = {"depth": 1, **own, **sizes}
+        sizes = {**_DEFAULTS, **own, **sizes}
         del sizes["type"]
-        unknown = sizes.keys() - {*_SIZES, *_HEADS[head]}
+        unknown = sizes.keys() - {*_SIZES, *_DEFAULTS, *_HEADS[head]}
         missing = {*_SIZES, *_HEADS[head]} - sizes.keys()
         if unknown or missing:
             key = min(unknown or missing)
             raise TruesparseError(f"is of another model: {key!r} is {'unknown' if unknown else 'missing'}")
-        for name in (*_SIZES, "outputs"):
+        for name in (*_SIZES, "outputs", "output_group"):
             size = sizes.get(name, 1)
             if type(size) is not int or not 1 <= size < _LARGEST:
                 raise TruesparseError(f"is of no model: {name} is {str(size)[:20]}")
@@ -134,6 +142,10 @@ class Architecture:
             raise TruesparseError(f"is of no model: its pooling is {str(sizes['pooling'])[:20]!r}")
         if sizes.get("outputs", 2) < 2:
             raise TruesparseError("is of no model: it has one class")
+        if sizes["pattern"] not in PATTERNS:
+            raise TruesparseError(f"is of no model: its pattern is {str(sizes['pattern'])[:20]!r}")
+        if sizes["vocab_size"] % sizes.get("output_group", 1):
+            raise TruesparseError("is of no model: its groups of words leave some over")
         if sizes["depth"] > 1 and not CELLS[cell].deep:
             raise TruesparseError(f"is of no model: the cell {cell} has no recurrence depth")
         if sizes["layers"] * sizes["depth"] > tensors:
@@ -145,7 +157,7 @@ class Architecture:
     @property
     def sizes(self) -> dict[str, Any]:
         """What a file says of it, but for the type."""
-        return {name: getattr(self, name) for name in (*_SIZES, *_HEADS[self.head])}
+        return {name: getattr(self, name) for name in (*_SIZES, "pattern", *_HEADS[self.head])}
 
     @property
     def layer_names(self) -> list[str]:
@@ -164,6 +176,15 @@ class Architecture:
         if self.sparse_output and not self.tied:
             shapes["output.weight"] = (self.outputs, self.hidden_size)
         return shapes
+
+    @property
+    def groups(self) -> dict[str, tuple[int, int]]:
+        """For each sparse matrix how many blocks of rows are stacked in it, and how many of its rows share
+        their positions; see `truesparse.modelfile.csr.row_steps`."""
+        gates = CELLS[self.cell].gates
+        words = {"embedding.weight": (1, self.output_group), "output.weight": (1, self.output_group)}
+        own = (gates, gates if self.pattern == "unit" else 1)
+        return {name: words.get(name, own) for name in self.matrices}
 
     @property
     def biases(self) -> dict[str, int]:

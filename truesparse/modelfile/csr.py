@@ -46,6 +46,51 @@ class CSR(NamedTuple):
         return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
 
 
+def row_steps(rows: int, blocks: int, group: int) -> tuple[int, int]:
+    """Return how many rows apart two groups of rows begin, and two rows of one group.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the matrix.
+    blocks : int
+        Equal blocks of rows that are stacked in it. If there are several, row j of every block is a group.
+    group : int
+        Rows of a group.
+    """
+    return (1, rows // group) if blocks > 1 else (group, 1)
+
+
+def expand_groups(grouped: CSR, group: int, steps: tuple[int, int]) -> CSR:
+    """Return a grouped matrix without groups.
+
+    Parameters
+    ----------
+    grouped : CSR
+        Its rows are groups of rows, and `data` has `group` values side by side for each entry: shape
+        (entries * group,).
+    group : int
+        Rows of a group.
+    steps : tuple of int
+        Where they lie; see `row_steps`.
+    """
+    if group == 1:
+        return grouped
+    groups, columns = grouped.shape
+    lengths = np.diff(grouped.indptr)
+    rows = np.arange(groups)[:, None] * steps[0] + np.arange(group) * steps[1]
+    indptr = np.zeros(groups * group + 1, np.int64)
+    indptr[rows + 1] = lengths[:, None]
+    np.cumsum(indptr, out=indptr)
+    first = grouped.rows
+    places = indptr[rows[first]] + (np.arange(grouped.indices.size) - grouped.indptr[first])[:, None]
+    indices = np.empty(places.size, grouped.indices.dtype)
+    data = np.empty(places.size, np.float32)
+    indices[places] = grouped.indices[:, None]
+    data[places] = grouped.data.reshape(-1, group)
+    return CSR(indptr, indices, data, (groups * group, columns))
+
+
 def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:
     """Return the narrowest unsigned type that holds the indices 0 .. `n` - 1.
 

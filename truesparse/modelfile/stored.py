@@ -15,7 +15,13 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile.architecture import CLASSIFIER, Architecture
 from truesparse.modelfile.container import Reader
-from truesparse.modelfile.csr import CSR, broken_invariant, narrow_index_dtype
+from truesparse.modelfile.csr import (
+    CSR,
+    broken_invariant,
+    expand_groups,
+    narrow_index_dtype,
+    row_steps,
+)
 
 # Of all sizes, only that of embeddings is no tensor's: beyond this it must be below the bytes of the file.
 _WIDE = 1 << 16
@@ -32,6 +38,8 @@ class StoredModel:
     path : Path
     architecture : Architecture
     matrices : dict of str to CSR
+        Where rows share their positions, either without groups, or as they lie in the file: rows are groups
+        then, and each entry has several values.
     biases : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
     encoder : TextEncoder or None
@@ -109,12 +117,14 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     return vocabulary
 
 
-def read_model(reader: Reader) -> StoredModel:
+def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     """Read a model, or the model of a checkpoint; whatever the file may hold, what comes back is valid.
 
     Parameters
     ----------
     reader : Reader
+    expand : bool
+        Without it, matrices whose rows share their positions stay as they are in the file.
 
     Returns
     -------
@@ -139,8 +149,16 @@ def read_model(reader: Reader) -> StoredModel:
         raise TruesparseError(
             f"{path} is of no model: its embeddings are longer than the file; use another file or train again"
         )
-    matrices = {name: _read_csr(reader, name, shape) for name, shape in architecture.matrices.items()}
+    shapes, groups = architecture.matrices, architecture.groups
+    matrices = {
+        name: _read_csr(reader, name, (rows // groups[name][1], columns), groups[name][1])
+        for name, (rows, columns) in shapes.items()
+    }
     biases = {name: _read_floats(reader, name, size) for name, size in architecture.biases.items()}
+    if expand:  # now that a bias has told that there are as many rows
+        for name, (blocks, group) in groups.items():
+            steps = row_steps(shapes[name][0], blocks, group)
+            matrices[name] = expand_groups(matrices[name], group, steps)
     vocabulary, document = _read_vocabulary(reader, architecture), reader.document
     encoder: TextEncoder | None = None
     labels: tuple[str, ...] = ()
@@ -149,12 +167,12 @@ def read_model(reader: Reader) -> StoredModel:
     return StoredModel(path, architecture, matrices, biases, vocabulary, encoder, labels, document)
 
 
-def _read_csr(reader: Reader, name: str, shape: tuple[int, int]) -> CSR:
+def _read_csr(reader: Reader, name: str, shape: tuple[int, int], group: int) -> CSR:
     indptr, indices = reader.get(f"{name}.indptr"), reader.get(f"{name}.indices")
     broken = broken_invariant(indptr, indices, shape)
     if broken:
         raise TruesparseError(f"{name} in {reader.path} is not a valid sparse pattern: {broken}")
-    return CSR(indptr, indices, _read_floats(reader, f"{name}.data", indices.size), shape)
+    return CSR(indptr, indices, _read_floats(reader, f"{name}.data", indices.size * group), shape)
 
 
 def _read_floats(reader: Reader, name: str, size: int) -> NDArray[np.float32]:

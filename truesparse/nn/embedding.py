@@ -31,12 +31,14 @@ class Embedding:
         A lane with id -1 becomes zero.
         """
         weight = self.weight
-        embedding_forward(ids.shape[1])(x, weight.indptr, weight.indices, weight.data, ids)
+        embedding_forward(ids.shape[1])(x, weight.indptr, weight.indices, weight.data, weight.group, ids)
 
     def backward(self, dx: NDArray[np.float32], ids: NDArray[np.int32]) -> None:
         """Add the gradient of the rows looked up to the weight's, given that of what they were written to."""
         weight = self.weight
-        embedding_backward(ids.shape[1])(weight.grad, weight.indptr, weight.indices, ids, dx, thread_count())
+        embedding_backward(ids.shape[1])(
+            weight.grad, weight.indptr, weight.indices, weight.group, ids, dx, thread_count()
+        )
 
     def add_gradient_rows(
         self, out: NDArray[np.float32], first: int, dx: NDArray[np.float32], ids: NDArray[np.int32]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from truesparse.nn.cell import MatrixShape
 from truesparse.nn.spec import CELLS, RecurrentSpec
 from truesparse.sparse import Arena
 from truesparse.topology import initial_counts, sample_pattern
+from truesparse.topology.initial import Counts
 
 
 def random_arena(
@@ -33,10 +35,34 @@ def random_arena(
         If the density is out of range or would leave a matrix without a weight.
     """
     counts = initial_counts(spec.shapes, density, distribution, gates)
-    patterns = {
-        name: (sample_pattern(shape, counts[name], rng), blocks) for name, shape, blocks in spec.shapes
-    }
-    return Arena(patterns, spec.bias_sizes)
+    return draw_arena(spec.shapes, spec.groups, spec.bias_sizes, counts, rng)
+
+
+def draw_arena(
+    shapes: Sequence[MatrixShape],
+    groups: Mapping[str, int],
+    biases: Mapping[str, int],
+    counts: Counts,
+    rng: np.random.Generator,
+) -> Arena:
+    """Return the arena of a model with a random topology of given numbers of weights; all numbers are 0.
+
+    Parameters
+    ----------
+    shapes, groups, biases
+        As a `RecurrentSpec` has them, `biases` being its `bias_sizes`.
+    counts : dict of str to ndarray of int64
+        For each matrix its weights, or those of each of its blocks. Where rows share their positions, as many
+        as come nearest.
+    rng : numpy.random.Generator
+    """
+    patterns = {}
+    for name, (rows, columns), blocks in shapes:
+        group, count = groups[name], counts[name]
+        if group > 1:
+            count = np.maximum(np.round(count.sum(keepdims=True) / group), 1).astype(np.int64)
+        patterns[name] = sample_pattern((rows // group, columns), count, rng), blocks, group
+    return Arena(patterns, biases)
 
 
 def initialise(

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.grouped_lstm import grouped_lstm_backward, grouped_lstm_forward
+from truesparse.kernels.grouped_rows import scatter_shares
 from truesparse.kernels.lstm import lstm_backward, lstm_forward
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
@@ -20,7 +22,7 @@ from truesparse.nn.cell import Cell, Factors, MatrixShape
 from truesparse.nn.dropout import ElementwiseDropout
 from truesparse.nn.panels import Panels
 from truesparse.nn.products import add_gradient, multiply, multiply_transposed
-from truesparse.sparse import Arena
+from truesparse.sparse import Arena, SparseMatrix, Transposed
 
 _NONZERO_BYTES = 6
 _APART_BYTES = 512 * 1024
@@ -50,7 +52,8 @@ class LSTMWorkspace:
     c : ndarray of float32, shape (T + 1, blocks, H * step lanes)
     h, dgates, dc : ndarray of float32
         State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
-        (blocks, H * step lanes).
+        (blocks, H * step lanes). Where gates share connections, `dgates` has up to four parts of the gradient
+        of h instead.
     """
 
     __slots__ = ("panels", "gates", "h_prev", "c", "h", "dgates", "dc")
@@ -119,7 +122,8 @@ class LSTM(Cell):
         ws.h[0] = state.h
         ws.c[0] = state.c
         shares = thread_count()
-        run = lstm_forward(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        kernel = grouped_lstm_forward if w_hh.group > 1 else lstm_forward
+        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
         for part, begin, end in self._parts(ws, steps):
             multiply(ws.gates[part], w_ih, x[part], bias)
             run(
@@ -152,8 +156,11 @@ class LSTM(Cell):
         shares = thread_count()
         w_ih, w_hh = self.weight_ih, self.weight_hh
         bias_grad = self.arena.bias_grads[self.bias]
-        columns = w_hh.transposed()
-        run = lstm_backward(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        recurrent: SparseMatrix | Transposed = w_hh
+        kernel, tasks = grouped_lstm_backward, scatter_shares(panels.blocks)
+        if w_hh.group == 1:
+            kernel, recurrent, tasks = lstm_backward, w_hh.transposed(), shares
+        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
         # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
         in_parts = dx.shape[1] >= dy.shape[1]
         parts = self._parts(ws, steps) if in_parts else [(slice(0, panels.used(steps)), 0, steps)]
@@ -164,13 +171,13 @@ class LSTM(Cell):
                 ws.c,
                 ws.dgates,
                 ws.dc,
-                columns.indptr,
-                columns.indices,
-                columns.data,
+                recurrent.indptr,
+                recurrent.indices,
+                recurrent.data,
                 begin,
                 end,
                 steps,
-                shares,
+                tasks,
             )
             if end == steps:
                 panels.clear_after(ws.gates, steps)

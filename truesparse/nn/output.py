@@ -156,11 +156,13 @@ class OutputLayer:
         -----
         The logits of the rows are computed again, 4 bytes for each row and lane of the window.
         """
-        lanes = x.shape[2]
-        logits = aligned_zeros((x.shape[0], len(out), lanes))
-        multiply(logits, self.weight, x, self.arena.biases[self.bias], first)
-        self._gradients(logits, first, targets, ws)
-        product_rows(lanes)(out, logits, 0, x)
+        lanes, group = x.shape[2], self.weight.group
+        start = first // group * group
+        rows = -(-(first + len(out)) // group) * group - start  # those of whole groups
+        logits = aligned_zeros((x.shape[0], rows, lanes))
+        multiply(logits, self.weight, x, self.arena.biases[self.bias], start)
+        self._gradients(logits, start, targets, ws)
+        product_rows(lanes)(out, logits, first - start, x)
 
     @staticmethod
     def _panel_loss(

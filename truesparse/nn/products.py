@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.grouped import grouped_sddmm, grouped_spmm, grouped_spmm_transposed
 from truesparse.kernels.sddmm import sddmm
 from truesparse.kernels.spmm import spmm
 from truesparse.kernels.threads import thread_count
@@ -17,6 +18,8 @@ _L1_DENSITY = 0.08  # below it the few nonzeros of a row in an L1 tile do not ma
 _FEWEST_LANES = 64  # with fewer, a nonzero is too little work for the cache to be the roof
 _BLOCK_BYTES = 128 * 1024  # of the nonzeros of a block of rows in one L1 tile: they stay in L2
 _NONZERO_BYTES = 6
+_MOST_PARTS = 8
+_IDLE = 0.1  # of the work, while the last of some equal tasks are done
 _NO_BIAS = aligned_zeros(0)
 
 
@@ -69,10 +72,13 @@ def multiply(
     x : ndarray of float32, shape (panels, columns, lanes)
     bias : ndarray of float32, shape (rows,)
     first : int
-        The first row, if `y` has fewer than the weight.
+        The first row, if `y` has fewer than the weight. Rows in groups: only whole groups of neighbours.
     """
     rows, columns, lanes = y.shape[1], weight.shape[1], x.shape[2]
     last = first + rows
+    if weight.group > 1:
+        _multiply_grouped(y, weight, x, bias[first:last], first)
+        return
     tile = tile_features(columns, weight.density, lanes)
     tiles, indptr = weight.column_tiles(tile)[first:last], weight.indptr[first : last + 1]
     block = _block(rows, columns, weight, tile)
@@ -89,6 +95,9 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
     dy : ndarray of float32, shape (panels, rows, lanes)
     """
     (rows, columns), lanes = weight.shape, dy.shape[2]
+    if weight.group > 1:
+        _multiply_transposed_grouped(dx, weight, dy)
+        return
     tile = tile_features(rows, weight.density, lanes)
     by_column = weight.transposed(tile)
     block = _block(columns, rows, weight, tile)
@@ -115,7 +124,61 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     x : ndarray of float32, shape (panels, columns, lanes)
     """
     (rows, columns), lanes = weight.shape, x.shape[2]
+    if weight.group > 1:
+        _add_gradient_grouped(weight, dy, x)
+        return
     tile = tile_features(columns, weight.density, lanes, x.shape[0] > 1)
     tiles = weight.column_tiles(tile)
     block = _block(rows, columns, weight, tile)
     sddmm(lanes)(weight.grad, tiles, weight.indptr, weight.indices, dy, x, block, thread_count())
+
+
+def _grouped_tile(columns: int, lanes: int) -> int:
+    """Rows of a panel that a product with a grouped matrix reads at a time: they stay in an L2 cache, which
+    feeds g multiply-adds a load fast enough."""
+    return -(-columns // -(-columns * lanes * 4 // _L2_BYTES))
+
+
+def _parts_of_panel(panels: int, threads: int) -> int:
+    """Into how many tasks each panel is cut, so that threads finish together: few, as each one goes through
+    all of a matrix."""
+    for parts in range(1, _MOST_PARTS):
+        tasks = panels * parts
+        if -(-tasks // threads) * threads <= (1 + _IDLE) * tasks:
+            return parts
+    return _MOST_PARTS
+
+
+def _multiply_grouped(
+    y: NDArray[np.float32],
+    weight: SparseMatrix,
+    x: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    first: int,
+) -> None:
+    columns, lanes, group = weight.shape[1], x.shape[2], weight.group
+    groups = slice(first // group, (first + y.shape[1]) // group)
+    tiles = weight.column_tiles(_grouped_tile(columns, lanes))[groups]
+    indptr = weight.indptr[groups.start : groups.stop + 1]
+    arrays = tiles, indptr, weight.indices, weight.data
+    grouped_spmm(lanes, group)(y, *arrays, x, bias, *weight.row_steps, len(tiles), thread_count())
+
+
+def _multiply_transposed_grouped(
+    dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]
+) -> None:
+    columns, lanes = weight.shape[1], dy.shape[2]
+    tile = min(_grouped_tile(columns, lanes), -(-columns // _parts_of_panel(dx.shape[0], thread_count())))
+    tiles = weight.column_tiles(tile)
+    grouped_spmm_transposed(lanes, weight.group)(
+        dx, tiles, weight.indices, weight.data, dy, *weight.row_steps, tile
+    )
+
+
+def _add_gradient_grouped(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
+    lanes = x.shape[2]
+    tiles = weight.column_tiles(_grouped_tile(weight.shape[1], lanes))
+    arrays = tiles, weight.indptr, weight.indices
+    grouped_sddmm(lanes, weight.group)(
+        weight.grad, *arrays, dy, x, *weight.row_steps, len(tiles), thread_count()
+    )

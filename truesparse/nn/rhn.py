@@ -11,7 +11,7 @@ The candidate h and the transform gate t are stacked: `weight_ih` is W `[2H, D]`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count, takewhile
 from typing import ClassVar
 
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.grouped_rhn import grouped_rhn_backward, grouped_rhn_forward
+from truesparse.kernels.grouped_rows import scatter_shares
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
@@ -26,7 +28,7 @@ from truesparse.nn.cell import Cell, Factors, MatrixShape
 from truesparse.nn.dropout import NO_MASK, Mask, VariationalDropout, apply_mask
 from truesparse.nn.panels import Panels
 from truesparse.nn.products import add_gradient, multiply, multiply_transposed
-from truesparse.sparse import Arena
+from truesparse.sparse import Arena, SparseMatrix, Transposed
 
 
 class RHNState:
@@ -48,8 +50,9 @@ class RHNWorkspace:
     s_prev : ndarray of float32, shape (L, panels, H, lanes)
         State before each micro-step.
     s, dgates, carry : ndarray of float32
-        State of one micro-step and gradients: (2, blocks, H * step lanes), (2, blocks, 2H * step lanes),
-        (blocks, H * step lanes).
+        State of one micro-step and gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
+        (blocks, H * step lanes). Half of `dgates` is used, or where gates share connections, it has up to
+        four parts of the gradient of the state instead.
     mask : Mask
         Dropout of the state within its products.
     """
@@ -62,7 +65,7 @@ class RHNWorkspace:
         self.gates = aligned_zeros((depth, panels.panels, 2 * units, panels.lanes))
         self.s_prev = aligned_zeros((depth, panels.panels, units, panels.lanes))
         self.s = aligned_zeros((2, panels.blocks, size))
-        self.dgates = aligned_zeros((2, panels.blocks, 2 * size))
+        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
         self.carry = aligned_zeros((panels.blocks, size))
         self.mask: Mask = NO_MASK
 
@@ -124,7 +127,8 @@ class RHN(Cell):
         biases = self.arena.biases
         w_ih, weights = self.weight_ih, self.weights_hh
         multiply(ws.gates[0, :used], w_ih, x[:used], biases[self.biases[0]])
-        rhn_forward(panels.step_lanes, panels.lanes)(
+        kernel = grouped_rhn_forward if w_ih.group > 1 else rhn_forward
+        kernel(panels.step_lanes, panels.lanes)(
             ws.gates,
             y,
             ws.s_prev,
@@ -153,20 +157,23 @@ class RHN(Cell):
         used = panels.used(steps)
         shares = thread_count()
         w_ih, weights = self.weight_ih, self.weights_hh
-        columns = [weight.transposed() for weight in weights]
-        rhn_backward(panels.step_lanes, panels.lanes)(
+        recurrent: Sequence[SparseMatrix | Transposed] = weights
+        kernel, tasks = grouped_rhn_backward, scatter_shares(panels.blocks)
+        if w_ih.group == 1:
+            kernel, recurrent, tasks = rhn_backward, [weight.transposed() for weight in weights], shares
+        kernel(panels.step_lanes, panels.lanes)(
             ws.gates,
             dy,
             ws.s_prev,
             ws.dgates,
             ws.carry,
-            tuple(transposed.indptr for transposed in columns),
-            tuple(transposed.indices for transposed in columns),
-            tuple(transposed.data for transposed in columns),
+            tuple(matrix.indptr for matrix in recurrent),
+            tuple(matrix.indices for matrix in recurrent),
+            tuple(matrix.data for matrix in recurrent),
             ws.mask.key,
             ws.mask.rate,
             steps,
-            shares,
+            tasks,
         )
         bias_grads = self.arena.bias_grads
         for level, weight in enumerate(weights):

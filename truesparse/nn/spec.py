@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from truesparse.errors import UsageError
+from truesparse.modelfile.architecture import PATTERNS
 from truesparse.nn.cell import Cell, MatrixShape
 from truesparse.nn.lstm import LSTM
 from truesparse.nn.rhn import RHN
@@ -29,11 +30,14 @@ class RecurrentSpec:
         A name in `CELLS`.
     depth : int
         Recurrence depth: micro-steps of a time step. 1 for cells that have none.
+    pattern : {"weight", "unit"}
+        Whether each weight of a cell is there or not by itself, or each connection between an input and a
+        unit, with a weight for each gate.
 
     Raises
     ------
     UsageError
-        If a size is less than 1, the cell is unknown or it has no depth.
+        If a size is less than 1, the cell is unknown or it has no depth, or the pattern is unknown.
     """
 
     vocab_size: int
@@ -42,6 +46,7 @@ class RecurrentSpec:
     layers: int
     cell: str = "lstm"
     depth: int = 1
+    pattern: str = "weight"
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "layers", "depth"):
@@ -50,6 +55,8 @@ class RecurrentSpec:
             raise UsageError(f"there is no cell {self.cell!r}; use {' or '.join(CELLS)}")
         if self.depth > 1 and not CELLS[self.cell].DEEP:
             raise UsageError(f"the cell {self.cell} has no recurrence depth; leave out --depth")
+        if self.pattern not in PATTERNS:
+            raise UsageError(f"there is no pattern {self.pattern!r}; use {' or '.join(PATTERNS)}")
 
     def _need_one(self, name: str) -> None:
         if getattr(self, name) < 1:
@@ -66,6 +73,13 @@ class RecurrentSpec:
             shapes += CELLS[self.cell].shapes(name, inputs, self.hidden_size, self.depth)
             inputs = self.hidden_size
         return shapes
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """For each weight matrix how many of its rows share their positions; see
+        `truesparse.sparse.SparseMatrix`."""
+        unit = self.pattern == "unit"
+        return {shape.name: shape.blocks if unit else 1 for shape in self.shapes}
 
     @property
     def bias_sizes(self) -> dict[str, int]:
@@ -143,18 +157,22 @@ class LanguageModelSpec(RecurrentSpec):
 
     Parameters
     ----------
-    vocab_size, embedding_size, hidden_size, layers, cell, depth
+    vocab_size, embedding_size, hidden_size, layers, cell, depth, pattern
         As in `RecurrentSpec`; every size is at least 1.
     tied : bool
         The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`.
+    output_group : int
+        How many words, with numbers next to each other, share their positions in the output layer, and in the
+        embedding; divides the vocabulary.
 
     Raises
     ------
     UsageError
-        As `RecurrentSpec`; also if `tied` with different sizes.
+        As `RecurrentSpec`; also if `tied` with different sizes, or if groups of words leave some over.
     """
 
     tied: bool = False
+    output_group: int = 1
 
     def __post_init__(self) -> None:
         self._need_one("vocab_size")
@@ -164,6 +182,17 @@ class LanguageModelSpec(RecurrentSpec):
                 f"tied weights need equal sizes, but the embedding has {self.embedding_size} and the hidden"
                 f" layer {self.hidden_size}; give both the same size or leave out --tied"
             )
+        if self.output_group < 1 or self.vocab_size % self.output_group:
+            raise UsageError(
+                f"a vocabulary of {self.vocab_size} cannot be cut into groups of {self.output_group}"
+                "; give --output-group a number that divides it"
+            )
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """For each weight matrix how many of its rows share their positions."""
+        words = dict.fromkeys(("embedding.weight", "output.weight"), self.output_group)
+        return {name: words.get(name, group) for name, group in super().groups.items()}
 
     @property
     def shapes(self) -> list[MatrixShape]:
@@ -192,7 +221,7 @@ class SequenceSpec(RecurrentSpec):
 
     Parameters
     ----------
-    vocab_size, embedding_size, hidden_size, layers, cell, depth
+    vocab_size, embedding_size, hidden_size, layers, cell, depth, pattern
         As in `RecurrentSpec`.
     outputs : int
         Classes, or numbers to be estimated.

@@ -25,18 +25,19 @@ class Arena:
 
     Parameters
     ----------
-    patterns : dict of str to (Pattern, int)
-        For each matrix its positions and the number of equal row blocks stacked in it (4 for the gates of an
-        LSTM, else 1).
+    patterns : dict of str to (Pattern, int) or (Pattern, int, int)
+        For each matrix its positions, the number of equal row blocks stacked in it (4 for the gates of an
+        LSTM, else 1), and how many rows share a position, if they do: then the pattern is one over groups of
+        rows (see `SparseMatrix`).
     biases : dict of str to int
         For each dense vector its length; most are biases.
 
     Attributes
     ----------
     values, grads : ndarray of float32, shape (size,)
-        Every entry of every matrix, then every bias, in the order given; 64-byte aligned. `apply` may replace
-        these arrays when a matrix changes its size, and `exchange` does, so look them up instead of keeping
-        them.
+        Every weight of every matrix, then every bias, in the order given; 64-byte aligned. `apply` may
+        replace these arrays when a matrix changes its size, and `exchange` does, so look them up instead of
+        keeping them.
     states : dict of str to ndarray of float32, shape (size,)
         One array for each optimizer slot, made by `add_state`.
     layout : dict of str to slice
@@ -54,16 +55,19 @@ class Arena:
     -----
     Bytes per nonzero while a model trains with momentum: value 4, gradient 4, momentum 4, index 2 (4 above
     65,536 columns) and, for a matrix whose transposed product is used, transposed index 2, positions 4 and
-    copied values 4: 24 in all. Each row adds 8 for where it begins, and in a matrix used in tiles 4 per tile.
-    No array has the size of a dense matrix.
+    copied values 4: 24 in all. Where g rows form a group, values, gradients and momentum take 12 bytes and
+    the index 2 / g. Each row adds 8 for where it begins, and in a matrix used in tiles 4 per tile. No array
+    has the size of a dense matrix.
     """
 
     __slots__ = ("values", "grads", "states", "layout", "matrices", "version", "_bias_sizes")
 
-    def __init__(self, patterns: Mapping[str, tuple[Pattern, int]], biases: Mapping[str, int]) -> None:
-        self.matrices = {
-            name: SparseMatrix(name, self, pattern, blocks) for name, (pattern, blocks) in patterns.items()
-        }
+    def __init__(
+        self,
+        patterns: Mapping[str, tuple[Pattern, int] | tuple[Pattern, int, int]],
+        biases: Mapping[str, int],
+    ) -> None:
+        self.matrices = {name: SparseMatrix(name, self, *entry) for name, entry in patterns.items()}
         self._bias_sizes = dict(biases)
         self.layout = self._lay_out({})
         self.values: Flat = aligned_zeros(self._end())
@@ -171,9 +175,9 @@ class Arena:
             if name not in self.matrices:
                 known = ", ".join(self.matrices)
                 raise TruesparseError(f"there is no matrix {name} to rewire; the model has {known}")
-            rewiring.check(name, self.matrices[name].shape, self.matrices[name].nnz)
+            rewiring.check(name, self.matrices[name].pattern)
             change.pattern.check(f"the new topology of {name}")
-        if all(change.pattern.nnz == self.matrices[name].nnz for name, change in changes.items()):
+        if all(change.pattern.nnz == self.matrices[name].connections for name, change in changes.items()):
             self._permute(rewiring)
         else:
             self._rearrange(rewiring)
@@ -189,7 +193,7 @@ class Arena:
             where = self.layout[name]
             scratch = self.grads[where]
             for flat in (self.values, *self.states.values()):
-                gather(scratch, flat[where], change.source)
+                gather(scratch, flat[where], change.source, self.matrices[name].group)
                 flat[where] = scratch
             fill_zero(scratch)
 
@@ -197,7 +201,9 @@ class Arena:
         """Move entries to a new layout."""
         from truesparse.kernels.fill import gather
 
-        old, new = self.layout, self._lay_out({n: c.pattern.nnz for n, c in rewiring.changes.items()})
+        groups = {name: matrix.group for name, matrix in self.matrices.items()}
+        sizes = {name: change.pattern.nnz * groups[name] for name, change in rewiring.changes.items()}
+        old, new = self.layout, self._lay_out(sizes)
         self.layout = new
 
         def moved(flat: Flat, grown_only: bool = False) -> Flat:
@@ -206,7 +212,7 @@ class Arena:
                 if name not in rewiring.changes:
                     fresh[where] = flat[old[name]]
                 elif not grown_only:
-                    gather(fresh[where], flat[old[name]], rewiring.changes[name].source)
+                    gather(fresh[where], flat[old[name]], rewiring.changes[name].source, groups[name])
             return fresh
 
         self.grads = moved(self.grads, grown_only=True)

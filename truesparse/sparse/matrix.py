@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
+from truesparse.modelfile.csr import CSR, expand_groups, row_steps
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 class SparseMatrix:
     """A CSR matrix `[out, in]` whose values and gradients live in an arena.
 
-    Made by `Arena`; its topology changes only through `Arena.apply`.
+    Its rows may come in groups that share their positions: then the index is one over groups, and a
+    *connection*, an entry of the index, has one weight for each row of its group. Made by `Arena`; its
+    topology changes only through `Arena.apply`.
 
     Attributes
     ----------
@@ -28,20 +31,24 @@ class SparseMatrix:
         Rows (outputs) and columns (inputs).
     blocks : int
         Equal row blocks stacked in it: 4 for the gates of an LSTM, else 1.
-    indptr : ndarray of int64, shape (rows + 1,)
-    indices : ndarray of uint16 or uint32, shape (nnz,)
-        Columns, strictly increasing within a row; 64-byte aligned.
+    group : int
+        Rows of a group: 1, or `blocks`, row j of every block then being a group (a unit and its gates), or in
+        a matrix of one block that many neighbouring rows.
+    indptr : ndarray of int64, shape (rows / group + 1,)
+    indices : ndarray of uint16 or uint32, shape (connections,)
+        Columns, strictly increasing within a group of rows; 64-byte aligned.
 
     Notes
     -----
-    Its own memory is the index, 2 bytes per entry (4 above 65,536 columns), and once `transposed` has been
-    called 10 more (2 index, 4 positions, 4 values).
+    Its own memory is the index, 2 bytes per connection (4 above 65,536 columns), and once `transposed` has
+    been called 10 more (2 index, 4 positions, 4 values).
     """
 
     __slots__ = (
         "name",
         "shape",
         "blocks",
+        "group",
         "indptr",
         "indices",
         "_arena",
@@ -50,13 +57,17 @@ class SparseMatrix:
         "_tiles",
     )
 
-    def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1) -> None:
+    def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1, group: int = 1) -> None:
         pattern.check(name)
-        if blocks < 1 or pattern.shape[0] % blocks:
-            raise TruesparseError(f"{name} cannot be cut into {blocks} blocks of its {pattern.shape[0]} rows")
+        rows, columns = pattern.shape[0] * group, pattern.shape[1]
+        if blocks < 1 or rows % blocks:
+            raise TruesparseError(f"{name} cannot be cut into {blocks} blocks of its {rows} rows")
+        if group < 1 or (blocks > 1 and group not in (1, blocks)):
+            raise TruesparseError(f"{name} cannot have groups of {group} rows with {blocks} blocks of rows")
         self.name = name
-        self.shape = pattern.shape
+        self.shape = rows, columns
         self.blocks = blocks
+        self.group = group
         self._arena = arena
         self._transposed: Transposed | None = None
         self.set_pattern(pattern)
@@ -72,7 +83,8 @@ class SparseMatrix:
 
     @property
     def data(self) -> NDArray[np.float32]:
-        """The values: a view of the arena, shape (nnz,). Call `arena.touch()` after writing to it."""
+        """The values: a view of the arena, shape (nnz,), those of a connection side by side. Call
+        `arena.touch()` after writing to it."""
         return self._arena.values[self._arena.layout[self.name]]
 
     @property
@@ -86,13 +98,23 @@ class SparseMatrix:
 
     @property
     def pattern(self) -> Pattern:
-        """The positions, sharing the index arrays."""
-        return Pattern(self.indptr, self.indices, self.shape)
+        """The positions of the connections, shape (rows / group, columns), sharing the index arrays."""
+        return Pattern(self.indptr, self.indices, (self.shape[0] // self.group, self.shape[1]))
+
+    @property
+    def connections(self) -> int:
+        """How many entries the index has."""
+        return self.indices.size
 
     @property
     def nnz(self) -> int:
-        """How many entries are stored."""
-        return self.indices.size
+        """How many weights are stored."""
+        return self.indices.size * self.group
+
+    @property
+    def row_steps(self) -> tuple[int, int]:
+        """How many rows apart two groups begin, and two rows of one group."""
+        return row_steps(self.shape[0], self.blocks, self.group)
 
     @property
     def density(self) -> float:
@@ -105,7 +127,9 @@ class SparseMatrix:
         return self.indptr.nbytes + self.indices.nbytes
 
     def block_nnz(self) -> NDArray[np.int64]:
-        """Return the number of entries in each row block, shape (blocks,)."""
+        """Return the number of weights in each row block, shape (blocks,)."""
+        if self.group > 1:
+            return np.full(self.blocks, self.nnz // self.blocks)
         return np.diff(self.indptr[:: self.shape[0] // self.blocks])
 
     def transposed(self, tile_rows: int = 0) -> Transposed:
@@ -122,7 +146,14 @@ class SparseMatrix:
             Shared, and brought up to date in place by later calls: do not modify. The index is built by the
             first call after a change of topology (or of `tile_rows`), the values are copied by the first
             call after `Arena.touch`.
+
+        Raises
+        ------
+        ValueError
+            If the rows come in groups.
         """
+        if self.group > 1:
+            raise ValueError(f"{self.name} has groups of rows, whose products need no index by columns")
         transposed = self._transposed
         if transposed is None:
             transposed = self._transposed = Transposed(self.pattern, tile_rows)
@@ -133,7 +164,7 @@ class SparseMatrix:
         return transposed
 
     def column_tiles(self, tile_columns: int = 0) -> NDArray[np.int32]:
-        """Return where each tile of contiguous columns begins in each row.
+        """Return where each tile of contiguous columns begins in each row, or group of rows.
 
         Parameters
         ----------
@@ -142,13 +173,13 @@ class SparseMatrix:
 
         Returns
         -------
-        ndarray of int32, shape (rows, n_tiles + 1)
-            Row `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`. Shared: do not
-            modify. Built by the first call with these `tile_columns` after a change of topology.
+        ndarray of int32, shape (rows / group, n_tiles + 1)
+            Row or group `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`. Shared: do
+            not modify. Built by the first call with these `tile_columns` after a change of topology.
         """
         from truesparse.kernels.transpose import column_tiles
 
-        rows, columns = self.shape
+        rows, columns = self.pattern.shape
         width = min(tile_columns or columns, columns)
         if width not in self._tiles:
             tiles = self._tiles[width] = np.empty((rows, -(-columns // width) + 1), np.int32)
@@ -156,10 +187,12 @@ class SparseMatrix:
         return self._tiles[width]
 
     def to_scipy(self) -> Any:
-        """Return a copy as `scipy.sparse.csr_array` of float32."""
+        """Return a copy as `scipy.sparse.csr_array` of float32, without groups."""
         from scipy.sparse import csr_array
 
-        arrays = self.data.copy(), self.indices.astype(np.int32), self.indptr.copy()
+        grouped = CSR(self.indptr, self.indices, self.data, self.pattern.shape)
+        csr = expand_groups(grouped, self.group, self.row_steps)
+        arrays = csr.data.copy(), csr.indices.astype(np.int32), csr.indptr.copy()
         return csr_array(arrays, shape=self.shape)
 
     def check(self) -> None:
@@ -172,7 +205,9 @@ class SparseMatrix:
         """
         self.pattern.check(self.name)
         if self.data.size != self.nnz:
-            raise TruesparseError(f"{self.name} has {self.data.size} values for {self.nnz} positions")
+            raise TruesparseError(
+                f"{self.name} has {self.data.size} values for {self.connections} connections of {self.group}"
+            )
         if self._transposed is not None and not self._stale:
             self._transposed.check(self.pattern, self.name)
 

@@ -18,7 +18,8 @@ class Rewired(NamedTuple):
     Parameters
     ----------
     pattern : Pattern
-        The new positions, of the same shape as the old.
+        The new positions, of the same shape as the old; of a grouped matrix those of its connections, whose
+        weights move together.
     source : ndarray of int32, shape (pattern.nnz,)
         For each new entry its old position among the entries of the same matrix, or -1 where it was grown.
     """
@@ -52,23 +53,22 @@ class Rewiring:
     def __init__(self, changes: Mapping[str, tuple[Pattern, NDArray[np.int32]]]) -> None:
         self.changes = {name: Rewired(*change) for name, change in changes.items()}
 
-    def check(self, name: str, shape: tuple[int, int], nnz: int) -> None:
+    def check(self, name: str, old: Pattern) -> None:
         """Check that the change of one matrix fits the matrix as it is.
 
         Parameters
         ----------
         name : str
             The matrix.
-        shape : tuple of int
-            Its rows and columns.
-        nnz : int
-            How many entries it has now.
+        old : Pattern
+            Its present positions.
 
         Raises
         ------
         TruesparseError
             If the shapes differ, or `source` has the wrong type or length or points outside the matrix.
         """
+        shape, nnz = old.shape, old.nnz
         pattern, source = self.changes[name]
         if pattern.shape != shape:
             raise TruesparseError(f"the rewiring of {name} has shape {pattern.shape}, the matrix has {shape}")

@@ -40,7 +40,8 @@ def smallest_magnitude(part: Part, update: Update) -> Keep:
 def smallest_of_each_sign(part: Part, update: Update) -> Keep:
     """Drop the fraction of the positive entries nearest to 0, and of the negative entries nearest to 0.
 
-    Each number is rounded down; an entry that is exactly 0 counts among the positive ones.
+    Each number is rounded down; an entry that is exactly 0 counts among the positive ones. A connection of
+    several weights has the sign of their sum.
 
     Notes
     -----
@@ -62,14 +63,15 @@ def smallest_of_each_sign(part: Part, update: Update) -> Keep:
 def below_threshold(part: Part, update: Update) -> Keep:
     """Drop the entries whose absolute value is below a threshold that all parts share; keep at least one.
 
-    The threshold is remembered as "threshold", and moved by `double_or_halve`.
+    Of a connection with several weights the threshold is one for each of them on average. It is remembered as
+    "threshold", and moved by `double_or_halve`.
 
     References
     ----------
     H. Mostafa and X. Wang, "Parameter efficient training of deep convolutional neural networks by dynamic
     sparse reparameterization", 2019, algorithm 1 (DSR).
     """
-    magnitude = np.abs(part.data)
+    magnitude = np.abs(part.data) / np.float32(part.group)
     keep = magnitude >= np.float32(update.memory.setdefault("threshold", FIRST_THRESHOLD))
     if part.nnz and not keep.any():
         keep[magnitude.argmax()] = True

@@ -20,7 +20,7 @@ from truesparse.topology.update import Part, Update, parts_of
 
 
 class Changed(NamedTuple):
-    """How many entries of a matrix an update has dropped, and how many it has grown."""
+    """How many weights of a matrix an update has dropped, and how many it has grown."""
 
     dropped: int
     grown: int
@@ -62,6 +62,8 @@ class Method:
         DeepR, which come with the state "sign".
     fused : str
         Why it cannot keep a number of entries for each gate; empty if it can.
+    single : str
+        Why it cannot have connections of several weights; empty if it can.
     stores, work : str
         What it stores besides the weights that exist, and its training FLOPs, for the table of methods.
     """
@@ -79,6 +81,7 @@ class Method:
     scores: Literal["", "gradient", "momentum"] = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fused: str = ""
+    single: str = ""
     stores: str = "nothing"
     work: str = "3 f_S"
 
@@ -127,7 +130,7 @@ class Method:
             raise UsageError(f"the drop fraction is {update.fraction}; it must be at least 0 and below 1")
         if self.drop is None:
             return {}
-        parts = {name: parts_of(matrix, gates) for name, matrix in arena.matrices.items()}
+        parts = {name: parts_of(matrix, gates, update.importance) for name, matrix in arena.matrices.items()}
         keeps = {name: [self._keep(part, update) for part in mine] for name, mine in parts.items()}
         every = [keep for mine in keeps.values() for keep in mine]
         if self.adapt is not None:
@@ -144,9 +147,9 @@ class Method:
                 continue
             grown = [self.grow(*choice, update) for choice in zip(mine, kept, new, strict=True)]
             changes[name] = join(matrix, grown)
-            changed[name] = Changed(
-                matrix.nnz + changes[name].grown - changes[name].pattern.nnz, changes[name].grown
-            )
+            grew = changes[name].grown
+            lost = matrix.connections + grew - changes[name].pattern.nnz
+            changed[name] = Changed(lost * matrix.group, grew * matrix.group)
             if in_place:
                 self._apply(arena, changes, update)
         self._apply(arena, changes, update)

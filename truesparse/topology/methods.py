@@ -116,6 +116,7 @@ register(
         drop=changed_sign,
         first_values=random_signs,
         defaults={"update_interval": 1, "update_end": 1.0, "l1": 1e-5, "noise": 1e-5},
+        single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
     )
 )

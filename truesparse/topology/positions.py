@@ -17,6 +17,8 @@ _ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 class PositionsUsed:
     """One bit for each position of the matrices, set once it has held a weight.
 
+    Where rows share their positions, one bit for those of a group.
+
     Parameters
     ----------
     matrices : mapping of str to SparseMatrix
@@ -24,7 +26,7 @@ class PositionsUsed:
 
     Attributes
     ----------
-    bits : dict of str to ndarray of uint8, shape (rows, ceil(columns / 8))
+    bits : dict of str to ndarray of uint8, shape (rows / group, ceil(columns / 8))
         For each matrix; column `j` of a row is bit ``j % 8`` of byte ``j // 8``, the lowest bit first.
 
     Notes
@@ -44,8 +46,8 @@ class PositionsUsed:
         self._matrices = matrices
         self._used = dict.fromkeys(matrices, 0)
         self.bits: dict[str, NDArray[np.uint8]] = {
-            name: np.zeros((matrix.shape[0], -(-matrix.shape[1] // 8)), np.uint8)
-            for name, matrix in matrices.items()
+            name: np.zeros((rows, -(-columns // 8)), np.uint8)
+            for name, (rows, columns) in ((name, matrix.pattern.shape) for name, matrix in matrices.items())
         }
         self.mark(matrices)
 
@@ -55,7 +57,7 @@ class PositionsUsed:
 
         for name in names:
             matrix = self._matrices[name]
-            added = np.empty(matrix.shape[0], np.int64)
+            added = np.empty(matrix.pattern.shape[0], np.int64)
             mark_positions(added, self.bits[name], matrix.indptr, matrix.indices)
             self._used[name] += int(added.sum())
 
@@ -78,10 +80,12 @@ class PositionsUsed:
 
     def shares(self) -> dict[str, float]:
         """Share of the positions of each matrix that have ever held a weight."""
-        return {name: used / math.prod(self._matrices[name].shape) for name, used in self._used.items()}
+        return {
+            name: used / math.prod(self._matrices[name].pattern.shape) for name, used in self._used.items()
+        }
 
     @property
     def share(self) -> float:
         """The same of all matrices together."""
         positions = sum(math.prod(matrix.shape) for matrix in self._matrices.values())
-        return sum(self._used.values()) / positions
+        return sum(used * self._matrices[name].group for name, used in self._used.items()) / positions

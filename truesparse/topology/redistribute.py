@@ -36,9 +36,8 @@ def by_survivors(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -
     H. Mostafa and X. Wang, "Parameter efficient training of deep convolutional neural networks by dynamic
     sparse reparameterization", 2019, algorithm 1 (DSR).
     """
-    survivors = np.array([np.count_nonzero(keep) for keep in keeps])
-    room = np.array([part.positions for part in parts]) - survivors
-    return shared_out(sum(as_dropped(parts, keeps, update)), survivors, room).tolist()
+    survivors = [part.group * np.count_nonzero(keep) for part, keep in zip(parts, keeps, strict=True)]
+    return _share_weights(np.array(survivors), parts, keeps, update)
 
 
 def by_mean_score(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
@@ -49,11 +48,28 @@ def by_mean_score(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) 
     T. Dettmers and L. Zettlemoyer, "Sparse networks from scratch: faster training without losing
     performance", 2019, section 3.2, with the momentum as the score.
     """
-    shares = np.array([mean_score(part, update) for part in parts])
+    return _share_weights(np.array([mean_score(part, update) for part in parts]), parts, keeps, update)
+
+
+def _share_weights(
+    shares: NDArray[np.number], parts: Sequence[Part], keeps: Sequence[Keep], update: Update
+) -> Sequence[int]:
+    """Share out the weights that were dropped; entries may have several.
+
+    What is too little for an entry goes to the next part, those of the smallest entries coming last.
+    """
+    sizes = np.array([part.group for part in parts])
     room = np.array(
         [part.positions - np.count_nonzero(keep) for part, keep in zip(parts, keeps, strict=True)]
     )
-    return shared_out(sum(as_dropped(parts, keeps, update)), shares, room).tolist()
+    total = int((sizes * as_dropped(parts, keeps, update)).sum())
+    weights = shared_out(total, shares, sizes * room)
+    counts, left = np.zeros_like(room), 0
+    for part in np.argsort(-sizes, kind="stable"):
+        left += weights[part]
+        counts[part] = min(left // sizes[part], room[part])
+        left -= counts[part] * sizes[part]
+    return counts.tolist()
 
 
 def shared_out(total: int, shares: NDArray[np.number], room: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -103,14 +103,14 @@ def _keep_highest(
 
 
 def _blocks(part: Part, update: Update) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    return blocks_of_rows(update.scores[part.matrix.name], part.shape, part.first_row)
+    return blocks_of_rows(part.scores(update), part.shape, part.first_row)
 
 
 def mean_score(part: Part, update: Update) -> float:
-    """The mean absolute score of the entries of a part; 0 if it has none."""
+    """The mean absolute score of the weights of a part; 0 if it has none."""
     total = 0.0
     for first, block in _blocks(part, update):
         ends = part.indptr[first : first + len(block) + 1]
         rows = np.repeat(np.arange(len(block)), np.diff(ends))
         total += float(np.abs(block[rows, part.indices[ends[0] : ends[-1]]]).sum(dtype=np.float64))
-    return total / max(part.nnz, 1)
+    return total / max(part.nnz * part.group, 1)

@@ -8,13 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.matrix import SparseMatrix
 
 Scores = Callable[[NDArray[np.float32], int], None]
 
+# Of the numbers of a connection along the second last axis, what they amount to together
+IMPORTANCE: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "l1": lambda numbers: np.abs(numbers).sum(axis=-2),
+    "l2": lambda numbers: np.sqrt(np.square(numbers).sum(axis=-2)),
+    "max": lambda numbers: np.abs(numbers).max(axis=-2),
+}
+
 
 class Part:
     """A matrix, or one of the equal row blocks stacked in it: what has a number of entries of its own.
+
+    An entry is a weight, or where the rows of the matrix come in groups, a connection with a weight for each
+    row of its group.
 
     Parameters
     ----------
@@ -22,6 +33,9 @@ class Part:
         Not modified.
     block : int, optional
         Which of its row blocks; the whole matrix if left out.
+    importance : {"l1", "l2", "max"}
+        What a connection counts: the sum of the absolute values of its weights, the root of the sum of their
+        squares, or the largest of the absolute values.
 
     Attributes
     ----------
@@ -29,18 +43,33 @@ class Part:
     name : str
         That of the matrix, with the number of the block in brackets.
     shape : tuple of int
+        Rows, or groups of rows, and columns.
     first_row : int
         Where it begins in the matrix.
+    group : int
+        Weights of an entry.
     indptr : ndarray of int64, shape (rows + 1,)
         Begins with 0.
     indices : ndarray of uint16 or uint32, shape (nnz,)
     """
 
-    __slots__ = ("matrix", "name", "shape", "first_row", "indptr", "indices", "_entries")
+    __slots__ = (
+        "matrix",
+        "name",
+        "shape",
+        "first_row",
+        "group",
+        "indptr",
+        "indices",
+        "_entries",
+        "_importance",
+    )
 
-    def __init__(self, matrix: SparseMatrix, block: int | None = None) -> None:
-        rows, cols = matrix.shape
+    def __init__(self, matrix: SparseMatrix, block: int | None = None, importance: str = "l1") -> None:
+        rows, cols = matrix.pattern.shape
         self.matrix = matrix
+        self.group = matrix.group
+        self._importance = IMPORTANCE[importance]
         self.name = matrix.name
         self.first_row = 0
         self.indptr = matrix.indptr
@@ -57,12 +86,40 @@ class Part:
 
     @property
     def data(self) -> NDArray[np.float32]:
-        """The values: a view of the arena, shape (nnz,)."""
-        return self.matrix.data[self._entries]
+        """The value of each entry, shape (nnz,): a view of the arena. Of a connection with several weights
+        what it counts, with the sign of their sum: a new array."""
+        if self.group == 1:
+            return self.matrix.data[self._entries]
+        weights = self.matrix.data.reshape(-1, self.group)
+        return np.copysign(self._importance(weights.T), weights.sum(axis=1))
 
     def state(self, name: str) -> NDArray[np.float32]:
-        """A state of the arena: a view, shape (nnz,)."""
+        """A state of the arena, in a matrix without groups: a view, shape (nnz,)."""
         return self.matrix.state(name)[self._entries]
+
+    def scores(self, update: Update) -> Scores:
+        """The scores of all positions of an update, for connections what they count together."""
+        score = update.scores[self.matrix.name]
+        return score if self.group == 1 else self._connection_scores(score)
+
+    def _connection_scores(self, score: Scores) -> Scores:
+        """Scores of connections by those of rows: functions that take a number of groups of rows for one of
+        rows."""
+        row_step, member_step = self.matrix.row_steps
+
+        def write(out: NDArray[np.float32], first: int) -> None:
+            groups, columns = out.shape
+            if row_step == 1:
+                members = aligned_zeros((self.group, groups, columns))
+                for number, member in enumerate(members):
+                    score(member, first + number * member_step)
+                out[...] = self._importance(members.swapaxes(0, 1))
+            else:
+                members = aligned_zeros((groups * row_step, columns))
+                score(members, first * row_step)
+                out[...] = self._importance(members.reshape(groups, row_step, columns))
+
+        return write
 
     @property
     def nnz(self) -> int:
@@ -75,18 +132,21 @@ class Part:
         return self.shape[0] * self.shape[1]
 
 
-def parts_of(matrix: SparseMatrix, gates: str = "fused") -> list[Part]:
+def parts_of(matrix: SparseMatrix, gates: str = "fused", importance: str = "l1") -> list[Part]:
     """Return the parts of a matrix that keep their numbers of entries.
 
     Parameters
     ----------
     matrix : SparseMatrix
     gates : {"fused", "separate"}
-        Whether a stacked matrix is one part, or each of its row blocks.
+        Whether a stacked matrix is one part, or each of its row blocks; with shared positions these have
+        equal numbers anyway.
+    importance : {"l1", "l2", "max"}
+        As of `Part`.
     """
-    if gates == "separate":
+    if gates == "separate" and matrix.group == 1:
         return [Part(matrix, block) for block in range(matrix.blocks)]
-    return [Part(matrix)]
+    return [Part(matrix, importance=importance)]
 
 
 @dataclass
@@ -107,6 +167,8 @@ class Update:
         For each part the entries that it is to have in the end, for gradual pruning.
     memory : dict of str to float
         What a rule remembers from update to update; part of a checkpoint.
+    importance : {"l1", "l2", "max"}
+        What a connection of several weights counts; see `Part`.
     """
 
     fraction: float
@@ -114,3 +176,4 @@ class Update:
     scores: Mapping[str, Scores] = field(default_factory=dict)
     targets: Mapping[str, int] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
+    importance: str = "l1"

@@ -215,7 +215,7 @@ def _weights(arena: Arena) -> dict[str, np.ndarray]:
 
 def _read_model(reader: container.Reader) -> SavedModel:
     """The model of a file, checked."""
-    stored = read_model(reader)
+    stored = read_model(reader, expand=False)
     try:
         spec = _spec(stored.architecture)
         config = _CONFIGS[stored.architecture.head].from_dict(reader.document["config"])
@@ -226,10 +226,10 @@ def _read_model(reader: container.Reader) -> SavedModel:
             f"{reader.path} was written by truesparse {reader.document.get('truesparse_version')}"
             f" and does not fit this one, {truesparse.__version__}: {error}"
         ) from None
-    patterns = {}
-    for name, shape, blocks in spec.shapes:
+    patterns, groups = {}, spec.groups
+    for name, _, blocks in spec.shapes:
         matrix = stored.matrices[name]
-        patterns[name] = (Pattern(matrix.indptr, matrix.indices, shape), blocks)
+        patterns[name] = Pattern(matrix.indptr, matrix.indices, matrix.shape), blocks, groups[name]
     arena = Arena(patterns, spec.bias_sizes)
     for name, sparse in arena.matrices.items():
         sparse.data[...] = stored.matrices.pop(name).data  # one copy of each is enough

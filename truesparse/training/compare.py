@@ -48,6 +48,8 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
                 "; give models of one kind"
             )
         for name in ("cell", *asdict(spec)):  # the cell first: other sizes may follow from it
+            if name in ("pattern", "output_group"):
+                continue
             value, other = getattr(spec, name), getattr(other_spec, name)
             if other != value:
                 raise UsageError(
@@ -70,5 +72,6 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
 def _read(path: Path) -> tuple[RecurrentSpec, dict[str, Any], dict[str, Pattern]]:
     """What a comparison needs of a model: its values are not kept."""
     saved = load_model(find_model(path))
-    patterns = {name: matrix.pattern for name, matrix in saved.model.matrices.items()}
+    matrices = saved.model.matrices.items()
+    patterns = {name: Pattern.from_scipy(matrix.to_scipy())[0] for name, matrix in matrices}
     return saved.model.spec, {"vocabularies": saved.vocabulary, "labels": saved.labels}, patterns

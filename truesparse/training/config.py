@@ -85,6 +85,17 @@ class Config:
         "Count the gates of a cell as one matrix, or each one by itself.",
         choices=("fused", "separate"),
     )
+    pattern: str = setting(
+        "weight",
+        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+        choices=("weight", "unit"),
+    )
+    importance: str = setting(
+        "l1",
+        "What a connection of several weights counts when the least are dropped: the sum of their absolute"
+        " values, the root of the sum of their squares, or the largest absolute value.",
+        choices=("l1", "l2", "max"),
+    )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", "Optimizer: sgd, adam, asgd, nt-asgd or snt-asgd.")
     lr: float = setting(
@@ -266,11 +277,26 @@ class Config:
                 f"--gates separate does not go with --method {method.name}, which {method.fused}"
                 f"; leave it out, or use another method"
             )
+        if method.single and self.groups:
+            raise UsageError(
+                f"{self.groups} does not go with --method {method.name}, which {method.single}"
+                f"; leave it out, or use another method"
+            )
+        if self.importance != "l1" and not self.groups:
+            raise UsageError(
+                f"--importance {self.importance} is for connections of several weights; add --pattern unit,"
+                f" or leave it out"
+            )
         if method.initial == "salient" and self.distribution != "uniform":
             raise UsageError(
                 f"--distribution {self.distribution} does not go with --method {method.name}, which"
                 f" {method.fused}; leave it out, or use another method"
             )
+
+    @property
+    def groups(self) -> str:
+        """The flag that lets rows of matrices share their positions; empty if none does."""
+        return "--pattern unit" if self.pattern == "unit" else ""
 
     def filled(self) -> Self:
         """The configuration with the defaults of its optimizer, method and cell in the place of None."""

@@ -21,11 +21,12 @@ def describe(model: Model) -> dict[str, Any]:
     -------
     dict
         `gates`: names of what is stacked in the matrices of the layers; `matrices`: one dict for each with
-        `name`, `shape`, `nnz`, `density`, `density_per_gate` (one value where there are no gates), `bytes`
-        (values and index), `flops` and `dense_flops` (of one token going forward: a multiplication and an
-        addition for each weight; none for the lookup in an embedding that is not also the output layer, and
-        none for the output layer of a classifier, which is used once a text);
-        `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
+        `name`, `shape`, `group` (rows that share their positions), `nnz`, `density`, `density_per_gate` (one
+        value where there are no gates), `bytes` (values and index), `flops` and `dense_flops` (of one token
+        going forward: a multiplication and an addition for each weight; none for the lookup in an embedding
+        that is not also the output layer, and none for the output layer of a classifier, which is used once a
+        text); `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`,
+        `dense_flops`.
     """
     rows = []
     for name, matrix in model.arena.matrices.items():
@@ -35,6 +36,7 @@ def describe(model: Model) -> dict[str, Any]:
             {
                 "name": name,
                 "shape": list(matrix.shape),
+                "group": matrix.group,
                 "nnz": matrix.nnz,
                 "density": matrix.density,
                 "density_per_gate": (matrix.block_nnz() * matrix.blocks / positions).tolist(),

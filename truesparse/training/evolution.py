@@ -115,7 +115,8 @@ class Evolution:
             scores = self._momentum.scores
         elif self.method.scores == "gradient":
             scores = gradients()
-        update = Update(fraction, self._rng, scores, self._targets, self._memory)
+        importance = self._config.importance
+        update = Update(fraction, self._rng, scores, self._targets, self._memory, importance)
         changed = self.method.update(self._arena, update, self._config.gates)
         if self.positions is not None:
             self.positions.mark(changed)
@@ -178,8 +179,10 @@ class Evolution:
         config = self._config
         density = wanted_density(config, model.spec)
         counts = initial_counts(model.spec.shapes, density, config.distribution, config.gates)
-        return {
-            part.name: int(count)
-            for name, matrix in model.matrices.items()
-            for part, count in zip(parts_of(matrix, config.gates), counts[name], strict=True)
-        }
+        targets = {}
+        for name, matrix in model.matrices.items():
+            parts = parts_of(matrix, config.gates)
+            mine = counts[name] if len(parts) > 1 else [counts[name].sum()]
+            for part, count in zip(parts, mine, strict=True):
+                targets[part.name] = max(round(int(count) / part.group), 1)
+        return targets

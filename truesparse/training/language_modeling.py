@@ -141,4 +141,6 @@ def language_model_spec(config: LanguageModelConfig, vocab_size: int) -> Languag
         tied=config.tied,
         cell=config.cell,
         depth=config.depth or 1,
+        pattern=config.pattern,
+        output_group=config.output_group,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
-from truesparse.sparse import Rewiring
+from truesparse.sparse import Rewiring, SparseMatrix
 from truesparse.topology import Part, Update
 from truesparse.topology.drop import smallest
 from truesparse.topology.grow import random_positions
+from truesparse.topology.update import IMPORTANCE
 from truesparse.training.build import gate_bias
+from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 
 if TYPE_CHECKING:
@@ -62,12 +65,12 @@ def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> floa
         tokens += task.learn(0, k, None).tokens
     task.end()
     flops = 3.0 * tokens * flops_per_token(model)
-    sensitivity = np.concatenate([matrix.data * matrix.grad for matrix in model.matrices.values()])
+    sensitivity = np.concatenate([_sensitivity(matrix, config) for matrix in model.matrices.values()])
     keep = ~smallest(sensitivity, arena.nnz - round(config.density * arena.nnz))
     del sensitivity
     changes, start = {}, 0
     for name, matrix in model.matrices.items():
-        mine = keep[start : start + matrix.nnz]
+        mine = np.logical_and.reduce(keep[start : start + matrix.nnz].reshape(-1, matrix.group), axis=1)
         if not mine.any():
             raise UsageError(
                 f"density {config.density:g} leaves {name} without a weight, because others matter more"
@@ -78,3 +81,12 @@ def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> floa
     arena.apply(Rewiring(changes))
     initialise(arena, model.spec, rng, config.init_scale, gate_bias(config))
     return flops
+
+
+def _sensitivity(matrix: SparseMatrix, config: Config) -> NDArray[np.float32]:
+    """For each weight what matters: its own product, or that of its connection's weights, on average."""
+    products = matrix.data * matrix.grad
+    if matrix.group == 1:
+        return products
+    together = IMPORTANCE[config.importance](products.reshape(-1, matrix.group).T)
+    return np.repeat(together / np.float32(matrix.group), matrix.group)

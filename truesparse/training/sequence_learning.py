@@ -97,6 +97,7 @@ def sequence_spec(
         layers=config.layers,
         cell=config.cell,
         depth=config.depth or 1,
+        pattern=config.pattern,
         outputs=outputs,
         kind=kind,
         pooling=config.pooling,

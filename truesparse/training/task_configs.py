@@ -28,6 +28,12 @@ class LanguageModelConfig(Config):
     level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     tied: bool = setting(False, "Use the embedding as the output layer too.")
+    output_group: int = setting(
+        1,
+        "Words of like frequency that share their connections in output layer and embedding; divides the"
+        " vocabulary.",
+        low=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +43,11 @@ class LanguageModelConfig(Config):
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
                 f"; leave one of the three out"
             )
+
+    @property
+    def groups(self) -> str:
+        """See `Config.groups`."""
+        return super().groups or ("--output-group" if self.output_group > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)
