@@ -54,6 +54,40 @@ def test_positions_used_are_drawn_if_they_were_counted(
     assert line.get_ydata().tolist() == [record["positions_used"] for record in records[:-1]]
 
 
+@needs_matplotlib
+def test_runs_are_compared(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    evaluations = {}
+    for name, lr in (("slow", 0.001), ("fast", 1.0)):
+        run("train", "lm", *tiny, "--lr", lr, "--out", name, "--quiet")
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        evaluations[name] = [record for record in records if record["kind"] == "eval"]
+    assert run("plot", "slow", "fast").stdout == "curves.png\n"
+    assert run("plot", "slow", "fast", "--against", "time").exit_code == 0
+    for figure, where in zip(figures, (lambda r: r["epoch"], lambda r: r["seconds"] / 60), strict=True):
+        (axes,) = figure.axes
+        for line, name in zip(axes.lines, ("fast", "slow"), strict=True):
+            points = [[where(record), record["perplexity"]] for record in evaluations[name]]
+            assert line.get_xydata().tolist() == points
+            best = min(record["perplexity"] for record in evaluations[name])
+            assert line.get_label() == f"{name}  {best:.1f}"
+
+
+@needs_matplotlib
+def test_runs_that_cannot_be_compared(run, tiny: list[str], tmp_path: Path) -> None:
+    run("train", "lm", *tiny, "--out", "a", "--quiet")
+    for name, record in (("b", {"kind": "train", "epoch": 1.0}), ("c", {"kind": "eval", "accuracy": 0.5})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    assert "b has not been evaluated yet" in run("plot", "a", "b").stderr
+    assert "have no measure in common" in run("plot", "a", "c").stderr
+    assert not (tmp_path / "curves.png").exists()
+
+
 def test_refused(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     for arguments, sentence in (

@@ -8,24 +8,36 @@ import click
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Picture to write (PNG, SVG or PDF).  [default: curve.png in the run's folder]",
+    help="Picture to write (PNG, SVG or PDF).  [default: curve.png in the run's folder; of several runs"
+    " curves.png here]",
 )
-def plot(run: Path, out: Path | None) -> None:
-    """Draw the learning curve of a run and the density of each gate.
+@click.option(
+    "--against",
+    type=click.Choice(["epoch", "time"]),
+    default="epoch",
+    show_default=True,
+    help="What several runs are drawn over.",
+)
+def plot(runs: tuple[Path, ...], out: Path | None, against: str) -> None:
+    """Draw the learning curve of a run and the density of each gate, or compare runs.
 
-    RUN is its folder; it may still be training. Needs matplotlib.
+    RUN is its folder; it may still be training. Of several runs the validation results are drawn together.
+    Needs matplotlib.
     """
     from truesparse.training.outputs import check_picture
-    from truesparse.training.pictures import draw_run
+    from truesparse.training.pictures import draw_run, draw_runs
     from truesparse.training.rundir import read_metrics
 
-    records = read_metrics(run)
-    path = out or run / "curve.png"
+    records = {run: read_metrics(run) for run in runs}
+    path = out or (runs[0] / "curve.png" if len(records) == 1 else Path("curves.png"))
     check_picture("--out", path)
-    draw_run(path, run, records)
+    if len(records) == 1:
+        draw_run(path, runs[0], records[runs[0]])
+    else:
+        draw_runs(path, records, against)
     click.echo(str(path))

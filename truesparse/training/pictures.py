@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_HIGHEST = 2.5  # times the best perplexity: above it runs hardly differ
+
 
 def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     """Draw perplexity, or loss and accuracy; the density of gates; the share of positions used if counted.
@@ -63,6 +65,54 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     figure.savefig(path, dpi=110)
 
 
+def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -> None:
+    """Draw the validation perplexity, or accuracy, of several runs, the best first.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; its ending says of what kind.
+    runs : dict of Path to sequence of mapping
+        The folder and the metrics of each run.
+    against : {"epoch", "time"}
+        What they are drawn over.
+
+    Raises
+    ------
+    TruesparseError
+        A run has not been evaluated yet, or some are language models and others classifiers.
+    """
+    curves = {
+        run: [record for record in records if record["kind"] == "eval"] for run, records in runs.items()
+    }
+    for run, evaluations in curves.items():
+        if not evaluations:
+            raise TruesparseError(f"{run} has not been evaluated yet; draw it when it has trained for longer")
+    measures = {"accuracy" if "accuracy" in curve[0] else "perplexity" for curve in curves.values()}
+    if len(measures) > 1:
+        raise TruesparseError("language models and classifiers have no measure in common; draw them apart")
+    (measure,) = measures
+    figure = _figure((8, 5))
+    axes = figure.subplots()
+    accuracy = measure == "accuracy"
+    best = {run: (max if accuracy else min)(x[measure] for x in curve) for run, curve in curves.items()}
+    for number, run in enumerate(sorted(curves, key=lambda run: best[run], reverse=accuracy)):
+        values = [record[measure] for record in curves[run]]
+        minutes = [record["seconds"] / 60 for record in curves[run]]
+        x = minutes if against == "time" else _epochs(curves[run])
+        label = f"{run.name}  {best[run]:.1%}" if accuracy else f"{run.name}  {best[run]:.1f}"
+        style = "-" if number < 10 else "--"  # there are ten colors
+        axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2, label=label)
+    if not accuracy:
+        _perplexity_scale(axes)
+        axes.set_ylim(top=_HIGHEST * min(best.values()))
+    axes.set_xlabel("minutes" if against == "time" else "epoch")
+    axes.set_ylabel(f"validation {measure}")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
 def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> None:
     """Draw the distances of all pairs of models as a heat map.
 
@@ -96,9 +146,16 @@ def _figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained")
 
 
-def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+def _perplexity_scale(axes: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
     axes.plot(*_series(training, "perplexity"), color="tab:gray", linewidth=0.7, label="training")
     axes.plot(*_series(evaluations, "perplexity"), "o-", color="tab:blue", markersize=4, label="validation")
     if evaluations:
@@ -110,10 +167,7 @@ def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Re
             xytext=(0, 8),
             ha="center",
         )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _perplexity_scale(axes)
     axes.set_ylabel("perplexity")
     axes.legend()
 
