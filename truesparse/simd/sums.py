@@ -70,14 +70,19 @@ def vdot16(typingctx, a, b):
 def fold_eight(builder, vectors: list):
     """Generate the sums of eight LLVM vectors of 16 lanes, as one of 8 lanes."""
 
-    def merge(x, y, level):
-        bit = 1 << level
-        first = [lane if not lane & bit else 16 + (lane & ~bit) for lane in range(16)]
-        second = [lane | bit if not lane & bit else 16 + lane for lane in range(16)]
+    def merge(x, y, first, second):
         return builder.fadd(shuffle(builder, x, y, first), shuffle(builder, x, y, second))
 
-    for level in range(3):
-        vectors = [merge(vectors[k], vectors[k + 1], level) for k in range(0, len(vectors), 2)]
+    # Within four lanes the instructions that interleave two registers will do: two a cycle, where one that
+    # takes any lane from anywhere has one a cycle.
+    fours = range(0, 16, 4)
+    for low in ((0, 16, 1, 17), (0, 1, 16, 17)):
+        first = [base + lane for base in fours for lane in low]
+        second = [lane + 2 for lane in first]
+        vectors = [merge(vectors[k], vectors[k + 1], first, second) for k in range(0, len(vectors), 2)]
+    first = [lane if not lane & 4 else 12 + lane for lane in range(16)]
+    second = [lane + 4 for lane in first]
+    vectors = [merge(*vectors, first, second)]
     return _fold(builder, vectors[0], 16, 8)
 
 
