@@ -92,7 +92,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     if len(measures) > 1:
         raise TruesparseError("language models and classifiers have no measure in common; draw them apart")
     (measure,) = measures
-    figure = _figure((8, 5))
+    figure = _figure((9.5, 5))
     axes = figure.subplots()
     accuracy = measure == "accuracy"
     best = {run: (max if accuracy else min)(x[measure] for x in curve) for run, curve in curves.items()}
@@ -109,7 +109,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     axes.set_xlabel("minutes" if against == "time" else "epoch")
     axes.set_ylabel(f"validation {measure}")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110)
 
 
