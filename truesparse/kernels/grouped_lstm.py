@@ -13,7 +13,8 @@ import numpy as np
 
 from truesparse.kernels.grouped_rows import clear, group_product, scatter_group, sum_sets
 from truesparse.kernels.jit import inline_jit, parallel_jit, prange
-from truesparse.kernels.rows import prefetch_row, share_start
+from truesparse.kernels.lstm import GATES, gate_gradients, panel_places, state_places
+from truesparse.kernels.rows import prefetch_gates, prefetch_row, share_start
 from truesparse.simd import (
     at,
     gbroadcast,
@@ -30,35 +31,20 @@ from truesparse.simd import (
 )
 
 _AHEAD = 8  # units; see `truesparse.kernels.lstm`
-_GATES = 4
 _ZERO = np.float32(0)
-_ONE = np.float32(1)
 
 
 @inline_jit
 def _forward_step(zero, sets, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last):
     """Units `first` to `last` of step t; `zero` is a group of zeros as wide as a step."""
-    units = y.shape[1]
-    blocks = h.shape[1]
-    size = h.shape[2]
+    units, blocks, size = y.shape[1], h.shape[1], h.shape[2]
     w = size // units
-    steps_per_panel = n // w
-    group = t // steps_per_panel
-    lane = (t - group * steps_per_panel) * w
-    next_group = (t + 1) // steps_per_panel
-    next_lane = (t + 1 - next_group * steps_per_panel) * w
-    panel = group * blocks + block
-    gate_base = panel * _GATES * units * n + lane
-    y_base = panel * units * n + lane
-    shifted = (next_group * blocks + block) * units * n + next_lane
-    old = ((t & 1) * blocks + block) * size
-    new = ((1 - (t & 1)) * blocks + block) * size
-    c_old = (t * blocks + block) * size
-    c_new = c_old + blocks * size
+    gate_base, y_base = panel_places(t, n, w, units, blocks, block)
+    _, shifted = panel_places(t + 1, n, w, units, blocks, block)
+    old, new, c_old, c_new = state_places(t, blocks, block, size)
     for j in range(first, last):
         ahead = min(j + _AHEAD, units - 1)
-        for gate in range(_GATES):
-            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
         prefetch_row(y, y_base + ahead * n, w)
         if t + 1 < steps:
             prefetch_row(h_prev, shifted + ahead * n, w)
@@ -66,7 +52,7 @@ def _forward_step(zero, sets, n, gates, y, h_prev, c, h, indptr, indices, data, 
         row = gate_base + j * n
         start, end = np.intp(at(indptr, j)), np.intp(at(indptr, j + 1))
         sums = gload_like(gates, row, units * n, zero)
-        sums = group_product(sums, zero, sets, start, end, indices, data, _GATES, h, old, units)
+        sums = group_product(sums, zero, sets, start, end, indices, data, GATES, h, old, units)
         i = vsigmoid(sums[0])
         f = vsigmoid(sums[1])
         g = vtanh(sums[2])
@@ -90,13 +76,13 @@ def grouped_lstm_forward(w: int, n: int, apart: bool = False):
     It computes and takes what that of `truesparse.kernels.lstm.lstm_forward` does, but ``indptr, indices,
     data`` are the grouped arrays of W_hh.
     """
-    sets = sum_sets(w, _GATES)
+    sets = sum_sets(w, GATES)
 
     @parallel_jit
     def grouped_lstm_forward_apart(gates, y, h_prev, c, h, indptr, indices, data, begin, end, steps, shares):
         units = y.shape[1]
         for block in prange(h.shape[1]):
-            zero = gbroadcast(_ZERO, _GATES, w)
+            zero = gbroadcast(_ZERO, GATES, w)
             for t in range(begin, end):
                 _forward_step(
                     zero, sets, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, 0, units
@@ -114,7 +100,7 @@ def grouped_lstm_forward(w: int, n: int, apart: bool = False):
                 share = task - block * shares
                 first = share_start(indptr, units, 1, share, shares)
                 last = share_start(indptr, units, 1, share + 1, shares)
-                zero = gbroadcast(_ZERO, _GATES, w)
+                zero = gbroadcast(_ZERO, GATES, w)
                 _forward_step(
                     zero, sets, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last
                 )
@@ -126,28 +112,19 @@ def grouped_lstm_forward(w: int, n: int, apart: bool = False):
 def _backward_step(zero, n, gates, dy, c, dh_sums, dc, indptr, indices, data, t, steps, block, part):
     """The gradient of the units of a share at step t; `part` is the number of the share and that of all."""
     share, shares = part
-    units = dy.shape[1]
-    blocks = dc.shape[0]
-    size = dc.shape[1]
+    units, blocks, size = dy.shape[1], dc.shape[0], dc.shape[1]
     w = size // units
-    steps_per_panel = n // w
-    group = t // steps_per_panel
-    lane = (t - group * steps_per_panel) * w
-    panel = group * blocks + block
-    gate_base = panel * _GATES * units * n + lane
-    dy_base = panel * units * n + lane
+    gate_base, dy_base = panel_places(t, n, w, units, blocks, block)
+    _, _, c_old, c_new = state_places(t, blocks, block, size)
     later = ((1 - (t & 1)) * blocks + block) * shares * size
     now = (((t & 1) * blocks + block) * shares + share) * size
-    c_old = (t * blocks + block) * size
-    c_new = c_old + blocks * size
     if t > 0:
         clear(dh_sums, now, size)
     first = share_start(indptr, units, 1, share, shares)
     last = share_start(indptr, units, 1, share + 1, shares)
     for j in range(first, last):
         ahead = min(j + _AHEAD, units - 1)
-        for gate in range(_GATES):
-            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
         prefetch_row(dy, dy_base + ahead * n, w)
 
         dh = vload_like(dy, dy_base + j * n, zero[0])
@@ -159,16 +136,13 @@ def _backward_step(zero, n, gates, dy, c, dh_sums, dc, indptr, indices, data, t,
         row = gate_base + j * n
         i, f, g, o = gload_like(gates, row, units * n, zero)
         tanh_c = vtanh(vload_row(c, c_new, j, units, dh))
-        dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
-        di = dcell * g * i * (_ONE - i)
-        df = dcell * vload_row(c, c_old, j, units, dh) * f * (_ONE - f)
-        dg = dcell * i * (_ONE - g * g)
-        do = dh * tanh_c * o * (_ONE - o)
-        vstore_row(dc, block * size, j, units, dcell * f)
+        c_prev = vload_row(c, c_old, j, units, dh)
+        di, df, dg, do, dcell = gate_gradients(i, f, g, o, c_prev, tanh_c, dh, dcell)
+        vstore_row(dc, block * size, j, units, dcell)
         gstore(gates, row, units * n, (di, df, dg, do))
         if t > 0:
             start, end = np.intp(at(indptr, j)), np.intp(at(indptr, j + 1))
-            scatter_group(dh_sums, now, units, (di, df, dg, do), start, end, indices, data, _GATES)
+            scatter_group(dh_sums, now, units, (di, df, dg, do), start, end, indices, data, GATES)
 
 
 @cache
@@ -193,7 +167,7 @@ def grouped_lstm_backward(w: int, n: int, apart: bool = False):
         gates, dy, c, dh_sums, dc, indptr, indices, data, begin, end, steps, shares
     ):
         for block in prange(dc.shape[0]):
-            zero = gbroadcast(_ZERO, _GATES, w)
+            zero = gbroadcast(_ZERO, GATES, w)
             for t in range(end - 1, begin - 1, -1):
                 for share in range(shares):
                     part = (share, shares)
@@ -209,7 +183,7 @@ def grouped_lstm_backward(w: int, n: int, apart: bool = False):
             for task in prange(dc.shape[0] * shares):
                 block = task // shares
                 part = (task - block * shares, shares)
-                zero = gbroadcast(_ZERO, _GATES, w)
+                zero = gbroadcast(_ZERO, GATES, w)
                 _backward_step(
                     zero, n, gates, dy, c, dh_sums, dc, indptr, indices, data, t, steps, block, part
                 )

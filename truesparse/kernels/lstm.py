@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from truesparse.kernels.jit import inline_jit, parallel_jit, prange
-from truesparse.kernels.rows import prefetch_row, row_product_blocked, share_start
+from truesparse.kernels.rows import prefetch_gates, prefetch_row, row_product_blocked, share_start
 from truesparse.simd import (
     at,
     vbroadcast,
@@ -34,34 +34,53 @@ from truesparse.simd import (
 _AHEAD = (
     8  # units; a panel's rows lie too far apart for the hardware prefetcher: a quarter of a recurrent step
 )
+GATES = 4
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
 @inline_jit
-def _forward_step(lanes, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last):
-    """Units `first` to `last` of step t; `lanes` is any vector of the lanes of a step."""
-    units = y.shape[1]
-    blocks = h.shape[1]
-    size = h.shape[2]
-    w = size // units
+def panel_places(t, n, w, units, blocks, block):
+    """Where step t of a block begins in panels of all gates, and in panels of one row a unit."""
     steps_per_panel = n // w
     group = t // steps_per_panel
     lane = (t - group * steps_per_panel) * w
-    next_group = (t + 1) // steps_per_panel
-    next_lane = (t + 1 - next_group * steps_per_panel) * w
-    panel = group * blocks + block
-    gate_base = panel * 4 * units * n + lane
-    y_base = panel * units * n + lane
-    shifted = (next_group * blocks + block) * units * n + next_lane
-    old = ((t & 1) * blocks + block) * size
-    new = ((1 - (t & 1)) * blocks + block) * size
-    c_old = (t * blocks + block) * size
-    c_new = c_old + blocks * size
+    row = (group * blocks + block) * units * n
+    return row * GATES + lane, row + lane
+
+
+@inline_jit
+def state_places(t, blocks, block, size):
+    """Where the states of a block begin: h before and after step t, c before and after."""
+    old = (t & 1) * blocks + block
+    new = (1 - (t & 1)) * blocks + block
+    c_old = t * blocks + block
+    return old * size, new * size, c_old * size, (c_old + blocks) * size
+
+
+@inline_jit
+def gate_gradients(i, f, g, o, c_prev, tanh_c, dh, dcell):
+    """The gradients of a unit's pre-activations, in the order of its gates, and of its cell one step before;
+    see `lstm_backward`."""
+    dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
+    di = dcell * g * i * (_ONE - i)
+    df = dcell * c_prev * f * (_ONE - f)
+    dg = dcell * i * (_ONE - g * g)
+    do = dh * tanh_c * o * (_ONE - o)
+    return di, df, dg, do, dcell * f
+
+
+@inline_jit
+def _forward_step(lanes, n, gates, y, h_prev, c, h, indptr, indices, data, t, steps, block, first, last):
+    """Units `first` to `last` of step t; `lanes` is any vector of the lanes of a step."""
+    units, blocks, size = y.shape[1], h.shape[1], h.shape[2]
+    w = size // units
+    gate_base, y_base = panel_places(t, n, w, units, blocks, block)
+    _, shifted = panel_places(t + 1, n, w, units, blocks, block)
+    old, new, c_old, c_new = state_places(t, blocks, block, size)
     for j in range(first, last):
         ahead = min(j + _AHEAD, units - 1)
-        for gate in range(4):
-            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
         prefetch_row(y, y_base + ahead * n, w)
         if t + 1 < steps:
             prefetch_row(h_prev, shifted + ahead * n, w)
@@ -156,24 +175,15 @@ def lstm_forward(w: int, n: int, apart: bool = False):
 @inline_jit
 def _backward_step(lanes, n, gates, dy, c, dgates, dc, indptr, indices, data, t, steps, block, first, last):
     """The gradient of units `first` to `last` of step t."""
-    units = dy.shape[1]
-    blocks = dc.shape[0]
-    size = dc.shape[1]
+    units, blocks, size = dy.shape[1], dc.shape[0], dc.shape[1]
     w = size // units
-    steps_per_panel = n // w
-    group = t // steps_per_panel
-    lane = (t - group * steps_per_panel) * w
-    panel = group * blocks + block
-    gate_base = panel * 4 * units * n + lane
-    dy_base = panel * units * n + lane
-    later = ((1 - (t & 1)) * blocks + block) * 4 * size
-    now = ((t & 1) * blocks + block) * 4 * size
-    c_old = (t * blocks + block) * size
-    c_new = c_old + blocks * size
+    gate_base, dy_base = panel_places(t, n, w, units, blocks, block)
+    _, _, c_old, c_new = state_places(t, blocks, block, size)
+    later = ((1 - (t & 1)) * blocks + block) * GATES * size
+    now = ((t & 1) * blocks + block) * GATES * size
     for j in range(first, last):
         ahead = min(j + _AHEAD, units - 1)
-        for gate in range(4):
-            prefetch_row(gates, gate_base + (gate * units + ahead) * n, w)
+        prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
         prefetch_row(dy, dy_base + ahead * n, w)
 
         dh = vload_like(dy, dy_base + j * n, lanes)
@@ -189,12 +199,9 @@ def _backward_step(lanes, n, gates, dy, c, dgates, dc, indptr, indices, data, t,
         g = vload_like(gates, row + 2 * units * n, lanes)
         o = vload_like(gates, row + 3 * units * n, lanes)
         tanh_c = vtanh(vload_row(c, c_new, j, units, lanes))
-        dcell = vfma(dh * o, _ONE - tanh_c * tanh_c, dcell)
-        di = dcell * g * i * (_ONE - i)
-        df = dcell * vload_row(c, c_old, j, units, lanes) * f * (_ONE - f)
-        dg = dcell * i * (_ONE - g * g)
-        do = dh * tanh_c * o * (_ONE - o)
-        vstore_row(dc, block * size, j, units, dcell * f)
+        c_prev = vload_row(c, c_old, j, units, lanes)
+        di, df, dg, do, dcell = gate_gradients(i, f, g, o, c_prev, tanh_c, dh, dcell)
+        vstore_row(dc, block * size, j, units, dcell)
         vstore(gates, row, di)
         vstore(gates, row + units * n, df)
         vstore(gates, row + 2 * units * n, dg)

@@ -19,6 +19,13 @@ def prefetch_row(array, offset, lanes):
 
 
 @inline_jit
+def prefetch_gates(gates, offset, count, step, lanes):
+    """Ask for a unit's row in each of `count` gates, `step` elements apart; see `prefetch_row`."""
+    for gate in range(count):
+        prefetch_row(gates, offset + gate * step, lanes)
+
+
+@inline_jit
 def _add_nonzero(total, k, indices, data, x, base, stride):
     """`total` + data[k] times row indices[k] of a panel."""
     row = vload_like(x, base + np.intp(at(indices, k)) * stride, total)
