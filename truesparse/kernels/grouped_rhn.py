@@ -13,7 +13,8 @@ import numpy as np
 from truesparse.kernels.dropout import drop_lanes
 from truesparse.kernels.grouped_rows import clear, group_product, scatter_group, sum_sets
 from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.kernels.rows import prefetch_row, share_start
+from truesparse.kernels.rhn import GATES, begin_window, gate_gradients
+from truesparse.kernels.rows import prefetch_gates, prefetch_row, share_start
 from truesparse.simd import (
     at,
     gbroadcast,
@@ -31,7 +32,6 @@ from truesparse.simd import (
 )
 
 _AHEAD = 8  # units; see `truesparse.kernels.lstm`
-_GATES = 2
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
@@ -44,7 +44,7 @@ def grouped_rhn_forward(w: int, n: int):
     data`` are the grouped arrays of each R_l.
     """
     steps_per_panel = n // w
-    sets = sum_sets(w, _GATES)
+    sets = sum_sets(w, GATES)
 
     @parallel_jit
     def grouped_rhn_forward_kernel(
@@ -58,12 +58,8 @@ def grouped_rhn_forward(w: int, n: int):
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
-            for j in range(units * share // shares, units * (share + 1) // shares):
-                start = vload_row(state, block * size, j, units, vbroadcast(_ZERO, w))
-                vstore(s_prev, (block * units + j) * n, start)
-                if rate > _ZERO:
-                    start = drop_lanes(start, key, (block * units + j) * w, rate, scale)
-                vstore_row(s, block * size, j, units, start)
+            first, end = units * share // shares, units * (share + 1) // shares
+            begin_window(vbroadcast(_ZERO, w), n, state, s_prev, s, block, units, first, end, key, rate)
         for micro in range(steps * depth):
             step = micro // depth
             level = micro - step * depth
@@ -79,7 +75,7 @@ def grouped_rhn_forward(w: int, n: int):
                 block = task // shares
                 share = task - block * shares
                 panel = group * blocks + block
-                gate_base = (level * panels + panel) * _GATES * units * n + lane
+                gate_base = (level * panels + panel) * GATES * units * n + lane
                 before = (level * panels + panel) * units * n + lane
                 after = before + panels * units * n
                 if last_level:
@@ -89,11 +85,10 @@ def grouped_rhn_forward(w: int, n: int):
                 new = ((1 - (micro & 1)) * blocks + block) * size
                 first = share_start(starts, units, 1, share, shares)
                 end = share_start(starts, units, 1, share + 1, shares)
-                zero = gbroadcast(_ZERO, _GATES, w)
+                zero = gbroadcast(_ZERO, GATES, w)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
-                    prefetch_row(gates, gate_base + ahead * n, w)
-                    prefetch_row(gates, gate_base + (units + ahead) * n, w)
+                    prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
                     prefetch_row(s_prev, before + ahead * n, w)
                     if not last:
                         prefetch_row(s_prev, after + ahead * n, w)
@@ -102,13 +97,11 @@ def grouped_rhn_forward(w: int, n: int):
 
                     row = gate_base + j * n
                     if first_level:
-                        sums = gload(gates, row, units * n, _GATES, w)
+                        sums = gload(gates, row, units * n, GATES, w)
                     else:
-                        sums = gbroadcast_each(bias, j, units, _GATES, w)
+                        sums = gbroadcast_each(bias, j, units, GATES, w)
                     begin, stop = np.intp(at(starts, j)), np.intp(at(starts, j + 1))
-                    sums = group_product(
-                        sums, zero, sets, begin, stop, columns, values, _GATES, s, old, units
-                    )
+                    sums = group_product(sums, zero, sets, begin, stop, columns, values, GATES, s, old, units)
                     h = vtanh(sums[0])
                     t = vsigmoid(sums[1])
                     gstore(gates, row, units * n, (h, t))
@@ -163,7 +156,7 @@ def grouped_rhn_backward(w: int, n: int):
                 block = task // shares
                 share = task - block * shares
                 panel = group * blocks + block
-                gate_base = (level * panels + panel) * _GATES * units * n + lane
+                gate_base = (level * panels + panel) * GATES * units * n + lane
                 before = (level * panels + panel) * units * n + lane
                 dy_base = panel * units * n + lane
                 later = ((1 - (micro & 1)) * blocks + block) * shares * size
@@ -174,8 +167,7 @@ def grouped_rhn_backward(w: int, n: int):
                 end = share_start(starts, units, 1, share + 1, shares)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
-                    prefetch_row(gates, gate_base + ahead * n, w)
-                    prefetch_row(gates, gate_base + (units + ahead) * n, w)
+                    prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
                     prefetch_row(s_prev, before + ahead * n, w)
                     if last_level:
                         prefetch_row(dy, dy_base + ahead * n, w)
@@ -190,13 +182,12 @@ def grouped_rhn_backward(w: int, n: int):
                     if last_level:
                         ds = ds + vload(dy, dy_base + j * n, w)
                     row = gate_base + j * n
-                    h, t = gload(gates, row, units * n, _GATES, w)
-                    dh = ds * t * (_ONE - h * h)
-                    dt = ds * (h - vload(s_prev, before + j * n, w)) * t * (_ONE - t)
-                    vstore_row(carry, block * size, j, units, ds * (_ONE - t))
+                    h, t = gload(gates, row, units * n, GATES, w)
+                    dh, dt, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)
+                    vstore_row(carry, block * size, j, units, kept)
                     gstore(gates, row, units * n, (dh, dt))
                     if micro > 0:
                         begin, stop = np.intp(at(starts, j)), np.intp(at(starts, j + 1))
-                        scatter_group(ds_sums, now, units, (dh, dt), begin, stop, columns, values, _GATES)
+                        scatter_group(ds_sums, now, units, (dh, dt), begin, stop, columns, values, GATES)
 
     return grouped_rhn_backward_kernel

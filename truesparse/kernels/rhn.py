@@ -15,8 +15,8 @@ from functools import cache
 import numpy as np
 
 from truesparse.kernels.dropout import drop_lanes
-from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.kernels.rows import prefetch_row, row_product_blocked, share_start
+from truesparse.kernels.jit import inline_jit, parallel_jit, prange
+from truesparse.kernels.rows import prefetch_gates, prefetch_row, row_product_blocked, share_start
 from truesparse.simd import (
     at,
     vbroadcast,
@@ -30,8 +30,30 @@ from truesparse.simd import (
 )
 
 _AHEAD = 8  # units; as in the LSTM's recurrence
+GATES = 2
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
+
+
+@inline_jit
+def begin_window(lanes, n, state, s_prev, s, block, units, first, end, key, rate):
+    """Put the state that units `first` to `end` of a block start with where the first micro-step reads it;
+    `lanes` is any vector of the lanes of a step."""
+    w = state.shape[1] // units
+    for j in range(first, end):
+        start = vload_row(state, block * units * w, j, units, lanes)
+        vstore(s_prev, (block * units + j) * n, start)
+        if rate > _ZERO:
+            start = drop_lanes(start, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
+        vstore_row(s, block * units * w, j, units, start)
+
+
+@inline_jit
+def gate_gradients(h, t, s, ds):
+    """The gradients of a unit's two pre-activations, and of what it carries on; see `rhn_backward`."""
+    dh = ds * t * (_ONE - h * h)
+    dt = ds * (h - s) * t * (_ONE - t)
+    return dh, dt, ds * (_ONE - t)
 
 
 @cache
@@ -80,12 +102,8 @@ def rhn_forward(w: int, n: int):
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
-            for j in range(units * share // shares, units * (share + 1) // shares):
-                start = vload_row(state, block * size, j, units, vbroadcast(_ZERO, w))
-                vstore(s_prev, (block * units + j) * n, start)
-                if rate > _ZERO:
-                    start = drop_lanes(start, key, (block * units + j) * w, rate, scale)
-                vstore_row(s, block * size, j, units, start)
+            first, end = units * share // shares, units * (share + 1) // shares
+            begin_window(vbroadcast(_ZERO, w), n, state, s_prev, s, block, units, first, end, key, rate)
         for micro in range(steps * depth):
             step = micro // depth
             level = micro - step * depth
@@ -101,7 +119,7 @@ def rhn_forward(w: int, n: int):
                 block = task // shares
                 share = task - block * shares
                 panel = group * blocks + block
-                gate_base = (level * panels + panel) * 2 * units * n + lane
+                gate_base = (level * panels + panel) * GATES * units * n + lane
                 before = (level * panels + panel) * units * n + lane
                 after = before + panels * units * n
                 if last_level:
@@ -113,8 +131,7 @@ def rhn_forward(w: int, n: int):
                 end = share_start(starts, units, 2, share + 1, shares)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
-                    prefetch_row(gates, gate_base + ahead * n, w)
-                    prefetch_row(gates, gate_base + (units + ahead) * n, w)
+                    prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
                     prefetch_row(s_prev, before + ahead * n, w)
                     if not last:
                         prefetch_row(s_prev, after + ahead * n, w)
@@ -197,7 +214,7 @@ def rhn_backward(w: int, n: int):
                 block = task // shares
                 share = task - block * shares
                 panel = group * blocks + block
-                gate_base = (level * panels + panel) * 2 * units * n + lane
+                gate_base = (level * panels + panel) * GATES * units * n + lane
                 before = (level * panels + panel) * units * n + lane
                 dy_base = panel * units * n + lane
                 later = ((1 - (micro & 1)) * blocks + block) * 2 * size
@@ -206,8 +223,7 @@ def rhn_backward(w: int, n: int):
                 end = share_start(starts, units, 1, share + 1, shares)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
-                    prefetch_row(gates, gate_base + ahead * n, w)
-                    prefetch_row(gates, gate_base + (units + ahead) * n, w)
+                    prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
                     prefetch_row(s_prev, before + ahead * n, w)
                     if last_level:
                         prefetch_row(dy, dy_base + ahead * n, w)
@@ -232,9 +248,8 @@ def rhn_backward(w: int, n: int):
                     row = gate_base + j * n
                     h = vload(gates, row, w)
                     t = vload(gates, row + units * n, w)
-                    dh = ds * t * (_ONE - h * h)
-                    dt = ds * (h - vload(s_prev, before + j * n, w)) * t * (_ONE - t)
-                    vstore_row(carry, block * size, j, units, ds * (_ONE - t))
+                    dh, dt, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)
+                    vstore_row(carry, block * size, j, units, kept)
                     vstore(gates, row, dh)
                     vstore(gates, row + units * n, dt)
                     vstore_row(dgates, now, j, 2 * units, dh)

@@ -6,17 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.sequences import SequenceEstimator, samples
-from truesparse.sklearn.targets import classification_score, numbers_of_classes
+from truesparse.sklearn.targets import ClassPredictions, numbers_of_classes
 
 
-class SparseLSTMClassifier(ClassifierMixin, SequenceEstimator):
+class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     """A truly sparse recurrent network that tells the class of a sequence of numbers.
 
     Sequences are the rows of an array of shape (n, T), one number a step; of shape (n, T, D), D features a
@@ -173,15 +172,3 @@ class SparseLSTMClassifier(ClassifierMixin, SequenceEstimator):
         """
         check_is_fitted(self)
         return self._outputs(read_sequences(self, X, reset=False))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Probabilities of the classes; see `predict_log_proba`."""
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each sequence, shape (n,); see `predict_log_proba`."""
-        numbers = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[numbers]
-
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
-        return classification_score(outputs, targets)

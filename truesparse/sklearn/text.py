@@ -9,20 +9,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from truesparse.data import Sequences, TextEncoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
-from truesparse.sklearn.targets import classification_score, numbers_of_classes
+from truesparse.sklearn.targets import ClassPredictions, numbers_of_classes
 from truesparse.training.classification import text_settings
 from truesparse.training.sequence_learning import sequence_spec
 from truesparse.training.task_configs import ClassifierConfig
 
 
-class SparseTextClassifier(ClassifierMixin, SparseNetworkEstimator):
+class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     """A truly sparse recurrent network that tells the class of a text.
 
     Texts are strings. They are cut into words; the vocabulary is made of those of the training texts. With
@@ -215,15 +214,6 @@ class SparseTextClassifier(ClassifierMixin, SparseNetworkEstimator):
         check_is_fitted(self)
         return self._outputs(self._encoded(_texts(X)))
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Probabilities of the classes; see `predict_log_proba`."""
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable class of each text, shape (n,); see `predict_log_proba`."""
-        numbers = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[numbers]
-
     def save(self, path: str | PathLike[str]) -> None:
         """Write a model file for ``truesparse predict``, ``evaluate``, ``export`` and `truesparse.runtime`.
 
@@ -252,9 +242,6 @@ class SparseTextClassifier(ClassifierMixin, SparseNetworkEstimator):
                 what = "no words" if texts[row].strip() else "an empty text"
                 raise ValueError(f"row {row:,} of X has {what}; take the row out")
         return Sequences.of(ids)
-
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
-        return classification_score(outputs, targets)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
