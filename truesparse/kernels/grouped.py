@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import inline_jit, parallel_jit, prange
 from truesparse.kernels.rows import share_start
 from truesparse.simd import (
     at,
@@ -66,6 +66,22 @@ def piece_lanes(n: int, g: int, most: int = _REGISTER_LANES) -> int:
     return n // parts
 
 
+@inline_jit
+def _prefetch_connections(indices, values, k, g):
+    """Ask for connection `k` ahead of its use: its index, and its values and the cache line after them."""
+    prefetch(indices, k)
+    prefetch(values, k * g)
+    prefetch(values, k * g + 16)
+
+
+@inline_jit
+def _prefetch_rows(panel, offset, step, g, n):
+    """Ask for the `g` rows of a group, `n` elements each and `step` elements apart, ahead of their use."""
+    for member in range(g):
+        for lane in range(0, n, 16):
+            prefetch(panel, offset + member * step + lane)
+
+
 @cache
 def grouped_spmm(n: int, g: int):
     """Return the kernel ``y[p] = W x[p] + bias`` for panels of `n` lanes and groups of `g` rows.
@@ -104,9 +120,7 @@ def grouped_spmm(n: int, g: int):
                         y_base = panel * rows * n
                         for i in range(first, last):
                             ahead = np.intp(at(tiles, min(i + _AHEAD, groups - 1) * ends + tile))
-                            prefetch(indices, ahead)
-                            prefetch(data, ahead * g)
-                            prefetch(data, ahead * g + 16)
+                            _prefetch_connections(indices, data, ahead, g)
                             begin = np.intp(at(tiles, i * ends + tile))
                             end = np.intp(at(tiles, i * ends + tile + 1))
                             row = i * row_step
@@ -164,12 +178,8 @@ def grouped_spmm_transposed(n: int, g: int):
             for i in range(groups):
                 later = min(i + _AHEAD, groups - 1)
                 ahead = np.intp(at(tiles, later * (count + 1) + tile))
-                prefetch(indices, ahead)
-                prefetch(data, ahead * g)
-                for member in range(g):
-                    row = y_base + (later * row_step + member * member_step) * n
-                    for lane in range(0, n, 16):
-                        prefetch(dy, row + lane)
+                _prefetch_connections(indices, data, ahead, g)
+                _prefetch_rows(dy, y_base + later * row_step * n, member_step * n, g, n)
                 begin = np.intp(at(tiles, i * (count + 1) + tile))
                 end = np.intp(at(tiles, i * (count + 1) + tile + 1))
                 for lane in range(0, n, piece):
@@ -219,13 +229,8 @@ def grouped_sddmm(n: int, g: int):
                         for i in range(first, last):
                             later = min(i + _AHEAD, groups - 1)
                             ahead = np.intp(at(tiles, later * ends + tile))
-                            prefetch(indices, ahead)
-                            prefetch(grad, ahead * g)
-                            prefetch(grad, ahead * g + 16)
-                            for member in range(g):
-                                row = y_base + (later * row_step + member * member_step) * n
-                                for lane in range(0, n, 16):
-                                    prefetch(dy, row + lane)
+                            _prefetch_connections(indices, grad, ahead, g)
+                            _prefetch_rows(dy, y_base + later * row_step * n, member_step * n, g, n)
                             end = np.intp(at(tiles, i * ends + tile + 1))
                             for lane in range(0, n, piece):
                                 base = x_base + lane
