@@ -211,3 +211,52 @@ def test_scripts(name: str) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"Usage: truesparse bench {name}")
+
+
+def test_epoch(run, labelled_file: Path, tmp_path: Path) -> None:
+    arguments = ["--data", labelled_file, "--hidden-size", "8", "--batch-size", "8", "--density", "0.4"]
+    fast = ["--threads", "1", "--repeats", "2"]
+    result = run("bench", "epoch", *arguments, *fast, "--json", tmp_path / "out.json")
+    if "torch" not in HAVE:
+        assert result.exit_code == 2
+        assert "torch is not installed" in result.stderr
+        return
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert record["loss_difference"] < 1e-5
+    assert record["ratio_torch"] == pytest.approx(record["masked_torch_seconds"] / record["ours_seconds"])
+    assert record["texts"] > 8 * (record["batches"] - 1)
+    assert record["tokens"] > record["texts"]
+    assert 0 < record["nnz"] < record["dense_parameters"]
+    assert "Epoch of training" in result.stdout
+
+
+@pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
+def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path) -> None:
+    from truesparse.bench.masked_epochs import MaskedEpochs
+    from truesparse.bench.text_epochs import SparseEpochs
+    from truesparse.training.sources import resolve
+    from truesparse.training.task_configs import ClassifierConfig
+
+    flags = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4, "dropout": 0.0}
+    config = resolve({**flags, "method": "static", "lr": 0.01}, task=ClassifierConfig).filled()
+    sides = SparseEpochs(config), MaskedEpochs(config)
+    losses = []
+    for _ in range(3):
+        losses.append([side.loss() for side in sides])
+        for side in sides:
+            side.step()
+    assert losses[2][0] < losses[0][0]
+    for ours, masked in losses:
+        assert masked == pytest.approx(ours, rel=1e-4)
+
+
+@pytest.mark.parametrize(("variable", "value"), [("CELL", "rhn"), ("LAYERS", "2"), ("POOLING", "max")])
+def test_epoch_of_a_model_without_a_masked_side(
+    run, labelled_file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setattr(settings, "installed", lambda package: True)
+    monkeypatch.setenv(f"TRUESPARSE_{variable}", value)
+    result = run("bench", "epoch", "--data", labelled_file)
+    assert result.exit_code == 2
+    assert f"--{variable.lower()}" in result.stderr

@@ -28,6 +28,17 @@ def test_a_trial_ends_with_the_faster_number_of_threads(fastest):
         assert thread_count() == fastest
 
 
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+def test_a_trial_counts_how_much_work_it_was():
+    """One thread only seems faster: it is given a tenth of the work."""
+    trial = ThreadTrial()
+    while trial.running:
+        with trial:
+            trial.amount = 1 if thread_count() == 1 else 10
+            time.sleep(0.002 if thread_count() == 1 else 0.008)
+    assert thread_count() == numba.config.NUMBA_NUM_THREADS
+
+
 def test_no_trial_where_a_number_was_asked_for():
     before = thread_count()
     trial = ThreadTrial(on=False)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse import runtime
+from truesparse.bench.ours import build
 from truesparse.bench.task import Task
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
-from truesparse.nn import build_language_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
@@ -93,7 +93,6 @@ class CPrediction:
 
 
 def _save(task: Task, folder: Path) -> Path:
-    model = build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
     file = folder / "model.safetensors"
-    save_model(file, model, None, LanguageModelConfig())
+    save_model(file, build(task), None, LanguageModelConfig())
     return file

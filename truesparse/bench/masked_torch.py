@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from itertools import cycle
 from typing import Any
 
@@ -12,13 +13,65 @@ from numpy.typing import NDArray
 
 from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.nn import LanguageModel, SequenceModel
+
+
+class MaskedLSTM(torch.nn.Module):
+    """`nn.Embedding`, `nn.LSTM` and `nn.Linear` with the weights of a sparse model, dense, and their masks.
+
+    The gradients need no masks: what they add under a mask is wiped out with the weight. Masks are float32,
+    whose product is three times as fast as that with bool.
+
+    Parameters
+    ----------
+    sparse : LanguageModel or SequenceModel
+        Of LSTM layers.
+    masked : bool
+        Whether the weights that it does not have stay zero.
+
+    Attributes
+    ----------
+    named : dict of str to Parameter
+        By the names of the sparse model.
+    """
+
+    def __init__(self, sparse: LanguageModel | SequenceModel, masked: bool = True) -> None:
+        super().__init__()
+        spec = sparse.spec
+        outputs = spec.bias_sizes["output.bias"]
+        self.embedding = torch.nn.Embedding(spec.vocab_size, spec.embedding_size)
+        self.lstm = torch.nn.LSTM(spec.embedding_size, spec.hidden_size, spec.layers)
+        self.output = torch.nn.Linear(spec.hidden_size, outputs)
+        self.named = {
+            "embedding.weight": self.embedding.weight,
+            "output.weight": self.output.weight,
+            "output.bias": self.output.bias,
+        }
+        for layer in range(spec.layers):
+            for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
+                self.named[f"lstm.{layer}.{name}"] = getattr(self.lstm, f"{theirs}_l{layer}")
+            getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
+        self._masked: list[torch.Tensor] = []
+        self._masks: list[torch.Tensor] = []
+        with torch.no_grad():
+            for name, matrix in sparse.matrices.items():
+                weight, mask = dense_copy(matrix)
+                self.named[name].copy_(torch.from_numpy(weight))
+                if masked:
+                    self._masked.append(self.named[name])
+                    self._masks.append(torch.from_numpy(mask))
+            for name, values in sparse.arena.biases.items():
+                self.named[name].copy_(torch.from_numpy(values).view_as(self.named[name]))
+
+    def apply_masks(self) -> None:
+        """Set what is under the masks to zero."""
+        if self._masks:
+            with torch.no_grad():
+                torch._foreach_mul_(self._masked, self._masks)
 
 
 class MaskedTorch:
-    """`nn.Embedding`, `nn.LSTM` and `nn.Linear`, with masks multiplied in after every update.
-
-    The gradients need no masks: what they add under a mask is wiped out with the weight. The optimizer is the
-    fused one, and the masks are float32, whose product is three times as fast as that with bool.
+    """Masked training steps with the fused SGD; see `MaskedLSTM`.
 
     Parameters
     ----------
@@ -27,36 +80,14 @@ class MaskedTorch:
 
     Attributes
     ----------
-    parameters : dict of str to Tensor
+    parameters : dict of str to Parameter
         By the names of the sparse model.
     """
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._embedding = torch.nn.Embedding(task.vocab_size, task.embedding_size)
-        self._lstm = torch.nn.LSTM(task.embedding_size, task.hidden_size, task.layers)
-        self._output = torch.nn.Linear(task.hidden_size, task.outputs)
-        self.parameters = {
-            "embedding.weight": self._embedding.weight,
-            "output.weight": self._output.weight,
-            "output.bias": self._output.bias,
-        }
-        for layer in range(task.layers):
-            for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
-                self.parameters[f"lstm.{layer}.{name}"] = getattr(self._lstm, f"{theirs}_l{layer}")
-            getattr(self._lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
-        self._masked: list[torch.Tensor] = []
-        self._masks: list[torch.Tensor] = []
-        sparse = build(task)
-        with torch.no_grad():
-            for name, matrix in sparse.matrices.items():
-                weight, mask = dense_copy(matrix)
-                self.parameters[name].copy_(torch.from_numpy(weight))
-                if task.masked:
-                    self._masked.append(self.parameters[name])
-                    self._masks.append(torch.from_numpy(mask))
-            for name, bias in sparse.arena.biases.items():
-                self.parameters[name].copy_(torch.from_numpy(bias))
+        self._model = MaskedLSTM(build(task), task.masked)
+        self.parameters = self._model.named
         shape = (task.layers, task.batch_size, task.hidden_size)
         self._state = torch.zeros(shape), torch.zeros(shape)
         self._optimizer = torch.optim.SGD(
@@ -66,30 +97,26 @@ class MaskedTorch:
     def loss_and_gradients(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Compute the mean cross-entropy of a window, and its gradients in place of those before."""
         self._optimizer.zero_grad(set_to_none=True)
-        y, state = self._lstm(self._embedding(ids), self._state)
+        y, state = self._model.lstm(self._model.embedding(ids), self._state)
         if self._task.kind == "lm":
             self._state = state[0].detach(), state[1].detach()
         else:
             y = y[-1]
-        logits = self._output(y.reshape(-1, y.shape[-1]))
+        logits = self._model.output(y.reshape(-1, y.shape[-1]))
         loss = torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
         loss.backward()
         return loss
 
     def update(self) -> None:
         """Clip by the norm of all gradients, those under the masks included, and step."""
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
-        if norm > MAX_NORM:  # else there is nothing to multiply, which clip_grad_norm_ would do with 1
-            torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), MAX_NORM, norm)
+        clip(self.parameters.values(), MAX_NORM)
         self._optimizer.step()
-        if self._masks:
-            with torch.no_grad():
-                torch._foreach_mul_(self._masked, self._masks)
+        self._model.apply_masks()
 
     def predict(self, ids: torch.Tensor) -> torch.Tensor:
         """Read one token of every sequence, shape (1, B); return log-probabilities, shape (B, V)."""
-        y, self._state = self._lstm(self._embedding(ids), self._state)
-        return torch.log_softmax(self._output(y[0]), dim=1)
+        y, self._state = self._model.lstm(self._model.embedding(ids), self._state)
+        return torch.log_softmax(self._model.output(y[0]), dim=1)
 
 
 class Training:
@@ -135,6 +162,13 @@ class Prediction:
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
         return torch_facts(self._onednn)
+
+
+def clip(parameters: Collection[torch.nn.Parameter], longest: float) -> None:
+    """Scale the gradients if their norm is above `longest`."""
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if norm > longest:  # else there is nothing to multiply, which clip_grad_norm_ would do with 1
+        torch.nn.utils.clip_grads_with_norm_(parameters, longest, norm)
 
 
 def choose_onednn(step: Any) -> bool:

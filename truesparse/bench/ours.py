@@ -8,19 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.bench.classifier import Classifier
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
-from truesparse.nn import LanguageModel, build_language_model
+from truesparse.nn import (
+    LanguageModel,
+    LanguageModelSpec,
+    SequenceModel,
+    build_language_model,
+    build_sequence_model,
+)
 from truesparse.optim import SGD, GradientNorm
 from truesparse.sparse import Arena, SparseMatrix
 
 
-def build(task: Task) -> LanguageModel | Classifier:
+def build(task: Task) -> LanguageModel | SequenceModel:
     """Return the sparse model of a task; the same task gives the same one."""
-    if task.kind == "classifier":
-        return Classifier(task)
-    return build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
+    spec, rng = task.spec, np.random.default_rng(task.seed)
+    if isinstance(spec, LanguageModelSpec):
+        return build_language_model(spec, task.density, rng)
+    return build_sequence_model(spec, task.density, rng)
 
 
 class Training:
@@ -36,19 +42,19 @@ class Training:
         self._windows = cycle(task.windows())
         self._optimizer = SGD(self.model.arena, LEARNING_RATE, MOMENTUM)
         self._norm = GradientNorm(MAX_NORM)
-        if isinstance(self.model, Classifier):
-            self._classifier_ws = self.model.workspace()
-        else:
-            self._ws = self.model.workspace(task.bptt, task.batch_size)
+        self._ws: Any = self.model.workspace(task.bptt, task.batch_size)
+        if isinstance(self.model, LanguageModel):
             self._state = self.model.zero_state(task.batch_size)
+        self._lengths = np.full(task.batch_size, task.bptt, np.int32)
 
     def loss_and_gradients(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
         """Leave the gradients of a window in the arena and return the mean loss."""
         model = self.model
         model.arena.zero_grad()
-        if isinstance(model, Classifier):
-            return model.loss_and_gradients(ids, targets, self._classifier_ws)
-        loss = model.forward(ids, targets, self._state, self._ws)
+        if isinstance(model, LanguageModel):
+            loss = model.forward(ids, targets, self._state, self._ws)
+        else:
+            loss = model.forward(ids, self._lengths, targets, self._ws)
         model.backward(self._ws)
         return loss
 
@@ -86,7 +92,9 @@ class Prediction:
     """
 
     def __init__(self, task: Task) -> None:
-        self._model = build_language_model(task.spec, task.density, np.random.default_rng(task.seed))
+        model = build(task)
+        assert isinstance(model, LanguageModel)
+        self._model = model
         self._ids = cycle([ids[:1] for ids, _ in task.windows()])
         self._ws = self._model.workspace(1, task.batch_size)
         self._state = self._model.zero_state(task.batch_size)

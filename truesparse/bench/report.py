@@ -97,6 +97,36 @@ def step_lines(records: Sequence[Record]) -> list[str]:
     )
 
 
+def epoch_tables(records: Sequence[Record]) -> list[Table]:
+    """Return the time of an epoch."""
+    table = _table("Epoch of training", ["weights", "sparsity", "truesparse s", "quartiles"])
+    _columns(table, ["masked PyTorch s", "quartiles", "ratio", "texts/s"])
+    for record in records:
+        table.add_row(
+            f"{record['nnz']:,}",
+            f"{100 * (1 - record['density']):.4g} %",
+            _number(record["ours_seconds"]),
+            _range(record["ours_quartiles_seconds"]),
+            _number(record["masked_torch_seconds"]),
+            _range(record["masked_torch_quartiles_seconds"]),
+            _times(record["ratio_torch"]),
+            f"{record['texts_per_second']:,.0f}",
+        )
+    return [table]
+
+
+def epoch_lines(records: Sequence[Record]) -> list[str]:
+    """Name the sizes, and that dense is faster if it is."""
+    record = records[0]
+    config = record["config"]
+    lines = [
+        f"{config['layers']} × {config['hidden_size']} LSTM, {record['texts']:,} texts of"
+        f" {record['tokens'] / record['texts']:.0f} words on average, at most {config['length']}, batch"
+        f" {config['batch_size']}; forward, backward, clip, Adam, and ours with the update of the topology"
+    ]
+    return lines + _dense_wins([("an epoch of these texts", "torch", record["ratio_torch"])])
+
+
 def kernel_tables(records: Sequence[Record]) -> list[Table]:
     """Return one table for each product and shape, microseconds of each side."""
     sides = list(dict.fromkeys(name for record in records for name in record["microseconds"]))
@@ -281,6 +311,7 @@ def _megabytes(value: float | None) -> str:
 # What prints the records of a benchmark: its tables, and its sentences.
 REPORTS = {
     "step": (step_tables, step_lines),
+    "epoch": (epoch_tables, epoch_lines),
     "kernel": (kernel_tables, kernel_lines),
     "sweep": (sweep_tables, sweep_lines),
     "inference": (inference_tables, inference_lines),

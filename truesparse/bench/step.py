@@ -82,13 +82,17 @@ def _at_density(
         monitor.say(f"density {task.density:g}: " + ", ".join(LABELS[name] for name in sides))
         timings = _measure(sides, conditions, monitor)
         facts = {name: sides[name].ask("finish") for name in timings}
-    difference = max(abs(losses[name] / losses["ours"] - 1) for name in timings)
-    if difference > AGREEMENT:
-        monitor.note(
-            f"at density {task.density:g} the first losses differ by {difference:.1e}:"
-            " the sides do not compute the same"
-        )
+    losses = {name: losses[name] for name in timings}
+    difference = note_difference(losses, monitor, f"at density {task.density:g} ")
     return {**_record(task, timings, facts, where), "loss_difference": difference}
+
+
+def note_difference(losses: dict[str, float], monitor: Monitor, where: str = "") -> float:
+    """Return the largest relative difference from our first loss, and note one that is too large."""
+    difference = max(abs(loss / losses["ours"] - 1) for loss in losses.values())
+    if difference > AGREEMENT:
+        monitor.note(f"{where}the first losses differ by {difference:.1e}: the sides do not compute the same")
+    return difference
 
 
 def _measure(sides: dict[str, Contestant], conditions: Conditions, monitor: Monitor) -> dict[str, Timing]:

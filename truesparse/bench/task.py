@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.nn import LanguageModelSpec, MatrixShape
+from truesparse.nn import LanguageModelSpec, MatrixShape, SequenceSpec
 
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
@@ -54,10 +54,12 @@ class Task:
     output_group: int = 1
 
     @property
-    def spec(self) -> LanguageModelSpec:
-        """The sizes as a language model's."""
+    def spec(self) -> LanguageModelSpec | SequenceSpec:
+        """The sizes as those of a model; the output layer is sparse in both."""
         sizes = self.vocab_size, self.embedding_size, self.hidden_size, self.layers
-        return LanguageModelSpec(*sizes, pattern=self.pattern, output_group=self.output_group)
+        if self.kind == "lm":
+            return LanguageModelSpec(*sizes, pattern=self.pattern, output_group=self.output_group)
+        return SequenceSpec(*sizes, pattern=self.pattern, outputs=self.classes, sparse_output=True)
 
     @property
     def outputs(self) -> int:
@@ -67,13 +69,12 @@ class Task:
     @property
     def shapes(self) -> list[MatrixShape]:
         """The weight matrices."""
-        *others, (name, _, blocks) = self.spec.shapes
-        return [*others, MatrixShape(name, (self.outputs, self.hidden_size), blocks)]
+        return self.spec.shapes
 
     @property
     def bias_sizes(self) -> dict[str, int]:
         """Length of each bias by name."""
-        return self.spec.bias_sizes | {"output.bias": self.outputs}
+        return self.spec.bias_sizes
 
     @property
     def dense_parameters(self) -> int:

@@ -26,6 +26,10 @@ MODELS = {
         "torch": ("masked_torch", "Training"),
         "numpy": ("masked_numpy", "Training"),
     },
+    "epoch": {
+        "ours": ("text_epochs", "SparseEpochs"),
+        "torch": ("masked_epochs", "MaskedEpochs"),
+    },
     "inference": {
         "ours": ("ours", "Prediction"),
         "torch": ("masked_torch", "Prediction"),
@@ -55,9 +59,7 @@ class Worker:
         from truesparse.bench.task import Task
 
         self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
-        module, name = MODELS[kind][side]
-        make = getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
-        sizes = Task(**task)
+        make, sizes = _class(kind, side), Task(**task)
         tiny = make(sizes.tiny)
         tiny.step()
         del tiny
@@ -73,6 +75,16 @@ class Worker:
         reset_peak()
         self._parts, self._facts = {"step": model.step}, model.facts
         return {"loss": first} if isinstance(first, float) else {}
+
+    def epochs(self, side: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Read texts and build a model of them; return its loss before training."""
+        from truesparse.training.task_configs import ClassifierConfig
+
+        model = _class("epoch", side)(ClassifierConfig(**config))
+        first = model.loss()
+        model.tune()
+        self._parts, self._facts = {"step": model.step}, model.facts
+        return {"loss": first}
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
         """Make matrices and a library's products of them; return the names of those it has, and tiles."""
@@ -94,6 +106,11 @@ class Worker:
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""
         return {"peak_bytes": max(self._built, peak_bytes()) - self._base, **self._facts()}
+
+
+def _class(kind: str, side: str) -> Any:
+    module, name = MODELS[kind][side]
+    return getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
 
 
 def main() -> None:

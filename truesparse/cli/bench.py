@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from truesparse.cli.options import config_options
+from truesparse.training.task_configs import ClassifierConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,33 +32,35 @@ def _file(flag: str, name: str, text: str) -> Callable[[F], F]:
     )
 
 
+def _repeats(number: int) -> Callable[[F], F]:
+    return _size("--repeats", number, "Turns of each side; a time is their median.")
+
+
+_seconds = partial(
+    click.option,
+    "--seconds",
+    metavar="X",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default=True,
+    help="Length of a turn; what takes longer is run once.",
+)
+_threads = click.option(
+    "--threads",
+    metavar="N",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Threads of every side; 0 for one per core.",
+)
+_json = _file("--json", "json_file", "Write the results as JSON.")
+_plot = _file("--plot", "plot_file", "Draw a picture of the results (PNG, SVG or PDF).")
+
+
 def _common(repeats: int, seconds: float) -> Callable[[F], F]:
     """Give a command the flags for how it measures and where results go."""
 
     def decorate(command: F) -> F:
-        for option in reversed(
-            (
-                _size("--repeats", repeats, "Turns of each side; a time is their median."),
-                click.option(
-                    "--seconds",
-                    metavar="X",
-                    type=click.FloatRange(min=0, min_open=True),
-                    default=seconds,
-                    show_default=True,
-                    help="Length of a turn; what takes longer is run once.",
-                ),
-                click.option(
-                    "--threads",
-                    metavar="N",
-                    type=int,
-                    default=0,
-                    show_default=True,
-                    help="Threads of every side; 0 for one per core.",
-                ),
-                _file("--json", "json_file", "Write the results as JSON."),
-                _file("--plot", "plot_file", "Draw a picture of the results (PNG, SVG or PDF)."),
-            )
-        ):
+        for option in (_plot, _json, _threads, _seconds(default=seconds), _repeats(repeats)):
             command = option(command)
         return command
 
@@ -145,6 +151,40 @@ def step(
     with shown() as monitor:
         records = bench_step(chosen, densities, baselines, conditions, monitor)
     _show("step", records, monitor.notes, json_file, plot_file)
+
+
+@bench.command()
+@config_options(
+    ClassifierConfig,
+    (
+        *("data", "label_column", "text_column", "length", "vocabulary", "hidden_size", "density"),
+        *("er_epsilon", "pattern", "method", "batch_size", "seed"),
+    ),
+)
+@_repeats(3)
+@_threads
+@_json
+def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> None:
+    """Time an epoch of a text classifier against masked PyTorch.
+
+    The texts are one's own, as in truesparse train classifier; the training, too, is that of this command.
+    """
+    from truesparse.bench import settings
+    from truesparse.cli.progress import shown
+    from truesparse.training.sources import resolve
+
+    settings.baselines("torch")
+    conditions = settings.conditions(threads, repeats, 0.001)
+    settings.check_outputs(json_file, None)
+    config = resolve(flags, task=ClassifierConfig).filled()
+
+    from truesparse.bench.epoch import bench_epoch
+    from truesparse.training.classification import load_data
+
+    load_data(config)  # raises for texts that cannot be learned from
+    with shown() as monitor:
+        records = bench_epoch(config, conditions, monitor)
+    _show("epoch", records, monitor.notes, json_file, None)
 
 
 @bench.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +21,15 @@ json_option = click.option(
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
 
 
-def config_options(task: type[Config]) -> Callable[[F], F]:
-    """Give a command one flag for each field of a configuration; a flag that is not given is None."""
+def config_options(task: type[Config], only: Collection[str] = ()) -> Callable[[F], F]:
+    """Give a command one flag for each field of a configuration, or for some; one that is not given is
+    None."""
 
     def decorate(command: F) -> F:
         for field in reversed(task.fields().values()):
             name = field.name
+            if only and name not in only:
+                continue
             negation = f"/--no-{flag(name)[2:]}" if kind_of(field) is bool else ""
             command = click.option(flag(name) + negation, name, **_attributes(field, task))(command)
         return command

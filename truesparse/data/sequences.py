@@ -44,6 +44,11 @@ class Sequences:
         """Steps of each sequence, shape (n,)."""
         return np.diff(self.starts)
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest one."""
+        return int(self.lengths.max())
+
     def select(self, chosen: NDArray[np.int64]) -> Sequences:
         """Some of the sequences, by their numbers; one or more."""
         starts = self.starts

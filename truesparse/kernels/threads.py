@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -68,12 +67,21 @@ class ThreadTrial:
 
     Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
     where the cores are. Each time in a ``with`` block is one of the work; after a few with all threads and
-    with one in turn, the faster number is set. Results do not depend on it.
+    with one in turn, the faster number is set. Results do not depend on it. Work that is not always as much
+    says how much it was::
+
+        with trial:
+            trial.amount = learn(batch)
 
     Parameters
     ----------
     on : bool, optional
         Without, nothing is tried: the number of threads stays.
+
+    Attributes
+    ----------
+    amount : float
+        Of the work in the last block; times are divided by it.
     """
 
     _ROUNDS = 4
@@ -81,8 +89,9 @@ class ThreadTrial:
     def __init__(self, on: bool = True) -> None:
         most = numba.get_num_threads()
         self._plan = [most, 1] * self._ROUNDS if on and most > 1 else []
-        self._seconds: dict[int, list[float]] = {}
+        self._times: dict[int, list[float]] = {}
         self._began = 0.0
+        self.amount = 1.0
 
     @property
     def running(self) -> bool:
@@ -97,10 +106,11 @@ class ThreadTrial:
     def __exit__(self, *error: object) -> None:
         if not self._plan:
             return
-        self._seconds.setdefault(self._plan.pop(0), []).append(time.perf_counter() - self._began)
-        if not self._plan:  # the first time of each was perhaps that of the compiler
-            medians = {count: statistics.median(times[1:]) for count, times in self._seconds.items()}
-            numba.set_num_threads(min(medians, key=lambda count: (medians[count], -count)))
+        seconds = time.perf_counter() - self._began
+        self._times.setdefault(self._plan.pop(0), []).append(seconds / self.amount)
+        if not self._plan:  # whatever disturbs, such as the compiler or memory used for the first time, adds
+            best = {count: min(times) for count, times in self._times.items()}
+            numba.set_num_threads(min(best, key=lambda count: (best[count], -count)))
 
 
 def threading_layer() -> str:

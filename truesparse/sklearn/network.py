@@ -120,7 +120,7 @@ class Network:
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
         size = min(self.config.batch_size, len(sequences))
-        workspace = self.model.workspace(int(sequences.lengths.max()), size)
+        workspace = self.model.workspace(sequences.longest, size)
         outputs = np.empty((len(sequences), self.spec.outputs), np.float32)
         order = np.argsort(sequences.lengths, kind="stable")
         for start in range(0, len(order), size):
@@ -131,4 +131,4 @@ class Network:
 
     def _learning(self, sequences: Sequences, targets: NDArray[Any]) -> SequenceLearning:
         batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed)
-        return SequenceLearning(self.config, self.spec, batches, int(sequences.lengths.max()))
+        return SequenceLearning(self.config, self.spec, batches, sequences.longest)

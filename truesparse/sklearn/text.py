@@ -74,7 +74,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     def __init__(
         self,
         *,
-        length: int = 100,
+        length: int = 400,
         vocabulary: int = 20_000,
         min_count: int = 1,
         lower_case: bool = True,

@@ -45,7 +45,8 @@ class TextClassification(SequenceLearning, Task):
         }
         embedding_size = config.embedding_size or config.hidden_size
         sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
-        super().__init__(config, sequence_spec(config, *sizes), self._parts["train"], config.length)
+        longest = max(batches.sequences.longest for batches in self._parts.values())
+        super().__init__(config, sequence_spec(config, *sizes), self._parts["train"], longest)
         self.labels = data.labels
         self.name = data.name
         self.description = data.description

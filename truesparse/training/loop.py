@@ -157,7 +157,7 @@ class Trainer:
                 if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
                     self._save()
                 with self._threads:
-                    self._step()
+                    self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
                     self.reporter.compiled(self._compile_seconds())
         except EvaluationStopped:
@@ -179,8 +179,8 @@ class Trainer:
         del self.model, self._learner, self._optimizer, self._evolution
         gc.collect()  # an arena and its matrices refer to each other
 
-    def _step(self) -> None:
-        """One batch: forward, backward, update."""
+    def _step(self) -> int:
+        """One batch: forward, backward, update; returns its tokens."""
         state = self.state
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
@@ -201,6 +201,7 @@ class Trainer:
             self._log(done.gradient_norm)
         if done.rewire:
             self._rewire()
+        return done.tokens
 
     def _log(self, norm: float) -> None:
         """Record the training loss since the last record."""

@@ -71,7 +71,7 @@ CLASSIFIER_PRESETS: dict[str, dict[str, Any]] = {
         "er_epsilon": 10.0,
         "gates": "separate",
         "optimizer": "adam",
-        "lr": 0.001,
+        "lr": 0.002,
         "clip": 1.0,
         "epochs": 8,
         "batch_size": 64,

@@ -28,6 +28,11 @@ class SequenceLearning(Learning):
     train : SequenceBatches
     longest : int
         The most steps of a sequence that the model will be given.
+
+    Attributes
+    ----------
+    train : SequenceBatches
+        As given.
     """
 
     def __init__(
@@ -36,7 +41,7 @@ class SequenceLearning(Learning):
         super().__init__(config)
         self.spec = spec
         self.steps_per_epoch = len(train)
-        self._train = train
+        self.train = train
         self._longest = longest
 
     def build(
@@ -63,7 +68,7 @@ class SequenceLearning(Learning):
 
     def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
         """See `Learning.learn`."""
-        inputs, lengths, targets, chosen = self._train.batch(epoch, k)
+        inputs, lengths, targets, chosen = self.train.batch(epoch, k)
         dropout = 0.0 if rng is None else self.dropout
         loss = self._model.forward(inputs, lengths, targets, self._workspace, dropout, rng)
         self._model.backward(self._workspace)

@@ -101,7 +101,7 @@ class ClassifierConfig(SequenceConfig):
         open_low=True,
         open_high=True,
     )
-    length: int = setting(100, "Words of a text that are read, T.", low=1, high=1 << 20)
+    length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
     truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
     padding: str = setting(
         "masked",

@@ -140,7 +140,7 @@ def _evaluate_classifier(
         table = read_table(data, columns)
     text = encode_table(table, saved.labels, saved.encoder)
     batches = SequenceBatches(text.texts, text.labels, config.batch_size)
-    workspace = model.workspace(saved.encoder.length, config.batch_size)
+    workspace = model.workspace(text.texts.longest, config.batch_size)
     return ClassifierEvaluation(saved.labels, evaluate_batches(model, batches, workspace))
 
 

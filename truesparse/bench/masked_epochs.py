@@ -1,0 +1,65 @@
+"""Epochs of the same text classifier with dense weights times masks, in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from truesparse.bench.masked_torch import MaskedLSTM, choose_onednn, clip, torch_facts
+from truesparse.bench.text_epochs import SparseEpochs
+from truesparse.training.task_configs import ClassifierConfig
+
+
+class MaskedEpochs:
+    """Training with the fused Adam; see `truesparse.bench.masked_torch.MaskedLSTM`.
+
+    Texts of a batch are of like length, and all are read to the end of the longest.
+
+    Parameters
+    ----------
+    config : ClassifierConfig
+        Filled in. The model starts with the weights of the sparse model.
+    """
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        self._config = config
+        sparse = SparseEpochs(config)
+        self._batches, self._model = sparse.batches, MaskedLSTM(sparse.model)
+        self._parameters = self._model.named.values()
+        self._optimizer = torch.optim.Adam(self._parameters, lr=config.lr, fused=True)
+        self._epochs = 0
+        self._onednn = False
+
+    def loss(self) -> float:
+        """The mean loss of the first batch, without dropout."""
+        return self._loss(0, 0, 0.0).item()
+
+    def tune(self) -> None:
+        """Choose the faster configuration."""
+        self._onednn = choose_onednn(lambda: self._train(0, 0))
+
+    def step(self) -> None:
+        """An epoch."""
+        for k in range(len(self._batches)):
+            self._train(self._epochs, k)
+        self._epochs += 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        return torch_facts(self._onednn)
+
+    def _train(self, epoch: int, k: int) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        self._loss(epoch, k, self._config.dropout).backward()
+        clip(self._parameters, self._config.clip)
+        self._optimizer.step()
+        self._model.apply_masks()
+
+    def _loss(self, epoch: int, k: int, dropout: float) -> torch.Tensor:
+        ids, lengths, labels, _ = self._batches.batch(epoch, k)
+        model, drop = self._model, torch.nn.functional.dropout
+        y, _ = model.lstm(drop(model.embedding(torch.from_numpy(ids).long().clamp(min=0)), dropout))
+        last = y[torch.from_numpy(lengths).long() - 1, torch.arange(len(lengths))]
+        logits = model.output(drop(last, dropout))
+        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels).long(), ignore_index=-1)
