@@ -206,7 +206,7 @@ def test_step_with_connections_of_units(run, tmp_path: Path) -> None:
     assert (record["sizes"]["pattern"], record["sizes"]["output_group"]) == ("unit", 5)
 
 
-@pytest.mark.parametrize("name", ["step", "kernels", "sweep", "inference"])
+@pytest.mark.parametrize("name", ["step", "epoch", "kernels", "sweep", "inference"])
 def test_scripts(name: str) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
@@ -232,15 +232,25 @@ def test_epoch(run, labelled_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
-def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path) -> None:
+@pytest.mark.parametrize("method", ["static", "snip"])
+def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path, method: str) -> None:
     from truesparse.bench.masked_epochs import MaskedEpochs
     from truesparse.bench.text_epochs import SparseEpochs
     from truesparse.training.sources import resolve
     from truesparse.training.task_configs import ClassifierConfig
 
-    flags = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4, "dropout": 0.0}
-    config = resolve({**flags, "method": "static", "lr": 0.01}, task=ClassifierConfig).filled()
+    flags = {
+        "data": str(labelled_file),
+        "hidden_size": 8,
+        "batch_size": 8,
+        "density": 0.4,
+        "dropout": 0.0,
+        "clip": 0.0,
+    }
+    config = resolve({**flags, "method": method, "lr": 0.01}, task=ClassifierConfig).filled()
     sides = SparseEpochs(config), MaskedEpochs(config)
+    facts = sides[0].facts()
+    assert facts["nnz"] == pytest.approx(0.4 * facts["dense_parameters"], abs=2)
     losses = []
     for _ in range(3):
         losses.append([side.loss() for side in sides])
@@ -251,12 +261,37 @@ def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path) -> N
         assert masked == pytest.approx(ours, rel=1e-4)
 
 
-@pytest.mark.parametrize(("variable", "value"), [("CELL", "rhn"), ("LAYERS", "2"), ("POOLING", "max")])
-def test_epoch_of_a_model_without_a_masked_side(
-    run, labelled_file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+@pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
+def test_both_sides_of_an_epoch_begin_with_its_first_batch(
+    labelled_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from truesparse.bench.masked_epochs import MaskedEpochs
+    from truesparse.bench.text_epochs import SparseEpochs
+    from truesparse.data import SequenceBatches
+    from truesparse.training.sources import resolve
+    from truesparse.training.task_configs import ClassifierConfig
+
+    flags = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4}
+    config = resolve(flags, task=ClassifierConfig).filled()
+    sides = SparseEpochs(config), MaskedEpochs(config)
+    for side in sides:
+        side.tune()
+    asked: list[tuple[int, int]] = []
+    batch = SequenceBatches.batch
+    monkeypatch.setattr(
+        SequenceBatches, "batch", lambda self, *place: asked.append(place) or batch(self, *place)
+    )
+    for side in sides:
+        side.step()
+    count = sides[0].facts()["batches"]
+    assert asked == [(0, k) for k in range(count)] * 2
+
+
+@pytest.mark.parametrize("method", ["dense", "gmp", "small-dense"])
+def test_epoch_of_a_method_that_is_not_sparse_from_the_start(
+    run, labelled_file: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(settings, "installed", lambda package: True)
-    monkeypatch.setenv(f"TRUESPARSE_{variable}", value)
-    result = run("bench", "epoch", "--data", labelled_file)
+    result = run("bench", "epoch", "--data", labelled_file, "--method", method)
     assert result.exit_code == 2
-    assert f"--{variable.lower()}" in result.stderr
+    assert f"--method {method} is not sparse from the start" in result.stderr

@@ -199,3 +199,24 @@ def test_configurations() -> None:
     ):
         with pytest.raises(UsageError, match=sentence):
             ClassifierConfig.from_dict(values)
+
+
+def test_the_most_words_of_a_text_cost_nothing_where_texts_are_short(tmp_path: Path) -> None:
+    """What is asked for is more than memory has; the longest texts are those that are tested."""
+    rows = [
+        f"{label},{word} film number {k}" for k in range(20) for label, word in (("+", "fine"), ("-", "dull"))
+    ]
+    for part in ("train", "valid"):
+        (tmp_path / f"{part}.csv").write_text("\n".join(["label,text", *rows]))
+    longer = [f"{row} {'and on ' * 40}" for row in rows]
+    (tmp_path / "test.csv").write_text("\n".join(["label,text", *longer]))
+    given = {"data": str(tmp_path), "length": 1 << 20, "hidden_size": 16, "epochs": 1}
+    config = resolve(given, environment={}, task=ClassifierConfig)
+    results = train_model(config, tmp_path / "run")
+    evaluated = evaluate_file(tmp_path / "run", None, "test")
+    assert isinstance(evaluated, ClassifierEvaluation)
+    assert evaluated.classified.accuracy == results["test_accuracy"]
+    texts = [(k, row.partition(",")[2]) for k, row in enumerate([*rows, *longer])]
+    together = Classifier(tmp_path / "run").predict(texts, "texts", "row")
+    alone = Classifier(tmp_path / "run").predict(texts[len(rows) :], "texts", "row")
+    np.testing.assert_array_equal(together[len(rows) :], alone)

@@ -96,10 +96,10 @@ class MaskedNumpy:
     """
 
     def __init__(self, task: Task) -> None:
-        shapes = {name: shape for name, shape, _ in task.shapes}
+        shapes = {name: shape for name, shape, _ in task.spec.shapes}
         sizes: dict[str, tuple[int, ...]] = {
             **shapes,
-            **{name: (size,) for name, size in task.bias_sizes.items()},
+            **{name: (size,) for name, size in task.spec.bias_sizes.items()},
         }
         total = sum(int(np.prod(shape)) for shape in sizes.values())
         self.values, self.grads = np.zeros(total, np.float32), np.zeros(total, np.float32)

@@ -19,8 +19,8 @@ from truesparse.nn import LanguageModel, SequenceModel
 class MaskedLSTM(torch.nn.Module):
     """`nn.Embedding`, `nn.LSTM` and `nn.Linear` with the weights of a sparse model, dense, and their masks.
 
-    The gradients need no masks: what they add under a mask is wiped out with the weight. Masks are float32,
-    whose product is three times as fast as that with bool.
+    Gradients get no masks: what they add under a mask is wiped out with the weight; they count in the norm
+    that is clipped. Masks are float32, whose product is three times as fast as that with bool.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.nn import LanguageModelSpec, MatrixShape, SequenceSpec
+from truesparse.nn import LanguageModelSpec, SequenceSpec
 
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
@@ -67,19 +67,9 @@ class Task:
         return self.vocab_size if self.kind == "lm" else self.classes
 
     @property
-    def shapes(self) -> list[MatrixShape]:
-        """The weight matrices."""
-        return self.spec.shapes
-
-    @property
-    def bias_sizes(self) -> dict[str, int]:
-        """Length of each bias by name."""
-        return self.spec.bias_sizes
-
-    @property
     def dense_parameters(self) -> int:
         """Positions of all weight matrices."""
-        return sum(rows * columns for _, (rows, columns), _ in self.shapes)
+        return self.spec.dense_parameters
 
     @property
     def tokens(self) -> int:

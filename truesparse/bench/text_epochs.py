@@ -31,7 +31,7 @@ class SparseEpochs:
     def __init__(self, config: ClassifierConfig) -> None:
         self._task = task = TextClassification(config)
         generators = make_generators(config.seed)
-        model = build_model(task, generators["initial"])
+        model, _ = build_model(task, generators["initial"])
         assert isinstance(model, SequenceModel)
         self.model, self.batches = model, task.train
         task.begin(model)
@@ -44,11 +44,14 @@ class SparseEpochs:
         return self._task.learn(0, 0, None).loss
 
     def tune(self) -> None:
-        """Find out whether one thread is faster than all, as training does."""
+        """Find out whether one thread is faster than all, as training does; compile what an epoch needs."""
         trial = ThreadTrial()
         while trial.running:
             with trial:
                 trial.amount = self._step()
+        self._steps = self._task.steps_per_epoch - 1
+        self._step()  # with the update that ends an epoch
+        self._steps = 0
 
     def step(self) -> None:
         """An epoch."""
@@ -72,8 +75,6 @@ class SparseEpochs:
         step = self._steps % planned
         epoch, k = divmod(step, task.steps_per_epoch)
         done = learner.step(task, epoch, k, step + 1, planned)
-        evolution = learner.evolution
-        if evolution.due(step + 1, planned):
-            evolution.update(evolution.fraction(step + 1, planned), task.dense_gradients)
+        learner.evolve(task, step + 1, planned)
         self._steps += 1
         return done.tokens

@@ -176,10 +176,15 @@ def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> N
     settings.baselines("torch")
     conditions = settings.conditions(threads, repeats, 0.001)
     settings.check_outputs(json_file, None)
-    config = resolve(flags, task=ClassifierConfig).filled()
+    config = resolve(flags, environment={}, task=ClassifierConfig).filled()
 
     from truesparse.bench.epoch import bench_epoch
+    from truesparse.errors import UsageError
+    from truesparse.topology import get_method
     from truesparse.training.classification import load_data
+
+    if get_method(config.method).initial not in ("sparse", "salient"):
+        raise UsageError(f"--method {config.method} is not sparse from the start; choose one that is")
 
     load_data(config)  # raises for texts that cannot be learned from
     with shown() as monitor:

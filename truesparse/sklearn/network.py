@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
 from truesparse.nn import SequenceModel, SequenceSpec
-from truesparse.topology import get_method
 from truesparse.training.build import build_model
 from truesparse.training.learner import Learner
-from truesparse.training.saliency import keep_salient
 from truesparse.training.sequence_learning import SequenceLearning
 from truesparse.training.state import make_generators
 from truesparse.training.task_configs import SequenceConfig
@@ -72,9 +70,8 @@ class Network:
         self.passes = 0
         self._rngs = make_generators(config.seed)
         learning = self._learning(sequences, targets)
-        self.model = cast(SequenceModel, build_model(learning, self._rngs["initial"]))
-        if get_method(config.method).initial == "salient":
-            keep_salient(self.model, learning, self._rngs["initial"])
+        model, _ = build_model(learning, self._rngs["initial"])
+        self.model = cast(SequenceModel, model)
         self._learner = Learner(config, self.model, self._rngs, learning.steps_per_epoch)
         self._learner.evolution.check(config.epochs * learning.steps_per_epoch)
 
@@ -106,9 +103,7 @@ class Network:
             number = before + k + 1
             done = learner.step(learning, self.passes, k, number, planned)
             loss += done.loss * done.weight
-            if learner.evolution.due(number, planned):
-                fraction = learner.evolution.fraction(number, planned)
-                learner.evolution.update(fraction, learning.dense_gradients)
+            learner.evolve(learning, number, planned)
         learning.end()
         self.passes += 1
         return loss / len(sequences)

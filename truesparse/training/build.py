@@ -34,8 +34,8 @@ def wanted_density(config: Config, spec: RecurrentSpec) -> float:
     return sum(int(count.sum()) for count in counts.values()) / spec.dense_parameters
 
 
-def build_model(task: Learning, rng: np.random.Generator) -> Model:
-    """Return the model of a new run.
+def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]:
+    """Return the model of a new run, and what it took to choose its weights.
 
     Parameters
     ----------
@@ -45,18 +45,22 @@ def build_model(task: Learning, rng: np.random.Generator) -> Model:
 
     Returns
     -------
-    LanguageModel or SequenceModel
+    model : LanguageModel or SequenceModel
+    flops : float
+        Multiplications and additions; see `truesparse.training.saliency.keep_salient`.
 
     Raises
     ------
     UsageError
         The density would leave a matrix without a weight.
     """
+    from truesparse.training.saliency import keep_salient
+
     config, spec = task.config, task.spec
     initial = get_method(config.method).initial
     if initial == "small":
         spec = spec.with_parameters(round(wanted_density(config, spec) * spec.dense_parameters))
-    return task.build(
+    model = task.build(
         spec,
         wanted_density(config, spec) if initial == "sparse" else 1.0,
         rng,
@@ -65,6 +69,7 @@ def build_model(task: Learning, rng: np.random.Generator) -> Model:
         scale=config.init_scale,
         gate_bias=gate_bias(config),
     )
+    return model, keep_salient(model, task, rng) if initial == "salient" else 0.0
 
 
 def gate_bias(config: Config) -> dict[str, float]:

@@ -45,7 +45,7 @@ class TextClassification(SequenceLearning, Task):
         }
         embedding_size = config.embedding_size or config.hidden_size
         sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
-        longest = max(batches.sequences.longest for batches in self._parts.values())
+        longest = max(self._parts[part].sequences.longest for part in ("train", "valid"))
         super().__init__(config, sequence_spec(config, *sizes), self._parts["train"], longest)
         self.labels = data.labels
         self.name = data.name
@@ -59,7 +59,10 @@ class TextClassification(SequenceLearning, Task):
 
     def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
         """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
-        return evaluate_batches(self._model, self._parts[part], self._workspace, stop).measures
+        batches, workspace = self._parts[part], self._workspace
+        if batches.sequences.longest > workspace.panels.steps:
+            workspace = self._model.workspace(batches.sequences.longest, self.config.batch_size)
+        return evaluate_batches(self._model, batches, workspace, stop).measures
 
     def of_loss(self, loss: float) -> Measures:
         """`loss`."""

@@ -103,6 +103,12 @@ class Learner:
             evolution.disturb(self.optimizer.lr)
         return Step(loss, weight, tokens, norm, dense, rewire)
 
+    def evolve(self, learning: Learning, number: int, planned: int) -> None:
+        """Change the topology after a step, if it is time to; see `step`."""
+        evolution = self.evolution
+        if evolution.due(number, planned):
+            evolution.update(evolution.fraction(number, planned), learning.dense_gradients)
+
     def check_finite(self, value: float, what: str, number: int) -> None:
         """Raise TruesparseError with advice if a value of a step is not finite."""
         if not math.isfinite(value):

@@ -10,7 +10,6 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
-from truesparse.topology import get_method
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint, load_model
@@ -22,7 +21,6 @@ from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
-from truesparse.training.saliency import keep_salient
 from truesparse.training.settings import flag
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
@@ -75,10 +73,7 @@ def train_model(
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
         generators = make_generators(config.seed)
-        model = build_model(task, generators["initial"])
-        flops = 0.0
-        if get_method(config.method).initial == "salient":
-            flops = keep_salient(model, task, generators["initial"])
+        model, flops = build_model(task, generators["initial"])
         trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
         trainer.state.flops = flops
         del model  # the trainer frees it

@@ -175,7 +175,7 @@ class Classifier:
         self.labels = saved.labels
         self.text_column = saved.config.text_column
         self.batch_size = saved.config.batch_size
-        self._workspace = self._model.workspace(saved.encoder.length, self.batch_size)
+        self._workspace = self._model.workspace(1, self.batch_size)
 
     def predict(self, texts: Sequence[tuple[int, str]], name: str, unit: str) -> NDArray[np.float32]:
         """Classify texts.
@@ -201,7 +201,12 @@ class Classifier:
         for start in range(0, len(texts), self.batch_size):
             some = texts[start : start + self.batch_size]
             ids = [encode_text(self._encoder, text, name, row, unit) for row, text in some]
-            batch = Sequences.of(ids).batch(np.arange(len(ids)), self.batch_size)
+            sequences = Sequences.of(ids)
+            longest = sequences.longest
+            if longest > self._workspace.panels.steps:  # twice that, lest it grow at every batch
+                steps = max(longest, min(2 * longest, self._encoder.length))
+                self._workspace = self._model.workspace(steps, self.batch_size)
+            batch = sequences.batch(np.arange(len(ids)), self.batch_size)
             outputs = self._model.predict(*batch, self._workspace)
             probabilities[start : start + len(ids)] = np.exp(outputs).T[: len(ids)]
         return probabilities
