@@ -10,10 +10,9 @@ from functools import cache
 
 import numpy as np
 
-from truesparse.kernels.dropout import drop_lanes
 from truesparse.kernels.grouped_rows import clear, group_product, scatter_group, sum_sets
 from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.kernels.rhn import GATES, begin_window, gate_gradients
+from truesparse.kernels.rhn import GATES, begin_window, end_unit, gate_gradients, micro_places, whole_gradient
 from truesparse.kernels.rows import prefetch_gates, prefetch_row, share_start
 from truesparse.simd import (
     at,
@@ -22,11 +21,9 @@ from truesparse.simd import (
     gload,
     gstore,
     vbroadcast,
-    vfma,
     vload,
     vload_row,
     vsigmoid,
-    vstore,
     vstore_row,
     vtanh,
 )
@@ -43,7 +40,6 @@ def grouped_rhn_forward(w: int, n: int):
     It computes and takes what that of `truesparse.kernels.rhn.rhn_forward` does, but ``indptr, indices,
     data`` are the grouped arrays of each R_l.
     """
-    steps_per_panel = n // w
     sets = sum_sets(w, GATES)
 
     @parallel_jit
@@ -54,7 +50,6 @@ def grouped_rhn_forward(w: int, n: int):
         units = y.shape[1]
         blocks = state.shape[0]
         size = units * w
-        scale = _ONE / (_ONE - rate)
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
@@ -66,21 +61,12 @@ def grouped_rhn_forward(w: int, n: int):
             first_level = level == 0
             last_level = level == depth - 1
             last = micro == steps * depth - 1
-            group = step // steps_per_panel
-            lane = (step - group * steps_per_panel) * w
-            next_group = (step + 1) // steps_per_panel
-            next_lane = (step + 1 - next_group * steps_per_panel) * w
             starts, columns, values, bias = indptr[level], indices[level], data[level], biases[level]
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = (level * panels + panel) * GATES * units * n + lane
-                before = (level * panels + panel) * units * n + lane
-                after = before + panels * units * n
-                if last_level:
-                    after = (next_group * blocks + block) * units * n + next_lane
-                y_base = panel * units * n + lane
+                places = micro_places(micro, depth, n, w, panels, units, blocks, block)
+                gate_base, before, after, y_base = places
                 old = ((micro & 1) * blocks + block) * size
                 new = ((1 - (micro & 1)) * blocks + block) * size
                 first = share_start(starts, units, 1, share, shares)
@@ -106,17 +92,7 @@ def grouped_rhn_forward(w: int, n: int):
                     t = vsigmoid(sums[1])
                     gstore(gates, row, units * n, (h, t))
 
-                    kept = vload(s_prev, before + j * n, w)
-                    out = vfma(t, h - kept, kept)
-                    if last_level:
-                        vstore(y, y_base + j * n, out)
-                    if last:
-                        vstore_row(state, block * size, j, units, out)
-                    else:
-                        vstore(s_prev, after + j * n, out)
-                        if rate > _ZERO:
-                            out = drop_lanes(out, key, (block * units + j) * w, rate, scale)
-                        vstore_row(s, new, j, units, out)
+                    end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate)
 
     return grouped_rhn_forward_kernel
 
@@ -133,7 +109,6 @@ def grouped_rhn_backward(w: int, n: int):
     ``shares`` : int, the parts that the units are cut into, as in
     `truesparse.kernels.grouped_lstm.grouped_lstm_backward`.
     """
-    steps_per_panel = n // w
 
     @parallel_jit
     def grouped_rhn_backward_kernel(
@@ -143,22 +118,16 @@ def grouped_rhn_backward(w: int, n: int):
         units = dy.shape[1]
         blocks = carry.shape[0]
         size = units * w
-        scale = _ONE / (_ONE - rate)
         for micro in range(steps * depth - 1, -1, -1):
             step = micro // depth
             level = micro - step * depth
             last_level = level == depth - 1
             last = micro == steps * depth - 1
-            group = step // steps_per_panel
-            lane = (step - group * steps_per_panel) * w
             starts, columns, values = indptr[level], indices[level], data[level]
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = (level * panels + panel) * GATES * units * n + lane
-                before = (level * panels + panel) * units * n + lane
-                dy_base = panel * units * n + lane
+                gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, blocks, block)
                 later = ((1 - (micro & 1)) * blocks + block) * shares * size
                 now = (((micro & 1) * blocks + block) * shares + share) * size
                 if micro > 0:
@@ -176,11 +145,7 @@ def grouped_rhn_backward(w: int, n: int):
                     if not last:
                         for other in range(shares):
                             ds = ds + vload_row(ds_sums, later + other * size, j, units, ds)
-                        if rate > _ZERO:
-                            ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
-                        ds = ds + vload_row(carry, block * size, j, units, ds)
-                    if last_level:
-                        ds = ds + vload(dy, dy_base + j * n, w)
+                    ds = whole_gradient(ds, dy, carry, n, j, block, dy_base, last_level, last, key, rate)
                     row = gate_base + j * n
                     h, t = gload(gates, row, units * n, GATES, w)
                     dh, dt, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)

@@ -22,6 +22,7 @@ from truesparse.simd import (
     vbroadcast,
     vfma,
     vload,
+    vload_like,
     vload_row,
     vsigmoid,
     vstore,
@@ -46,6 +47,58 @@ def begin_window(lanes, n, state, s_prev, s, block, units, first, end, key, rate
         if rate > _ZERO:
             start = drop_lanes(start, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
         vstore_row(s, block * units * w, j, units, start)
+
+
+@inline_jit
+def micro_places(micro, depth, n, w, panels, units, blocks, block):
+    """Where, in panels, a micro-step has its gates, the state before it, the state after it, and the row of
+    its time step in y."""
+    step = micro // depth
+    level = micro - step * depth
+    steps_per_panel = n // w
+    group = step // steps_per_panel
+    lane = (step - group * steps_per_panel) * w
+    panel = group * blocks + block
+    before = (level * panels + panel) * units * n + lane
+    after = before + panels * units * n
+    if level == depth - 1:
+        group = (step + 1) // steps_per_panel
+        lane_after = (step + 1 - group * steps_per_panel) * w
+        after = (group * blocks + block) * units * n + lane_after
+    return (before - lane) * GATES + lane, before, after, panel * units * n + lane
+
+
+@inline_jit
+def end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate):
+    """Store what unit `j` becomes by its gates: in the outputs, and where the next micro-step reads it."""
+    units = y.shape[1]
+    w = state.shape[1] // units
+    _, before, after, y_base = places
+    kept = vload_like(s_prev, before + j * n, h)
+    out = vfma(t, h - kept, kept)
+    if last_level:
+        vstore(y, y_base + j * n, out)
+    if last:
+        vstore_row(state, block * units * w, j, units, out)
+    else:
+        vstore(s_prev, after + j * n, out)
+        if rate > _ZERO:
+            out = drop_lanes(out, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
+        vstore_row(s, new, j, units, out)
+
+
+@inline_jit
+def whole_gradient(ds, dy, carry, n, j, block, y_base, last_level, last, key, rate):
+    """The gradient of unit `j`'s state, of which `ds` is what the next micro-step's gates give."""
+    units = dy.shape[1]
+    w = carry.shape[1] // units
+    if not last:
+        if rate > _ZERO:
+            ds = drop_lanes(ds, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
+        ds = ds + vload_row(carry, block * units * w, j, units, ds)
+    if last_level:
+        ds = ds + vload_like(dy, y_base + j * n, ds)
+    return ds
 
 
 @inline_jit
@@ -88,7 +141,6 @@ def rhn_forward(w: int, n: int):
     gate 1 - t; the masks: Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent
     neural networks", 2016.
     """
-    steps_per_panel = n // w
 
     @parallel_jit
     def rhn_forward_kernel(
@@ -98,7 +150,6 @@ def rhn_forward(w: int, n: int):
         units = y.shape[1]
         blocks = state.shape[0]
         size = units * w
-        scale = _ONE / (_ONE - rate)
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
@@ -110,21 +161,12 @@ def rhn_forward(w: int, n: int):
             first_level = level == 0
             last_level = level == depth - 1
             last = micro == steps * depth - 1
-            group = step // steps_per_panel
-            lane = (step - group * steps_per_panel) * w
-            next_group = (step + 1) // steps_per_panel
-            next_lane = (step + 1 - next_group * steps_per_panel) * w
             starts, columns, values, bias = indptr[level], indices[level], data[level], biases[level]
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = (level * panels + panel) * GATES * units * n + lane
-                before = (level * panels + panel) * units * n + lane
-                after = before + panels * units * n
-                if last_level:
-                    after = (next_group * blocks + block) * units * n + next_lane
-                y_base = panel * units * n + lane
+                places = micro_places(micro, depth, n, w, panels, units, blocks, block)
+                gate_base, before, after, y_base = places
                 old = ((micro & 1) * blocks + block) * size
                 new = ((1 - (micro & 1)) * blocks + block) * size
                 first = share_start(starts, units, 2, share, shares)
@@ -154,17 +196,7 @@ def rhn_forward(w: int, n: int):
                     t = vsigmoid(a)
                     vstore(gates, row, t)
 
-                    kept = vload(s_prev, before + j * n, w)
-                    out = vfma(t, h - kept, kept)
-                    if last_level:
-                        vstore(y, y_base + j * n, out)
-                    if last:
-                        vstore_row(state, block * size, j, units, out)
-                    else:
-                        vstore(s_prev, after + j * n, out)
-                        if rate > _ZERO:
-                            out = drop_lanes(out, key, (block * units + j) * w, rate, scale)
-                        vstore_row(s, new, j, units, out)
+                    end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate)
 
     return rhn_forward_kernel
 
@@ -190,7 +222,6 @@ def rhn_backward(w: int, n: int):
     ``indptr, indices, data`` : for each depth R_l column by column (the transposed index), in tuples;
     ``key, rate`` : the same as forward; ``steps`` : int; ``shares`` : int, tasks a micro-step.
     """
-    steps_per_panel = n // w
 
     @parallel_jit
     def rhn_backward_kernel(
@@ -200,23 +231,17 @@ def rhn_backward(w: int, n: int):
         units = dy.shape[1]
         blocks = carry.shape[0]
         size = units * w
-        scale = _ONE / (_ONE - rate)
         for micro in range(steps * depth - 1, -1, -1):
             step = micro // depth
             level = micro - step * depth
             last_level = level == depth - 1
             last = micro == steps * depth - 1
-            group = step // steps_per_panel
-            lane = (step - group * steps_per_panel) * w
             following = 0 if last_level else level + 1
             starts, rows, values = indptr[following], indices[following], data[following]
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                panel = group * blocks + block
-                gate_base = (level * panels + panel) * GATES * units * n + lane
-                before = (level * panels + panel) * units * n + lane
-                dy_base = panel * units * n + lane
+                gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, blocks, block)
                 later = ((1 - (micro & 1)) * blocks + block) * 2 * size
                 now = ((micro & 1) * blocks + block) * 2 * size
                 first = share_start(starts, units, 1, share, shares)
@@ -240,11 +265,7 @@ def rhn_backward(w: int, n: int):
                             later,
                             2 * units,
                         )
-                        if rate > _ZERO:
-                            ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
-                        ds = ds + vload_row(carry, block * size, j, units, ds)
-                    if last_level:
-                        ds = ds + vload(dy, dy_base + j * n, w)
+                    ds = whole_gradient(ds, dy, carry, n, j, block, dy_base, last_level, last, key, rate)
                     row = gate_base + j * n
                     h = vload(gates, row, w)
                     t = vload(gates, row + units * n, w)
