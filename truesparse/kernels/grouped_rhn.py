@@ -10,9 +10,10 @@ from functools import cache
 
 import numpy as np
 
+from truesparse.kernels.dropout import drop_lanes
 from truesparse.kernels.grouped_rows import clear, group_product, scatter_group, sum_sets
 from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.kernels.rhn import GATES, begin_window, end_unit, gate_gradients, micro_places, whole_gradient
+from truesparse.kernels.rhn import GATES, begin_window, gate_gradients, micro_places
 from truesparse.kernels.rows import prefetch_gates, prefetch_row, share_start
 from truesparse.simd import (
     at,
@@ -21,9 +22,11 @@ from truesparse.simd import (
     gload,
     gstore,
     vbroadcast,
+    vfma,
     vload,
     vload_row,
     vsigmoid,
+    vstore,
     vstore_row,
     vtanh,
 )
@@ -50,6 +53,7 @@ def grouped_rhn_forward(w: int, n: int):
         units = y.shape[1]
         blocks = state.shape[0]
         size = units * w
+        scale = _ONE / (_ONE - rate)
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
@@ -65,8 +69,9 @@ def grouped_rhn_forward(w: int, n: int):
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                places = micro_places(micro, depth, n, w, panels, units, blocks, block)
-                gate_base, before, after, y_base = places
+                gate_base, before, after, y_base = micro_places(
+                    micro, depth, n, w, panels, units, blocks, block
+                )
                 old = ((micro & 1) * blocks + block) * size
                 new = ((1 - (micro & 1)) * blocks + block) * size
                 first = share_start(starts, units, 1, share, shares)
@@ -92,7 +97,17 @@ def grouped_rhn_forward(w: int, n: int):
                     t = vsigmoid(sums[1])
                     gstore(gates, row, units * n, (h, t))
 
-                    end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate)
+                    kept = vload(s_prev, before + j * n, w)
+                    out = vfma(t, h - kept, kept)
+                    if last_level:
+                        vstore(y, y_base + j * n, out)
+                    if last:
+                        vstore_row(state, block * size, j, units, out)
+                    else:
+                        vstore(s_prev, after + j * n, out)
+                        if rate > _ZERO:
+                            out = drop_lanes(out, key, (block * units + j) * w, rate, scale)
+                        vstore_row(s, new, j, units, out)
 
     return grouped_rhn_forward_kernel
 
@@ -118,6 +133,7 @@ def grouped_rhn_backward(w: int, n: int):
         units = dy.shape[1]
         blocks = carry.shape[0]
         size = units * w
+        scale = _ONE / (_ONE - rate)
         for micro in range(steps * depth - 1, -1, -1):
             step = micro // depth
             level = micro - step * depth
@@ -145,7 +161,11 @@ def grouped_rhn_backward(w: int, n: int):
                     if not last:
                         for other in range(shares):
                             ds = ds + vload_row(ds_sums, later + other * size, j, units, ds)
-                    ds = whole_gradient(ds, dy, carry, n, j, block, dy_base, last_level, last, key, rate)
+                        if rate > _ZERO:
+                            ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
+                        ds = ds + vload_row(carry, block * size, j, units, ds)
+                    if last_level:
+                        ds = ds + vload(dy, dy_base + j * n, w)
                     row = gate_base + j * n
                     h, t = gload(gates, row, units * n, GATES, w)
                     dh, dt, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)

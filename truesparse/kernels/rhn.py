@@ -22,7 +22,6 @@ from truesparse.simd import (
     vbroadcast,
     vfma,
     vload,
-    vload_like,
     vload_row,
     vsigmoid,
     vstore,
@@ -66,39 +65,6 @@ def micro_places(micro, depth, n, w, panels, units, blocks, block):
         lane_after = (step + 1 - group * steps_per_panel) * w
         after = (group * blocks + block) * units * n + lane_after
     return (before - lane) * GATES + lane, before, after, panel * units * n + lane
-
-
-@inline_jit
-def end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate):
-    """Store what unit `j` becomes by its gates: in the outputs, and where the next micro-step reads it."""
-    units = y.shape[1]
-    w = state.shape[1] // units
-    _, before, after, y_base = places
-    kept = vload_like(s_prev, before + j * n, h)
-    out = vfma(t, h - kept, kept)
-    if last_level:
-        vstore(y, y_base + j * n, out)
-    if last:
-        vstore_row(state, block * units * w, j, units, out)
-    else:
-        vstore(s_prev, after + j * n, out)
-        if rate > _ZERO:
-            out = drop_lanes(out, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
-        vstore_row(s, new, j, units, out)
-
-
-@inline_jit
-def whole_gradient(ds, dy, carry, n, j, block, y_base, last_level, last, key, rate):
-    """The gradient of unit `j`'s state, of which `ds` is what the next micro-step's gates give."""
-    units = dy.shape[1]
-    w = carry.shape[1] // units
-    if not last:
-        if rate > _ZERO:
-            ds = drop_lanes(ds, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
-        ds = ds + vload_row(carry, block * units * w, j, units, ds)
-    if last_level:
-        ds = ds + vload_like(dy, y_base + j * n, ds)
-    return ds
 
 
 @inline_jit
@@ -150,6 +116,7 @@ def rhn_forward(w: int, n: int):
         units = y.shape[1]
         blocks = state.shape[0]
         size = units * w
+        scale = _ONE / (_ONE - rate)
         for task in prange(blocks * shares):
             block = task // shares
             share = task - block * shares
@@ -165,8 +132,9 @@ def rhn_forward(w: int, n: int):
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
-                places = micro_places(micro, depth, n, w, panels, units, blocks, block)
-                gate_base, before, after, y_base = places
+                gate_base, before, after, y_base = micro_places(
+                    micro, depth, n, w, panels, units, blocks, block
+                )
                 old = ((micro & 1) * blocks + block) * size
                 new = ((1 - (micro & 1)) * blocks + block) * size
                 first = share_start(starts, units, 2, share, shares)
@@ -196,7 +164,17 @@ def rhn_forward(w: int, n: int):
                     t = vsigmoid(a)
                     vstore(gates, row, t)
 
-                    end_unit(h, t, y, s_prev, state, s, n, j, block, places, new, last_level, last, key, rate)
+                    kept = vload(s_prev, before + j * n, w)
+                    out = vfma(t, h - kept, kept)
+                    if last_level:
+                        vstore(y, y_base + j * n, out)
+                    if last:
+                        vstore_row(state, block * size, j, units, out)
+                    else:
+                        vstore(s_prev, after + j * n, out)
+                        if rate > _ZERO:
+                            out = drop_lanes(out, key, (block * units + j) * w, rate, scale)
+                        vstore_row(s, new, j, units, out)
 
     return rhn_forward_kernel
 
@@ -231,6 +209,7 @@ def rhn_backward(w: int, n: int):
         units = dy.shape[1]
         blocks = carry.shape[0]
         size = units * w
+        scale = _ONE / (_ONE - rate)
         for micro in range(steps * depth - 1, -1, -1):
             step = micro // depth
             level = micro - step * depth
@@ -265,7 +244,11 @@ def rhn_backward(w: int, n: int):
                             later,
                             2 * units,
                         )
-                    ds = whole_gradient(ds, dy, carry, n, j, block, dy_base, last_level, last, key, rate)
+                        if rate > _ZERO:
+                            ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
+                        ds = ds + vload_row(carry, block * size, j, units, ds)
+                    if last_level:
+                        ds = ds + vload(dy, dy_base + j * n, w)
                     row = gate_base + j * n
                     h = vload(gates, row, w)
                     t = vload(gates, row + units * n, w)
