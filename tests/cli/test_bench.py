@@ -6,10 +6,15 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from truesparse.bench import contest, settings
+from truesparse.bench.text_epochs import SparseEpochs
+from truesparse.data import SequenceBatches
+from truesparse.training.sources import resolve
+from truesparse.training.task_configs import ClassifierConfig
 
 TINY = ["--hidden-size", "16", "--vocab-size", "50", "--repeats", "2", "--seconds", "0.005", "--threads", "1"]
 HAVE = [name for name in ("torch", "numpy") if settings.installed(name)]
@@ -231,24 +236,19 @@ def test_epoch(run, labelled_file: Path, tmp_path: Path) -> None:
     assert "Epoch of training" in result.stdout
 
 
+def epoch_sides(labelled_file: Path, **flags: Any) -> tuple[Any, Any]:
+    """The sparse side of a small epoch, and the masked one."""
+    from truesparse.bench.masked_epochs import MaskedEpochs
+
+    given = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4, **flags}
+    config = resolve(given, environment={}, task=ClassifierConfig).filled()
+    return SparseEpochs(config), MaskedEpochs(config)
+
+
 @pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
 @pytest.mark.parametrize("method", ["static", "snip"])
 def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path, method: str) -> None:
-    from truesparse.bench.masked_epochs import MaskedEpochs
-    from truesparse.bench.text_epochs import SparseEpochs
-    from truesparse.training.sources import resolve
-    from truesparse.training.task_configs import ClassifierConfig
-
-    flags = {
-        "data": str(labelled_file),
-        "hidden_size": 8,
-        "batch_size": 8,
-        "density": 0.4,
-        "dropout": 0.0,
-        "clip": 0.0,
-    }
-    config = resolve({**flags, "method": method, "lr": 0.01}, task=ClassifierConfig).filled()
-    sides = SparseEpochs(config), MaskedEpochs(config)
+    sides = epoch_sides(labelled_file, method=method, lr=0.01, dropout=0.0, clip=0.0)
     facts = sides[0].facts()
     assert facts["nnz"] == pytest.approx(0.4 * facts["dense_parameters"], abs=2)
     losses = []
@@ -265,15 +265,7 @@ def test_masked_and_sparse_epochs_take_the_same_course(labelled_file: Path, meth
 def test_both_sides_of_an_epoch_begin_with_its_first_batch(
     labelled_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from truesparse.bench.masked_epochs import MaskedEpochs
-    from truesparse.bench.text_epochs import SparseEpochs
-    from truesparse.data import SequenceBatches
-    from truesparse.training.sources import resolve
-    from truesparse.training.task_configs import ClassifierConfig
-
-    flags = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4}
-    config = resolve(flags, task=ClassifierConfig).filled()
-    sides = SparseEpochs(config), MaskedEpochs(config)
+    sides = epoch_sides(labelled_file)
     for side in sides:
         side.tune()
     asked: list[tuple[int, int]] = []

@@ -232,6 +232,14 @@ def test_a_learning_rate_that_is_far_too_high(config: Config, tmp_path: Path) ->
         train_model(replace(config, lr=1e38, clip=0.0), tmp_path / "run")
 
 
+def check_it_goes_on(config: Config, run: Path) -> None:
+    """A run that failed ends, when it is resumed, as one that did not."""
+    whole = run.with_name("whole")
+    train_model(config, whole)
+    resume_run(run, {})
+    assert_same_end(run, whole)
+
+
 @pytest.mark.parametrize("name", ["forward", "evaluate"])
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -247,9 +255,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
         patch.setattr(LanguageModel, name, wrong)
         with pytest.raises(TruesparseError, match=r"is nan at step \d+; try a lower --lr"):
             train_model(config, run)
-    train_model(config, tmp_path / "whole")
-    resume_run(run, {})
-    assert_same_end(run, tmp_path / "whole")
+    check_it_goes_on(config, run)
 
 
 def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
@@ -269,9 +275,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
         patch.setattr(safetensors.numpy, "save_file", fail)
         with pytest.raises(TruesparseError, match=r"cannot save .*: No space left on device; make room"):
             train_model(config, run)
-    train_model(config, tmp_path / "whole")
-    resume_run(run, {})
-    assert_same_end(run, tmp_path / "whole")
+    check_it_goes_on(config, run)
 
 
 def test_checkpoints_are_also_written_by_the_clock(

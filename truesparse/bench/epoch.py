@@ -12,6 +12,8 @@ from truesparse.bench.settings import Conditions
 from truesparse.bench.step import note_difference
 from truesparse.training.task_configs import ClassifierConfig
 
+_COUNTS = ("texts", "tokens", "batches", "nnz", "dense_parameters")
+
 
 def bench_epoch(config: ClassifierConfig, conditions: Conditions, monitor: Monitor) -> list[Record]:
     """Measure training on every text once: all of a step, and the update of the topology.
@@ -50,13 +52,15 @@ def bench_epoch(config: ClassifierConfig, conditions: Conditions, monitor: Monit
         facts = {name: side.ask("finish") for name, side in sides.items()}
     difference = note_difference({name: answer["loss"] for name, answer in first.items()}, monitor)
     for known in facts.values():
-        where |= {key: value for key, value in known.items() if key not in _COUNTS}
+        where |= {
+            key: value for key, value in known.items() if key not in (*_COUNTS, "peak_bytes", "threads")
+        }
     ours, masked = timings["ours"], timings["torch"]
     ratio = ours.times_faster_than(masked)
     mine = facts["ours"]
     return [
         {
-            **{name: mine[name] for name in ("texts", "tokens", "batches", "nnz", "dense_parameters")},
+            **{name: mine[name] for name in _COUNTS},
             "density": mine["nnz"] / mine["dense_parameters"],
             "ours_seconds": ours.seconds.median,
             "ours_quartiles_seconds": ours.seconds[1:],
@@ -70,6 +74,3 @@ def bench_epoch(config: ClassifierConfig, conditions: Conditions, monitor: Monit
             "environment": where,
         }
     ]
-
-
-_COUNTS = {"peak_bytes", "texts", "tokens", "batches", "nnz", "dense_parameters", "threads"}

@@ -16,7 +16,7 @@ from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
 from truesparse.nn import LanguageModel, SequenceModel
 
 
-class MaskedLSTM(torch.nn.Module):
+class MaskedLSTM:
     """`nn.Embedding`, `nn.LSTM` and `nn.Linear` with the weights of a sparse model, dense, and their masks.
 
     Gradients get no masks: what they add under a mask is wiped out with the weight; they count in the norm
@@ -31,12 +31,12 @@ class MaskedLSTM(torch.nn.Module):
 
     Attributes
     ----------
+    embedding, lstm, output : Module
     named : dict of str to Parameter
         By the names of the sparse model.
     """
 
     def __init__(self, sparse: LanguageModel | SequenceModel, masked: bool = True) -> None:
-        super().__init__()
         spec = sparse.spec
         outputs = spec.bias_sizes["output.bias"]
         self.embedding = torch.nn.Embedding(spec.vocab_size, spec.embedding_size)

@@ -31,9 +31,8 @@ from truesparse.simd import (
     vtanh,
 )
 
-_AHEAD = (
-    8  # units; a panel's rows lie too far apart for the hardware prefetcher: a quarter of a recurrent step
-)
+# Units; a panel's rows lie too far apart for the hardware prefetcher: a quarter of a recurrent step.
+_AHEAD = 8
 GATES = 4
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
