@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture
-def text_file(tmp_path: Path) -> Path:
+def write_text(path: Path) -> None:
     """2,200 words in lines; the next word depends on the last one, so that there is something to learn."""
     rng = random.Random(1)
     lines = []
@@ -18,13 +17,10 @@ def text_file(tmp_path: Path) -> Path:
             words.append(f"w{number}")
             number = (3 * number + rng.randrange(3)) % 40
         lines.append(" ".join(words))
-    path = tmp_path / "text.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
-@pytest.fixture
-def labelled_file(tmp_path: Path) -> Path:
+def write_labelled(path: Path) -> None:
     """300 rows of text of 1 to 9 words; one of the words tells the label."""
     rng = random.Random(2)
     rows = ["label,text"]
@@ -33,6 +29,18 @@ def labelled_file(tmp_path: Path) -> Path:
         words = [f"w{rng.randrange(20)}" for _ in range(rng.randrange(9))]
         words.insert(rng.randrange(len(words) + 1), {"bad": "awful", "fair": "so-so", "good": "great"}[label])
         rows.append(f'{label},"{", ".join(words)}!"')
-    path = tmp_path / "reviews.csv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return path
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """What `write_text` writes."""
+    write_text(tmp_path / "text.txt")
+    return tmp_path / "text.txt"
+
+
+@pytest.fixture
+def labelled_file(tmp_path: Path) -> Path:
+    """What `write_labelled` writes."""
+    write_labelled(tmp_path / "reviews.csv")
+    return tmp_path / "reviews.csv"
