@@ -10,7 +10,7 @@ from truesparse.errors import UsageError
 from truesparse.nn import CELLS, RHN
 from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
-from truesparse.training.settings import kind_of
+from truesparse.settings import kind_of
 from truesparse.training.sources import load_toml, resolve
 from truesparse.training.task_configs import LanguageModelConfig
 

@@ -29,7 +29,7 @@ def methods(as_json: bool) -> None:
         return
 
     from truesparse.cli.display import plain_table, print_table
-    from truesparse.training.settings import flag
+    from truesparse.settings import flag
 
     table = plain_table()
     for heading, width in (("--method", None), ("what it does", 38), ("also stores", 22), ("FLOPs", 18)):

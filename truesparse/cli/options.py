@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from truesparse.training.config import Config
-from truesparse.training.settings import flag, kind_of
+from truesparse.settings import flag, kind_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from truesparse.errors import UsageError
-from truesparse.training.settings import checked, flag, setting, toml_value
+from truesparse.settings import checked, flag, setting, toml_value
 
 DENSITY = 0.2
 AS_DROPOUT = "--dropout for rhn"

@@ -21,7 +21,7 @@ from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
-from truesparse.training.settings import flag
+from truesparse.settings import flag
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig

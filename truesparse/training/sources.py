@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from truesparse.errors import UsageError
 from truesparse.training.config import Config, choices
-from truesparse.training.settings import checked, kind_of, parse
+from truesparse.settings import checked, kind_of, parse
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
 
 Fields = Mapping[str, dataclasses.Field[Any]]

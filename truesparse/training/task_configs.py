@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from truesparse.errors import UsageError
 from truesparse.training.config import Config
 from truesparse.training.presets import CLASSIFIER_PRESETS, LANGUAGE_MODEL_PRESETS, SEQUENCE_PRESETS
-from truesparse.training.settings import listed, setting
+from truesparse.settings import listed, setting
 
 
 @dataclass(frozen=True, kw_only=True)

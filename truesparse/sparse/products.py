@@ -10,7 +10,7 @@ from truesparse.kernels.grouped import grouped_sddmm, grouped_spmm, grouped_spmm
 from truesparse.kernels.sddmm import sddmm
 from truesparse.kernels.spmm import spmm
 from truesparse.kernels.threads import thread_count
-from truesparse.sparse import SparseMatrix
+from truesparse.sparse.matrix import SparseMatrix
 
 _L1_BYTES = 40 * 1024  # of the rows of a panel that a product reads at a time, in an L1 cache of 48 KB
 _L2_BYTES = 640 * 1024  # the same in an L2 cache of 1 MB

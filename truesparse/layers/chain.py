@@ -1,0 +1,249 @@
+"""What a model is: layers in a row, and what follows from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+from truesparse.errors import UsageError
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.output.spec import Head
+from truesparse.layers.registry import layer_type
+from truesparse.layers.spec import (
+    SEQUENCE,
+    STEPS,
+    TOKENS,
+    WORDS,
+    LayerSpec,
+    Matrix,
+    Recurrent,
+    Signal,
+    Vector,
+)
+
+EMBEDDING = "embedding.weight"
+
+
+class Place(NamedTuple):
+    """A layer in a chain.
+
+    Attributes
+    ----------
+    name : str
+        What the names of its parameters begin with, such as ``lstm.0``.
+    spec : LayerSpec
+    given, output : Signal
+        What it gets and what it makes of it.
+    """
+
+    name: str
+    spec: LayerSpec
+    given: Signal
+    output: Signal
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        """Its matrices by their names in the chain."""
+        own = self.spec.matrices(self.given)
+        return [matrix._replace(name=f"{self.name}.{matrix.name}") for matrix in own]
+
+    @property
+    def vectors(self) -> list[Vector]:
+        """Its vectors by their names in the chain."""
+        own = self.spec.vectors(self.given)
+        return [vector._replace(name=f"{self.name}.{vector.name}") for vector in own]
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Sizes of the parts of its state by their names in the chain."""
+        return {f"{self.name}.{part}": size for part, size in self.spec.state.items()}
+
+
+@dataclass(frozen=True, init=False)
+class Chain:
+    """Layers in a row; the last one is a head.
+
+    Parameters
+    ----------
+    *layers : LayerSpec
+        The first is an embedding, which reads tokens; or any other, which reads `features`.
+    features : int
+        Numbers at each step of what a chain without embedding reads; 0 with one.
+
+    Raises
+    ------
+    UsageError
+        The layers do not fit each other.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    features: int = 0
+
+    def __init__(self, *layers: LayerSpec, features: int = 0) -> None:
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "features", features)
+        for place in self.places:
+            if place.given.kind not in place.spec.TAKES:
+                raise UsageError(
+                    f"the layer {place.name} cannot follow what gives {WORDS[place.given.kind]}"
+                    f"; it takes {' or '.join(WORDS[kind] for kind in place.spec.TAKES)}"
+                )
+        if not self.layers or not isinstance(self.layers[-1], Head):
+            raise UsageError("the last layer of a model must be a head, such as softmax")
+        if any(isinstance(layer, Head) for layer in self.layers[:-1]):
+            raise UsageError("only the last layer of a model can be a head")
+        if self.head.tied:
+            self._check_tied()
+
+    def _check_tied(self) -> None:
+        embedding = next((layer for layer in self.layers if isinstance(layer, Embedding)), None)
+        size = self.places[-1].given.size
+        if embedding is None:
+            raise UsageError("there is no embedding to tie the output layer to; leave out --tied")
+        if embedding.size != size:
+            raise UsageError(
+                f"tied weights need equal sizes, but the embedding has {embedding.size} and the hidden"
+                f" layer {size}; give both the same size or leave out --tied"
+            )
+        if (embedding.tokens, embedding.group) != (self.head.outputs, self.head.group):
+            raise UsageError(
+                f"tied weights need an output for each of the embedding's {embedding.tokens} tokens, in the"
+                f" same groups, not {self.head.outputs} outputs"
+            )
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """The layers with their names and signals."""
+        return tuple(self._places())
+
+    def _places(self) -> Iterator[Place]:
+        signal = Signal(STEPS, self.features)
+        if self.tokens:
+            signal = Signal(TOKENS, self.tokens)
+        elif self.features < 1:
+            raise UsageError("a model without an embedding must say how many features it reads")
+        numbers: Counter[str] = Counter()
+        for layer in self.layers:
+            name = layer.NAME or layer.TYPE
+            if numbers[name] and not layer.NUMBERED:
+                raise UsageError(f"a model can have only one layer {name}")
+            numbers[name] += 1
+            name = f"{name}.{numbers[name] - 1}" if layer.NUMBERED else name
+            output = layer.output(signal)
+            yield Place(name, layer, signal, output)
+            signal = output
+
+    @property
+    def tokens(self) -> int:
+        """Different tokens that it reads; 0 if it reads features."""
+        return next((layer.tokens for layer in self.layers if isinstance(layer, Embedding)), 0)
+
+    @property
+    def head(self) -> Head:
+        """The last layer."""
+        head = self.layers[-1]
+        assert isinstance(head, Head)
+        return head
+
+    @property
+    def recurrent(self) -> list[Place]:
+        """The recurrent layers."""
+        return [place for place in self.places if isinstance(place.spec, Recurrent)]
+
+    @property
+    def per_step(self) -> bool:
+        """Whether the head says something at each step, not once a sequence."""
+        return self.places[-1].given.kind == STEPS
+
+    @property
+    def pooling(self) -> str:
+        """How a sequence becomes one vector; empty where it does not."""
+        kinds = [layer.kind for layer in self.layers if hasattr(layer, "kind")]
+        return kinds[0] if self.places[-1].given.kind == SEQUENCE else ""
+
+    @cached_property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All sparse matrices, in the order of the arena; a tied embedding takes a product at every step."""
+        every = [matrix for place in self.places for matrix in place.matrices]
+        if self.head.tied:
+            every = [m._replace(used="step") if m.name == EMBEDDING else m for m in every]
+        return tuple(every)
+
+    @property
+    def vectors(self) -> tuple[Vector, ...]:
+        """All dense vectors, in the order of the arena."""
+        return tuple(vector for place in self.places for vector in place.vectors)
+
+    @property
+    def output_matrix(self) -> str:
+        """Name of the head's weights."""
+        return EMBEDDING if self.head.tied else f"{self.head.NAME}.weight"
+
+    @property
+    def dense_parameters(self) -> int:
+        """Positions of all sparse matrices: what a dense model would store, without biases."""
+        return sum(matrix.positions for matrix in self.matrices)
+
+    @property
+    def units(self) -> int:
+        """Units of the last recurrent layer."""
+        return self.recurrent[-1].output.size
+
+    def resized(self, numerator: int, denominator: int) -> Self:
+        """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
+        layers = (layer.resized(numerator, denominator) for layer in self.layers)
+        return type(self)(*layers, features=self.features)
+
+    def with_parameters(self, count: int) -> Self:
+        """Return a chain whose dense matrices have as near to `count` positions as can be.
+
+        Raises
+        ------
+        UsageError
+            If one hidden unit has more already.
+        """
+
+        def sized(units: int) -> Self:
+            return self.resized(units, self.units)
+
+        if sized(1).dense_parameters > count:
+            raise UsageError(
+                f"a dense model of one unit has more than {count:,} weights, namely"
+                f" {sized(1).dense_parameters:,}; use a higher density"
+            )
+        low, high = 1, 2
+        while sized(high).dense_parameters <= count:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if sized(middle).dense_parameters <= count else (low, middle)
+        below, above = sized(low), sized(high)
+        nearer = count - below.dense_parameters <= above.dense_parameters - count
+        return below if nearer else above
+
+    def to_document(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {"features": self.features, "layers": [layer.to_document() for layer in self.layers]}
+
+    @classmethod
+    def from_document(cls, document: Any) -> Self:
+        """The chain that `to_document` wrote.
+
+        Raises
+        ------
+        UsageError
+            The document is not one, or has a layer that is unknown or cannot be.
+        """
+        layers = document.get("layers") if isinstance(document, dict) else None
+        if not isinstance(layers, list) or not all(
+            isinstance(layer, dict) and isinstance(layer.get("type"), str) for layer in layers
+        ):
+            raise UsageError("the model's document has no list of layers")
+        features = document.get("features", 0)
+        if type(features) is not int:
+            raise UsageError(f"the model's features are {str(features)[:20]}, not a whole number")
+        specs = tuple(layer_type(layer["type"]).from_document(layer) for layer in layers)
+        return cls(*specs, features=features)

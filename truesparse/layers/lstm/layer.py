@@ -1,0 +1,183 @@
+"""An LSTM layer with sparse weights.
+
+T time steps, B batch, D inputs, H hidden units; the gates i, f, g, o are stacked in `weight_ih` `[4H, D]`,
+`weight_hh` `[4H, H]` and `bias` `[4H]`::
+
+    i, f, o = sigmoid(W_ih x_t + W_hh h_prev + b),  g = tanh(W_ih x_t + W_hh h_prev + b)
+    c = f c_prev + i g,  h = o tanh(c)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.grouped_lstm import grouped_lstm_backward, grouped_lstm_forward
+from truesparse.kernels.grouped_rows import scatter_shares
+from truesparse.kernels.lstm import lstm_backward, lstm_forward
+from truesparse.kernels.sddmm import row_sums
+from truesparse.kernels.threads import thread_count
+from truesparse.layers.chain import Place
+from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.sparse import Arena, Panels, SparseMatrix, Transposed, add_gradient, multiply, multiply_transposed
+
+_NONZERO_BYTES = 6
+_APART_BYTES = 512 * 1024
+_PART_BYTES = 4 * 1024 * 1024  # of gates: they stay in an L3 cache beside the rest
+_PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
+
+
+class LSTMWorkspace:
+    """What the forward pass of a layer leaves for the backward pass, for windows of up to T steps.
+
+    Attributes
+    ----------
+    gates : ndarray of float32, shape (panels, 4H, lanes)
+        Pre-activations, then activations, then their gradients.
+    h_prev : ndarray of float32, shape (panels, H, lanes)
+        h_{t-1} at the place of step t.
+    c : ndarray of float32, shape (T + 1, blocks, H * step lanes)
+    h, dgates, dc : ndarray of float32
+        State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
+        (blocks, H * step lanes). Where gates share connections, `dgates` has up to four parts of the gradient
+        of h instead.
+    """
+
+    __slots__ = ("panels", "gates", "h_prev", "c", "h", "dgates", "dc")
+
+    def __init__(self, panels: Panels, units: int) -> None:
+        size = units * panels.step_lanes
+        self.panels = panels
+        self.gates = panels.zeros(4 * units)
+        self.h_prev = panels.zeros(units)
+        self.c = aligned_zeros((panels.steps + 1, panels.blocks, size))
+        self.h = aligned_zeros((2, panels.blocks, size))
+        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
+        self.dc = aligned_zeros((panels.blocks, size))
+
+
+class LSTMLayer(Layer):
+    """See `Layer`.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber, "Long short-term memory", 1997; as in Zaremba, Sutskever & Vinyals, "Recurrent
+    neural network regularization", 2014, equations 1 to 6.
+    """
+
+    __slots__ = ("weight_ih", "weight_hh", "bias")
+
+    def __init__(self, place: Place, arena: Arena) -> None:
+        super().__init__(place, arena)
+        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
+        self.weight_hh = arena.matrices[f"{place.name}.weight_hh"]
+        self.bias = f"{place.name}.bias"
+
+    def workspace(self, panels: Panels, one: Panels) -> LSTMWorkspace:
+        """``24 P H`` bytes and little more, P being the T x B columns rounded up to panels."""
+        return LSTMWorkspace(panels, self.place.output.size)
+
+    def forward(self, y: Any, x: Any, state: LayerState, ws: LSTMWorkspace, window: Window) -> None:
+        """Run the steps of a window from `state`; see `Layer.forward`."""
+        panels, steps = window.panels, window.steps
+        h, c = state
+        w_ih, w_hh = self.weight_ih, self.weight_hh
+        bias = self.arena.biases[self.bias]
+        ws.h[0] = h
+        ws.c[0] = c
+        shares = thread_count()
+        kernel = grouped_lstm_forward if w_hh.group > 1 else lstm_forward
+        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        for part, begin, end in self._parts(ws, steps):
+            multiply(ws.gates[part], w_ih, x[part], bias)
+            run(
+                ws.gates,
+                y,
+                ws.h_prev,
+                ws.c,
+                ws.h,
+                w_hh.indptr,
+                w_hh.indices,
+                w_hh.data,
+                begin,
+                end,
+                steps,
+                shares,
+            )
+        h[...] = ws.h[steps % 2]
+        c[...] = ws.c[steps]
+
+    def backward(self, dx: Any, dy: Any, x: Any, ws: LSTMWorkspace, window: Window) -> None:
+        """Add the gradients of the parameters and write that of `x`; see `Layer.backward`."""
+        panels, steps = window.panels, window.steps
+        shares = thread_count()
+        w_ih, w_hh = self.weight_ih, self.weight_hh
+        bias_grad = self.arena.bias_grads[self.bias]
+        recurrent: SparseMatrix | Transposed = w_hh
+        kernel, tasks = grouped_lstm_backward, scatter_shares(panels.blocks)
+        if w_hh.group == 1:
+            kernel, recurrent, tasks = lstm_backward, w_hh.transposed(), shares
+        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
+        in_parts = dx.shape[1] >= dy.shape[1]
+        parts = self._parts(ws, steps) if in_parts else [(slice(0, panels.used(steps)), 0, steps)]
+        for part, begin, end in reversed(parts):
+            run(
+                ws.gates,
+                dy,
+                ws.c,
+                ws.dgates,
+                ws.dc,
+                recurrent.indptr,
+                recurrent.indices,
+                recurrent.data,
+                begin,
+                end,
+                steps,
+                tasks,
+            )
+            if end == steps:
+                panels.clear_after(ws.gates, steps)
+            dgates = ws.gates[part]
+            multiply_transposed(dx[part], w_ih, dgates)
+            add_gradient(w_hh, dgates, ws.h_prev[part])
+            add_gradient(w_ih, dgates, x[part])
+            row_sums(panels.lanes)(bias_grad, dgates, shares)
+
+    def factors(self, x: Any, ws: LSTMWorkspace, window: Window) -> Factors:
+        """See `Layer.factors`."""
+        used = window.used
+        dgates = ws.gates[:used]
+        return {self.weight_ih.name: (dgates, x[:used]), self.weight_hh.name: (dgates, ws.h_prev[:used])}
+
+    def _apart(self, panels: Panels, shares: int) -> bool:
+        """Whether each thread takes whole blocks of sequences through all steps: if there are as many for
+        each, and W_hh and the state are in its cache all the time."""
+        small = _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
+        return small and panels.blocks > 1 and panels.blocks % shares == 0
+
+    def _parts(self, ws: LSTMWorkspace, steps: int) -> list[tuple[slice, int, int]]:
+        """Cut a window: panels, first step and end of each part.
+
+        What one kernel writes of a part's gates is in cache when the next reads it; but the weights go by
+        once a part.
+        """
+        panels = ws.panels
+        group_bytes = panels.blocks * ws.gates[0].nbytes
+        wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * self.weight_ih.nnz)
+        size = max(1, wanted // group_bytes)  # groups
+        length = size * panels.steps_per_panel
+        used = panels.used(steps)
+        return [
+            (
+                slice(
+                    begin // length * size * panels.blocks,
+                    min(used, (begin // length + 1) * size * panels.blocks),
+                ),
+                begin,
+                min(begin + length, steps),
+            )
+            for begin in range(0, steps, length)
+        ]

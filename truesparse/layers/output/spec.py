@@ -1,0 +1,67 @@
+"""What the heads are: the last layer of a chain, fused with its loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from truesparse.errors import UsageError
+from truesparse.layers.embedding.spec import check_groups
+from truesparse.layers.spec import SEQUENCE, STEPS, LayerSpec, Matrix, Signal, Vector, count
+from truesparse.settings import setting
+
+
+@dataclass(frozen=True)
+class Head(LayerSpec):
+    """A linear layer and a loss, for each step or for each sequence, whatever the signal is."""
+
+    TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
+    NUMBERED: ClassVar[bool] = False
+    NAME: ClassVar[str] = "output"
+    LEAST: ClassVar[int] = 1
+
+    outputs: int = count("Classes, tokens or numbers.")
+    sparse: bool = setting(True, "Whether its matrix is sparse; if not, its weights are all there.")
+    tied: bool = setting(False, "Whether its matrix is that of the embedding.")
+    group: int = count("Outputs next to each other that share their positions; divides the outputs.", 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outputs < self.LEAST:
+            raise UsageError(f"a {self.TYPE} needs {self.LEAST} or more outputs, not {self.outputs}")
+        if self.tied and not self.sparse:
+            raise UsageError("an output layer that is tied to the embedding is sparse; leave one of the two out")
+        check_groups(self.outputs, self.group)
+
+    def output(self, given: Signal) -> Signal:
+        """A score for each output."""
+        return Signal(given.kind, self.outputs)
+
+    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
+        """`weight`, if it is sparse and not the embedding's."""
+        if self.tied or not self.sparse:
+            return ()
+        used = "step" if given.kind == STEPS else "sequence"
+        return (Matrix("weight", (self.outputs, given.size), group=self.group, used=used),)  # type: ignore[arg-type]
+
+    def vectors(self, given: Signal) -> tuple[Vector, ...]:
+        """`bias`, and `weight` if that is dense."""
+        bias = Vector("bias", self.outputs)
+        if self.sparse:
+            return (bias,)
+        return bias, Vector("weight", self.outputs * given.size, drawn=True)
+
+
+@dataclass(frozen=True)
+class Softmax(Head):
+    """Probabilities of classes or of the next token, and their cross-entropy."""
+
+    TYPE: ClassVar[str] = "softmax"
+    LEAST: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class SquaredError(Head):
+    """Numbers, and half their squared error."""
+
+    TYPE: ClassVar[str] = "squared-error"

@@ -1,0 +1,46 @@
+"""The layers there are. A layer of one's own is one more line here, or `register` in a script."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from truesparse.errors import unknown_name
+from truesparse.layers.dropout.spec import Dropout, WordDropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.rhn.spec import RHN
+from truesparse.layers.spec import LayerSpec, Recurrent
+
+S = TypeVar("S", bound=type[LayerSpec])
+
+LAYERS: dict[str, type[LayerSpec]] = {}
+
+
+def register(spec: S) -> S:
+    """Make a layer known to files, commands and exports; can be used as a decorator."""
+    LAYERS[spec.TYPE] = spec
+    return spec
+
+
+for _spec in (WordDropout, Embedding, Dropout, LSTM, RHN, Pool, Softmax, SquaredError):
+    register(_spec)
+
+
+def layer_type(name: str) -> type[LayerSpec]:
+    """The layer of a name.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if name not in LAYERS:
+        raise unknown_name("layer", name, LAYERS)
+    return LAYERS[name]
+
+
+def cells() -> dict[str, type[Recurrent]]:
+    """The recurrent layers: the choices of ``--cell``."""
+    return {name: spec for name, spec in LAYERS.items() if issubclass(spec, Recurrent)}

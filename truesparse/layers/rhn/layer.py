@@ -1,0 +1,150 @@
+"""A recurrent highway layer with sparse weights.
+
+T time steps, B batch, D inputs, H hidden units, L recurrence depth. A time step is L micro-steps l from 0::
+
+    h = tanh([W x_t] + R_l drop(s) + b_l),  t = sigmoid([W x_t] + R_l drop(s) + b_l)     W x_t at l = 0 only
+    s <- h t + s (1 - t)
+
+The candidate h and the transform gate t are stacked: `weight_ih` is W `[2H, D]`, `weight_hh.l` R_l `[2H, H]`,
+`bias.l` b_l `[2H]`. The carry gate is coupled, 1 - t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.grouped_rhn import grouped_rhn_backward, grouped_rhn_forward
+from truesparse.kernels.grouped_rows import scatter_shares
+from truesparse.kernels.rhn import rhn_backward, rhn_forward
+from truesparse.kernels.sddmm import row_sums
+from truesparse.kernels.threads import thread_count
+from truesparse.layers.chain import Place
+from truesparse.layers.dropout.layer import NO_MASK, Mask, apply_mask
+from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.rhn.spec import RHN
+from truesparse.sparse import Arena, Panels, SparseMatrix, Transposed, add_gradient, multiply, multiply_transposed
+
+
+class RHNWorkspace:
+    """What the forward pass of a layer leaves for the backward pass, for windows of up to T steps.
+
+    Attributes
+    ----------
+    gates : ndarray of float32, shape (L, panels, 2H, lanes)
+        Pre-activations, then activations, then their gradients.
+    s_prev : ndarray of float32, shape (L, panels, H, lanes)
+        State before each micro-step.
+    s, dgates, carry : ndarray of float32
+        State of one micro-step and gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
+        (blocks, H * step lanes). Half of `dgates` is used, or where gates share connections, it has up to
+        four parts of the gradient of the state instead.
+    mask : Mask
+        Dropout of the state within its products.
+    """
+
+    __slots__ = ("panels", "gates", "s_prev", "s", "dgates", "carry", "mask")
+
+    def __init__(self, panels: Panels, units: int, depth: int) -> None:
+        size = units * panels.step_lanes
+        self.panels = panels
+        self.gates = aligned_zeros((depth, panels.panels, 2 * units, panels.lanes))
+        self.s_prev = aligned_zeros((depth, panels.panels, units, panels.lanes))
+        self.s = aligned_zeros((2, panels.blocks, size))
+        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
+        self.carry = aligned_zeros((panels.blocks, size))
+        self.mask: Mask = NO_MASK
+
+
+class RHNLayer(Layer):
+    """See `Layer`.
+
+    References
+    ----------
+    Zilly, Srivastava, Koutník & Schmidhuber, "Recurrent highway networks", 2017, section 4; dropout as in Gal
+    & Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
+    """
+
+    __slots__ = ("weight_ih", "weights_hh", "biases", "rate")
+
+    KEYS = 2
+
+    def __init__(self, place: Place, arena: Arena) -> None:
+        super().__init__(place, arena)
+        assert isinstance(place.spec, RHN)
+        levels = range(place.spec.depth)
+        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
+        self.weights_hh = [arena.matrices[f"{place.name}.weight_hh.{level}"] for level in levels]
+        self.biases = [f"{place.name}.bias.{level}" for level in levels]
+        self.rate = place.spec.dropout
+
+    def workspace(self, panels: Panels, one: Panels) -> RHNWorkspace:
+        """``12 P L H`` bytes and little more, P being the T x B columns rounded up to panels."""
+        return RHNWorkspace(panels, self.place.output.size, len(self.weights_hh))
+
+    def forward(self, y: Any, x: Any, state: LayerState, ws: RHNWorkspace, window: Window) -> None:
+        """Run the steps of a window from `state`; see `Layer.forward`."""
+        panels, steps, used = window.panels, window.steps, window.used
+        biases = self.arena.biases
+        w_ih, weights = self.weight_ih, self.weights_hh
+        multiply(ws.gates[0, :used], w_ih, x[:used], biases[self.biases[0]])
+        kernel = grouped_rhn_forward if w_ih.group > 1 else rhn_forward
+        kernel(panels.step_lanes, panels.lanes)(
+            ws.gates,
+            y,
+            ws.s_prev,
+            state[0],
+            ws.s,
+            tuple(weight.indptr for weight in weights),
+            tuple(weight.indices for weight in weights),
+            tuple(weight.data for weight in weights),
+            tuple(biases[bias] for bias in self.biases),
+            ws.mask.key,
+            ws.mask.rate,
+            steps,
+            thread_count(),
+        )
+
+    def backward(self, dx: Any, dy: Any, x: Any, ws: RHNWorkspace, window: Window) -> None:
+        """Add the gradients of the parameters and write that of `x`; see `Layer.backward`."""
+        panels, steps, used = window.panels, window.steps, window.used
+        shares = thread_count()
+        w_ih, weights = self.weight_ih, self.weights_hh
+        recurrent: Sequence[SparseMatrix | Transposed] = weights
+        kernel, tasks = grouped_rhn_backward, scatter_shares(panels.blocks)
+        if w_ih.group == 1:
+            kernel, recurrent, tasks = rhn_backward, [weight.transposed() for weight in weights], shares
+        kernel(panels.step_lanes, panels.lanes)(
+            ws.gates,
+            dy,
+            ws.s_prev,
+            ws.dgates,
+            ws.carry,
+            tuple(matrix.indptr for matrix in recurrent),
+            tuple(matrix.indices for matrix in recurrent),
+            tuple(matrix.data for matrix in recurrent),
+            ws.mask.key,
+            ws.mask.rate,
+            steps,
+            tasks,
+        )
+        bias_grads = self.arena.bias_grads
+        for level, weight in enumerate(weights):
+            panels.clear_after(ws.gates[level], steps)
+            dgates, s_prev = ws.gates[level, :used], ws.s_prev[level, :used]
+            apply_mask(s_prev, ws.mask, panels)
+            add_gradient(weight, dgates, s_prev)
+            row_sums(panels.lanes)(bias_grads[self.biases[level]], dgates, shares)
+        dgates = ws.gates[0, :used]
+        multiply_transposed(dx[:used], w_ih, dgates)
+        add_gradient(w_ih, dgates, x[:used])
+
+    def factors(self, x: Any, ws: RHNWorkspace, window: Window) -> Factors:
+        """See `Layer.factors`."""
+        used = window.used
+        recurrent = {
+            weight.name: (ws.gates[level, :used], ws.s_prev[level, :used])
+            for level, weight in enumerate(self.weights_hh)
+        }
+        return {self.weight_ih.name: (ws.gates[0, :used], x[:used]), **recurrent}

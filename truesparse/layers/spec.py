@@ -1,0 +1,243 @@
+"""What a layer is: its sizes, parameters, state and cost. Everything else that needs to know asks here."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from truesparse.errors import UsageError
+from truesparse.settings import checked, setting
+
+LARGEST = (1 << 31) - 1  # numbers of units and tokens are 32-bit integers everywhere
+PATTERNS = ("weight", "unit")
+
+TOKENS, STEPS, SEQUENCE = "tokens", "steps", "sequence"
+WORDS = {TOKENS: "tokens", STEPS: "features at each step", SEQUENCE: "one vector a sequence"}
+
+
+class Signal(NamedTuple):
+    """What goes from one layer to the next.
+
+    Attributes
+    ----------
+    kind : {"tokens", "steps", "sequence"}
+        A number at each step, a vector at each step, or one vector for the whole sequence.
+    size : int
+        Different tokens, or length of the vector.
+    """
+
+    kind: str
+    size: int
+
+
+class Matrix(NamedTuple):
+    """A sparse weight matrix.
+
+    Attributes
+    ----------
+    name : str
+        Within its layer, such as ``weight_ih``; within a chain with the layer's name before it.
+    shape : tuple of int
+        Rows (outputs) and columns (inputs).
+    gates : tuple of str
+        Names of the equal blocks of rows that are stacked in it; empty if there is one.
+    group : int
+        How many rows share their positions; see `truesparse.sparse.SparseMatrix`.
+    used : {"step", "lookup", "sequence"}
+        Whether it takes a product at every step, none, or one a sequence.
+    reads : {"input", "state"}
+        Whether its columns are the layer's inputs, or its own units.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    gates: tuple[str, ...] = ()
+    group: int = 1
+    used: Literal["step", "lookup", "sequence"] = "step"
+    reads: Literal["input", "state"] = "input"
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of rows are stacked."""
+        return max(1, len(self.gates))
+
+    @property
+    def stacked(self) -> tuple[str, tuple[int, int], int]:
+        """Name, shape and number of blocks, as `truesparse.topology.initial` takes them."""
+        return self.name, self.shape, self.blocks
+
+    @property
+    def positions(self) -> int:
+        """Rows times columns."""
+        return self.shape[0] * self.shape[1]
+
+
+class Vector(NamedTuple):
+    """A dense vector of trainable numbers.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+    gates : tuple of str
+        Names of its equal parts; empty if it has none.
+    first : float or mapping of str to float
+        What it starts with, or each gate that does not start with 0.
+    drawn : bool
+        It starts with random numbers instead, like the weights of a dense matrix.
+    """
+
+    name: str
+    size: int
+    gates: tuple[str, ...] = ()
+    first: Mapping[str, float] = {}
+    drawn: bool = False
+
+
+def count(help: str, default: Any = dataclasses.MISSING) -> Any:
+    """A field for a number of things, at least 1."""
+    return setting(default, help, low=1, high=LARGEST)
+
+
+def rate(help: str) -> Any:
+    """A field for a fraction that is dropped in training."""
+    return setting(0.0, help, low=0, high=1, open_high=True)
+
+
+@dataclass(frozen=True)
+class LayerSpec(ABC):
+    """What a layer is. A subclass is a frozen dataclass whose fields are made with `setting`.
+
+    Attributes
+    ----------
+    TYPE : str
+        What documents and the registry call it.
+    TAKES : tuple of str
+        Kinds of signals that it can follow.
+    NUMBERED : bool
+        Whether there may be several in a chain, so that their names have a number.
+    NAME : str
+        What the names of its parameters begin with; the type if empty.
+    """
+
+    TYPE: ClassVar[str]
+    TAKES: ClassVar[tuple[str, ...]] = (STEPS,)
+    NUMBERED: ClassVar[bool] = True
+    NAME: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            name = f"{field.name} of the layer {self.TYPE}"
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name), name))
+
+    @abstractmethod
+    def output(self, given: Signal) -> Signal:
+        """What it makes of a signal.
+
+        Raises
+        ------
+        UsageError
+            It cannot follow one of that size.
+        """
+
+    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
+        """Its sparse matrices, in the order of the arena."""
+        return ()
+
+    def vectors(self, given: Signal) -> tuple[Vector, ...]:
+        """Its dense vectors."""
+        return ()
+
+    @property
+    def matrix_count(self) -> int:
+        """How many sparse matrices it has, whatever it follows; nothing is made to tell."""
+        return len(self.matrices(Signal(STEPS, 1)))
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Parts of what it carries from step to step, and how many numbers of a sequence each one has; the
+        first is its output."""
+        return {}
+
+    @property
+    def sums(self) -> tuple[tuple[str, ...], ...]:
+        """Names of matrices whose products are added up, so that a unit has one set of inputs for all of
+        them."""
+        return ()
+
+    def resized(self, numerator: int, denominator: int) -> Self:
+        """The layer with its own sizes in proportion, each at least 1."""
+        return self
+
+    def to_document(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {"type": self.TYPE, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The layer that `to_document` wrote.
+
+        Raises
+        ------
+        UsageError
+            A setting is unknown, missing or out of range.
+        """
+        given = {name: value for name, value in document.items() if name != "type"}
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(given.keys() - fields)
+        if unknown:
+            raise UsageError(f"the layer {cls.TYPE} has no setting {unknown[0]!r}")
+        for name, field in fields.items():
+            if name not in given and field.default is dataclasses.MISSING:
+                raise UsageError(f"the layer {cls.TYPE} lacks its {name}")
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class Recurrent(LayerSpec):
+    """A layer of units that read their own outputs of the step before.
+
+    Attributes
+    ----------
+    GATES : tuple of str
+        What is stacked in its matrices and biases, in order.
+    LOCKED : bool
+        Whether models of it drop the same units at every step, words and its own state too.
+    """
+
+    GATES: ClassVar[tuple[str, ...]]
+    LOCKED: ClassVar[bool] = False
+
+    units: int = count("Units, H.")
+    pattern: str = setting(
+        "weight",
+        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+        choices=PATTERNS,
+    )
+
+    def output(self, given: Signal) -> Signal:
+        """A vector of its units at each step."""
+        return Signal(STEPS, self.units)
+
+    def resized(self, numerator: int, denominator: int) -> Self:
+        """See `LayerSpec.resized`."""
+        return replace(self, units=max(1, round(self.units * numerator / denominator)))
+
+    @classmethod
+    def own_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        """The settings that not all recurrent layers have."""
+        common = {field.name for field in dataclasses.fields(Recurrent)}
+        return tuple(field for field in dataclasses.fields(cls) if field.name not in common)
+
+    def _matrix(self, name: str, columns: int, reads: Literal["input", "state"] = "input") -> Matrix:
+        """A matrix of all gates."""
+        gates = self.GATES
+        group = len(gates) if self.pattern == "unit" else 1
+        return Matrix(name, (len(gates) * self.units, columns), gates, group, "step", reads)
+
+    def _bias(self, name: str, first: Mapping[str, float] | None = None) -> Vector:
+        """A bias of all gates."""
+        return Vector(name, len(self.GATES) * self.units, self.GATES, first or {})

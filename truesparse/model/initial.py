@@ -1,0 +1,102 @@
+"""The first topology and the first numbers of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from truesparse.layers.chain import Chain
+from truesparse.layers.spec import Matrix, Vector
+from truesparse.model.model import Model
+from truesparse.sparse import Arena
+from truesparse.topology import initial_counts, sample_pattern
+from truesparse.topology.initial import Counts
+
+
+def random_model(
+    chain: Chain,
+    density: float,
+    rng: np.random.Generator,
+    distribution: str = "uniform",
+    gates: str = "fused",
+    scale: float | None = None,
+) -> Model:
+    """Return a model with a random sparse topology and random weights.
+
+    Parameters
+    ----------
+    chain : Chain
+    density : float
+        Fraction of the positions of all matrices together that hold a weight, in (0, 1].
+    rng : numpy.random.Generator
+    distribution : {"uniform", "erdos-renyi"}
+        How the weights are shared among the matrices; see `truesparse.topology.initial`.
+    gates : {"fused", "separate"}
+        Whether the gates of a matrix have one budget or one each.
+    scale : float, optional
+        See `draw_values`.
+
+    Raises
+    ------
+    UsageError
+        If the density is out of range or would leave a matrix without a weight.
+    """
+    counts = initial_counts([matrix.stacked for matrix in chain.matrices], density, distribution, gates)
+    model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng))
+    draw_values(model, rng, scale)
+    return model
+
+
+def random_arena(
+    matrices: Sequence[Matrix], vectors: Sequence[Vector], counts: Counts, rng: np.random.Generator
+) -> Arena:
+    """Return an arena with a random topology of given numbers of weights; all numbers are 0.
+
+    Parameters
+    ----------
+    matrices, vectors
+        By their names in the arena.
+    counts : dict of str to ndarray of int64
+        For each matrix its weights, or those of each of its blocks. Where rows share their positions, as many
+        as come nearest.
+    rng : numpy.random.Generator
+    """
+    patterns = {}
+    for matrix in matrices:
+        (rows, columns), group, count = matrix.shape, matrix.group, counts[matrix.name]
+        if group > 1:
+            count = np.maximum(np.round(count.sum(keepdims=True) / group), 1).astype(np.int64)
+        patterns[matrix.name] = sample_pattern((rows // group, columns), count, rng), matrix.blocks, group
+    return Arena(patterns, {vector.name: vector.size for vector in vectors})
+
+
+def draw_values(model: Model, rng: np.random.Generator, scale: float | None = None) -> None:
+    """Draw every weight uniformly from ±scale / sqrt(density of its matrix) and set the biases.
+
+    The division keeps the variance of a unit's input as in a dense network.
+
+    Parameters
+    ----------
+    model : Model
+        Its arena is modified in place.
+    rng : numpy.random.Generator
+    scale : float, optional
+        Bound in a dense matrix; 1 / sqrt(units of the last recurrent layer) if left out.
+    """
+    if scale is None:
+        scale = model.chain.units**-0.5
+    arena = model.arena
+    for matrix in arena.matrices.values():
+        bound = scale / np.sqrt(matrix.density)
+        matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)
+    for vector in model.chain.vectors:
+        values = arena.biases[vector.name]
+        if vector.drawn:
+            values[...] = rng.uniform(-scale, scale, vector.size)
+        elif vector.gates:
+            first = np.array([[vector.first.get(gate, 0.0)] for gate in vector.gates])
+            values.reshape(len(vector.gates), -1)[...] = first
+        else:
+            values.fill(0)
+    arena.touch()

@@ -1,0 +1,80 @@
+"""The description of a model in the document of a file, of this version and of earlier ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import language_model, sequence_model
+
+_LANGUAGE_MODEL, _CLASSIFIER = "language-model", "classifier"
+# What the document of version 0.1 has: sizes, with the defaults of those that it may leave out, and what
+# only one kind of model has; None where there must be a value.
+_SIZES = {name: None for name in ("vocab_size", "embedding_size", "hidden_size", "layers")}
+_HEADS: dict[str, dict[str, Any]] = {
+    _LANGUAGE_MODEL: {"tied": False, "output_group": 1},
+    _CLASSIFIER: {"outputs": None, "pooling": None, "sparse_output": None},
+}
+
+
+def read_chain(document: Any, tensors: int) -> Chain:
+    """Read and check what a file says of its model.
+
+    Parameters
+    ----------
+    document : object
+        The document's `model`: anything.
+    tensors : int
+        How many there are in the file. A description that asks for more is refused before anything is made
+        from it.
+
+    Returns
+    -------
+    Chain
+
+    Raises
+    ------
+    TruesparseError
+        Something is missing, unknown, of another type or out of range; the sentence has no subject.
+    """
+    if not isinstance(document, dict):
+        raise TruesparseError("says nothing of its model")
+    layers = document.get("layers")
+    try:
+        if isinstance(layers, list):
+            if len(layers) > 4 * tensors + 4:  # each with parameters has one, between them there may be dropout
+                raise TruesparseError("is of no model: it has fewer tensors than layers")
+            chain = Chain.from_document(document)
+        else:
+            chain = _version_0_1(document, tensors)
+    except UsageError as error:
+        raise TruesparseError(f"is of no model: {error}") from None
+    if sum(layer.matrix_count for layer in chain.layers) > tensors:
+        raise TruesparseError("is of no model: it has fewer tensors than layers")
+    return chain
+
+
+def _version_0_1(document: dict[str, Any], tensors: int) -> Chain:
+    """The chain that sizes of version 0.1 describe."""
+    kind = document.get("type")
+    if not isinstance(kind, str):
+        raise TruesparseError("says nothing of its model")
+    cell, _, head = kind.partition("-")
+    if head not in _HEADS:
+        raise TruesparseError(f"is of another model: its type is {kind}")
+    wanted = {**_SIZES, "depth": 1, "pattern": "weight", **_HEADS[head]}
+    sizes = {**wanted, **{name: value for name, value in document.items() if name != "type"}}
+    unknown = sizes.keys() - wanted.keys()
+    missing = {name for name, value in sizes.items() if value is None}
+    if unknown or missing:
+        key = min(unknown or missing)
+        raise TruesparseError(f"is of another model: {key!r} is {'unknown' if unknown else 'missing'}")
+    for name in ("layers", "depth"):
+        if type(sizes[name]) is not int or not 1 <= sizes[name] <= tensors:
+            raise TruesparseError(f"is of no model: {name} is {str(sizes[name])[:20]}")
+    if type(sizes["vocab_size"]) is not int or sizes["vocab_size"] < 1:
+        raise TruesparseError(f"is of no model: vocab_size is {str(sizes['vocab_size'])[:20]}")
+    if cell == "lstm" and sizes["depth"] == 1:
+        del sizes["depth"]
+    return (language_model if head == _LANGUAGE_MODEL else sequence_model)(cell=cell, **sizes)
