@@ -6,7 +6,7 @@ from hypothesis import given
 from oracles import csr_arrays, sparse_matrices
 
 from truesparse.export.quantise import dequantise, quantise
-from truesparse.modelfile import CSR
+from truesparse.csr import CSR
 
 
 @given(sparse_matrices())

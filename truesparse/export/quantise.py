@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.modelfile import CSR
+from truesparse.csr import CSR
 
 _LARGEST = 127
 _LARGEST_SCALE = 65535

@@ -5,7 +5,7 @@ Needs NumPy and safetensors only, so that `truesparse.runtime` does too.
 
 from truesparse.modelfile.architecture import Architecture
 from truesparse.modelfile.container import Reader
-from truesparse.modelfile.csr import CSR, narrow_index_dtype
+from truesparse.csr import CSR, narrow_index_dtype
 from truesparse.modelfile.stored import (
     CHECKPOINT,
     MODEL,

@@ -180,7 +180,7 @@ class Architecture:
     @property
     def groups(self) -> dict[str, tuple[int, int]]:
         """For each sparse matrix how many blocks of rows are stacked in it, and how many of its rows share
-        their positions; see `truesparse.modelfile.csr.row_steps`."""
+        their positions; see `truesparse.csr.row_steps`."""
         gates = CELLS[self.cell].gates
         words = {"embedding.weight": (1, self.output_group), "output.weight": (1, self.output_group)}
         own = (gates, gates if self.pattern == "unit" else 1)

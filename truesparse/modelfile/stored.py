@@ -15,7 +15,7 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile.architecture import CLASSIFIER, Architecture
 from truesparse.modelfile.container import Reader
-from truesparse.modelfile.csr import (
+from truesparse.csr import (
     CSR,
     broken_invariant,
     expand_groups,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import StoredModel
 from truesparse.runtime.layers import LAYERS
-from truesparse.runtime.product import Product
+from truesparse.layers.product import Product
 
 Array = NDArray[np.float32]
 State = list[tuple[Array, ...]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
-from truesparse.modelfile.csr import CSR, expand_groups, row_steps
+from truesparse.csr import CSR, expand_groups, row_steps
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
-from truesparse.modelfile.csr import broken_invariant, narrow_index_dtype
+from truesparse.csr import broken_invariant, narrow_index_dtype
 
 
 @dataclass(frozen=True, eq=False)

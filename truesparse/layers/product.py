@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.modelfile import CSR
+from truesparse.csr import CSR
 
 _PADDING = 1 / 8  # of the slots of a block at most
 _SLOTS = 1 << 16  # of a block, and of the numbers gathered at a time: what stays in a cache

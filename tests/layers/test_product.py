@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import csr_arrays, random_csr, sparse_matrices
 
-from truesparse.modelfile import CSR
+from truesparse.csr import CSR
 from truesparse.runtime import product
-from truesparse.runtime.product import Product, beside
+from truesparse.layers.product import Product, beside
 
 
 def as_csr(matrix: scipy.sparse.csr_array) -> CSR:

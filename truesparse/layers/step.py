@@ -1,0 +1,54 @@
+"""What computes one step of a layer in NumPy alone: for the runtime."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.csr import CSR
+from truesparse.layers.chain import Place
+
+Array = NDArray[np.float32]
+StepState = tuple[Array, ...]
+
+
+class Step(ABC):
+    """One layer, a step at a time; keeps no state.
+
+    Parameters
+    ----------
+    place : Place
+    matrices : mapping of str to CSR
+    vectors : mapping of str to ndarray of float32
+        By their names in the chain.
+    """
+
+    def __init__(self, place: Place, matrices: Mapping[str, CSR], vectors: Mapping[str, Array]) -> None:
+        self.place = place
+
+    @abstractmethod
+    def step(self, x: Array, state: StepState) -> Array:
+        """Read an input.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (D, B)
+        state : tuple of ndarray of float32, shape (size, B)
+            An array for each part of the state, in the order of the specification; modified in place.
+
+        Returns
+        -------
+        ndarray of float32, shape (H, B)
+            The output; may be a part of the state.
+        """
+
+
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, by way of tanh, which has no overflow."""
+    y = np.tanh(x * np.float32(0.5))
+    y *= np.float32(0.5)
+    y += np.float32(0.5)
+    return y
