@@ -24,7 +24,7 @@ class Classifier:
 
     Attributes
     ----------
-    architecture : Architecture
+    chain : Chain
     labels : tuple of str
         Names of the classes.
     encoder : TextEncoder
@@ -33,7 +33,7 @@ class Classifier:
 
     def __init__(self, stored: StoredModel) -> None:
         assert stored.encoder is not None  # of a classifier; the reader checks that
-        self.architecture = stored.architecture
+        self.chain = stored.chain
         self.labels = stored.labels
         self.encoder = stored.encoder
         self._recurrent = Recurrent(stored)
@@ -93,7 +93,7 @@ class Classifier:
             A token is no whole number or not in the vocabulary.
         """
         checked = [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
-        result = np.empty((len(checked), self.architecture.outputs), np.float32)
+        result = np.empty((len(checked), self.chain.head.outputs), np.float32)
         # Those of about the same length are read together, the longest first: what has ended stands last.
         order = np.argsort([-ids.size for ids in checked], kind="stable")
         for start in range(0, len(checked), _BATCH):
@@ -106,7 +106,7 @@ class Classifier:
         before."""
         lengths = np.array([ids.size for ids in sequences])
         state = self._recurrent.zero_state(len(sequences))
-        pool = Pool(self.architecture.pooling, self.architecture.hidden_size, len(sequences))
+        pool = Pool(self.chain.pooling, self.chain.units, len(sequences))
         for step in range(lengths[0]):
             active = int(np.count_nonzero(lengths > step))
             tokens = np.array([ids[step] for ids in sequences[:active]])
@@ -122,7 +122,7 @@ class Classifier:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return ClassifierStream(self._recurrent, batch, self._output, self.architecture.pooling)
+        return ClassifierStream(self._recurrent, batch, self._output, self.chain.pooling)
 
 
 class Pool:

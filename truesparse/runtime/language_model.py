@@ -24,13 +24,13 @@ class LanguageModel:
 
     Attributes
     ----------
-    architecture : Architecture
+    chain : Chain
     vocabulary : Vocabulary or None
         `vocabulary.encode` makes tokens of text, `vocabulary.decode` text of tokens.
     """
 
     def __init__(self, stored: StoredModel) -> None:
-        self.architecture = stored.architecture
+        self.chain = stored.chain
         self.vocabulary = stored.vocabulary
         self._path = stored.path
         self._recurrent = Recurrent(stored)

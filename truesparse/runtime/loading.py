@@ -6,7 +6,6 @@ from pathlib import Path
 
 from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
-from truesparse.modelfile.architecture import CLASSIFIER
 from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
 
@@ -62,4 +61,4 @@ def load_classifier(path: str | Path) -> Classifier:
 
 def as_model(stored: StoredModel) -> LanguageModel | Classifier:
     """The model that was stored, ready for use."""
-    return Classifier(stored) if stored.architecture.head == CLASSIFIER else LanguageModel(stored)
+    return LanguageModel(stored) if stored.chain.per_step else Classifier(stored)

@@ -26,16 +26,15 @@ class Recurrent:
     """
 
     def __init__(self, stored: StoredModel) -> None:
-        architecture = stored.architecture
-        layer = LAYERS[architecture.cell]
         self._embedding = stored.matrices["embedding.weight"]
-        self.names = architecture.layer_names
-        self.layers = [layer(stored, name) for name in self.names]
+        self.places = stored.chain.recurrent
+        self.layers = [step_of(place, stored.matrices, stored.vectors) for place in self.places]
 
     def zero_state(self, batch: int) -> State:
         """A state of zeros for each layer."""
         return [
-            tuple(np.zeros((layer.units, batch), np.float32) for _ in layer.PARTS) for layer in self.layers
+            tuple(np.zeros((size, batch), np.float32) for size in place.spec.state.values())
+            for place in self.places
         ]
 
     def step(self, tokens: NDArray[np.intp], state: State) -> Array:
@@ -55,8 +54,7 @@ class Recurrent:
         """
         x = self._look_up(tokens)
         for layer, own in zip(self.layers, state, strict=True):
-            layer.step(x, own)
-            x = own[0]
+            x = layer.step(x, own)
         return x
 
     def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -95,9 +93,9 @@ class Recurrent:
     def parts(self, state: State) -> dict[str, NDArray[Any]]:
         """The arrays of a state by names such as ``lstm.0.h``."""
         return {
-            f"{name}.{part}": array
-            for name, layer, own in zip(self.names, self.layers, state, strict=True)
-            for part, array in zip(layer.PARTS, own, strict=True)
+            name: array
+            for place, own in zip(self.places, state, strict=True)
+            for name, array in zip(place.state, own, strict=True)
         }
 
 
@@ -113,9 +111,8 @@ class OutputLayer:
 
     def __init__(self, stored: StoredModel) -> None:
         stored = stored.with_sparse_output()
-        matrix = "embedding.weight" if stored.architecture.tied else "output.weight"
-        self._product = Product(stored.matrices[matrix])
-        self._bias = stored.biases["output.bias"][:, None]
+        self._product = Product(stored.matrices[stored.chain.output_matrix])
+        self._bias = stored.vectors["output.bias"][:, None]
 
     def __call__(self, x: Array) -> Array:
         """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
