@@ -46,6 +46,7 @@ class Worker:
     def __init__(self) -> None:
         self._parts: dict[str, Callable[[], Any]] = {}
         self._facts: Callable[[], dict[str, Any]] = dict
+        self._tune_again: Callable[[], None] = lambda: None
         self._base = self._built = 0
         self._model: Any = None
 
@@ -73,7 +74,7 @@ class Worker:
             model.tune()
         gc.collect()
         reset_peak()
-        self._parts, self._facts = {"step": model.step}, model.facts
+        self._take(model)
         return {"loss": first} if isinstance(first, float) else {}
 
     def epochs(self, side: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class Worker:
         model = _class("epoch", side)(ClassifierConfig(**config))
         first = model.loss()
         model.tune()
-        self._parts, self._facts = {"step": model.step}, model.facts
+        self._take(model)
         return {"loss": first}
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
@@ -100,12 +101,23 @@ class Worker:
         return measure_roofs(seconds)
 
     def turn(self, part: str, seconds: float) -> dict[str, Any]:
-        """Run one part for a while; return the seconds a call takes."""
-        return {"seconds": run_turn(self._parts[part], seconds)}
+        """Run one part for a while; return the seconds a call takes.
+
+        What a side chose in a moment in which the machine was busy it may choose again for its next turn:
+        after this one, so that no side begins a turn with warmer caches than another.
+        """
+        answer = {"seconds": run_turn(self._parts[part], seconds)}
+        self._tune_again()
+        return answer
 
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""
         return {"peak_bytes": max(self._built, peak_bytes()) - self._base, **self._facts()}
+
+    def _take(self, model: Any) -> None:
+        """Let turns be those of a model."""
+        self._parts, self._facts = {"step": model.step}, model.facts
+        self._tune_again = getattr(model, "tune_again", lambda: None)
 
 
 def _class(kind: str, side: str) -> Any:
