@@ -66,14 +66,17 @@ class Training:
         self._threads[thread_count()] += 1
         return self._train()
 
-    def tune_again(self) -> None:
+    def tune(self) -> None:
         """Find out whether one thread is faster than all, as training does."""
+        self.tune_again()
+        self._threads.clear()
+
+    def tune_again(self) -> None:
+        """Find out again, between turns."""
         self._trial.again()
         while self._trial.running:
             with self._trial:
                 self._train()
-
-    tune = tune_again
 
     def _train(self) -> float:
         loss = self.loss_and_gradients(*next(self._windows))

@@ -55,7 +55,7 @@ class SparseEpochs:
         self._steps = 0
 
     def tune_again(self) -> None:
-        """Find out whether one thread is faster than all; the next epoch begins with its first batch."""
+        """Find out again, between turns; the next epoch begins with the batch it would have begun with."""
         before = self._steps
         self._trial.again()
         while self._trial.running:

@@ -46,7 +46,6 @@ class Worker:
     def __init__(self) -> None:
         self._parts: dict[str, Callable[[], Any]] = {}
         self._facts: Callable[[], dict[str, Any]] = dict
-        self._tune_again: Callable[[], None] = lambda: None
         self._base = self._built = 0
         self._model: Any = None
 
@@ -74,17 +73,17 @@ class Worker:
             model.tune()
         gc.collect()
         reset_peak()
-        self._take(model)
+        self._parts, self._facts = {"step": model.step}, model.facts
         return {"loss": first} if isinstance(first, float) else {}
 
     def epochs(self, side: str, config: dict[str, Any]) -> dict[str, Any]:
         """Read texts and build a model of them; return its loss before training."""
         from truesparse.training.task_configs import ClassifierConfig
 
-        model = _class("epoch", side)(ClassifierConfig(**config))
+        self._model = model = _class("epoch", side)(ClassifierConfig(**config))
         first = model.loss()
         model.tune()
-        self._take(model)
+        self._parts, self._facts = {"step": model.step}, model.facts
         return {"loss": first}
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
@@ -107,17 +106,13 @@ class Worker:
         after this one, so that no side begins a turn with warmer caches than another.
         """
         answer = {"seconds": run_turn(self._parts[part], seconds)}
-        self._tune_again()
+        if hasattr(self._model, "tune_again"):
+            self._model.tune_again()
         return answer
 
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""
         return {"peak_bytes": max(self._built, peak_bytes()) - self._base, **self._facts()}
-
-    def _take(self, model: Any) -> None:
-        """Let turns be those of a model."""
-        self._parts, self._facts = {"step": model.step}, model.facts
-        self._tune_again = getattr(model, "tune_again", lambda: None)
 
 
 def _class(kind: str, side: str) -> Any:
