@@ -85,7 +85,7 @@ def test_every_method_learns(
     results = train_model(config, tmp_path / "run")
     first, *_, last = records(tmp_path / "run", "train")
     assert last["loss"] < first["loss"] - 0.3
-    assert results["valid_perplexity"] < results["unigram_perplexity"]
+    assert results["valid_perplexity"] < results["valid_unigram_perplexity"]
     if method in ("dense", "small-dense"):
         assert results["density"] == 1
     else:

@@ -43,7 +43,7 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
     results = train_model(config, tmp_path / "run", counts)
     assert counts.steps == results["steps"] == 300
     assert results["epochs"] == 6
-    assert results["valid_perplexity"] < 0.7 * results["unigram_perplexity"]
+    assert results["valid_perplexity"] < 0.7 * results["valid_unigram_perplexity"]
     assert results["density"] == pytest.approx(0.3, abs=1e-3)
     assert list(results) == [
         "valid_perplexity",
