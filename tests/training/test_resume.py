@@ -50,6 +50,27 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(
     assert without_times([again]) == without_times([results])
 
 
+@pytest.mark.parametrize("steps", [(4,), (50,), (49.5, 52)])
+def test_the_same_with_changes_of_the_topology_that_wait_for_a_record(
+    config: Config, tmp_path: Path, steps: tuple[float, ...]
+) -> None:
+    config = replace(config, update_interval=3, max_steps=59)
+    train_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", *steps)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("method", ["dsr", "snfs"])
+def test_the_same_with_weights_that_wait_for_a_connection(
+    groups: Config, tmp_path: Path, method: str
+) -> None:
+    changes = {"method": method, "pattern": "unit", "output_group": 5, "density": 0.9}
+    config = replace(groups, update_interval=3, drop_fraction=0.4, max_steps=45, **changes)
+    train_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", 13, 22, 31)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp_path: Path) -> None:
     config = replace(config, update_interval=13, eval_interval=17, max_steps=70, lr_decay=2.0)
     train_model(config, tmp_path / "whole")

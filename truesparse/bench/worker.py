@@ -80,7 +80,7 @@ class Worker:
         """Read texts and build a model of them; return its loss before training."""
         from truesparse.training.task_configs import ClassifierConfig
 
-        model = _class("epoch", side)(ClassifierConfig(**config))
+        self._model = model = _class("epoch", side)(ClassifierConfig(**config))
         first = model.loss()
         model.tune()
         self._parts, self._facts = {"step": model.step}, model.facts
@@ -100,8 +100,15 @@ class Worker:
         return measure_roofs(seconds)
 
     def turn(self, part: str, seconds: float) -> dict[str, Any]:
-        """Run one part for a while; return the seconds a call takes."""
-        return {"seconds": run_turn(self._parts[part], seconds)}
+        """Run one part for a while; return the seconds a call takes.
+
+        What a side chose in a moment in which the machine was busy it may choose again for its next turn:
+        after this one, so that no side begins a turn with warmer caches than another.
+        """
+        answer = {"seconds": run_turn(self._parts[part], seconds)}
+        if hasattr(self._model, "tune_again"):
+            self._model.tune_again()
+        return answer
 
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""

@@ -8,9 +8,12 @@ training step has some 200 regions.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numba
@@ -66,9 +69,10 @@ class ThreadTrial:
     """Finds out, while work that is done again and again goes on, whether one thread is faster than all.
 
     Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
-    where the cores are. Each time in a ``with`` block is one of the work; after a few with all threads and
-    with one in turn, the faster number is set. Results do not depend on it. Work that is not always as much
-    says how much it was::
+    where the cores are, and on what else the machine has to do. Each time in a ``with`` block is one of the
+    work; after a few with all threads and with one in turn, the faster number is set. From time to time that
+    is tried again, so that a busy moment does not decide for good. Results do not depend on it. Work that is
+    not always as much says how much it was::
 
         with trial:
             trial.amount = learn(batch)
@@ -77,40 +81,70 @@ class ThreadTrial:
     ----------
     on : bool, optional
         Without, nothing is tried: the number of threads stays.
+    clock : callable, optional
+        Gives seconds.
 
     Attributes
     ----------
     amount : float
         Of the work in the last block; times are divided by it.
+    count : int
+        The number of threads that the last trial found faster; before there was one, all.
+
+    Notes
+    -----
+    Between two trials lie so many blocks that those with the slower number are at most a hundredth of all,
+    and that what they take longer is at most a hundredth of the time.
     """
 
     _ROUNDS = 4
+    _SHARE = 0.01  # of blocks, and of time, that trials may cost
 
-    def __init__(self, on: bool = True) -> None:
-        most = numba.get_num_threads()
-        self._plan = [most, 1] * self._ROUNDS if on and most > 1 else []
+    def __init__(self, on: bool = True, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.count = most = numba.get_num_threads()
+        self._turns = (most, 1) * self._ROUNDS if on and most > 1 else ()
+        self._plan = list(self._turns)
         self._times: dict[int, list[float]] = {}
+        self._rest = 0  # blocks until the next trial
+        self._clock = clock
         self._began = 0.0
         self.amount = 1.0
 
     @property
     def running(self) -> bool:
-        """Whether there is more to try."""
+        """Whether a trial is going on."""
         return bool(self._plan)
 
+    def again(self) -> None:
+        """Begin a new trial with the next block."""
+        self._plan, self._times = list(self._turns), {}
+
     def __enter__(self) -> None:
+        if not self._plan and self._turns:
+            if self._rest:
+                self._rest -= 1
+            else:
+                self.again()
         if self._plan:
             numba.set_num_threads(self._plan[0])
-            self._began = time.perf_counter()
+            self._began = self._clock()
 
     def __exit__(self, *error: object) -> None:
         if not self._plan:
             return
-        seconds = time.perf_counter() - self._began
+        seconds = self._clock() - self._began
         self._times.setdefault(self._plan.pop(0), []).append(seconds / self.amount)
-        if not self._plan:  # whatever disturbs, such as the compiler or memory used for the first time, adds
-            best = {count: min(times) for count, times in self._times.items()}
-            numba.set_num_threads(min(best, key=lambda count: (best[count], -count)))
+        if not self._plan:
+            self._decide()
+        numba.set_num_threads(self.count)
+
+    def _decide(self) -> None:
+        """Take the number whose best time is the lower one: whatever disturbs, such as the compiler or memory
+        used for the first time, adds."""
+        best = {count: min(times) for count, times in self._times.items()}
+        self.count, slower = sorted(best, key=lambda count: (best[count], -count))
+        lost = statistics.median_low(self._times[slower]) / max(best[self.count], 1e-9) - 1
+        self._rest = math.ceil(self._ROUNDS * max(lost, 1.0) / self._SHARE)
 
 
 def threading_layer() -> str:

@@ -48,7 +48,10 @@ class LanguageModeling(Task):
             "test": Windows(corpus.test, *size, "test text"),
         }
         self._size = config.bptt, config.batch_size
-        self._unigram = unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary))
+        self._unigram = {
+            part: unigram_perplexity(corpus.train, text, len(corpus.vocabulary))
+            for part, text in (("valid", corpus.valid), ("test", corpus.test))
+        }
         self.name = corpus.name
         self.description = corpus.description
         self.steps_per_epoch = len(self._windows["train"])
@@ -107,11 +110,12 @@ class LanguageModeling(Task):
         return bool(measures["loss"] < best["loss"])
 
     def results(self, valid: Measures, test: Measures) -> Measures:
-        """Perplexities."""
+        """Perplexities, also those of a model that knows only how often each token occurs."""
         return {
             "valid_perplexity": perplexity(valid["loss"]),
             "test_perplexity": test["perplexity"],
-            "unigram_perplexity": self._unigram,
+            "unigram_perplexity": self._unigram["test"],
+            "valid_unigram_perplexity": self._unigram["valid"],
         }
 
     def hidden(self) -> dict[str, NDArray[np.float32]]:

@@ -67,6 +67,8 @@ class Trainer:
     config : Config
         That of the task.
     state : TrainingState
+    threads : int
+        How many the steps are made with now; see `ThreadTrial`.
     steps_per_epoch, total_steps : int
         Batches of the training data, and the step at which this run ends.
     """
@@ -100,6 +102,11 @@ class Trainer:
     def relative_flops(self) -> float:
         """Multiplications and additions so far, relative to training a dense model of the sizes asked for."""
         return self.state.flops / (3 * self._dense_flops * self.state.tokens)
+
+    @property
+    def threads(self) -> int:
+        """How many threads the steps are made with now."""
+        return self._threads.count
 
     def check_plan(self) -> None:
         """Raise UsageError if the run is too short for what its method has to do."""
@@ -211,6 +218,7 @@ class Trainer:
             **self.task.of_loss(sums["loss"] / sums["weight"]),
             gradient_norm=norm,
             tokens_per_second=sums["tokens"] / sums["seconds"],
+            threads=self.threads,
         )
         self.state.interval = dict.fromkeys(sums, 0)
 
@@ -226,7 +234,11 @@ class Trainer:
         due = evolution.due(state.step, state.planned_steps)
         if due and not evolution.replaces(state.step, state.planned_steps):
             self._rewire()
-        if self._due(0):
+        ended = self._due(0)
+        logged = ended or self._due(self.config.log_interval) or state.step == self.total_steps
+        if logged and state.changed:
+            self._log_changes()
+        if ended:
             self._end_epoch()
         state.settled = True
         if evaluated:
@@ -242,7 +254,8 @@ class Trainer:
             measures = self.task.evaluate("valid", self.stop)
             self._learner.check_finite(measures["loss"], "validation loss", state.step + 1)
             nnz = self.model.arena.nnz
-            pruned = state.best_nnz is not None and nnz < state.best_nnz
+            shrinks = self._evolution.method.shrinks
+            pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
             best = state.best is None or self.task.better(measures, state.best) or pruned
             if best:
                 checkpoint.save_model(self._run.model, self.model, config=self.config, **self.task.reading)
@@ -277,13 +290,19 @@ class Trainer:
             before = state.changed.get(name, (0, 0))
             state.changed[name] = before[0] + dropped, before[1] + grown
         if evolution.interval >= min(interval, self.steps_per_epoch) or state.step % interval == 0:
-            changed, state.changed = state.changed, {}
-            self._record(
-                "rewire",
-                drop_fraction=fraction,
-                replaced={name: grown for name, (_, grown) in changed.items()},
-                dropped={name: dropped for name, (dropped, _) in changed.items()},
-            )
+            self._log_changes()
+
+    def _log_changes(self) -> None:
+        """Record the changes of the topology since the last record of them."""
+        state, evolution = self.state, self._evolution
+        last = evolution.last_update(state.step, state.planned_steps)
+        changed, state.changed = state.changed, {}
+        self._record(
+            "rewire",
+            drop_fraction=evolution.fraction(last, state.planned_steps),
+            replaced={name: grown for name, (_, grown) in changed.items()},
+            dropped={name: dropped for name, (dropped, _) in changed.items()},
+        )
 
     def _end_epoch(self) -> None:
         """Record what the epoch cost."""

@@ -55,8 +55,8 @@ def train_model(
         Of the model that was best on the validation data: what the task measures (`Task.results`); `steps`,
         `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `seconds`, `peak_memory_bytes`, `run_dir`; what
-        `Evolution.measures` gives.
+        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
     ------
@@ -218,6 +218,7 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
         "update_seconds": state.update_seconds,
+        "threads": trainer.threads,
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),
