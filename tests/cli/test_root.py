@@ -91,8 +91,9 @@ def test_no_command_shows_the_help(run) -> None:
         (
             ZeroDivisionError("division by zero"),
             1,
-            "a mistake in truesparse: ZeroDivisionError: division by zero",
+            "internal error: ZeroDivisionError: division by zero",
         ),
+        (EOFError("end of data"), 1, "internal error: EOFError: end of data; --debug"),
     ],
 )
 def test_every_error_is_a_sentence(
