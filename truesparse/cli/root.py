@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import traceback
@@ -46,7 +48,9 @@ class _Root(click.Group):
         _mend_streams()
         try:
             with _warnings_in_a_line(debug):
-                code = super().main(arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
+                code = super().main(
+                    arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False}
+                )
         except SystemExit:
             raise
         except BaseException as error:
@@ -62,10 +66,10 @@ def _mend_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             _reserve(number)
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="surrogateescape"))
-        elif mode == "w" and hasattr(stream, "reconfigure"):
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (for the rest of the process)
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             # names of files that are no UTF-8 go out as they are; other terminals show ? for what they lack
-            utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            utf8 = codecs.lookup(stream.encoding).name == "utf-8"
             stream.reconfigure(errors="surrogateescape" if utf8 else "replace")
 
 

@@ -1,7 +1,7 @@
 """Where compiled kernels are kept on disk, and what happens when they cannot be.
 
-Numba's own cache ends a program where its files are cut, or written by somebody else, or cannot be written. Here
-a kernel is compiled again, or compiled and not kept, and one line says so.
+Numba's own cache ends a program where its files are cut, or written by somebody else, or cannot be written.
+Here a kernel is compiled again, or compiled and not kept, and one line says so.
 """
 
 from __future__ import annotations

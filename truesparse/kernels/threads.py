@@ -19,7 +19,8 @@ try:
     import numba
 except ValueError as error:  # the one variable that it refuses so early
     raise UsageError(
-        f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {error}; unset it, or set it to 1 or more"
+        f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
+        f"; unset it, or set it to 1 or more"
     ) from None
 if numba.config.DISABLE_JIT:
     raise UsageError("NUMBA_DISABLE_JIT is set, but kernels have to be compiled; unset it")
