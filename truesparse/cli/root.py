@@ -29,6 +29,7 @@ from truesparse.cli.train import train
 from truesparse.errors import TruesparseError
 
 INTERRUPTED = 130
+_FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
 
 
 class _Root(click.Group):
@@ -66,8 +67,9 @@ def _mend_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             _reserve(number)
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (for the rest of the process)
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            nowhere = open(os.devnull, mode, errors="replace")  # noqa: SIM115  (until the process ends)
+            setattr(sys, name, nowhere)
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper) and stream.errors in _FAILING:
             # names of files that are no UTF-8 go out as they are; other terminals show ? for what they lack
             utf8 = codecs.lookup(stream.encoding).name == "utf-8"
             stream.reconfigure(errors="surrogateescape" if utf8 else "replace")
