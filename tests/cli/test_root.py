@@ -167,7 +167,7 @@ FLAGS = "--hidden-size 8 --batch-size 4 --bptt 10 --max-steps 2 --threads 1 --ou
 TRAINING = ["train", "lm", *FLAGS.split()]
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_training_goes_on_where_standard_streams_are_closed(
     text_file: Path, tmp_path: Path, closed: str
 ) -> None:
@@ -188,14 +188,13 @@ def test_training_outside_of_the_main_thread(run, tiny: list[str], tmp_path: Pat
     assert results[0].exit_code == 0, results[0].output
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin1"])
+@pytest.mark.parametrize("encoding", ["latin1", "koi8-r"])
 def test_what_a_terminal_cannot_show_is_replaced(model: Path, tmp_path: Path, encoding: str) -> None:
     arguments = ["generate", model.name, "--length", "20"]
     done = run_program(arguments, tmp_path, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert b"?" in done.stdout
     assert done.stderr == b""
-    assert "\u0436" in run_program(arguments, tmp_path, PYTHONIOENCODING="utf-8").stdout.decode()
 
 
 def test_a_name_that_is_no_utf8_is_read_written_and_shown(text_file: Path, tmp_path: Path) -> None:
@@ -252,7 +251,6 @@ runtime.load_language_model = warn
         "distance model.safetensors model.safetensors",
         "export model.safetensors --to c --out c",
         "export model.safetensors --to scipy --out scipy",
-        "generate model.safetensors",
     ],
 )
 def test_commands_that_need_no_kernels(model: Path, tmp_path: Path, arguments: str) -> None:

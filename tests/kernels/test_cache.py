@@ -74,13 +74,6 @@ def put_zeros(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-def test_code_is_kept(folder: Path) -> None:
-    assert use_the_kernel(folder) == COMPILED
-    again = use_the_kernel(folder)
-    assert again == LOADED
-    assert again.warnings == []
-
-
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize(
     "spoil", [lambda path: path.write_bytes(b""), cut, put_zeros, lambda path: path.write_bytes(b"foreign")]
@@ -140,10 +133,3 @@ _CacheLocator.ensure_cache_path = refuse
     assert outcome == COMPILED
     assert len(outcome.warnings) == 1
     assert "NUMBA_CACHE_DIR" in outcome.warnings[0]
-
-
-def test_a_file_in_the_place_of_the_folder(folder: Path) -> None:
-    """Numba takes the next place then: beside the source."""
-    (folder / FOLDER).write_text("")
-    assert use_the_kernel(folder) == COMPILED
-    assert use_the_kernel(folder) == LOADED
