@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numba
 import pytest
 
@@ -118,3 +122,36 @@ def test_no_trial_where_a_number_was_asked_for():
         assert not trial.running
         with trial:
             assert thread_count() == trial.count == before
+
+
+def test_two_threads_train_at_once_on_the_work_queue():
+    """Which ends the process when two of them enter it."""
+    program = """
+import threading
+import numpy as np
+from truesparse.kernels.jit import parallel_jit, prange, threads
+
+@parallel_jit
+def add_up(y, x):
+    for i in prange(y.size):
+        y[i] += x[i]
+
+def work(y, x):
+    for _ in range(300):
+        add_up(y, x)
+
+x = np.arange(50_000, dtype=np.float32)
+sums = [np.zeros_like(x) for _ in range(4)]
+workers = [threading.Thread(target=work, args=(y, x)) for y in sums]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+assert threads.threading_layer() == "workqueue"
+assert all(np.array_equal(y, 300 * x) for y in sums)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -32,11 +32,11 @@ def info(path: Path | None, as_json: bool) -> None:
         return
 
     from truesparse.modelfile import find_model
-    from truesparse.training.checkpoint import load_model
+    from truesparse.training.checkpoint import load_arena
     from truesparse.training.describe import describe
 
     file = find_model(path)
-    description = describe(load_model(file).model)
+    description = describe(*load_arena(file))
     if as_json:
         click.echo(json.dumps({"file": str(file), **description}))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +111,13 @@ def _check_resumed(context: click.Context) -> None:
 
 @contextmanager
 def _stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that is asked for; a second Ctrl-C stops at once."""
+    """Turn the first Ctrl-C or SIGTERM into a wish that is asked for; a second Ctrl-C stops at once.
+
+    Python gives signals to the main thread alone: nothing is done in another one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     received = []
 
     def handle(number: int, frame: Any) -> None:

@@ -44,7 +44,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     if not (TEMPLATES / f"{cell}.c").is_file():
         raise TruesparseError(f"there is no C source for the cell {cell}; export to another form")
     parts = LAYERS[cell].PARTS
-    rows = CELLS[cell].gates * units
+    rows = len(CELLS[cell].gates) * units
     upper = name.upper()
     weights = write_matrices(stored, dtype)
     top = head(stored, name, weights.products)

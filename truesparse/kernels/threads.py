@@ -16,7 +16,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
+from truesparse.errors import UsageError
+
+try:
+    import numba
+except ValueError as error:  # the one variable that it refuses so early
+    raise UsageError(
+        f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
+        f"; unset it, or set it to 1 or more"
+    ) from None
+if numba.config.DISABLE_JIT:
+    raise UsageError("NUMBA_DISABLE_JIT is set, but kernels have to be compiled; unset it")
+if not all(feature[0] in "+-" for feature in filter(None, (numba.config.CPU_FEATURES or "").split(","))):
+    raise UsageError(  # LLVM would end the process
+        f"NUMBA_CPU_FEATURES is {numba.config.CPU_FEATURES!r}, not features that begin with + or -; unset it"
+    )
 
 
 def _preload_tbb() -> None:
@@ -55,14 +69,31 @@ def set_threads(count: int) -> int:
     int
         The number in use.
     """
+    thread_count()
     most = numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(min(count, most) if count > 0 else most)
     return numba.get_num_threads()
 
 
 def thread_count() -> int:
-    """Return how many threads the kernels use."""
-    return numba.get_num_threads()
+    """Return how many threads the kernels use; the first call starts them.
+
+    Raises
+    ------
+    UsageError
+        The threading layer that a variable asks for is unknown or not installed.
+    """
+    try:
+        return numba.get_num_threads()
+    except ValueError as error:
+        names = [name for name in _LAYER_VARIABLES if name in os.environ]
+        raise UsageError(
+            f"Numba cannot start its threads: {str(error).splitlines()[0].rstrip('.')}"
+            f"; unset {' and '.join(names or _LAYER_VARIABLES)}, or install what it asks for"
+        ) from None
+
+
+_LAYER_VARIABLES = ("NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY")
 
 
 class ThreadTrial:

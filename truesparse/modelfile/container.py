@@ -42,6 +42,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
         The file cannot be written, for example because the disk is full. The earlier file is unharmed.
     """
     text = json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, allow_nan=False)
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON's own escapes of what is no UTF-8
     metadata = {"truesparse": text, "crc32": _checksum(text, tensors, tensors.__getitem__)}
     try:
         with replacing(path) as partial:
