@@ -66,7 +66,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in a folder; not what one still writes."""
+    """Remove what a process that was killed has left half written in a folder; not what one still writes."""
     for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError), _locked(path):

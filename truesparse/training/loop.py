@@ -149,7 +149,7 @@ class Trainer:
         first_step = self.state.step
         kept = run.keep_records(self.state.records)
         try:
-            if kept < self.state.records:  # somebody has cut the file: the checkpoint is to count what is there
+            if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
                 self.state.records = kept
                 self._save()
             while True:
