@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -81,7 +82,8 @@ def _explain(error: BaseException) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"truesparse: {sentence}", err=True)
+    with contextlib.suppress(OSError):  # when nobody reads it, the code says what has happened
+        click.echo(f"truesparse: {sentence}", err=True)
     return code
 
 
