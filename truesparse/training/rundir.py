@@ -163,8 +163,8 @@ class RunDirectory:
             )
         if not (path / CHECKPOINT).is_file() and _has_saved(path):
             raise UsageError(
-                f"{path} has lost its {CHECKPOINT}, without which the run cannot go on; put it back"
-                f", or start a new run"
+                f"{path} has no {CHECKPOINT} to continue from, though it has trained for long enough to have"
+                f" had one; put it back, or start a new run"
             )
         return load_toml(path / CONFIG, kind)
 
