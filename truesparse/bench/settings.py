@@ -111,7 +111,8 @@ def positive(text: str, flag: str) -> list[int]:
     values = numbers(text, flag, int)
     for value in values:
         if not 1 <= value <= LARGEST:
-            raise UsageError(f"{flag} must be at least 1 and at most {LARGEST:,}, not {shown(value)}")
+            bound = "at least 1" if value < 1 else f"at most {LARGEST:,}"
+            raise UsageError(f"{flag} must be {bound}, not {shown(value)}")
     return values
 
 
