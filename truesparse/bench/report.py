@@ -12,6 +12,7 @@ from rich.table import Table
 
 from truesparse.bench.contest import LABELS
 from truesparse.bench.environment import Record
+from truesparse.modelfile.files import replacing
 
 MISSING = "–"
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
@@ -20,7 +21,8 @@ _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
 def write_json(path: Path, records: Sequence[Record]) -> None:
     """Write records as a JSON list, one a line."""
     lines = ",\n".join(json.dumps(record) for record in records)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def environment_lines(record: Record) -> list[str]:

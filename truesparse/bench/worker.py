@@ -2,6 +2,8 @@
 
 Reads one JSON object a line from standard input and answers with one. Every contestant has a process of its
 own, so that the threads of no library spin beside those of another, and so that its memory can be measured.
+When standard input ends, the process that asks has ended, however it did: then this one ends at once, in the
+middle of its work, and so do all that it has started.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import gc
 import importlib
 import json
 import os
+import queue
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -124,9 +129,11 @@ def main() -> None:
     """Answer until there are no more questions."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(questions,), daemon=True).start()
     worker = Worker()
-    for line in sys.stdin:
-        question = json.loads(line)
+    while True:
+        question = json.loads(questions.get())
         try:
             answer = getattr(worker, question.pop("ask"))(**question)
         except TruesparseError as error:
@@ -137,6 +144,15 @@ def main() -> None:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _listen(questions: queue.SimpleQueue[str]) -> None:
+    """Pass questions on; at their end kill this process and those it has started, such as a compiler."""
+    for line in sys.stdin:
+        questions.put(line)
+    if os.getpgrp() == os.getpid():  # as `Contestant` starts it
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 if __name__ == "__main__":

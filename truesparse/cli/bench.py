@@ -22,7 +22,7 @@ def _list(flag: str, default: str | None, text: str) -> Callable[[F], F]:
 
 
 def _size(flag: str, default: int | None, text: str) -> Callable[[F], F]:
-    kind = click.IntRange(min=1)
+    kind = click.IntRange(min=1, max=10**9)
     return click.option(flag, metavar="N", type=kind, default=default, show_default=bool(default), help=text)
 
 

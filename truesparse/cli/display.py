@@ -7,10 +7,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -24,8 +24,68 @@ COMPILING = "compiling kernels, once on this machine; they are kept for later ru
 STOPPING = "stopping after this step; Ctrl-C again stops without saving"
 
 
+class Output:
+    """A stream whose end does not end the training that is shown on it.
+
+    If nobody reads it any more, as at the end of ``| head``, `unread` becomes True, and training stops as at
+    Ctrl-C. Anything else, such as a full disk, is told once on standard error, and what can be written again
+    later is.
+
+    Parameters
+    ----------
+    stream : TextIO
+
+    Attributes
+    ----------
+    unread : bool
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._told = False
+        self.unread = False
+
+    def write(self, text: str) -> int:
+        """Write `text` if that can be; returns its length."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if that can be."""
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            self.unread = True
+            # What is still buffered goes there, not into an error at the end of the program.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                say_now(f"truesparse: cannot show the progress: {error.strerror}; training goes on")
+
+
+def say_now(line: str) -> None:
+    """Write a line on standard error if that can be, without the buffered streams."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
 class Silent(Reporter):
-    """Shows nothing but that it will stop. A context manager, as every display is."""
+    """Shows nothing but that it will stop. A context manager, as every display is.
+
+    Attributes
+    ----------
+    unread : bool
+        Whether nobody reads what is shown any more.
+    """
+
+    unread = False
 
     def __enter__(self) -> Silent:
         return self
@@ -37,8 +97,7 @@ class Silent(Reporter):
 
     def stopping(self) -> None:
         """Training is to stop. Called by a signal handler, which must not use buffered streams."""
-        with contextlib.suppress(OSError):
-            os.write(2, f"\n{STOPPING}\n".encode())
+        say_now(f"\n{STOPPING}")
 
 
 class Lines(Silent):
@@ -50,8 +109,12 @@ class Lines(Silent):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._output = Output(stream)
         self._began: tuple[int, float] | None = None  # a step, and when it was done
+
+    @property
+    def unread(self) -> bool:  # type: ignore[override]
+        return self._output.unread
 
     def start(self, info: RunInfo) -> None:
         self._total_steps = info.total_steps
@@ -100,7 +163,7 @@ class Lines(Silent):
         return str(timedelta(seconds=round(seconds)))
 
     def _print(self, line: str) -> None:
-        click.echo(line, file=self._stream)
+        click.echo(line, file=cast(TextIO, self._output))
 
 
 class Live(Silent):
@@ -130,7 +193,8 @@ class Live(Silent):
         self._total_epochs = 0
         self._done = 0
         self._ended = False
-        self._console = Console(file=stream, highlight=False, markup=False)
+        self._output = Output(stream)
+        self._console = Console(file=cast(TextIO, self._output), highlight=False, markup=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -154,6 +218,10 @@ class Live(Silent):
         self._notice = ""
         self._ended = True
         self._live.stop()
+
+    @property
+    def unread(self) -> bool:  # type: ignore[override]
+        return self._output.unread
 
     def start(self, info: RunInfo) -> None:
         for line in describe_run(info):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import sys
@@ -134,7 +135,8 @@ def _explain(error: BaseException) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"truesparse: {sentence}", err=True)
+    with contextlib.suppress(OSError):  # when nobody reads it, the code says what has happened
+        click.echo(f"truesparse: {sentence}", err=True)
     return code
 
 

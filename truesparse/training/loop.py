@@ -140,7 +140,8 @@ class Trainer:
         Parameters
         ----------
         run : RunDirectory
-            Where metrics, the best model and checkpoints go.
+            Where metrics, the best model and checkpoints go. Of its records those that were written after
+            the checkpoint are dropped.
 
         Raises
         ------
@@ -153,7 +154,11 @@ class Trainer:
         self._saved_at = time.perf_counter()
         self._began_at = self._saved_at - self.state.seconds
         first_step = self.state.step
+        kept = run.keep_records(self.state.records)
         try:
+            if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
+                self.state.records = kept
+                self._save()
             while True:
                 if not self.state.settled:
                     self._settle()
@@ -343,7 +348,8 @@ class Trainer:
         getattr(self.reporter, kind)(record)
 
     def _save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, after the records that it counts are on the disk."""
+        self._run.keep()
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),

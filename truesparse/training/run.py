@@ -72,12 +72,7 @@ def train_model(
     task = _task(config)
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
-        generators = make_generators(config.seed)
-        model, flops = build_model(task, generators["initial"])
-        trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
-        trainer.state.flops = flops
-        del model  # the trainer frees it
-        trainer.check_plan()
+        trainer = _begin(task, reporter, stop, compile_seconds)
         with closing(RunDirectory.create(out or rundir.make_default(task.name), config)) as run:
             return _finish(trainer, run, threads)
 
@@ -90,6 +85,8 @@ def resume_run(
     kind: type[Config] = LanguageModelConfig,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
+
+    A run that was killed before its first checkpoint begins again.
 
     Parameters
     ----------
@@ -111,8 +108,8 @@ def resume_run(
     Raises
     ------
     UsageError, TruesparseError, TrainingStopped
-        As `train_model`; also for a folder without a checkpoint, a checkpoint that cannot be read, a run of
-        another task, and a field that may not change.
+        As `train_model`; also for a folder that is not that of a run, a checkpoint that is lost or cannot be
+        read, a run of another task, and a field that may not change.
     """
     reporter = reporter or Reporter()
     config = _resumed_config(path, flags, kind)
@@ -121,34 +118,59 @@ def resume_run(
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)
-        saved = load_checkpoint(run.checkpoint)
-        if type(saved.config) is not kind:
-            raise TruesparseError(
-                f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
-            )
-        for name in config.fields():
-            old, new = getattr(saved.config, name), getattr(config, name)
-            if new != old and name not in RESUMABLE:
-                raise TruesparseError(
-                    f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
-                    f" {new!r}; put the run's own checkpoint or configuration back"
-                )
-        generators = make_generators(config.seed)
-        trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
-        trainer.restore(saved)
-        del saved
-        if trainer.state.step > trainer.total_steps:
-            raise UsageError(
-                f"{path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
-                f" --epochs and --max-steps allow; raise them"
-            )
-        if trainer.state.best is not None and not run.model.is_file():
-            raise TruesparseError(
-                f"{path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
-            )
+        if run.checkpoint.is_file():
+            trainer = _restored(run, config, reporter, stop, compile_seconds)
+        else:
+            trainer = _begin(_task(config), reporter, stop, compile_seconds)
         run.write_config(config)
-        run.keep_records(trainer.state.records)
         return _finish(trainer, run, threads)
+
+
+def _begin(
+    task: Task, reporter: Reporter, stop: Callable[[], bool], compile_seconds: Callable[[], float]
+) -> Trainer:
+    """A trainer before its first step."""
+    generators = make_generators(task.config.seed)
+    model, flops = build_model(task, generators["initial"])
+    trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
+    trainer.state.flops = flops
+    trainer.check_plan()
+    return trainer
+
+
+def _restored(
+    run: RunDirectory,
+    config: Config,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    compile_seconds: Callable[[], float],
+) -> Trainer:
+    """A trainer where the checkpoint of a run was written; errors as `resume_run`."""
+    saved = load_checkpoint(run.checkpoint)
+    if type(saved.config) is not type(config):
+        raise TruesparseError(
+            f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
+        )
+    for name in config.fields():
+        old, new = getattr(saved.config, name), getattr(config, name)
+        if new != old and name not in RESUMABLE:
+            raise TruesparseError(
+                f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
+                f" {new!r}; put the run's own checkpoint or configuration back"
+            )
+    generators = make_generators(config.seed)
+    trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
+    trainer.restore(saved)
+    if trainer.state.step > trainer.total_steps:
+        raise UsageError(
+            f"{run.path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
+            f" --epochs and --max-steps allow; raise them"
+        )
+    if trainer.state.best is not None and not run.model.is_file():
+        raise TruesparseError(
+            f"{run.path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
+        )
+    return trainer
 
 
 def _task(config: Config) -> Task:
@@ -224,5 +246,6 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
         "run_dir": str(run.path),
     }
     run.record({"kind": "end", **results})
+    run.keep()
     reporter.end(results)
     return results

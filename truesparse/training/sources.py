@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from truesparse.errors import UsageError
 from truesparse.training.config import Config, choices
-from truesparse.training.settings import checked, kind_of, parse
+from truesparse.training.settings import checked, kind_of, parse, shown
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
 
 Fields = Mapping[str, dataclasses.Field[Any]]
@@ -108,8 +108,9 @@ def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str,
     values = _read_toml(path)
     meant = values.pop("task", task.TASK)
     if meant != task.TASK:
+        word = meant if isinstance(meant, str) else shown(meant)
         raise UsageError(
-            f"{path} is for truesparse train {meant}, not for truesparse train {task.TASK}; use that command"
+            f"{path} is for truesparse train {word}, not for truesparse train {task.TASK}; use that command"
         )
     task.check_names(values, str(path))
     fields = task.fields()
@@ -125,8 +126,8 @@ def load_config(path: Path) -> Config:
         As `load_toml`; also for an unknown task.
     """
     name = _read_toml(path).get("task", LanguageModelConfig.TASK)
-    if name not in TASKS:
-        raise UsageError(f"{path} is for the task {name!r}, which is none of {', '.join(TASKS)}")
+    if not isinstance(name, str) or name not in TASKS:
+        raise UsageError(f"{path} is for the task {shown(name)}, which is none of {', '.join(TASKS)}")
     return TASKS[name].from_dict(load_toml(path, TASKS[name]))
 
 
@@ -141,6 +142,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
+    except (ValueError, RecursionError):  # what is TOML but Python does not read
+        raise UsageError(
+            f"{path} has a number or a nesting beyond all sizes; write lines such as density = 0.2"
+        ) from None
 
 
 def from_environment(
