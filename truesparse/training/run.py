@@ -78,7 +78,7 @@ def train_model(
         trainer.state.flops = flops
         del model  # the trainer frees it
         trainer.check_plan()
-        with closing(RunDirectory.create(out or rundir.make_default(task.name), config)) as run:
+        with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
             return _finish(trainer, run, threads)
 
 
@@ -134,7 +134,10 @@ def resume_run(
                     f" {new!r}; put the run's own checkpoint or configuration back"
                 )
         generators = make_generators(config.seed)
-        trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
+        task = _task(config)
+        if "data" not in flags:  # a model file names them as the user did, resumed or not
+            task.config = _with_data(config, vars(saved.config)["data"])
+        trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
         trainer.restore(saved)
         del saved
         if trainer.state.step > trainer.total_steps:
@@ -146,7 +149,7 @@ def resume_run(
             raise TruesparseError(
                 f"{path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
             )
-        run.write_config(config)
+        run.write_config(_found(config))
         run.keep_records(trainer.state.records)
         return _finish(trainer, run, threads)
 
@@ -157,6 +160,17 @@ def _task(config: Config) -> Task:
         return TextClassification(config)
     assert isinstance(config, LanguageModelConfig)
     return LanguageModeling(config)
+
+
+def _with_data(config: Config, data: str | None) -> Config:
+    """A configuration that names other data."""
+    return type(config).from_dict({**vars(config), "data": data})
+
+
+def _found(config: Config) -> Config:
+    """The configuration for a run's folder: the data are found from any working directory."""
+    data = vars(config)["data"]
+    return config if data is None else _with_data(config, str(Path(data).absolute()))
 
 
 def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:
