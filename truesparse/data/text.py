@@ -116,10 +116,10 @@ def load_evaluation_text(path: Path | str | None, vocabulary: Vocabulary, split:
     Parameters
     ----------
     path : Path, str or None
-        As in `load_corpus`; a single file is split as there.
+        As in `load_corpus`; a single file is split as there. A folder needs only the files asked for.
     vocabulary : Vocabulary
     split : {"train", "valid", "test", "all"}
-        "all" is the three parts one after another.
+        "all" is the three parts one after another, thus a single file as it is.
 
     Returns
     -------
@@ -132,7 +132,12 @@ def load_evaluation_text(path: Path | str | None, vocabulary: Vocabulary, split:
     """
     if split not in (*SPLITS, "all"):
         raise UsageError(f"--split is {split!r}; it must be one of {', '.join(SPLITS)} or all")
-    parts = dict(zip(SPLITS, _read_parts(path, vocabulary.level, vocabulary.plain_text), strict=True))
+    reading = vocabulary.level, vocabulary.plain_text
+    if path is not None and split == "all" and Path(path).is_file():
+        return vocabulary.encode_tokens(_read_tokens(Path(path), *reading))  # however short
+    if path is not None and split != "all" and Path(path).is_dir():
+        return vocabulary.encode_tokens(_read_tokens(_find_file(Path(path), split), *reading))
+    parts = dict(zip(SPLITS, _read_parts(path, *reading), strict=True))
     chosen = SPLITS if split == "all" else (split,)
     return np.concatenate([vocabulary.encode_tokens(parts[name]) for name in chosen])
 
@@ -184,6 +189,18 @@ def _find_files(folder: Path) -> list[Path]:
         f"the folder {folder} does not have the three files of a corpus, which are {wanted}"
         f"; add what is missing, or give --data one text file"
     )
+
+
+def _find_file(folder: Path, split: str) -> Path:
+    """File of one part in a folder, which may lack the others."""
+    place = SPLITS.index(split)
+    try:
+        return _find_files(folder)[place]
+    except UsageError:
+        found = [folder / name for layout in LAYOUTS for name in layout[place] if (folder / name).is_file()]
+        if not found:
+            raise
+        return found[0]
 
 
 def _read_tokens(file: Path, level: Level, plain_text: bool) -> Sequence[str]:

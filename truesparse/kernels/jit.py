@@ -2,7 +2,7 @@
 
 Compiled code is kept on disk, signatures are lazy (an explicit one would compile at import), and division
 follows NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in `truesparse.simd`
-too.
+too; parallel kernels then run on one thread, since an error in another thread is lost.
 
 Numba's work queue, which runs the parallel kernels where neither TBB nor OpenMP is, ends the process when two
 threads of Python enter it. There a parallel kernel waits for the one that runs.
@@ -18,6 +18,7 @@ from truesparse.kernels import threads  # before Numba: it says in words of its 
 
 # isort: split
 from numba import njit, prange
+from numba.core import config
 from numba.core.registry import CPUDispatcher
 
 from truesparse.kernels.cache import keep_code
@@ -57,5 +58,5 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
 
 
 jit = _decorator()
-parallel_jit = _decorator(parallel=True)
+parallel_jit = _decorator(parallel=not config.BOUNDSCHECK)
 inline_jit = _decorator(forceinline=True)

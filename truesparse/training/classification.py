@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from truesparse.errors import UsageError
 from truesparse.nn import SequenceModel, SequenceWorkspace
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.sequence_learning import SequenceLearning, sequence_spec
-from truesparse.training.task import Measures, Task
+from truesparse.training.task import Measures, Task, crc32_of
 from truesparse.training.task_configs import ClassifierConfig
 
 
@@ -50,7 +49,7 @@ class TextClassification(SequenceLearning, Task):
         self.labels = data.labels
         self.name = data.name
         self.description = data.description
-        self.crc32 = _crc32(data.train, data.valid)
+        self.crc32 = crc32_of_texts(data.train, data.valid)
         self.reading = {
             "vocabulary": data.encoder.vocabulary,
             "encoder": data.encoder,
@@ -192,9 +191,6 @@ def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     }
 
 
-def _crc32(*parts: LabelledText) -> int:
-    value = 0
-    for part in parts:
-        for array in (part.texts.values, part.texts.starts, part.labels):
-            value = zlib.crc32(array.data, value)
-    return value
+def crc32_of_texts(*parts: LabelledText) -> int:
+    """CRC-32 of texts and labels."""
+    return crc32_of(array for part in parts for array in (part.texts.values, part.texts.starts, part.labels))

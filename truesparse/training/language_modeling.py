@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +12,7 @@ from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.vocabulary import Level
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Learned, Measures, Task
+from truesparse.training.task import Learned, Measures, Task, crc32_of
 from truesparse.training.task_configs import LanguageModelConfig
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class LanguageModeling(Task):
         self.name = corpus.name
         self.description = corpus.description
         self.steps_per_epoch = len(self._windows["train"])
-        self.crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
+        self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": corpus.vocabulary}
         self.spec = language_model_spec(config, len(corpus.vocabulary))
 

@@ -73,7 +73,7 @@ def train_model(
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
         trainer = _begin(task, reporter, stop, compile_seconds)
-        with closing(RunDirectory.create(out or rundir.make_default(task.name), config)) as run:
+        with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
             return _finish(trainer, run, threads)
 
 
@@ -119,10 +119,10 @@ def resume_run(
     ):
         threads = set_threads(config.threads)
         if run.checkpoint.is_file():
-            trainer = _restored(run, config, reporter, stop, compile_seconds)
+            trainer = _restored(run, config, "data" in flags, reporter, stop, compile_seconds)
         else:
             trainer = _begin(_task(config), reporter, stop, compile_seconds)
-        run.write_config(config)
+        run.write_config(_found(config))
         return _finish(trainer, run, threads)
 
 
@@ -141,11 +141,13 @@ def _begin(
 def _restored(
     run: RunDirectory,
     config: Config,
+    moved: bool,
     reporter: Reporter,
     stop: Callable[[], bool],
     compile_seconds: Callable[[], float],
 ) -> Trainer:
-    """A trainer where the checkpoint of a run was written; errors as `resume_run`."""
+    """A trainer where the checkpoint of a run was written; `moved` says that the user gave the place of the
+    data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
     if type(saved.config) is not type(config):
         raise TruesparseError(
@@ -159,7 +161,10 @@ def _restored(
                 f" {new!r}; put the run's own checkpoint or configuration back"
             )
     generators = make_generators(config.seed)
-    trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
+    task = _task(config)
+    if not moved:  # a model file names the data as the user did, resumed or not
+        task.config = _with_data(config, vars(saved.config)["data"])
+    trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
     trainer.restore(saved)
     if trainer.state.step > trainer.total_steps:
         raise UsageError(
@@ -179,6 +184,17 @@ def _task(config: Config) -> Task:
         return TextClassification(config)
     assert isinstance(config, LanguageModelConfig)
     return LanguageModeling(config)
+
+
+def _with_data(config: Config, data: str | None) -> Config:
+    """A configuration that names other data."""
+    return type(config).from_dict({**vars(config), "data": data})
+
+
+def _found(config: Config) -> Config:
+    """The configuration for a run's folder: the data are found from any working directory."""
+    data = vars(config)["data"]
+    return config if data is None else _with_data(config, str(Path(data).absolute()))
 
 
 def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:
