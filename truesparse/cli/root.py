@@ -22,7 +22,7 @@ from truesparse.cli.methods import methods
 from truesparse.cli.plot import plot
 from truesparse.cli.predict import predict
 from truesparse.cli.train import train
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, printable
 
 INTERRUPTED = 130
 
@@ -81,7 +81,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"truesparse: {sentence}", err=True)
+    click.echo(f"truesparse: {printable(sentence)}", err=True)
     return code
 
 
