@@ -65,12 +65,15 @@ class Checkpoint(SavedModel):
     evolution : dict of str to ndarray
         What the evolution of the topology keeps besides the arena, by the tensors' names.
     training : dict
-        What `save_checkpoint` was given.
+        What `save_checkpoint` was given: anything, if another program has written the file.
+    slots : frozenset of str
+        The optimizer's states that are in the file.
     """
 
     hidden: dict[str, np.ndarray]
     evolution: dict[str, np.ndarray]
     training: dict[str, Any]
+    slots: frozenset[str]
 
 
 def save_model(
@@ -179,7 +182,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         }
         evolution = {name: reader.get(name) for name in reader.names if name.startswith(EVOLUTION)}
         return Checkpoint(
-            **vars(saved), hidden=hidden, evolution=evolution, training=reader.document["training"]
+            **vars(saved),
+            hidden=hidden,
+            evolution=evolution,
+            training=reader.document["training"],
+            slots=frozenset(slots),
         )
 
 
