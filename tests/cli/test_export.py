@@ -28,6 +28,14 @@ def test_export_to_c(run, trained: None) -> None:
     assert report["flash_bytes"] > 0
 
 
+def test_a_run_that_diverged(run, tiny: list[str]) -> None:
+    """Its perplexity is beyond floats, its weights are finite."""
+    assert run("train", "lm", *tiny, "--out", "run", "--quiet", "--lr", "1e5").exit_code == 0
+    result = run("export", "run", "--to", "c", "--out", "small", "--dtype", "int8")
+    assert result.exit_code == 0
+    assert "test perplexity inf, with int8 weights inf" in result.stdout
+
+
 def test_export_to_scipy(run, trained: None) -> None:
     result = run("export", "run/model.safetensors", "--to", "scipy", "--out", "out")
     assert result.exit_code == 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.modelfile import StoredModel
 from truesparse.training.checkpoint import SavedModel, load_model
+from truesparse.training.rundir import CONFIG
+from truesparse.training.sources import load_config
 from truesparse.training.use import ClassifierEvaluation, evaluate_saved
 
 
@@ -20,7 +23,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     stored : StoredModel
         With a sparse output layer.
     data : Path or None
-        What it was trained on if None. If that cannot be read, nothing is measured.
+        If None, what the run was trained on in whose folder the model lies. If that cannot be read, nothing
+        is measured.
 
     Returns
     -------
@@ -35,6 +39,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     """
     saved = load_model(stored.path)
     try:
+        if data is None:
+            saved = _as_run_says(saved)
         before = _measures(saved, data)
     except TruesparseError as error:
         if data is not None:
@@ -48,6 +54,19 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     arena.touch()
     after = {f"{name}_int8": value for name, value in _measures(saved, data).items()}
     return {**before, **after, "loss_reason": None}
+
+
+def _as_run_says(saved: SavedModel) -> SavedModel:
+    """The model with the configuration that lies beside it, which says where the data are.
+
+    What a model file says of that is no order: it may come from somebody else.
+    """
+    file = saved.path.parent / CONFIG
+    if file.is_file():
+        return replace(saved, config=load_config(file))
+    if getattr(saved.config, "data", None) is None:
+        return saved
+    raise UsageError(f"{saved.path} is not in the folder of its run, whose {CONFIG} says where the data are")
 
 
 def _measures(saved: SavedModel, data: Path | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 import truesparse
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile import container, read_model
+from truesparse.modelfile import check_finite, container, read_model
 from truesparse.modelfile.architecture import CLASSIFIER, LANGUAGE_MODEL, Architecture
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.config import Config
@@ -52,6 +52,12 @@ class SavedModel:
     config: Config
     encoder: TextEncoder | None
     labels: tuple[str, ...]
+
+    def check_finite(self) -> None:
+        """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
+        arena = self.model.arena
+        weights = {name: matrix.data for name, matrix in arena.matrices.items()}
+        check_finite(weights | arena.biases, self.path)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, SequenceModel
 
 
+_MOST_TEXTS = 512  # that are classified together, whatever number a file has
+
+
 class TextEvaluation(NamedTuple):
     """Mean loss per token, in nats, over how many tokens; and which fraction of the text is ``<unk>``.
 
@@ -96,6 +99,7 @@ def evaluate_saved(
     text_column: str | None = None,
 ) -> TextEvaluation | ClassifierEvaluation:
     """Measure a model that has been read; see `evaluate_file`."""
+    saved.check_finite()
     if isinstance(saved.config, ClassifierConfig):
         return _evaluate_classifier(
             saved, saved.config, data, split, _columns(saved.config, label_column, text_column)
@@ -139,8 +143,11 @@ def _evaluate_classifier(
     else:
         table = read_table(data, columns)
     text = encode_table(table, saved.labels, saved.encoder)
-    batches = SequenceBatches(text.texts, text.labels, config.batch_size)
-    workspace = model.workspace(text.texts.longest, config.batch_size)
+    batch_size = min(
+        config.batch_size, len(text.texts)
+    )  # memory is to follow the data, not a number in a file
+    batches = SequenceBatches(text.texts, text.labels, batch_size)
+    workspace = model.workspace(text.texts.longest, batch_size)
     return ClassifierEvaluation(saved.labels, evaluate_batches(model, batches, workspace))
 
 
@@ -170,11 +177,12 @@ class Classifier:
         saved = load_model(find_model(path))
         if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
+        saved.check_finite()
         self._model = cast("SequenceModel", saved.model)
         self._encoder = saved.encoder
         self.labels = saved.labels
         self.text_column = saved.config.text_column
-        self.batch_size = saved.config.batch_size
+        self.batch_size = min(saved.config.batch_size, _MOST_TEXTS)
         self._workspace = self._model.workspace(1, self.batch_size)
 
     def predict(self, texts: Sequence[tuple[int, str]], name: str, unit: str) -> NDArray[np.float32]:
