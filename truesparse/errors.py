@@ -7,8 +7,9 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 # What moves the cursor, sets colours or titles, breaks lines or turns the direction of writing: C0, DEL and
-# C1, separators of lines and paragraphs, overrides and isolates of direction; and what no encoding can write.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# C1, separators of lines and paragraphs, overrides and isolates of direction; and what no encoding can write:
+# all surrogates but those that stand for bytes of a file name, of which those that stand for C1 go too.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udc9f\udd00-\udfff]")
 
 
 class TruesparseError(Exception):
