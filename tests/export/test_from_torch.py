@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Callable
@@ -82,7 +83,9 @@ def test_the_model_computes_what_pytorch_computes(tmp_path: Path) -> None:
         np.testing.assert_allclose(stream.logits(), expected.numpy(), atol=1e-6)
 
     torch.save(module, path)  # a module is code, which is not run
-    with pytest.raises(TruesparseError, match=r"m.pt holds no state dict; write it with torch.save\(module"):
+    with pytest.raises(
+        TruesparseError, match=r"m.pt needs torch.nn.* is not run; write it with torch.save\(module"
+    ):
         import_torch(path, tmp_path / "other", 1.0)
 
 
@@ -235,6 +238,12 @@ def changed_each(change: Callable[[Any], Any]) -> Callable[[Any, Any], dict[str,
             "optimizer": {"state": {}, "param_groups": []},
         },
         lambda torch, module: {"model": {"state_dict": module.state_dict()}, "loss": torch.tensor(2.0)},
+        lambda torch, module: {
+            "args": argparse.Namespace(lr=0.1),
+            "step": torch.tensor(3),
+            "generator": torch.get_rng_state(),
+            **module.state_dict(),
+        },
         lambda torch, module: {
             "net": module.state_dict(),
             "optimizer": torch.optim.Adam(module.parameters()).state_dict(),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import stat
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,11 +88,22 @@ def _of_safetensors(path: Path) -> Tensors:
 
 def _of_torch(path: Path) -> Tensors:
     torch = need("torch", "torch")
+    # what tools keep beside a state dict, and is no code
+    harmless = torch.serialization.safe_globals([argparse.Namespace])
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        # a sparse tensor whose indices lie would write anywhere
+        with harmless, torch.sparse.check_sparse_tensor_invariants(True), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sparse tensors, which are said to be in beta state
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception:  # PyTorch raises many kinds
+    except Exception as error:  # PyTorch raises many kinds
+        code = re.search(r"Unsupported global: GLOBAL ([\w.]+)", str(error))
+        if code:
+            raise TruesparseError(
+                f"{path} needs {code[1]} to be read, which is code and is not run; write it with"
+                f" torch.save(module.state_dict(), ...)"
+            ) from None
         raise _no_state_dict(path) from None
     for _ in range(_DEEPEST):
         inner = [found[name] for name in _WRAPPERS if isinstance(found, Mapping) and name in found]
@@ -107,14 +121,17 @@ def _of_torch(path: Path) -> Tensors:
 
 
 def _flat(found: Any, prefix: str, deep: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors of a dict and of dicts in it, but those of an optimizer."""
+    """Tensors of a dict and of dicts in it, but those of an optimizer and what cannot be a parameter."""
     import torch
 
     if not isinstance(found, Mapping) or "param_groups" in found or not deep:
         return
     for name, value in found.items():
         if isinstance(value, torch.Tensor):
-            yield f"{prefix}{name}", value
+            # a count of steps or the state of a random generator is no part of a model
+            numbers = value.is_floating_point() or value.is_complex() or value.ndim > 1
+            if value.ndim and (numbers or str(name).endswith("_mask")):
+                yield f"{prefix}{name}", value
         else:
             yield from _flat(value, f"{prefix}{name}.", deep - 1)
 
@@ -127,7 +144,9 @@ def _dense(tensor: torch.Tensor, name: str, path: Path) -> NDArray[np.float32]:
             raise TypeError
         tensor = tensor.detach()
         tensor = tensor.dequantize() if tensor.is_quantized else tensor.to(torch.float32)
-        tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
         # sparse tensors may be of floats without being contiguous
         return np.ascontiguousarray(tensor.numpy()).reshape(tuple(tensor.shape))
     except (RuntimeError, TypeError, NotImplementedError):
