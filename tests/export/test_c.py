@@ -277,10 +277,9 @@ def test_names_that_are_none_in_c(tmp_path: Path, file: Path, name: str) -> None
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn, max"])
-def test_any_name_compiles(tmp_path: Path, kind: str) -> None:
+def test_any_name_compiles(tmp_path: Path) -> None:
     """Also one that a name in the source begins with, or in its example."""
-    file = save(tmp_path / "m", kind)
+    file = save(tmp_path / "m", "rhn, max")
     export_model(file, "c", tmp_path / "model", "zzz")
     sources = "".join(path.read_text() for path in (tmp_path / "model").iterdir())
     code = re.sub(r'/\*.*?\*/|"(\\.|[^"\\])*"', "", sources, flags=re.DOTALL)
