@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from truesparse.errors import printable
 from truesparse.training.reporter import Progress, Record, Reporter, RunInfo
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Live(Silent):
         self._done = 0
         self._ended = False
         self._output = Output(stream)
-        self._console = Console(file=cast(TextIO, self._output), highlight=False, markup=False)
+        self._console = Console(file=cast(TextIO, self._output), highlight=False, markup=False, emoji=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -335,23 +336,26 @@ def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequenc
 
 
 def print_table(table: Table) -> None:
-    """Print a table in its full width: numbers that are cut off say nothing."""
+    """Print a table in its full width: numbers that are cut off say nothing. Brackets and colons in it are
+    those of names, no markup."""
     from rich.console import Console
     from rich.measure import Measurement
 
-    width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
-    Console(width=max(Console().width, width)).print(table)
+    wide = Console(width=1000, markup=False, emoji=False)
+    width = Measurement.get(wide, wide.options, table).maximum
+    Console(width=max(Console().width, width), markup=False, emoji=False).print(table)
 
 
 def describe_run(info: RunInfo) -> list[str]:
     """What a run is, in lines."""
     density = info.nnz / info.dense_parameters
     resumed = f", from step {info.step:,}" if info.step else ""
-    return [
+    lines = [
         info.data,
         f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3g}), {info.threads} threads",
         f"{info.total_steps:,} steps, {info.steps_per_epoch:,} an epoch{resumed}; the run is in {info.path}",
     ]
+    return [printable(line) for line in lines]
 
 
 def describe_cost(record: Record) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truesparse.cli.options import json_option, model_argument
+from truesparse.errors import printable
 from truesparse.training.reporter import to_json
 
 if TYPE_CHECKING:
@@ -78,8 +79,6 @@ def _show_classified(result: ClassifierEvaluation, as_json: bool) -> None:
         matrix = classified.confusion.tolist()
         click.echo(to_json({**classified.measures, "labels": list(labels), "confusion": matrix}))
         return
-    from rich.text import Text
-
     from truesparse.cli.display import plain_table, print_table
 
     measures = classified.measures
@@ -90,7 +89,7 @@ def _show_classified(result: ClassifierEvaluation, as_json: bool) -> None:
     table = plain_table()
     table.add_column("label \\ told")
     for label in labels:
-        table.add_column(Text(label), justify="right")
+        table.add_column(printable(label), justify="right")
     for label, row in zip(labels, classified.confusion, strict=True):
-        table.add_row(Text(label), *(f"{count:,}" for count in row))
+        table.add_row(printable(label), *(f"{count:,}" for count in row))
     print_table(table)

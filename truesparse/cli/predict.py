@@ -80,7 +80,9 @@ def _opened(source: Path) -> Iterator[BinaryIO]:
 def _output(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that takes its place when all is written."""
     if path is None:
-        yield sys.stdout
+        from truesparse.cli.terminal import standard_output
+
+        yield standard_output()
         return
     from truesparse.modelfile.files import replacing
 

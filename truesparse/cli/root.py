@@ -27,7 +27,7 @@ from truesparse.cli.methods import methods
 from truesparse.cli.plot import plot
 from truesparse.cli.predict import predict
 from truesparse.cli.train import train
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, printable
 
 INTERRUPTED = 130
 _FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
@@ -136,7 +136,7 @@ def _explain(error: BaseException) -> int:
 
 def _say(sentence: str, code: int) -> int:
     with contextlib.suppress(OSError):  # when nobody reads it, the code says what has happened
-        click.echo(f"truesparse: {sentence}", err=True)
+        click.echo(f"truesparse: {printable(sentence)}", err=True)
     return code
 
 

@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, printable
 from truesparse.training.config import Config
 from truesparse.training.reporter import to_json
 from truesparse.training.sources import resolve
@@ -98,7 +98,7 @@ def training_command(
             click.echo(to_json(results))
         else:
             for line in describe(results):
-                click.echo(line)
+                click.echo(printable(line))
 
     return command
 

@@ -21,7 +21,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     stored : StoredModel
         With a sparse output layer.
     data : Path or None
-        What it was trained on if None. If that cannot be read, nothing is measured.
+        If None, what the run was trained on in whose folder the model lies. If that cannot be read, nothing
+        is measured.
 
     Returns
     -------

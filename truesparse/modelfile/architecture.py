@@ -122,7 +122,7 @@ class Architecture:
         kind = sizes["type"]
         cell, _, head = kind.partition("-")
         if head not in _HEADS:
-            raise TruesparseError(f"is of another model: its type is {kind}")
+            raise TruesparseError(f"is of another model: its type is {kind[:40]}")
         if cell not in CELLS:
             raise TruesparseError(f"is of another model: its cell is {cell!r}, not {' or '.join(CELLS)}")
         own = {name: value for name, value in _HEADS[head].items() if value is not None}

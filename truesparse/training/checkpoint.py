@@ -14,7 +14,7 @@ import numpy as np
 import truesparse
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile import StoredModel, container, read_model
+from truesparse.modelfile import StoredModel, check_finite, container, read_model
 from truesparse.modelfile.architecture import CLASSIFIER, LANGUAGE_MODEL, Architecture
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.config import Config
@@ -53,6 +53,12 @@ class SavedModel:
     encoder: TextEncoder | None
     labels: tuple[str, ...]
 
+    def check_finite(self) -> None:
+        """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
+        arena = self.model.arena
+        weights = {name: matrix.data for name, matrix in arena.matrices.items()}
+        check_finite(weights | arena.biases, self.path)
+
 
 @dataclass(frozen=True)
 class Checkpoint(SavedModel):
@@ -65,12 +71,15 @@ class Checkpoint(SavedModel):
     evolution : dict of str to ndarray
         What the evolution of the topology keeps besides the arena, by the tensors' names.
     training : dict
-        What `save_checkpoint` was given.
+        What `save_checkpoint` was given: anything, if another program has written the file.
+    slots : frozenset of str
+        The optimizer's states that are in the file.
     """
 
     hidden: dict[str, np.ndarray]
     evolution: dict[str, np.ndarray]
     training: dict[str, Any]
+    slots: frozenset[str]
 
 
 def save_model(
@@ -192,7 +201,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         }
         evolution = {name: reader.get(name) for name in reader.names if name.startswith(EVOLUTION)}
         return Checkpoint(
-            **vars(saved), hidden=hidden, evolution=evolution, training=reader.document["training"]
+            **vars(saved),
+            hidden=hidden,
+            evolution=evolution,
+            training=reader.document["training"],
+            slots=frozenset(slots),
         )
 
 

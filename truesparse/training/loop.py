@@ -28,6 +28,7 @@ from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.learner import Learner
 from truesparse.training.reporter import Progress, Reporter
+from truesparse.training.restoring import check_memory, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.task import Task
@@ -118,19 +119,18 @@ class Trainer:
         Raises
         ------
         TruesparseError
-            The data have changed since.
+            The data have changed since, or the checkpoint does not say all that it has to.
         """
-        training = dict(saved.training)
-        if training.pop("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
+        state = restored_state(saved)
+        if saved.training.get("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
             raise TruesparseError(
                 "the text is not the one this run was trained on"
                 "; give --data the same text, or start a new run"
             )
-        for name, generator_state in training.pop("generators").items():
-            self._generators[name].bit_generator.state = generator_state
-        counters = {name: training.pop(name, {}) for name in ("optimizer", "evolution")}
-        self._learner.restore(counters, saved.evolution)
-        self.state = TrainingState(**training)
+        check_memory(saved, self._learner)
+        restore_generators(saved, self._generators)
+        self._learner.restore(saved.training, saved.evolution)
+        self.state = state
         self.task.load_hidden(saved.hidden)
         self._optimizer.lr = self.state.lr
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, printable
 from truesparse.training.reporter import Record
 from truesparse.training.rundir import CONFIG
 from truesparse.training.sources import load_config
@@ -50,7 +50,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     heights = (2, 1, 1) if counted else (2, 1)
     figure = _figure((8, 2.2 * sum(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
-    figure.suptitle(str(run), fontsize=10)
+    figure.suptitle(printable(run), fontsize=10, parse_math=False)
     if "perplexity" in training[0] and not any(map(_finite_perplexity, training + evaluations)):
         _loss(panels[0], training, evaluations)  # the run went astray
     elif "perplexity" in training[0]:
@@ -102,13 +102,14 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
         run: (max(x[measure] for x in curve) if accuracy else min(map(_perplexity_of, curve)))
         for run, curve in curves.items()
     }
+    lines, labels = [], []
     for number, run in enumerate(sorted(curves, key=lambda run: best[run], reverse=accuracy)):
         values = [math.nan if record[measure] is None else record[measure] for record in curves[run]]
         minutes = [record["seconds"] / 60 for record in curves[run]]
         x = minutes if against == "time" else _epochs(curves[run])
-        label = f"{run.name}  {best[run]:.1%}" if accuracy else f"{run.name}  {best[run]:.1f}"
+        labels.append(f"{printable(run.name)}  {best[run]:{'.1%' if accuracy else '.1f'}}")
         style = "-" if number < 10 else "--"  # there are ten colors
-        axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2, label=label)
+        lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
     if not accuracy:
         _perplexity_scale(axes)
         if math.isfinite(top := _HIGHEST * min(best.values())):
@@ -116,7 +117,10 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     axes.set_xlabel("minutes" if against == "time" else "epoch")
     axes.set_ylabel(f"validation {measure}")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8)
+    legend = figure.legend(lines, [str(line) for line in lines], loc="outside right upper", fontsize=8)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)  # now, since labels that begin with an underscore are left out
+        text.set_parse_math(False)
     figure.savefig(path, dpi=110)
 
 
@@ -141,8 +145,9 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
         axes.text(
             column, row, f"{distances[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8
         )
-    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(count), names)
+    names = [printable(name) for name in names]
+    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(count), names, parse_math=False)
     figure.colorbar(image, label="topology distance")
     figure.savefig(path, dpi=110)
 

@@ -122,6 +122,7 @@ def evaluate_saved(
     text_column: str | None = None,
 ) -> TextEvaluation | ClassifierEvaluation:
     """Measure a model that has been read; see `evaluate_file`."""
+    saved.check_finite()
     if isinstance(saved.config, ClassifierConfig):
         return _evaluate_classifier(
             saved, saved.config, data, split, _columns(saved.config, label_column, text_column)
@@ -166,7 +167,7 @@ def _evaluate_classifier(
         text = _texts_of_training(saved, config, columns, split or "test")
     else:
         text = encode_table(_labelled_table(data, columns, split or "test"), saved.labels, saved.encoder)
-    size = min(config.batch_size, LARGEST_BATCH)
+    size = min(config.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)
     return ClassifierEvaluation(saved.labels, evaluate_batches(model, batches, workspace))
@@ -222,11 +223,12 @@ class Classifier:
         saved = load_model(find_model(path))
         if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
+        saved.check_finite()
         self._model = cast("SequenceModel", saved.model)
         self._encoder = saved.encoder
         self.labels = saved.labels
         self.text_column = saved.config.text_column
-        self.batch_size = saved.config.batch_size
+        self.batch_size = min(saved.config.batch_size, LARGEST_BATCH)
         self._workspace = self._model.workspace(1, self.batch_size)
 
     def predict(self, texts: Sequence[tuple[int, str]], name: str, unit: str) -> NDArray[np.float32]:
