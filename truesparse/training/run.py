@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
@@ -134,7 +135,9 @@ def resume_run(
                     f" {new!r}; put the run's own checkpoint or configuration back"
                 )
         generators = make_generators(config.seed)
-        trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
+        word_rule = saved.vocabulary.word_rule if saved.vocabulary is not None else WORD_RULE
+        task = _task(config, word_rule)
+        trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
         trainer.restore(saved)
         del saved
         if trainer.state.step > trainer.total_steps:
@@ -151,12 +154,12 @@ def resume_run(
         return _finish(trainer, run, threads)
 
 
-def _task(config: Config) -> Task:
-    """The task of a configuration, its data read."""
+def _task(config: Config, word_rule: int = WORD_RULE) -> Task:
+    """The task of a configuration, its data read by a version of the rule that says what a word is."""
     if isinstance(config, ClassifierConfig):
-        return TextClassification(config)
+        return TextClassification(config, word_rule=word_rule)
     assert isinstance(config, LanguageModelConfig)
-    return LanguageModeling(config)
+    return LanguageModeling(config, word_rule=word_rule)
 
 
 def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:
