@@ -92,7 +92,8 @@ def read_parts(
 
     A folder has ``train.csv``, and it may have ``valid.csv`` (or ``val.csv`` or ``dev.csv``) and
     ``test.csv``; each may end in ``.tsv``, and be packed, with ``.gz``, ``.bz2`` or ``.xz`` behind its
-    name. What it lacks, and for a single file both parts, is taken out of the training rows at random, the same fraction of every label.
+    name. What it lacks, and for a single file both parts, is taken out of the training rows at random, the
+    same fraction of every label.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def _read_part(file: Path, part: str, columns: Columns) -> Table:
             raise
         raise UsageError(
             f"{file} has no column {columns.label!r}, so nothing can be measured on it; take it out of the"
-            " folder (rows of the training file are used instead), and label it with truesparse predict afterwards"
+            " folder (rows of the training file are used instead), and label it with truesparse predict"
         ) from None
 
 
@@ -161,7 +162,7 @@ def _check_labels(train: Table, columns: Columns) -> None:
     if len(train) > _FEW and different > len(train) / 2:
         raise TruesparseError(
             f"the column {columns.label!r} of {train.name} has {different:,} different values in"
-            f" {len(train):,} rows, so they are no labels; say which column has the labels with --label-column"
+            f" {len(train):,} rows, so they are no labels; say which are with --label-column"
         )
 
 

@@ -47,8 +47,8 @@ class Vocabulary:
             raise TruesparseError(f'the level of a vocabulary must be "word" or "char", not {self.level!r}')
         if type(self.word_rule) is not int or not 1 <= self.word_rule <= WORD_RULE:
             raise TruesparseError(
-                f"the vocabulary has the word rule {self.word_rule!r}, but this version of truesparse knows 1 to"
-                f" {WORD_RULE}; use a newer one"
+                f"the vocabulary has the word rule {self.word_rule!r}, but this version of truesparse knows"
+                f" 1 to {WORD_RULE}; use a newer one"
             )
         if not self.tokens:
             raise TruesparseError("a vocabulary needs at least one token")

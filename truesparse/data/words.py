@@ -1,8 +1,8 @@
 """What a word is.
 
-The rule has a version, which a vocabulary remembers: a model reads text as the text it was trained on was read.
-Version 1 cut words at combining marks, dropped symbols with the punctuation and took all between ``<`` and
-``>`` for mark-up.
+The rule has a version, which a vocabulary remembers: a model reads text as the text it was trained on was
+read. Version 1 cut words at combining marks, dropped symbols with the punctuation and took all between ``<``
+and ``>`` for mark-up.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _MARK_PLANES = (0x300, 0x20000), (0xE0100, 0xE01F0)  # where Unicode has combini
 _LETTERS_ALONE = re.compile(rf"{EOS}|{UNKNOWN}|\w+(?:['’]\w+)*|([^\w\s])\1*")
 
 _ANY_TAG = re.compile(rf"(?!{UNKNOWN})</?[A-Za-z][^<>]*>")
-_ELEMENTS = """a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote
-body br button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed
-fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins
-isindex kbd keygen label legend li link main map mark marquee menu menuitem meta meter nav nobr noembed noframes noscript
-object ol optgroup option output p param picture plaintext pre progress q rb rp rt rtc ruby s samp script search section
-select slot small source span strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time
-title tr track tt u ul var video wbr xmp"""
-_SWITCHES = """allowfullscreen async autofocus autoplay checked compact controls default defer disabled formnovalidate hidden
-inert ismap itemscope loop multiple muted noresize noshade novalidate nowrap open playsinline readonly required reversed
-selected"""
+_ELEMENTS = """
+a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote
+body br button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div
+dl dt em embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header
+hgroup hr html i iframe img input ins isindex kbd keygen label legend li link main map mark marquee menu
+menuitem meta meter nav nobr noembed noframes noscript object ol optgroup option output p param picture
+plaintext pre progress q rb rp rt rtc ruby s samp script search section select slot small source span strike
+strong style sub summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul
+var video wbr xmp
+"""
+_SWITCHES = """
+allowfullscreen async autofocus autoplay checked compact controls default defer disabled formnovalidate
+hidden inert ismap itemscope loop multiple muted noresize noshade novalidate nowrap open playsinline
+readonly required reversed selected
+"""
 _VALUE = r"""[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+)"""
-_HTML_TAG = re.compile(
-    rf"<(?:/?(?:{'|'.join(_ELEMENTS.split())})(?:\s+(?:{_VALUE}|(?:{'|'.join(_SWITCHES.split())})\b))*\s*/?>"
-    r"|!doctype\b[^<>]*>)",
-    re.IGNORECASE,
-)
 _COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 
 
@@ -111,8 +111,8 @@ def split_words(
     lower_case : bool
         Whether to lower-case it.
     punctuation : bool
-        Whether punctuation marks, which include the symbols of ASCII such as ``+``, are words too. They are in
-        a text that has nothing else. Other symbols always are.
+        Whether punctuation marks, which include the symbols of ASCII such as ``+``, are words too. They are
+        in a text that has nothing else. Other symbols always are.
     word_rule : int
         Version of the rule.
 
@@ -146,7 +146,15 @@ def _without_html(text: str) -> str:
     if "<!--" in text:  # a search for an end that is not there would go to the end of the text each time
         commented, end, rest = text.rpartition("-->")
         text = _COMMENT.sub(" ", commented + end) + rest
-    return _HTML_TAG.sub(" ", text)
+    return _html_tag().sub(" ", text)
+
+
+@cache
+def _html_tag() -> re.Pattern[str]:
+    """A tag of an element of HTML, whose attributes have values or are switches; made when needed."""
+    names, switches = "|".join(_ELEMENTS.split()), "|".join(_SWITCHES.split())
+    attribute = rf"\s+(?:{_VALUE}|(?:{switches})\b)"
+    return re.compile(rf"<(?:/?(?:{names})(?:{attribute})*\s*/?>|!doctype\b[^<>]*>)", re.IGNORECASE)
 
 
 def _is_symbol(word: str) -> bool:
@@ -160,7 +168,7 @@ def _is_symbol(word: str) -> bool:
 
 @cache
 def _letters_and_marks() -> re.Pattern[str]:
-    r"""As `_LETTERS_ALONE`, with combining marks, for which `re` has no class, and emoji; made when needed."""
+    """As `_LETTERS_ALONE`, with combining marks, for which `re` has no class, and emoji; made when needed."""
     marks = _ranges(
         [
             code
