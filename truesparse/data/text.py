@@ -60,8 +60,8 @@ def load_corpus(
 
     A folder holds the three parts in files of one of three layouts: ``ptb.train.txt, ptb.valid.txt,
     ptb.test.txt``; ``wiki.train.tokens`` (or ``wiki.train.shuffled.tokens``), ``wiki.valid.tokens,
-    wiki.test.tokens``; ``train.txt, valid.txt`` (or ``val.txt`` or ``dev.txt``), ``test.txt``; in capitals or
-    not, and each may be packed (``.gz``, ``.bz2``, ``.xz``). Its words are what white space separates, and line
+    wiki.test.tokens``; ``train.txt, valid.txt`` (or ``val.txt`` or ``dev.txt``), ``test.txt``; in capitals
+    or not, and each may be packed (``.gz``, ``.bz2``, ``.xz``). Its words are what white space parts; line
     ends become ``<eos>``. A single text file is plain text: its words are lower-cased and parted from
     punctuation (`tokenise` has the rule), those that occur fewer than 3 times in the training part become
     ``<unk>``, and its first 90 % of tokens train, the next 5 % validate and the last 5 % test, each cut moved
