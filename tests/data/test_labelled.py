@@ -190,9 +190,7 @@ def test_parts_in_capitals_and_with_tabs(tmp_path):
 def test_a_part_without_labels_is_told_as_such(tmp_path):
     write(tmp_path / "train.csv", rows(40))
     write(tmp_path / "test.csv", [("1", "fine")], ("id", "text"))
-    with pytest.raises(
-        UsageError, match=r"test\.csv has no column 'label', so nothing can be measured on it"
-    ):
+    with pytest.raises(UsageError, match=r"test\.csv has no column 'label', so nothing can be measured"):
         load(tmp_path)
 
 
