@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -53,14 +53,20 @@ def predict(
     from truesparse.training.use import Classifier
 
     model = Classifier(path)
-    name = "standard input" if str(source) == "-" else str(source)
     layout = layout or ("csv" if is_table(source.name) else "lines")
-    stream = sys.stdin.buffer if str(source) == "-" else source
+    piped = str(source) == "-"
     empty: list[int] = []
-    with open_text(stream, name) as file, _output(out) as output:
+    with ExitStack() as stack:
+        # A file is opened first, since it may not be there; a stream may wait for the first line printed here.
+        if not piped:
+            file = stack.enter_context(open_text(source))
+        output = stack.enter_context(_output(out))
         writer = csv.writer(output, lineterminator="\n")
         if not as_json:
             writer.writerow(["label", *(f"p({label})" for label in model.labels)])
+        if piped:
+            output.flush()
+            file = stack.enter_context(open_text(sys.stdin.buffer, "standard input"))
         for chunk in _chunks(file, layout, text_column or model.text_column, model.batch_size):
             numbers, texts = zip(*chunk, strict=True)
             for number, row in zip(numbers, model.predict(texts), strict=True):
