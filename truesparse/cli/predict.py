@@ -57,7 +57,7 @@ def predict(
     piped = str(source) == "-"
     empty: list[int] = []
     with ExitStack() as stack:
-        # A file is opened first, since it may not be there; a stream may wait for the first line printed here.
+        # A file is opened first, since it may not be there; a stream may wait for what is printed.
         if not piped:
             file = stack.enter_context(open_text(source))
         output = stack.enter_context(_output(out))
