@@ -209,7 +209,7 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[list[str]]:
         text = held + piece
         held = "\r" if text.endswith("\r") else ""
         text = text.removesuffix("\r")
-        if not first_end and (found := _LINE_END.search(text)):
+        if not first_end and ("\n" in text or "\r" in text) and (found := _LINE_END.search(text)):
             first_end = found[0]
         if first_end == "\r":
             text = text.replace("\r\n", "\n").replace("\r", "\n")
