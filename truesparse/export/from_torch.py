@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary
-from truesparse.data.vocabulary import Level
+from truesparse.data.files import read_text, without_packing
+from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.state_dict import Tensors, read_state_dict
 from truesparse.modelfile import CSR, narrow_index_dtype
@@ -309,15 +310,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
     TruesparseError
         The file cannot be read, is something else, or has a token twice.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
-    except OSError as error:
-        raise TruesparseError(f"cannot read {path}: {error.strerror}") from None
+        is_json = without_packing(path.name).lower().endswith(".json")
+        tokens = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
     except ValueError:
-        raise TruesparseError(
-            f"{path} is not valid {'JSON' if path.suffix == '.json' else 'UTF-8'}"
-        ) from None
+        raise TruesparseError(f"{path} is not valid JSON") from None
     if isinstance(tokens, dict):
         by_number = {number: token for token, number in tokens.items() if type(number) is int}
         if by_number.keys() != set(range(len(tokens))):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from truesparse.data import ClassificationData, Columns, SequenceBatches, load_classification_data
 from truesparse.data.labelled import LabelledText
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.nn import SequenceModel, SequenceWorkspace
 from truesparse.training.evaluation import EvaluationStopped
@@ -29,6 +30,8 @@ class TextClassification(SequenceLearning, Task):
         Filled in.
     data : ClassificationData, optional
         What the configuration names if not given.
+    word_rule : int
+        Version of the rule that says what a word is, for data that are read.
 
     Raises
     ------
@@ -36,8 +39,10 @@ class TextClassification(SequenceLearning, Task):
         The data are missing or cannot be read or learned from.
     """
 
-    def __init__(self, config: ClassifierConfig, data: ClassificationData | None = None) -> None:
-        data = data or load_data(config)
+    def __init__(
+        self, config: ClassifierConfig, data: ClassificationData | None = None, word_rule: int = WORD_RULE
+    ) -> None:
+        data = data or load_data(config, word_rule)
         self._parts = {
             part: SequenceBatches(text.texts, text.labels, config.batch_size, config.seed)
             for part, text in (("train", data.train), ("valid", data.valid), ("test", data.test))
@@ -157,7 +162,7 @@ def evaluate_batches(
     return Classified(loss / len(batches.sequences), confusion)
 
 
-def load_data(config: ClassifierConfig) -> ClassificationData:
+def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> ClassificationData:
     """Read the data that a configuration names.
 
     Raises
@@ -175,6 +180,7 @@ def load_data(config: ClassifierConfig) -> ClassificationData:
         config.valid_fraction,
         config.test_fraction,
         config.seed,
+        word_rule,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
-from truesparse.data.vocabulary import Level
+from truesparse.data.words import WORD_RULE, Level
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.training.evaluation import evaluate, perplexity
 from truesparse.training.task import Learned, Measures, Task, crc32_of
@@ -29,6 +29,8 @@ class LanguageModeling(Task):
         Filled in.
     corpus : Corpus, optional
         The one that the configuration names if not given.
+    word_rule : int
+        Version of the rule that says what a word is, for a text that is read.
 
     Raises
     ------
@@ -36,10 +38,12 @@ class LanguageModeling(Task):
         The text cannot be read, or a part of it is too short.
     """
 
-    def __init__(self, config: LanguageModelConfig, corpus: Corpus | None = None) -> None:
+    def __init__(
+        self, config: LanguageModelConfig, corpus: Corpus | None = None, word_rule: int = WORD_RULE
+    ) -> None:
         super().__init__(config)
         if corpus is None:
-            corpus = load_corpus(config.data, cast(Level, config.level))
+            corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
         size = config.batch_size, config.bptt
         self._windows = {
             "train": Windows(corpus.train, *size, "training text"),

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
@@ -161,7 +162,7 @@ def _restored(
                 f" {new!r}; put the run's own checkpoint or configuration back"
             )
     generators = make_generators(config.seed)
-    task = _task(config)
+    task = _task(config, WORD_RULE if saved.vocabulary is None else saved.vocabulary.word_rule)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_data(config, vars(saved.config)["data"])
     trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
@@ -178,12 +179,12 @@ def _restored(
     return trainer
 
 
-def _task(config: Config) -> Task:
-    """The task of a configuration, its data read."""
+def _task(config: Config, word_rule: int = WORD_RULE) -> Task:
+    """The task of a configuration, its data read by a version of the rule that says what a word is."""
     if isinstance(config, ClassifierConfig):
-        return TextClassification(config)
+        return TextClassification(config, word_rule=word_rule)
     assert isinstance(config, LanguageModelConfig)
-    return LanguageModeling(config)
+    return LanguageModeling(config, word_rule=word_rule)
 
 
 def _with_data(config: Config, data: str | None) -> Config:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.training.config import Config, choices
 from truesparse.training.settings import checked, kind_of, parse, shown
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
@@ -132,13 +132,15 @@ def load_config(path: Path) -> Config:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    from truesparse.data.files import read_text  # here: a list of flags needs no NumPy
+
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
+        return tomllib.loads(read_text(path))
+    except UsageError:
+        raise UsageError(f"cannot read the configuration {path}: there is no such file") from None
+    except TruesparseError as error:
         raise UsageError(
-            f"{path} is not TOML, which is UTF-8 text; write lines such as density = 0.2"
+            f"the configuration {path} is not TOML, which is text with lines such as density = 0.2: {error}"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None

@@ -22,7 +22,6 @@ from truesparse.data.labelled import (
     LabelledText,
     Table,
     encode_table,
-    encode_text,
     find_part,
     read_parts,
     read_table,
@@ -231,36 +230,30 @@ class Classifier:
         self.batch_size = min(saved.config.batch_size, LARGEST_BATCH)
         self._workspace = self._model.workspace(1, self.batch_size)
 
-    def predict(self, texts: Sequence[tuple[int, str]], name: str, unit: str) -> NDArray[np.float32]:
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Classify texts.
 
         Parameters
         ----------
-        texts : sequence of (int, str)
-            The number of each row, and its text.
-        name, unit : str
-            Where they are from, and what the numbers count, for messages.
+        texts : sequence of str
 
         Returns
         -------
         ndarray of float32, shape (texts, labels)
-            Probabilities.
-
-        Raises
-        ------
-        TruesparseError
-            A text has no words.
+            Probabilities; NaN for a text without words.
         """
-        probabilities = np.empty((len(texts), len(self.labels)), np.float32)
+        probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
         for start in range(0, len(texts), self.batch_size):
-            some = texts[start : start + self.batch_size]
-            ids = [encode_text(self._encoder, text, name, row, unit) for row, text in some]
-            sequences = Sequences.of(ids)
+            encoded = map(self._encoder.encode, texts[start : start + self.batch_size])
+            some = {place: ids for place, ids in enumerate(encoded, start) if ids.size}
+            if not some:
+                continue
+            sequences = Sequences.of(list(some.values()))
             longest = sequences.longest
             if longest > self._workspace.panels.steps:  # twice that, lest it grow at every batch
                 steps = max(longest, min(2 * longest, self._encoder.length))
                 self._workspace = self._model.workspace(steps, self.batch_size)
-            batch = sequences.batch(np.arange(len(ids)), self.batch_size)
+            batch = sequences.batch(np.arange(len(some)), self.batch_size)
             outputs = self._model.predict(*batch, self._workspace)
-            probabilities[start : start + len(ids)] = np.exp(outputs).T[: len(ids)]
+            probabilities[list(some)] = np.exp(outputs).T[: len(some)]
         return probabilities
