@@ -8,6 +8,65 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
+from truesparse.sklearn.network import Samples
+
+
+def refuse_missing(values: Any, name: str = "y") -> None:
+    """Raise ValueError if a target, class or weight is missing: None, NaN, or NA or NaT of pandas.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,) or (n, outputs)
+        As the user passed them: NumPy would make the text "nan" of a NaN among texts.
+    name : str
+        What the message calls them.
+    """
+    try:
+        cells = np.asarray(values)
+        if cells.dtype.kind not in "biufcmM":
+            cells = np.asarray(values, object)
+    except (TypeError, ValueError):
+        return  # ragged or worse, which is told with all else that can be wrong with it
+    if not cells.ndim:
+        return
+    if cells.dtype == object:
+        missing = np.fromiter((_is_missing(cell) for cell in cells.flat), bool, cells.size)
+    else:
+        missing = np.zeros(cells.size, bool) if cells.dtype.kind in "biu" else np.ravel(cells != cells)
+    if isinstance(values, np.ma.MaskedArray):
+        missing |= np.ma.getmaskarray(values).ravel()
+    if missing.any():
+        row = int(missing.argmax()) * len(cells) // cells.size
+        raise ValueError(
+            f"row {row:,} of {name} is missing ({cells.flat[int(missing.argmax())]}); fill it in, or take the"
+            " row out"
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (ArithmeticError, TypeError, ValueError):  # NA of pandas equals neither itself nor anything else
+        return type(value).__name__ == "NAType"
+
+
+def classes_of(y: NDArray[Any]) -> NDArray[Any]:
+    """The classes that occur in labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        They have no order.
+    """
+    try:
+        return np.unique(y)
+    except TypeError:
+        raise ValueError(
+            "the classes are of several kinds, such as texts and numbers; make all of them texts or numbers"
+        ) from None
+
 
 def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
     """The place of each class among the sorted `classes`.
@@ -46,7 +105,11 @@ class ClassPredictions(ClassifierMixin):
         numbers = self.predict_log_proba(X).argmax(axis=1)
         return self.classes_[numbers]
 
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[np.int32]) -> tuple[float, ...]:
+    def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
         """Accuracy, and minus the cross-entropy in nats, of log-probabilities of shape (n, n_classes)."""
-        accuracy = float(np.mean(outputs.argmax(axis=1) == targets))
-        return accuracy, float(np.mean(outputs[np.arange(len(targets)), targets], dtype=np.float64))
+        targets, weights = samples.targets, samples.weights
+        right = outputs.argmax(axis=1) == targets
+        chosen = outputs[np.arange(len(targets)), targets]
+        if weights is None:
+            return float(np.mean(right)), float(np.mean(chosen, dtype=np.float64))
+        return float(np.average(right, weights=weights)), float(np.average(chosen, weights=weights))
