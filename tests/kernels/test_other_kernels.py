@@ -63,9 +63,8 @@ def test_softmax_cross_entropy(vocabulary, shift):
 def test_a_nan_logit_makes_the_loss_nan():
     logits = aligned_zeros((50, 20))
     logits[17, 4] = np.nan
-    loss = softmax_cross_entropy(20)(
-        logits, np.zeros(20, np.int32), np.float32(1), aligned_zeros((CHUNKS + 2, 20)), True
-    )
+    targets, weights, work = np.zeros(20, np.int32), np.ones(20, np.float32), aligned_zeros((CHUNKS + 2, 20))
+    loss = softmax_cross_entropy(20)(logits, targets, weights, np.float32(1), work, True)
     assert np.isnan(loss)
 
 

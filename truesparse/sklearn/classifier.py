@@ -6,14 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
-from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, refuse_missing
+from truesparse.sklearn.targets import (
+    ClassPredictions,
+    classes_of,
+    numbers_of_classes,
+    read_labels,
+    refuse_missing,
+)
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 
 
@@ -223,8 +227,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     def _learn(self, X: Any, y: Any, sample_weight: Any, classes: Any, again: bool = False) -> None:
         """Fit, or learn once more; without `classes` they are those of y."""
         sequences, y = sequences_and_targets(self, X, y, not again)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        y = read_labels(y)
         once = classes is not None
         self.classes_ = classes if once else classes_of(y)
         numbers = numbers_of_classes(y, self.classes_)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,33 +38,41 @@ def read_sequences(estimator: BaseEstimator, X: Any, reset: bool) -> Sequences:
     fitted = None if reset else estimator.layout_
     items = _items(X)
     dimensions = 0 if items is not None else len(getattr(X, "shape", (0, 0)))
-    if dimensions > 3:
+    if dimensions > 3 or (items is None and not (hasattr(X, "shape") or hasattr(X, "__array__"))):
+        what = f"has the shape {tuple(X.shape)}" if dimensions > 3 else f"is of type {type(X).__name__}"
         raise ValueError(
-            f"X has the shape {tuple(X.shape)}; {name} takes an array of shape (n, T), a number a step, or"
-            " (n, T, D), D features a step, or a list of sequences"
+            f"X {what}; {name} takes an array of shape (n, T), a number a step, or (n, T, D), D features a"
+            " step, or a list of sequences"
         )
     if items is not None:
         sequences = _of_list(items)
         if fitted == TABLE:
             X, dimensions = _as_table(items, sequences), 2
-    if fitted == TABLE and (dimensions == 3 or items is not None and X is None):
+    if fitted == TABLE and (dimensions == 3 or (items is not None and X is None)):
         raise ValueError(
             f"X has sequences, but this {name} was fitted with a table of {estimator.n_features_in_} columns;"
             f" pass an array of shape (n, {estimator.n_features_in_})"
         )
     if dimensions in (1, 2) and fitted != SEQUENCES:
-        with np.errstate(over="ignore"):  # infinity is told of below
+        with np.errstate(over="ignore"), _cells_are_numbers():  # infinity is told of below
             table = validate_data(estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=False)
         if reset:
             estimator.layout_ = TABLE
         return _rows_of(table[:, :, None])
+    width = getattr(estimator, "_width", None) if fitted else None
     if items is None:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"), _cells_are_numbers():
             array = check_array(X, dtype=np.float32, ensure_all_finite=False, allow_nd=True)
+        if array.ndim == 2 and width not in (None, array.shape[1]):
+            raise ValueError(
+                f"X has {array.shape[1]} columns, but this {name} was fitted with rows of {width} numbers;"
+                " pass a list of sequences if they may have any length"
+            )
         sequences = _rows_of(array[:, :, None] if array.ndim == 2 else array)
     features = sequences.values.shape[1]
     if reset:
         estimator.layout_, estimator.n_features_in_ = SEQUENCES, features
+        estimator._width = _width(items, sequences)
         vars(estimator).pop("feature_names_in_", None)
     elif features != estimator.n_features_in_:
         raise ValueError(
@@ -71,6 +80,19 @@ def read_sequences(estimator: BaseEstimator, X: Any, reset: bool) -> Sequences:
             " at each step"
         )
     return sequences
+
+
+@contextmanager
+def _cells_are_numbers() -> Iterator[None]:
+    """Say what NumPy means if a cell of an array or frame is an array itself."""
+    try:
+        yield
+    except ValueError as error:
+        if "setting an array element" not in str(error):
+            raise
+        raise ValueError(
+            "X has cells that are sequences themselves; pass a list or a single column of them"
+        ) from None
 
 
 def _items(X: Any) -> Sequence[Any] | None:
@@ -83,6 +105,17 @@ def _items(X: Any) -> Sequence[Any] | None:
     if len(getattr(X, "shape", ())) == 1 and np.asarray(X).dtype == object:
         return list(X)
     return None
+
+
+def _width(items: Sequence[Any] | None, sequences: Sequences) -> int | None:
+    """T of nested lists that could have been an array of shape (n, T), as scikit-learn reads them; else None.
+
+    Other lists may follow at any length, but an array has to have as many columns.
+    """
+    if items is None or not all(isinstance(item, (list, tuple)) and np.isscalar(item[0]) for item in items):
+        return None
+    lengths = set(sequences.lengths.tolist())
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def _as_table(items: Sequence[Any], sequences: Sequences) -> NDArray[np.float32] | None:

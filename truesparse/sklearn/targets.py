@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
 from truesparse.sklearn.network import Samples
 
 
 def refuse_missing(values: Any, name: str = "y") -> None:
-    """Raise ValueError if a target, class or weight is missing: None, NaN, or NA or NaT of pandas.
+    """Raise ValueError if a target, class or weight is infinite or missing: None, NaN, NA or NaT of pandas.
 
     Parameters
     ----------
@@ -21,26 +23,26 @@ def refuse_missing(values: Any, name: str = "y") -> None:
     name : str
         What the message calls them.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(object), None)
     try:
         cells = np.asarray(values)
         if cells.dtype.kind not in "biufcmM":
             cells = np.asarray(values, object)
     except (TypeError, ValueError):
         return  # ragged or worse, which is told with all else that can be wrong with it
-    if not cells.ndim:
+    if not cells.ndim or not cells.size:
         return
     if cells.dtype == object:
-        missing = np.fromiter((_is_missing(cell) for cell in cells.flat), bool, cells.size)
+        wrong = np.fromiter((_is_missing(cell) for cell in cells.flat), bool, cells.size)
     else:
-        missing = np.zeros(cells.size, bool) if cells.dtype.kind in "biu" else np.ravel(cells != cells)
-    if isinstance(values, np.ma.MaskedArray):
-        missing |= np.ma.getmaskarray(values).ravel()
-    if missing.any():
-        row = int(missing.argmax()) * len(cells) // cells.size
-        raise ValueError(
-            f"row {row:,} of {name} is missing ({cells.flat[int(missing.argmax())]}); fill it in, or take the"
-            " row out"
-        )
+        wrong = np.ravel(np.isnat(cells) if cells.dtype.kind in "mM" else ~np.isfinite(cells))
+    if wrong.any():
+        place = int(wrong.argmax())
+        value = cells.flat[place]
+        what = f"is missing ({value})" if _is_missing(value) else f"is {value}"
+        row = place * len(cells) // cells.size
+        raise ValueError(f"row {row:,} of {name} {what}; fill it in, or take the row out")
 
 
 def _is_missing(value: Any) -> bool:
@@ -50,6 +52,21 @@ def _is_missing(value: Any) -> bool:
         return bool(value != value)
     except (ArithmeticError, TypeError, ValueError):  # NA of pandas equals neither itself nor anything else
         return type(value).__name__ == "NAType"
+
+
+def read_labels(y: Any) -> NDArray[Any]:
+    """Labels of samples, of which none is missing, as an array of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        They are something else.
+    """
+    refuse_missing(y)
+    y = column_or_1d(y, warn=True)
+    classes_of(y)
+    check_classification_targets(y)
+    return y
 
 
 def classes_of(y: NDArray[Any]) -> NDArray[Any]:

@@ -9,14 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import Tags, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from truesparse.data import Sequences, TextEncoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
-from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, refuse_missing
+from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.training.classification import text_settings
 from truesparse.training.sequence_learning import sequence_spec
@@ -287,8 +286,6 @@ def _texts(X: Any) -> list[str]:
 
 
 def _classes(y: Any, classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    refuse_missing(y)
-    y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
+    y = read_labels(y)
     classes = classes_of(y) if classes is None else classes
     return classes, numbers_of_classes(y, classes)

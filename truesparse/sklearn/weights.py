@@ -35,7 +35,7 @@ def sample_weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
     refuse_missing(sample_weight, "sample_weight")
-    if np.ndim(sample_weight) == 0:
+    if isinstance(sample_weight, (int, float, np.number)):
         sample_weight = np.full(n, sample_weight)
     options = {"ensure_2d": False, "allow_nd": True, "ensure_all_finite": False}
     weights = check_array(sample_weight, dtype=np.float64, input_name="sample_weight", **options)
