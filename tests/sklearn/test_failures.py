@@ -65,10 +65,10 @@ def test_one_that_was_never_fitted_is_not_fitted(name: str) -> None:
     model, data, _ = estimators()[name]
     model.set_params(hidden_size=0)
     parameters = vars(model).copy()
-    for learn in (model.fit, lambda *given: model.partial_fit(*given, **more)):
-        more = {"classes": ["a", "b"]} if name == "classifier" else {}
-        with pytest.raises((ValueError, NotFittedError)):
-            learn(*data)
+    classes = [["a", "b"]] if name == "classifier" else []
+    for learn, more in ((model.fit, []), (model.partial_fit, classes)):
+        with pytest.raises((ValueError, NotFittedError), match=r"hidden_size is 0|not fitted yet"):
+            learn(*data, *more)
         assert vars(model) == parameters
         with pytest.raises(NotFittedError):
             model.predict(data[0])
@@ -87,11 +87,11 @@ def test_samples_that_are_refused_leave_no_trace() -> None:
     """Numbers that make training fail, and what is wrong with the samples themselves."""
     model = SparseLSTMClassifier(**SMALL).fit(X, LABELS)
     state = pickle.dumps(model)
-    for wrong in (
-        (X * 1e30, np.where(LABELS == "b", "y", "x")),
-        (X[:, :3], [*LABELS[:-1], None]),
-        ([row[:3] for row in X], LABELS[:-1]),
+    for samples, labels, sentence in (
+        (X * 1e30, np.where(LABELS == "b", "y", "x"), "the norm of the gradient is inf"),
+        (X[:, :3], [*LABELS[:-1], None], "row 39 of y is missing"),
+        ([row[:3] for row in X], LABELS[:-1], "inconsistent numbers of samples"),
     ):
-        with pytest.raises(ValueError):
-            model.fit(*wrong)
+        with pytest.raises(ValueError, match=sentence):
+            model.fit(samples, labels)
         assert pickle.dumps(model) == state

@@ -60,7 +60,7 @@ def test_a_weight_of_zero_is_no_sample(name: str) -> None:
     np.testing.assert_array_equal(*map(weights_of, more))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["classifier", "regressor"])
 def test_a_weight_of_two_is_a_sample_twice(name: str) -> None:
     """Where all are in one batch, to the accuracy of sums in float32."""
     kind, samples, y = CASES[name]
@@ -68,7 +68,6 @@ def test_a_weight_of_two_is_a_sample_twice(name: str) -> None:
     chosen = np.repeat(np.arange(24), weights)
     # of sgd's steps rounding stays rounding; nothing is drawn that depends on the number of samples
     plain = {**SMALL, "optimizer": "sgd", "lr": 0.5, "method": "static"}
-    plain |= {"dropout": 0.0} if name == "texts" else {}
     weighted = kind(**plain).fit(rows(samples, np.arange(24)), y[:24], sample_weight=weights)
     repeated = kind(**plain).fit(rows(samples, chosen), y[chosen])
     np.testing.assert_allclose(weights_of(weighted), weights_of(repeated), rtol=1e-3, atol=1e-5)
@@ -103,12 +102,10 @@ def test_they_help_what_is_rare() -> None:
     rng = np.random.default_rng(1)
     y = (np.arange(300) % 15 == 0).astype(int)
     samples = rng.normal(size=(300, 6)) + y[:, None] * 0.8
-    recall = [
-        (SparseLSTMClassifier(**SMALL, class_weight=weight).set_params(epochs=15).fit(samples, y).predict(samples))[
-            y == 1
-        ].mean()
-        for weight in (None, "balanced")
-    ]  # fmt: skip
+    recall = []
+    for weight in (None, "balanced"):
+        model = SparseLSTMClassifier(**{**SMALL, "epochs": 15}, class_weight=weight).fit(samples, y)
+        recall.append(model.predict(samples)[y == 1].mean())
     assert recall[1] > recall[0] + 0.2
 
 

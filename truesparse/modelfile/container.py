@@ -58,7 +58,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
 
 def _cannot_write(path: Path, reason: str) -> TruesparseError:
     return TruesparseError(
-        f"cannot save {path}: {reason}; make room or choose another --out (an earlier file there is unharmed)"
+        f"cannot save {path}: {reason}; make room or choose another place (an earlier file there is unharmed)"
     )
 
 

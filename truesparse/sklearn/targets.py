@@ -24,7 +24,7 @@ def refuse_missing(values: Any, name: str = "y") -> None:
         What the message calls them.
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(object), None)
+        values = np.where(np.ma.getmaskarray(values), None, np.ma.getdata(values).astype(object))
     try:
         cells = np.asarray(values)
         if cells.dtype.kind not in "biufcmM":
