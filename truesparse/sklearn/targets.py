@@ -24,7 +24,8 @@ def refuse_missing(values: Any, name: str = "y") -> None:
         What the message calls them.
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), None, np.ma.getdata(values).astype(object))
+        mask, values = np.ma.getmaskarray(values), np.ma.getdata(values).astype(object)
+        values[mask] = None
     try:
         cells = np.asarray(values)
         if cells.dtype.kind not in "biufcmM":
