@@ -155,3 +155,46 @@ assert all(np.array_equal(y, 300 * x) for y in sums)
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+FORK = """
+import multiprocessing, sys
+import numpy as np
+from truesparse.errors import TruesparseError
+from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.threads import set_threads, threading_layer
+
+@parallel_jit
+def double(numbers):
+    for k in prange(len(numbers)):
+        numbers[k] *= 2
+
+def work(_):
+    set_threads(1)
+    double(np.ones(4))
+    return "done"
+
+try:
+    double(np.ones(4))
+except ValueError:
+    sys.exit(77)  # there is no such layer
+pool = multiprocessing.get_context("fork").Pool(1)
+try:
+    print(pool.apply_async(work, (0,)).get(60))
+except TruesparseError as error:
+    print(error)
+pool.terminate()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("layer", "answer"), [("omp", "forked from one"), ("workqueue", "done")])
+def test_a_forked_process_runs_kernels_or_says_why_not(layer, answer, tmp_path):
+    """GNU's OpenMP kills it, again and again, and whoever waits for a pool of them waits for ever."""
+    (tmp_path / "fork.py").write_text(FORK)
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    command = [sys.executable, str(tmp_path / "fork.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode == 77:
+        pytest.skip(f"Numba has no {layer} here")
+    assert answer in done.stdout

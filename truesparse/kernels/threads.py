@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 
 try:
     import numba
@@ -53,6 +53,18 @@ def _preload_tbb() -> None:
 
 
 _preload_tbb()
+_openmp_ends_here = False
+
+
+def _remember_fork() -> None:
+    """In a process that was forked: GNU's OpenMP kills it at the next parallel kernel if its parent has run
+    one, and a pool of such processes makes new ones for ever."""
+    global _openmp_ends_here
+    _openmp_ends_here = threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember_fork)
 
 
 def set_threads(count: int) -> int:
@@ -68,7 +80,17 @@ def set_threads(count: int) -> int:
     -------
     int
         The number in use.
+
+    Raises
+    ------
+    TruesparseError
+        The process was forked from one that has run kernels on OpenMP, so it can run none.
     """
+    if _openmp_ends_here:
+        raise TruesparseError(
+            "this process was forked from one that has run kernels on OpenMP, and can run none; install tbb,"
+            " or start processes otherwise: with joblib's loky backend, or multiprocessing's spawn"
+        )
     thread_count()
     most = numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(min(count, most) if count > 0 else most)

@@ -28,7 +28,7 @@ class Learned(NamedTuple):
     """Mean loss of a batch, in nats; how much it counts in the mean of several; tokens read."""
 
     loss: float
-    weight: int
+    weight: float
     tokens: int
 
 
