@@ -3,10 +3,14 @@ tests."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import scipy.sparse as sp
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from truesparse import runtime
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
 
 
@@ -168,3 +172,10 @@ def central_differences(loss, parameters, name, places, step=1e-5):
         parameter[place] = kept
         derivatives.append((above - below) / (2 * step))
     return np.array(derivatives)
+
+
+def loss_of_stream(model: runtime.LanguageModel, ids: NDArray[np.int32]) -> float:
+    """Mean of -log p of each token but the first, given all before it, one after another in the runtime."""
+    stream = model.stream()
+    losses = [-float(stream.step(token)[target]) for token, target in pairwise(ids)]
+    return sum(losses) / len(losses)

@@ -74,9 +74,19 @@ def parse(variable: str, kind: type, text: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise UsageError(f"{variable} is {text!r}; it must be {_KIND_WORDS[kind]}") from None
+        raise UsageError(f"{variable} is {shown(text)}; it must be {_KIND_WORDS[kind]}") from None
 
 
+def shown(value: Any) -> str:
+    """A value for a message, whatever its size: Python does not write a number of thousands of digits."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # as of an integer that TOML has in hexadecimal
+        return "a number of thousands of digits" if isinstance(value, int) else "a value beyond all sizes"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... ({len(text):,} characters)"
+
+
+_LONGEST = 100
 _KIND_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 # Where a field sets no bound: beyond all sizes, and what float32 can hold.
 _HIGHEST: dict[type, float] = {int: 1e9, float: 3e38}
@@ -94,11 +104,14 @@ def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
     if value is None and field.default is None:
         return None
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf if value > 0 else -math.inf
     if type(value) is not kind:
-        raise UsageError(f"{name} is {value!r}; it must be {_KIND_WORDS[kind]}")
+        raise UsageError(f"{name} is {shown(value)}; it must be {_KIND_WORDS[kind]}")
     if rule["choices"] and value not in rule["choices"]:
-        raise UsageError(f"{name} is {value!r}; it must be {listed(rule['choices'])}")
+        raise UsageError(f"{name} is {shown(value)}; it must be {listed(rule['choices'])}")
     if kind in _HIGHEST:
         _check_range(value, name, rule, _HIGHEST[kind])
     return value
@@ -112,7 +125,7 @@ def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float)
         words = [f"{'above' if rule['open_low'] else 'at least'} {low:g}"]
         if rule["high"] < math.inf or value > high:
             words.append(f"{'below' if rule['open_high'] else 'at most'} {high:g}")
-        raise UsageError(f"{name} is {value}; it must be {' and '.join(words)}")
+        raise UsageError(f"{name} is {shown(value)}; it must be {' and '.join(words)}")
 
 
 def listed(names: Iterable[str]) -> str:

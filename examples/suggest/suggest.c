@@ -61,7 +61,7 @@ static void suggest(const words_state *state)
                 best = i;
             }
         }
-        printf("%s%s %.2f", place ? ", " : "", words_vocabulary[best], scores[best]);
+        printf("%s%s %.2f", place ? ", " : "", words_vocabulary[best], (double)scores[best]);
         scores[best] = -1.0f;
     }
     putchar('\n');

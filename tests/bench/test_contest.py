@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +25,80 @@ def test_a_contestant_that_fails_or_ends_is_named():
         ) as error:
             contestant.turn("step", 0.1)
         assert error.value.side == "numpy"
+
+
+# Starts a contestant, tells its process, and waits for a turn that never ends.
+BENCHMARK = """
+from truesparse.bench.contest import Contestant
+from truesparse.bench.task import Task
+import dataclasses
+
+task = Task(vocab_size=9, embedding_size=4, hidden_size=4, layers=1, batch_size=2, bptt=3)
+with Contestant("numpy", 1) as contestant:
+    contestant.ask("model", kind="step", side="numpy", task=dataclasses.asdict(task))
+    print(contestant._process.pid, flush=True)
+    contestant.turn("step", 1e9)
+"""
+# A worker whose turn is waiting for a process of its own, as one that compiles.
+COMPILING = """
+import subprocess, sys
+from truesparse.bench import worker
+
+def turn(self, part, seconds):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e6)"])
+    open(part, "w").write(f"{child.pid}\\n")
+    child.wait()
+
+worker.Worker.turn = turn
+worker.main()
+"""
+
+
+def wait_for_end(process: int) -> None:
+    """Wait until a process computes no more; what nobody has waited for may stay as a zombie."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state in "ZX":
+            return
+        assert time.monotonic() < deadline, f"{process} goes on"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_contestant_ends_with_the_benchmark_in_the_middle_of_a_turn(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", BENCHMARK], stdout=subprocess.PIPE, text=True) as benchmark:
+        assert benchmark.stdout is not None
+        worker = int(benchmark.stdout.readline())
+        try:
+            benchmark.send_signal(number)
+            assert benchmark.wait() == -number
+            wait_for_end(worker)
+        finally:
+            subprocess.run(["kill", "-9", str(worker)], stderr=subprocess.DEVNULL, check=False)
+
+
+def test_what_a_contestant_has_started_ends_too(tmp_path: Path) -> None:
+    file = tmp_path / "child"
+    command = [sys.executable, "-c", COMPILING]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+    assert worker.stdin is not None
+    worker.stdin.write(f'{{"ask": "turn", "part": "{file}", "seconds": 1}}\n')
+    worker.stdin.flush()
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert worker.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker.stdin.close()
+    try:
+        assert worker.wait(60) == -signal.SIGKILL
+        wait_for_end(int(file.read_text()))
+    finally:
+        worker.kill()
 
 
 def test_crossover():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from model_helpers import positions
 
-from truesparse.bench import deployed, masked_numpy, ours
+from truesparse.bench import deployed, masked_numpy, ours, worker
 from truesparse.bench.task import Task
 
 TASKS = {
@@ -126,3 +126,28 @@ def test_operations_and_memory_of_a_task():
     assert Task("classifier", layers=1, batch_size=3, bptt=7).flops(weights) == 6 * (30 * 21 + 5 * 3)
     assert Task().dense_parameters == 66_000_000
     assert Task().dense_bytes() > 16 * 66_000_000
+
+
+def test_a_side_decides_on_its_threads_again_after_each_turn(monkeypatch):
+    """A busy moment as the model is built does not decide for all turns, and the record names the threads."""
+    counts = iter([1, 2, 2, 2])
+    used = []
+
+    class Trial:
+        running = False
+
+        def again(self):
+            count = next(counts)
+            monkeypatch.setattr(ours, "thread_count", lambda: count)
+
+    monkeypatch.setattr(ours, "ThreadTrial", Trial)
+    monkeypatch.setattr(worker, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(worker, "reset_peak", lambda: None)
+    monkeypatch.setattr(worker, "peak_bytes", lambda: 0)
+    side = worker.Worker()
+    side.model("step", "ours", asdict(TASKS["lm"]))
+    for _ in range(3):
+        side.turn("step", 1e-9)
+        used.append(ours.thread_count())
+    assert used == [2, 2, 2]
+    assert side.finish()["threads"] == 2

@@ -102,3 +102,18 @@ def test_other_programs_are_noticed():
     assert environment.busy_note({"busy_before": 0.01}) is None
     assert environment.busy_note({"busy_before": None}) is None
     assert "kept 1.5 cores busy before the start" in environment.busy_note({"busy_before": 1.5})
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 0.0])
+def test_turns_end(seconds):
+    with pytest.raises(UsageError, match="--seconds must be above 0 and finite"):
+        settings.conditions(1, 1, seconds)
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_sizes_beyond_all_sizes(digits):
+    with pytest.raises(UsageError, match=r"--lanes must be") as error:
+        settings.positive("9" * digits, "--lanes")
+    assert len(str(error.value)) < 200
+    with pytest.raises(UsageError, match="as in 6000x1500"):
+        settings.shapes("9" * digits + "x3", "--shape")

@@ -36,6 +36,7 @@ STEP_KEYS = {
     "nnz",
     "bytes_per_nonzero",
     "ours_quartiles_ms",
+    "ours_threads",
     "loss_difference",
     "environment",
 }
@@ -68,7 +69,7 @@ def test_step(run, tmp_path: Path, plot: list[str]) -> None:
             else:
                 assert measured == (None, None)
         assert record["loss_difference"] < 1e-4
-        assert record["environment"]["threads"] == 1
+        assert record["environment"]["threads"] == record["ours_threads"] == 1
         assert record["environment"]["cpu"]
     assert records[0]["nnz"] == round(0.5 * records[0]["dense_parameters"])
     assert "Training step" in result.stdout

@@ -13,7 +13,7 @@ import pytest
 RESULTS = [
     *("valid_accuracy", "test_accuracy", "test_macro_f1", "majority_accuracy", "steps", "epochs", "nnz"),
     *("dense_parameters", "density", "training_flops", "relative_flops", "tokens_per_second"),
-    *("seconds_per_epoch", "update_seconds", "seconds", "peak_memory_bytes", "run_dir"),
+    *("seconds_per_epoch", "update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 
 
@@ -109,12 +109,37 @@ def test_predictions_come_as_soon_as_the_texts_have(run, trained) -> None:
 
 
 def test_predict_leaves_no_partial_file(run, trained, tmp_path: Path) -> None:
-    (tmp_path / "texts.txt").write_text("great\n" * 100 + "\n")
+    (tmp_path / "texts.txt").write_bytes(b"great\n" * 100 + b"\xff\n")
     before = set(tmp_path.iterdir())
     result = run("predict", "run", "texts.txt", "--out", "out.csv")
     assert result.exit_code == 1
-    assert result.stderr == "truesparse: line 101 of texts.txt has an empty text; take the line out\n"
+    assert result.stderr.startswith("truesparse: line 101 of texts.txt is not UTF-8 text: the byte 0xff ")
     assert set(tmp_path.iterdir()) == before
+    printed = run("predict", "run", "texts.txt")
+    assert printed.exit_code == 1
+    assert len(table(printed.stdout)) == 1 + 100
+
+
+def test_predict_gives_a_text_without_words_an_empty_row(run, trained, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("great\n\n<br>\nawful\n")
+    result = run("predict", "run", "texts.txt")
+    assert result.exit_code == 0
+    assert [line[0] for line in table(result.stdout)] == ["label", "good", "", "", "bad"]
+    assert table(result.stdout)[2] == ["", "", "", ""]
+    assert "2 of the texts have no words, the first in line 2" in result.stderr
+    lines = run("predict", "run", "texts.txt", "--json").stdout.splitlines()
+    assert json.loads(lines[1]) == {"label": None, "probabilities": None}
+    assert json.loads(lines[3])["label"] == "bad"
+
+
+def test_predict_reads_other_line_ends_endings_and_encodings(run, trained, tmp_path: Path) -> None:
+    (tmp_path / "lf.txt").write_bytes(b"great\nawful\n")
+    (tmp_path / "cr.txt").write_bytes(b"great\rawful\r")
+    (tmp_path / "utf16.txt").write_bytes("great\r\nawful\r\n".encode("utf-16"))
+    (tmp_path / "NEW.CSV").write_bytes(b"label;text\nbad;great\ngood;awful\n")
+    expected = run("predict", "run", "lf.txt").stdout
+    for name in ("cr.txt", "utf16.txt", "NEW.CSV"):
+        assert run("predict", "run", name).stdout == expected
 
 
 @pytest.fixture
@@ -136,7 +161,7 @@ def bad_files(tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     (tmp_path / "latin.csv").write_bytes(good.encode() + "good,caf\xe9\n".encode("latin-1"))
-    (tmp_path / "utf16.csv").write_bytes(good.encode("utf-16"))
+    (tmp_path / "sheet.csv").write_bytes(b"PK\x03\x04" + bytes(60))
     (tmp_path / "plain.csv.gz").write_text(good)
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(good.encode())[:-9])
     (tmp_path / "folder").mkdir()
@@ -161,7 +186,7 @@ def bad_files(tmp_path: Path) -> None:
         ("quote.csv", 1, "row 42 of quote.csv is not CSV"),
         ("small.csv", 1, "small.csv has too few rows of each label"),
         ("latin.csv", 1, "row 42 of latin.csv is not UTF-8 text: the byte 0xe9 does not fit"),
-        ("utf16.csv", 1, "row 1 of utf16.csv is not UTF-8 text"),
+        ("sheet.csv", 1, "sheet.csv is a zip archive or a spreadsheet"),
         ("plain.csv.gz", 1, "plain.csv.gz is not a gzip file"),
         ("cut.csv.gz", 1, "cut.csv.gz is cut short or damaged"),
         ("folder", 2, "the folder folder has no train.csv"),

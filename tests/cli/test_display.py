@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from truesparse.cli import display
-from truesparse.cli.train_lm import _reporter
+from truesparse.cli.train_run import _reporter
 from truesparse.training.reporter import Progress, Record, RunInfo
 
 INFO = RunInfo(
     path=Path("run"),
-    text="a text",
+    data="a text",
     step=0,
     total_steps=300,
     steps_per_epoch=10,
@@ -88,7 +88,7 @@ def test_the_live_display(terminal: Terminal) -> None:
         lines = screen(live)
     assert "epoch 3 of 30" in lines[0]
     assert "30/300 steps" in lines[0]
-    assert lines[1] == "loss 3.000   perplexity 130.00   lr 2   12,345 tokens/s   500 MB"
+    assert lines[1] == "loss 3.000  perplexity    130.00   lr 2   12,345 tokens/s   500 MB"
     assert lines[2] == "topology update: 1,500 weights replaced (drop fraction 0.250)"
     assert "matrix            density      i      f      g      o" in lines
     assert "lstm.0.weight_hh   0.2000  0.110  0.220  0.330  0.140" in lines

@@ -28,6 +28,18 @@ def test_export_to_c(run, trained: None) -> None:
     assert report["flash_bytes"] > 0
 
 
+def test_what_rounding_costs_a_model_that_went_astray(run, tiny: list[str]) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    assert run("train", "lm", *tiny, "--lr", 1e6, "--max-steps", 5, "--out", "run", "--quiet").exit_code == 0
+    result = run("export", "run", "--to", "c", "--out", "small", "--dtype", "int8")
+    assert result.exit_code == 0, result.stderr
+    assert "test perplexity inf, with int8 weights inf\n" in result.stdout
+    result = run("export", "run", "--to", "c", "--out", "json", "--dtype", "int8", "--json")
+    assert json.loads(result.stdout, parse_constant=refuse)["loss"] > 1000
+
+
 def test_export_to_scipy(run, trained: None) -> None:
     result = run("export", "run/model.safetensors", "--to", "scipy", "--out", "out")
     assert result.exit_code == 0

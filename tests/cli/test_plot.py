@@ -40,6 +40,38 @@ def test_what_is_drawn(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest
 
 
 @needs_matplotlib
+def test_a_run_that_went_astray_is_drawn(
+    run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    flags = ["--log-interval", 10, "--max-steps", 60, "--quiet"]
+    assert run("train", "lm", *tiny, *flags, "--lr", 1e6, "--out", "astray").exit_code == 0
+    assert run("train", "lm", *tiny, *flags, "--out", "good").exit_code == 0
+    text = (tmp_path / "astray" / "metrics.jsonl").read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    losses = [record["loss"] for record in records if record["kind"] == "eval"]
+    assert all(record["perplexity"] is None for record in records if record["kind"] == "eval")
+    for runs in (["astray"], ["good", "astray"], ["astray", "astray"]):  # as a file, too
+        result = run("plot", *runs, "--out", "a.png")
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / "a.png").stat().st_size > 0
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    run("plot", "astray")
+    assert figures[0].axes[0].lines[1].get_ydata().tolist() == losses
+    # of a run that went astray late, or found back, perplexities are drawn where there are some
+    lines = text.splitlines()
+    (tmp_path / "astray" / "metrics.jsonl").write_text(
+        "\n".join([lines[0].replace('"perplexity": null', '"perplexity": 9.5'), *lines[1:]]) + "\n"
+    )
+    run("plot", "astray")
+    assert figures[1].axes[0].get_ylabel() == "perplexity"
+    run("plot", "good", "astray")
+    assert [line.get_label()[:6] for line in figures[2].axes[0].lines] == ["good  ", "astray"]
+
+
+@needs_matplotlib
 def test_positions_used_are_drawn_if_they_were_counted(
     run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +134,10 @@ def test_refused(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.Monke
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text("{\n" + metrics.read_text())
     assert "is not as it was written" in run("plot", "run").stderr
+    metrics.write_text("[1]\n")
+    assert "is not as it was written: a line is no record" in run("plot", "run").stderr
+    metrics.write_text("[" * 100_000 + "\n")
+    assert "is not as it was written: a line is no JSON" in run("plot", "run").stderr
     metrics.write_text('{"kind": "tra')
     if find_spec("matplotlib"):
         assert "run has recorded nothing yet" in run("plot", "run").stderr

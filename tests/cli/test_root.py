@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import truesparse
 from truesparse.cli import main
+from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.training.checkpoint import load_model, save_model
+from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_help_and_version(run) -> None:
@@ -91,8 +100,9 @@ def test_no_command_shows_the_help(run) -> None:
         (
             ZeroDivisionError("division by zero"),
             1,
-            "a mistake in truesparse: ZeroDivisionError: division by zero",
+            "internal error: ZeroDivisionError: division by zero",
         ),
+        (EOFError("end of data"), 1, "internal error: EOFError: end of data; --debug"),
     ],
 )
 def test_every_error_is_a_sentence(
@@ -128,3 +138,122 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     program = f"{sys.executable} -c 'from truesparse.cli import main; main()' train lm --help | true"
     done = subprocess.run(program, shell=True, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def run_program(
+    arguments: list[str], folder: Path, closed: str = "", before: str = "", **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in a process of its own: `closed` as in "1>&- 2>&-", `before` is Python."""
+    program = f"{before}\nfrom truesparse.cli import main; main()"
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        cwd=folder,
+        env={**os.environ, **variables},
+    )
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A language model that knows a letter that few encodings have."""
+    path = tmp_path / "model.safetensors"
+    spec = LanguageModelSpec(vocab_size=4, embedding_size=6, hidden_size=6, layers=1)
+    built = build_language_model(spec, 0.5, np.random.default_rng(1))
+    save_model(path, built, Vocabulary(["<eos>", "<unk>", "\u0436", "\u20ac"]), LanguageModelConfig())
+    return path
+
+
+FLAGS = "--hidden-size 8 --batch-size 4 --bptt 10 --max-steps 2 --threads 1 --out run"
+TRAINING = ["train", "lm", *FLAGS.split()]
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_training_goes_on_where_standard_streams_are_closed(
+    text_file: Path, tmp_path: Path, closed: str
+) -> None:
+    arguments = [*TRAINING, "--data", str(text_file)]
+    done = run_program(arguments, tmp_path, closed)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["kind"] == "end"
+
+
+def test_training_outside_of_the_main_thread(run, tiny: list[str], tmp_path: Path) -> None:
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(run("train", "lm", *tiny, "--max-steps", "2", "--out", "run"))
+    )
+    thread.start()
+    thread.join()
+    assert results[0].exit_code == 0, results[0].output
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "koi8-r"])
+def test_what_a_terminal_cannot_show_is_replaced(model: Path, tmp_path: Path, encoding: str) -> None:
+    arguments = ["generate", model.name, "--length", "20"]
+    done = run_program(arguments, tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert b"?" in done.stdout
+    assert done.stderr == b""
+
+
+def test_a_name_that_is_no_utf8_is_read_written_and_shown(text_file: Path, tmp_path: Path) -> None:
+    data, out = os.fsdecode(b"caf\xe9.txt"), os.fsdecode(b"ru\xef")
+    text_file.rename(tmp_path / data)
+    done = run_program([*TRAINING, "--data", data, "--out", out], tmp_path, PYTHONIOENCODING="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert b"the run is in ru\xef;" in done.stdout
+    assert load_model(tmp_path / out / "model.safetensors").config.data == data
+    done = run_program(["evaluate", "caf\udce8"], tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NUMBA_DISABLE_JIT", "1"),
+        ("NUMBA_NUM_THREADS", "0"),
+        ("NUMBA_THREADING_LAYER", "foo"),
+        ("NUMBA_THREADING_LAYER_PRIORITY", "foo"),
+        ("NUMBA_CPU_FEATURES", "foo"),
+    ],
+)
+def test_a_variable_that_numba_cannot_run_with_is_named(
+    text_file: Path, tmp_path: Path, variable: str, value: str
+) -> None:
+    done = run_program([*TRAINING, "--data", str(text_file)], tmp_path, **{variable: value})
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"truesparse: ")
+    assert done.stderr.count(b"\n") == 1
+    assert variable.encode() in done.stderr
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_warning_is_a_line(model: Path, tmp_path: Path) -> None:
+    before = """
+import warnings
+from truesparse import runtime
+load = runtime.load_language_model
+def warn(path):
+    warnings.warn("the first line\\nand a second")
+    return load(path)
+runtime.load_language_model = warn
+"""
+    done = run_program(["generate", model.name], tmp_path, before=before)
+    assert done.stderr == b"truesparse: the first line\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "info model.safetensors",
+        "distance model.safetensors model.safetensors",
+        "export model.safetensors --to c --out c",
+        "export model.safetensors --to scipy --out scipy",
+    ],
+)
+def test_commands_that_need_no_kernels(model: Path, tmp_path: Path, arguments: str) -> None:
+    before = "import sys; sys.modules['numba'] = None"  # importing it is an error now
+    done = run_program(arguments.split(), tmp_path, before=before)
+    assert done.returncode == 0, done.stderr

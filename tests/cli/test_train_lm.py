@@ -18,13 +18,14 @@ RESULTS = [
         "valid_perplexity",
         "test_perplexity",
         "unigram_perplexity",
+        "valid_unigram_perplexity",
         "steps",
         "epochs",
         "nnz",
         "dense_parameters",
     ),
     *("density", "training_flops", "relative_flops", "tokens_per_second", "seconds_per_epoch"),
-    *("update_seconds", "seconds", "peak_memory_bytes", "run_dir"),
+    *("update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 PROGRAM = [sys.executable, "-m", "truesparse"]
 

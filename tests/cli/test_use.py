@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
+from oracles import loss_of_stream
 
+from truesparse import runtime
 from truesparse.cli.info import _short
+from truesparse.data import load_evaluation_text
 from truesparse.modelfile.container import Reader
 
 
@@ -16,18 +21,85 @@ def trained(run, tiny: list[str]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("path", ["run", "run/model.safetensors"])
-def test_evaluate_gives_what_training_gave(run, trained: dict[str, float], path: str) -> None:
+def test_evaluate_reads_one_stream(run, trained: dict[str, float], text_file: Path, path: str) -> None:
+    """Training reads as many streams as a batch has, each of which begins with nothing before it."""
+    vocabulary = runtime.load(path).vocabulary
     for split in ("valid", "test"):
+        ids = load_evaluation_text(text_file, vocabulary, split)
         result = json.loads(run("evaluate", path, "--split", split, "--json").stdout)
-        assert list(result) == ["loss", "perplexity", "tokens"]
-        assert result["perplexity"] == trained[f"{split}_perplexity"]
-    assert run("evaluate", path).stdout.startswith(f"test perplexity {trained['test_perplexity']:.2f} (loss ")
+        assert list(result) == ["loss", "perplexity", "tokens", "unknown"]
+        assert result["perplexity"] == pytest.approx(
+            math.exp(loss_of_stream(runtime.load(path), ids)), rel=1e-5
+        )
+        assert result["perplexity"] == pytest.approx(trained[f"{split}_perplexity"], rel=0.05)
+        assert result["tokens"] == len(ids) - 1
+    assert run("evaluate", path).stdout.startswith(f"test perplexity {result['perplexity']:.2f} (loss ")
 
 
-def test_evaluate_on_other_text(run, trained: dict[str, float], tmp_path: Path) -> None:
-    (tmp_path / "other.txt").write_text("w1 w3 w9 w27\n" * 300)
-    result = json.loads(run("evaluate", "run", "--data", "other.txt", "--json").stdout)
-    assert result["tokens"] < 75 * 5
+def test_a_file_is_measured_whole(run, trained: dict[str, float], tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("w1 w3")
+    (tmp_path / "long.txt").write_text("w1 w3 w9 w27\n" * 600)
+    for name, tokens in (("two.txt", 2), ("long.txt", 2999)):
+        result = json.loads(run("evaluate", "run", "--data", name, "--json").stdout)
+        assert result["tokens"] == tokens
+        ids = load_evaluation_text(tmp_path / name, runtime.load("run").vocabulary, "all")
+        assert result["perplexity"] == pytest.approx(
+            math.exp(loss_of_stream(runtime.load("run"), ids)), rel=1e-5
+        )
+    assert run("evaluate", "run", "--data", "long.txt").stdout.startswith("perplexity ")
+    part = run("evaluate", "run", "--data", "long.txt", "--split", "test").stdout
+    assert part.startswith("test perplexity ")
+    assert "over 149 tokens" in part
+
+
+def test_a_folder_needs_only_the_part_that_is_measured(
+    run, trained: dict[str, float], tmp_path: Path
+) -> None:
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "test.txt").write_text("w1 w3 w9\n")
+    result = json.loads(run("evaluate", "run", "--data", "some", "--json").stdout)
+    assert result["tokens"] == 3
+    refused = run("evaluate", "run", "--data", "some", "--split", "valid")
+    assert "does not have the three files of a corpus" in refused.stderr
+
+
+def test_the_data_of_a_run_are_found_from_any_folder(
+    run, tiny: list[str], text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative = [word if word != str(text_file) else text_file.name for word in tiny]
+    assert run("train", "lm", *relative, "--out", "run", "--quiet", "--max-steps", 20).exit_code == 0
+    model = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert str(tmp_path).encode() not in model  # which may be given to others
+    here = run("evaluate", "run").stdout
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / text_file.name).write_text("w1 w2 w3\n" * 400)
+    monkeypatch.chdir(elsewhere)
+    assert run("evaluate", "../run").stdout == here
+    assert run("train", "lm", "--resume", "../run", "--max-steps", 30, "--quiet").exit_code == 0
+    text_file.write_text(text_file.read_text().replace("w7 ", "w8 "))
+    changed = run("evaluate", "../run")
+    assert changed.exit_code == 1
+    assert f"{text_file} is not as it was when the model was trained on it" in changed.stderr
+    assert run("evaluate", "../run", "--data", text_file, "--split", "test").exit_code == 0
+
+
+def test_a_relative_path_of_an_earlier_run(run, trained: dict[str, float], text_file: Path) -> None:
+    here = run("evaluate", "run").stdout
+    config = Path("run/config.toml")
+    config.write_text(config.read_text().replace(str(text_file), text_file.name))
+    assert run("evaluate", "run").stdout == here
+
+
+def test_the_path_in_a_model_file_is_not_opened(run, trained: dict[str, float], tmp_path: Path) -> None:
+    shutil.copy("run/model.safetensors", "alone.safetensors")
+    result = run("evaluate", "alone.safetensors")
+    assert result.exit_code == 2
+    assert "alone.safetensors is not in the folder of its run" in result.stderr
+    assert result.stderr.endswith("; give --data\n")
+
+
+def test_evaluate_on_no_text(run, trained: dict[str, float], tmp_path: Path) -> None:
     assert run("evaluate", "run", "--data", "none.txt").exit_code == 2
 
 
@@ -38,6 +110,8 @@ def test_evaluate_tells_how_much_of_the_text_is_unknown(
     run("train", "lm", *tiny, "--out", "run", "--quiet")
     (tmp_path / "foreign.txt").write_text("w1 ich du er\n" * 300)
     assert "tokens, 60.0 % of them <unk>)" in run("evaluate", "run", "--data", "foreign.txt").stdout
+    result = json.loads(run("evaluate", "run", "--data", "foreign.txt", "--json").stdout)
+    assert result["unknown"] == 0.6
     assert "tokens, 0.0 % of them <unk>)" in run("evaluate", "run").stdout
 
 
@@ -103,7 +177,8 @@ def test_short_numbers(number: int, text: str) -> None:
 def test_a_recurrent_highway_network(run, tiny: list[str]) -> None:
     cell = "--cell rhn --depth 3 --tied --dropout 0.2 --dropout-hidden 0.1"
     trained = json.loads(run("train", "lm", *tiny, *cell.split(), "--out", "run", "--quiet", "--json").stdout)
-    assert json.loads(run("evaluate", "run", "--json").stdout)["perplexity"] == trained["test_perplexity"]
+    perplexity = json.loads(run("evaluate", "run", "--json").stdout)["perplexity"]
+    assert perplexity == pytest.approx(trained["test_perplexity"], rel=0.05)
     assert len(run("generate", "run", "--length", 20).stdout.split()) > 10
     text = run("info", "run").stdout
     assert all(part in text for part in ("rhn.0.weight_ih", "rhn.0.weight_hh.2", "24×12"))

@@ -1,5 +1,7 @@
+import bz2
 import csv
 import gzip
+import lzma
 import random
 from collections import Counter
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from truesparse.data import Columns, load_classification_data
-from truesparse.data.labelled import read_parts, read_table
+from truesparse.data.labelled import numbers_of_labels, read_parts, read_table
 from truesparse.errors import TruesparseError, UsageError
 
 SETTINGS = {"length": 10, "size": 50}
@@ -100,7 +102,12 @@ GOOD = "label,text\na,one\nb,two\n"
         (b'label,text\na,"one\nb,two\n', "row 2 of .*all.csv is not CSV: unexpected end of data; mend"),
         (b"label,text\na,one\n,two\n", "row 3 of .*all.csv has no label"),
         (b"label,text\na,one\nb,caf\xe9\n", "row 3 of .*all.csv is not UTF-8 text: the byte 0xe9 does"),
-        ("label,text\na,one\n".encode("utf-16"), "row 1 of .*all.csv is not UTF-8 text"),
+        ("label,text\na,one\n".encode("utf-16-le"), "row 1 of .*all.csv is not UTF-8 text"),
+        (b"PK\x03\x04xl/worksheets", "is a zip archive or a spreadsheet .*, not text; unpack it, or save"),
+        (b"%PDF-1.7", "is a PDF document, not text"),
+        (b"label,text,text\na,b,c\n", "has 2 columns 'text'; give those that do not have the texts another"),
+        (b"lable;text\na;b\n", "did you mean --label-column lable?"),
+        (b"label;text\na;b;c\n", 'put texts with semicolons into "quotes"'),
         (b"label,text\na,o\0ne\n", "row 2 of .*all.csv is not UTF-8 text: it has a zero byte"),
         (GOOD.encode() + b"b, \na,x\n", "row 4 of .*all.csv has an empty text; take the row out"),
         (b"label,text\na,one\na,two\n", "all 2 training rows of .*all.csv have the label 'a'"),
@@ -152,3 +159,55 @@ def test_a_very_long_text(tmp_path):
     write(tmp_path / "x.csv", [("a", "word " * 50_000), ("b", "short")])
     assert len(read_table(tmp_path / "x.csv", Columns()).texts[0]) == 250_000
     assert csv.field_size_limit() == 131_072
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("header", ["label{}text", " label {} text", '"label"{}"text"'])
+def test_separators_line_ends_and_spaces_around_names(tmp_path, separator, end, header):
+    text = f"{header.format(separator)}{end}a{separator}one{end}b{separator}two{end}"
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    table = read_table(tmp_path / "x.csv", Columns())
+    assert (table.labels, table.texts) == (["a", "b"], ["one", "two"])
+
+
+@pytest.mark.parametrize("name", ["x.csv", "X.CSV.GZ"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_files_are_told_by_their_first_bytes(tmp_path, name, encoding, pack):
+    if name.endswith("GZ") and pack is not gzip.compress:
+        name = "x.csv"
+    (tmp_path / name).write_bytes(pack("label,text\na,caf\u00e9\n".encode(encoding)))
+    assert read_table(tmp_path / name, Columns()).texts == ["caf\u00e9"]
+
+
+def test_parts_in_capitals_and_with_tabs(tmp_path):
+    write(tmp_path / "TRAIN.CSV", rows(40))
+    (tmp_path / "Test.tsv").write_text("label\ttext\ngood\tfine\n")
+    assert len(load(tmp_path).test.labels) == 1
+
+
+def test_a_part_without_labels_is_told_as_such(tmp_path):
+    write(tmp_path / "train.csv", rows(40))
+    write(tmp_path / "test.csv", [("1", "fine")], ("id", "text"))
+    with pytest.raises(UsageError, match=r"test\.csv has no column 'label', so nothing can be measured"):
+        load(tmp_path)
+
+
+def test_what_unpacks_to_far_more_is_refused_early(tmp_path):
+    (tmp_path / "x.csv").write_bytes(bz2.compress(b"label,text\na," + bytes([97]) * (1 << 26)))
+    with pytest.raises(TruesparseError, match="unpacks to more than 250 times its size"):
+        read_table(tmp_path / "x.csv", Columns())
+
+
+def test_a_column_of_texts_is_no_column_of_labels(tmp_path):
+    file = write(tmp_path / "x.csv", [(f"label {k}", "text") for k in range(30)])
+    with pytest.raises(TruesparseError, match="has 30 different values in 30 rows, so they are no labels"):
+        load(file)
+
+
+def test_spaces_around_labels_do_not_count(tmp_path):
+    table = read_table(write(tmp_path / "x.csv", [("a ", "x"), (" b", "y")]), Columns())
+    assert numbers_of_labels(table, (" b", "a ")).tolist() == [1, 0]
+    with pytest.raises(TruesparseError, match="differ only in spaces"):
+        numbers_of_labels(table, ("a", "a ", "b"))

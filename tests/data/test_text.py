@@ -1,5 +1,8 @@
 """Reading corpora: layouts, splits, the built-in text, bad input."""
 
+import bz2
+import gzip
+import lzma
 import os
 import sys
 
@@ -105,6 +108,24 @@ def test_line_ends_of_other_systems_and_byte_order_mark(write):
     unix, other = (load_corpus(folder / name, "char") for name in ("unix.txt", "other.txt"))
     assert unix.vocabulary == other.vocabulary
     np.testing.assert_array_equal(unix.train, other.train)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_other_encodings_packed_or_not(write, pack):
+    folder = write({"unix.txt": a_text(), "OTHER.TXT": pack(a_text().replace("\n", "\r").encode("utf-16"))})
+    unix, other = (load_corpus(folder / name, "char") for name in ("unix.txt", "OTHER.TXT"))
+    np.testing.assert_array_equal(unix.train, other.train)
+
+
+def test_files_that_are_no_text_are_named(write):
+    for content, what in (
+        (b"PK\x03\x04", "spreadsheet"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PAR1", "Parquet"),
+    ):
+        file = write({"book.txt": content + bytes(99)}) / "book.txt"
+        with pytest.raises(TruesparseError, match=what):
+            load_corpus(file)
 
 
 def test_a_given_vocabulary_decides(write):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from truesparse.runtime.loading import as_model
 from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
 needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
 
@@ -227,7 +229,7 @@ def test_the_source_needs_nothing_but_two_functions(tmp_path: Path) -> None:
     assert re.findall(r"#include (.*)", source) == ['"model.h"', "<math.h>", "<stddef.h>"]
     assert "malloc" not in source
     assert "double" not in source
-    assert "static const uint8_t lstm_1_weight_hh_places" in source
+    assert "static const uint8_t model_lstm_1_weight_hh_places" in source
     assert set(re.findall(r"\b(\w+f)\(", source)) <= {"expf", "tanhf"}
 
 
@@ -239,22 +241,121 @@ def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> N
     save_model(tmp_path / "m", model, None, LanguageModelConfig())
     export_model(tmp_path / "m", "c", tmp_path / "out")
     source = (tmp_path / "out" / "model.c").read_text()
-    assert f"static const uint{16 if tied else 8}_t embedding_weight_places" in source
-    assert f"static const uint{16 if tied else 8}_t embedding_weight_lengths" in source
-    assert "static const uint16_t lstm_0_weight_ih_places" in source
-    assert "static const uint16_t lstm_1_weight_hh_places" in source
-    assert f"static const uint{16 if tied else 8}_t lstm_1_weight_hh_lengths" in source
+    assert f"static const uint{16 if tied else 8}_t model_embedding_weight_places" in source
+    assert f"static const uint{16 if tied else 8}_t model_embedding_weight_lengths" in source
+    assert "static const uint16_t model_lstm_0_weight_ih_places" in source
+    assert "static const uint16_t model_lstm_1_weight_hh_places" in source
+    assert f"static const uint{16 if tied else 8}_t model_lstm_1_weight_hh_lengths" in source
     assert compile_and_run(tmp_path / "out", "--self-test").returncode == 0
 
 
 @pytest.mark.parametrize(
-    "name", ["", "2fast", "a-b", "a b", "ü", "_x", "int", "main", "Main", "a" * 32, "a\n", "a/b", "../a"]
+    "name",
+    [
+        "",
+        "2fast",
+        "a-b",
+        "a b",
+        "ü",
+        "_x",
+        "int",
+        "main",
+        "Main",
+        "a" * 32,
+        "a\n",
+        "a/b",
+        "../a",
+        "math",
+        "Stdint",
+    ],
 )
 def test_names_that_are_none_in_c(tmp_path: Path, file: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a name in C"):
         export_model(file, "c", tmp_path / "out", name)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
     check_name("a" * 31)
+
+
+@needs_compiler
+def test_any_name_compiles(tmp_path: Path) -> None:
+    """Also one that a name in the source begins with, or in its example."""
+    file = save(tmp_path / "m", "rhn, max")
+    export_model(file, "c", tmp_path / "model", "zzz")
+    sources = "".join(path.read_text() for path in (tmp_path / "model").iterdir())
+    code = re.sub(r'/\*.*?\*/|"(\\.|[^"\\])*"', "", sources, flags=re.DOTALL)
+    names = {"print", "self", "test", "state", "TEST", "uint32_t", "zzz", "printf", "x" * 31}
+    for name in re.findall("[A-Za-z][A-Za-z0-9_]*", code):
+        parts = name.removeprefix("zzz_").split("_")
+        names |= {"_".join(parts[:end])[:31] for end in range(1, len(parts))}
+    for name in sorted(names):
+        try:
+            check_name(name)
+        except UsageError:
+            continue
+        folder = tmp_path / f"_{name}"
+        export_model(file, "c", folder, name)
+        command = [COMPILERS[0], *STRICT, "-I.", "-fsyntax-only", f"{name}.c", "main.c"]
+        subprocess.run(command, cwd=folder, check=True)
+
+
+@needs_compiler
+def test_models_in_one_translation_unit_do_not_clash(tmp_path: Path) -> None:
+    names = {
+        "a": "lstm",
+        "a_vocabulary": "lstm",
+        "a_embedding_weight": "rhn",
+        "b": "max",
+        "b_output": "rhn, mean",
+    }
+    unit = ""
+    for name, kind in names.items():
+        data = data_for(tmp_path, kind)
+        export_model(save(tmp_path / "m", kind), "c", tmp_path / name, name, "int8", data)
+        unit += f'#include "{name}/{name}.c"\n#include "{name}/{name}_vocabulary.h"\n'
+        unit += f"static {name}_state of_{name};\n"
+    unit += "int main(void)\n{\n"
+    for name in names:
+        unit += f"    {name}_init(&of_{name});\n    if ({name}_step(&of_{name}, 1) != 0) return 1;\n"
+        unit += f"    if ({name}_vocabulary[1][0] == 0) return 2;\n"
+    (tmp_path / "unit.c").write_text(unit + "    return 0;\n}\n")
+    command = [COMPILERS[0], *STRICT, "-o", "unit", "unit.c", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run(["./unit"], cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(("target", "dtype"), [("c", "float32"), ("c", "int8"), ("onnx", "float32")])
+def test_scores_that_overflow_are_refused(tmp_path: Path, target: str, dtype: str) -> None:
+    if target == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    file = save(tmp_path / "m", "tied")
+    saved = load_model(file)
+    for matrix in saved.model.arena.matrices.values():
+        matrix.data[...] = 3e38
+    save_model(file, saved.model, saved.vocabulary, saved.config)
+    with pytest.raises(TruesparseError, match=r"the scores of .*m are not finite, so large are its weights"):
+        export_model(file, target, tmp_path / "out", dtype=dtype)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_model_is_one_folder_of_bytes(tmp_path: Path) -> None:
+    """In every form; each time in a process of its own, since hashes of strings differ between them."""
+    targets = ["c", "scipy"]
+    targets += [target for target in ("torch", "onnx") if importlib.util.find_spec(target)]
+    save(tmp_path / "m")
+    program = (
+        "import sys; from pathlib import Path; from truesparse.export import export_model\n"
+        "for target in sys.argv[2:]: export_model(Path('m'), target, Path(sys.argv[1], target))"
+    )
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        subprocess.run([sys.executable, "-c", program, folder.name, *targets], cwd=tmp_path, check=True)
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
+    )
+    assert len(first) > len(targets)
+    assert first == second
 
 
 def test_tokens_that_cannot_be_strings(tmp_path: Path) -> None:

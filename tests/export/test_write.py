@@ -5,6 +5,7 @@ import math
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.layers import LAYERS
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
+from truesparse.training.checkpoint import load_model, save_model
 
 
 def test_scipy(tmp_path: Path) -> None:
@@ -184,6 +186,28 @@ def test_what_rounding_costs(tmp_path: Path, file: Path) -> None:
     report = export_model(save(tmp_path / "n", vocabulary=False), "c", tmp_path / "b", dtype="int8")
     assert report["loss"] is None
     assert "has no vocabulary" in report["loss_reason"]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "last"])
+def test_a_model_file_does_not_say_what_is_opened(tmp_path: Path, kind: str) -> None:
+    """The folder of a run does, or the user."""
+    foreign, run = tmp_path / "foreign", tmp_path / "run"
+    foreign.mkdir()
+    run.mkdir()
+    saved = load_model(save(run / "model.safetensors", kind))
+    os.mkfifo(tmp_path / "pipe")  # whoever opens it to read waits for ever
+    config = replace(saved.config, data=str(tmp_path / "pipe"))
+    for folder in (foreign, run):
+        save_model(
+            folder / "model.safetensors", saved.model, saved.vocabulary, config, saved.encoder, saved.labels
+        )
+    report = export_model(foreign / "model.safetensors", "c", tmp_path / "a", dtype="int8")
+    assert "is not in the folder of its run" in report["loss_reason"]
+    own = replace(config, data=str(data_for(tmp_path, kind)))
+    (run / "config.toml").write_text(own.to_toml())
+    report = export_model(run, "c", tmp_path / "b", dtype="int8")
+    assert report["loss_reason"] is None
+    assert report["loss"] > 0
 
 
 @pytest.mark.parametrize("kind", ["last", "mean"])

@@ -45,25 +45,26 @@ def test_softmax_cross_entropy(vocabulary, shift):
     used = targets >= 0
     exact = logits.astype(np.float64)
     exact -= np.log(np.exp(exact - exact.max(axis=0)).sum(axis=0)) + exact.max(axis=0)
-    loss = -exact[targets[used], np.flatnonzero(used)].sum()
+    weights = rng.uniform(0, 2, lanes).astype(np.float32)
+    loss = -(weights[used] * exact[targets[used], np.flatnonzero(used)]).sum()
     gradient = np.exp(exact)
     gradient[targets[used], np.flatnonzero(used)] -= 1
-    gradient[:, ~used] = 0
+    gradient *= np.where(used, weights, 0)
     work = aligned_zeros((CHUNKS + 2, lanes))
     kernel = softmax_cross_entropy(lanes)
     before = logits.copy()
-    assert kernel(logits, targets, np.float32(0.5), work, False) == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    half = np.float32(0.5)
+    assert kernel(logits, targets, weights, half, work, False) == pytest.approx(loss, rel=1e-5, abs=1e-6)
     np.testing.assert_array_equal(logits, before)
-    assert kernel(logits, targets, np.float32(0.5), work, True) == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    assert kernel(logits, targets, weights, half, work, True) == pytest.approx(loss, rel=1e-5, abs=1e-6)
     np.testing.assert_allclose(logits, 0.5 * gradient, rtol=2e-5, atol=1e-7)
 
 
 def test_a_nan_logit_makes_the_loss_nan():
     logits = aligned_zeros((50, 20))
     logits[17, 4] = np.nan
-    loss = softmax_cross_entropy(20)(
-        logits, np.zeros(20, np.int32), np.float32(1), aligned_zeros((CHUNKS + 2, 20)), True
-    )
+    targets, weights, work = np.zeros(20, np.int32), np.ones(20, np.float32), aligned_zeros((CHUNKS + 2, 20))
+    loss = softmax_cross_entropy(20)(logits, targets, weights, np.float32(1), work, True)
     assert np.isnan(loss)
 
 

@@ -1,7 +1,7 @@
 """Runs of version 0.1 are read, used and gone on with.
 
-The files in ``tests/golden/v0.1`` were written by that version: every cell and pattern, tied weights, words in
-groups, characters, and classifiers; beside them stands what it said of some inputs.
+The files in ``tests/golden/v0.1`` were written by that version: every cell and pattern, tied weights, words
+in groups, characters, and classifiers; beside them stands what it said of some inputs.
 """
 
 from __future__ import annotations

@@ -125,16 +125,17 @@ def test_softmax_of_rows():
     logits = 30 * random_panels(2, 9, 4, rng)
     targets = np.array([[0, 5, 8, -1], [4, 4, 3, 7]], np.int32)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-    exact = 0.1 * powers / powers.sum(axis=1, keepdims=True)
-    factor = np.where(targets < 0, 0, 0.1 / powers.sum(axis=1))
+    weights = aligned_copy(rng.uniform(0, 2, (2, 4)).astype(np.float32))
+    exact = 0.1 * weights[:, None] * powers / powers.sum(axis=1, keepdims=True)
+    factor = np.where(targets < 0, 0, 0.1 * weights / powers.sum(axis=1))
     normaliser = aligned_copy(np.stack([logits.max(axis=1), factor], axis=1).astype(np.float32))
     for panel, lane in np.ndindex(*targets.shape):
         if targets[panel, lane] < 0:
             exact[panel, :, lane] = 0
         else:
-            exact[panel, targets[panel, lane], lane] -= 0.1
+            exact[panel, targets[panel, lane], lane] -= 0.1 * weights[panel, lane]
     some = aligned_copy(logits[:, 3:6])
-    softmax_rows(4)(some, 3, targets, normaliser, np.float32(0.1))
+    softmax_rows(4)(some, 3, targets, weights, normaliser, np.float32(0.1))
     np.testing.assert_allclose(some, exact[:, 3:6], rtol=1e-5, atol=1e-8)
 
 

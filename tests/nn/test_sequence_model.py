@@ -113,6 +113,42 @@ def test_every_gradient_against_central_differences(case):
         np.testing.assert_allclose(grad, exact, rtol=2e-4, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("case", ["last", "sparse output", "features in blocks", "two numbers"])
+def test_weights_of_sequences(case):
+    """Loss and gradients are the weighted means of those of the sequences, each by itself."""
+    model, ws, inputs, lengths, targets = make(CASES[case])
+    name = next(iter(model.dense_gradients(learnt(model, ws, inputs, lengths, targets))))
+    if model.spec.sparse_output:
+        name = "output.weight"
+    weights = np.random.default_rng(1).uniform(0, 3, lengths.size) * (lengths > 0)
+
+    def results(*batch):
+        model.arena.zero_grad()
+        loss = model.forward(*batch[:3], ws, weights=batch[3])
+        model.backward(ws)
+        dense = aligned_zeros(model.matrices[name].shape)
+        model.dense_gradients(ws)[name](dense, 0)
+        return loss, model.arena.grads.astype(np.float64), dense.astype(np.float64)
+
+    exact = [0.0, 0.0, 0.0]
+    for k in np.flatnonzero(lengths):
+        alone = np.where(np.arange(lengths.size) == k, lengths, 0).astype(np.int32)
+        none = -1 if model.spec.kind == "classifier" else np.nan
+        one = results(inputs, alone, np.where(alone > 0, targets, none).astype(targets.dtype), None)
+        exact = [mean + weights[k] / weights.sum() * part for mean, part in zip(exact, one, strict=True)]
+    for got, wanted in zip(results(inputs, lengths, targets, weights), exact, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    assert (
+        results(inputs, lengths, targets, np.sign(weights))[0] == results(inputs, lengths, targets, None)[0]
+    )
+
+
+def learnt(model, ws, *batch):
+    model.forward(*batch, ws)
+    model.backward(ws)
+    return ws
+
+
 @pytest.mark.parametrize("case", ["last", "mean of two layers", "max", "rhn", "features"])
 def test_what_lies_beyond_a_sequence_changes_no_bit(case):
     """A batch with more steps of padding, with other numbers in it."""

@@ -66,3 +66,8 @@ def test_draws_follow_the_probabilities() -> None:
 def test_bad_arguments(pair: Pair, options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         tokens(pair.model, **{"prompt": [1], "length": 3, **options})  # type: ignore[arg-type]
+
+
+def test_a_temperature_next_to_zero_takes_the_likeliest() -> None:
+    scores = np.log(np.array([0.2, 0.5, 0.3], np.float32))
+    assert draw(scores, np.random.default_rng(1), temperature=1e-320) == 1

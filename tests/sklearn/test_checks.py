@@ -12,13 +12,20 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
 
+# As of all estimators that learn in batches, scikit-learn's own included: a sample that is repeated shares
+# batches with others, so the last digits differ. tests/sklearn/test_weights.py compares what can be compared.
+BATCHES = {
+    "check_sample_weight_equivalence_on_dense_data": "a weight of 2 is a repeated sample but for the batches"
+}
+
 
 @parametrize_with_checks(
     [
         SparseLSTMClassifier(random_state=0),
         SparseLSTMRegressor(random_state=0),
         SparseTextClassifier(random_state=0),
-    ]
+    ],
+    expected_failed_checks=lambda estimator: BATCHES,
 )
 def test_estimator(estimator: Any, check: Any) -> None:
     check(estimator)

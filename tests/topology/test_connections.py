@@ -136,3 +136,51 @@ def test_gradual_pruning_counts_connections():
 
 def test_only_deep_rewiring_needs_single_weights():
     assert [name for name, method in METHODS.items() if method.single] == ["deepr"]
+
+
+@pytest.mark.parametrize("name", ["dsr", "snfs"])
+@pytest.mark.parametrize("full", [(), ("c",), ("a", "c", "d")])
+def test_weights_that_make_no_connection_come_with_a_later_update(name, full):
+    """Groups of 4 and 3, 2 and 1 weights, and matrices without room for what does not divide."""
+    rng = np.random.default_rng(2)
+    sizes = {
+        "a": (20, 30, 150, 1, 3),
+        "b": (16, 12, 60, 4, 4),
+        "c": (7, 70, 40, 1, 1),
+        "d": (9, 20, 50, 1, 2),
+    }
+    patterns = {}
+    for matrix, (rows, columns, count, blocks, group) in sizes.items():
+        count = rows * columns if matrix in full else count
+        patterns[matrix] = sample_pattern((rows, columns), count, rng), blocks, group
+    arena = Arena(patterns, {"bias": 3})
+    fill(arena, rng, ties=False)
+    nnz, memory = arena.nnz, {"threshold": 0.2}
+    for seed in range(40):
+        _, scores = dense_scores(arena, seed)
+        get_method(name).update(arena, an_update(0.3, seed, scores=scores, memory=memory))
+        arena.values[...] = np.where(arena.values == 0, rng.standard_normal(arena.size), arena.values)
+        arena.touch()
+        assert arena.nnz + memory["owed"] == nnz
+        assert 0 <= memory["owed"] < 4
+
+
+def test_what_is_left_over_is_less_than_a_connection_and_stays_in_the_memory():
+    """Groups of 5 and 4 weights alone, of which one matrix is full: a later update makes it up."""
+    rng = np.random.default_rng(3)
+    patterns = {
+        "words": (sample_pattern((4, 12), 24, rng), 1, 5),
+        "units": (sample_pattern((6, 8), 48, rng), 4, 4),
+    }
+    arena = Arena(patterns, {})
+    fill(arena, rng, ties=False)
+    nnz, memory, seen = arena.nnz, {}, set()
+    for seed in range(30):
+        _, scores = dense_scores(arena, seed)
+        get_method("snfs").update(arena, an_update(0.25, seed, scores=scores, memory=memory))
+        arena.values[...] = rng.standard_normal(arena.size)
+        arena.touch()
+        assert nnz - 5 < arena.nnz <= nnz
+        seen.add(arena.nnz)
+    assert nnz in seen
+    assert len(seen) > 1

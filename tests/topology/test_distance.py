@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from truesparse.nn import LanguageModelSpec, SequenceSpec
-from truesparse.nn.wiring import wiring
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
+from truesparse.topology.wiring import wiring as wiring_of
 
 SPECS = {
     "lstm": LanguageModelSpec(vocab_size=30, embedding_size=9, hidden_size=12, layers=2),
@@ -20,6 +20,11 @@ SPECS = {
         30, embedding_size=12, hidden_size=12, layers=1, tied=True, cell="rhn", depth=3
     ),
 }
+
+
+def wiring(spec):
+    names = [shape.name for shape in spec.shapes]
+    return wiring_of(names, spec.layer_names, spec.gates, getattr(spec, "tied", False))
 
 
 def pattern(dense):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from topology_helpers import an_update, arena_of, arena_of_three, positions
 
 from truesparse.sparse import Arena, Pattern
-from truesparse.topology import Part, parts_of
+from truesparse.topology import Part, get_method, parts_of, sample_pattern
 from truesparse.topology.drop import (
     below_threshold,
     changed_sign,
@@ -16,7 +16,7 @@ from truesparse.topology.drop import (
     smallest_of_each_sign,
 )
 from truesparse.topology.grow import join, random_positions, untried_positions
-from truesparse.topology.redistribute import by_survivors, shared_out
+from truesparse.topology.redistribute import by_survivors, less_of_nearly_full, shared_out
 
 
 def part_of(values):
@@ -178,3 +178,28 @@ def test_survivors_decide_who_gets_what():
     counts = by_survivors(parts, keeps, an_update(0.5))
     assert sum(counts) == 75 + 20
     assert counts == pytest.approx(95 * np.array([75, 60, 20]) / 155, abs=1)
+
+
+def test_a_nearly_full_part_that_grows_drops_its_empty_share_at_most():
+    rng = np.random.default_rng(0)
+    counts = {"nearly full": 180, "full": 200, "half full": 100, "small scores": 180}
+    arena = Arena({name: (sample_pattern((10, 20), n, rng), 1) for name, n in counts.items()}, {})
+    height = {"nearly full": 4.0, "full": 4.0, "half full": 4.0, "small scores": 1.0}
+    scores = {name: lambda out, first, value=value: out.fill(-value) for name, value in height.items()}
+    parts = [part for matrix in arena.matrices.values() for part in parts_of(matrix)]
+    fractions = less_of_nearly_full(parts, an_update(0.5, scores=scores))
+    assert fractions == pytest.approx([0.1, 0.0, 0.5, 0.5])
+    fractions = less_of_nearly_full(parts, an_update(0.05, scores=scores))
+    assert fractions == pytest.approx([0.05, 0.0, 0.05, 0.05])
+    assert less_of_nearly_full(parts[2:3], an_update(0.5, scores={})) == [0.5], "asks for no scores"
+
+
+def test_sparse_momentum_leaves_a_full_part_that_would_grow():
+    rng = np.random.default_rng(0)
+    arena = Arena(
+        {"a": (sample_pattern((10, 20), 200, rng), 1), "b": (sample_pattern((10, 20), 60, rng), 1)}, {}
+    )
+    arena.values[...] = rng.standard_normal(arena.size)
+    scores = {"a": lambda out, first: out.fill(3.0), "b": lambda out, first: out.fill(1.0)}
+    changed = get_method("snfs").update(arena, an_update(0.5, scores=scores))
+    assert changed == {"b": (30, 30)}

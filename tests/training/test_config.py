@@ -11,7 +11,7 @@ from truesparse.nn import CELLS, RHN
 from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
 from truesparse.settings import kind_of
-from truesparse.training.sources import load_toml, resolve
+from truesparse.training.sources import load_config, load_toml, resolve
 from truesparse.training.task_configs import LanguageModelConfig
 
 
@@ -229,3 +229,33 @@ def test_every_field_has_help_and_a_type() -> None:
 def test_the_choices_are_those_there_are() -> None:
     assert LanguageModelConfig.fields()["distribution"].metadata["choices"] == DISTRIBUTIONS
     assert LanguageModelConfig.fields()["cell"].metadata["choices"] == tuple(CELLS)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lr = " + "9" * 400, r"lr in \S+ is inf; it must be above 0 and at most 3e\+38$"),
+        ("lr = -" + "9" * 400, r"lr in \S+ is -inf; it must be above 0$"),
+        ("lr = 1e999", r"lr in \S+ is inf; it must be"),
+        ("lr = nan", r"lr in \S+ is nan; it must be"),
+        (
+            "hidden_size = " + "9" * 400,
+            r"is 9{80}\.\.\. \(400 characters\); it must be at least 1 and at most",
+        ),
+        ("hidden_size = " + "9" * 5000, r"has a number or a nesting beyond all sizes; write lines such as"),
+        ("hidden_size = 0x" + "f" * 5000, r"is a number of thousands of digits; it must be at least 1"),
+        ("method = [0x" + "f" * 5000 + "]", r"is a value beyond all sizes; it must be text"),
+        ("a = " + "[" * 5000, r"has a number or a nesting beyond all sizes; write lines such as"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_numbers_that_python_does_not_convert(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "c.toml").write_text(line)
+    with pytest.raises(UsageError, match=message):
+        load_toml(tmp_path / "c.toml")
+
+
+def test_a_task_that_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("task = ['lm']")
+    with pytest.raises(UsageError, match=r"is for the task \['lm'\], which is none of"):
+        load_config(tmp_path / "c.toml")

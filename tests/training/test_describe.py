@@ -9,7 +9,7 @@ from truesparse.training.describe import describe
 
 def test_a_recurrent_highway_network() -> None:
     spec = LanguageModelSpec(30, 8, 8, 1, tied=True, cell="rhn", depth=3)
-    description = describe(build_language_model(spec, 0.5, np.random.default_rng(1)))
+    description = describe(spec, build_language_model(spec, 0.5, np.random.default_rng(1)).arena)
     assert description["gates"] == ["h", "t"]
     assert description["total"]["biases"] == 3 * 16 + 30
     assert description["total"]["dense_flops"] == 2 * (4 * 16 * 8 + 30 * 8)
@@ -19,7 +19,7 @@ def test_a_recurrent_highway_network() -> None:
 @pytest.mark.parametrize("tied", [False, True])
 def test_totals(tied: bool) -> None:
     model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied=tied), 0.25, np.random.default_rng(1))
-    description = describe(model)
+    description = describe(model.spec, model.arena)
     rows = {row["name"]: row for row in description["matrices"]}
     total = description["total"]
     assert total["nnz"] == sum(row["nnz"] for row in rows.values()) == model.arena.nnz

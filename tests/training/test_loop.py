@@ -43,12 +43,13 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
     results = train_model(config, tmp_path / "run", counts)
     assert counts.steps == results["steps"] == 300
     assert results["epochs"] == 6
-    assert results["valid_perplexity"] < 0.7 * results["unigram_perplexity"]
+    assert results["valid_perplexity"] < 0.7 * results["valid_unigram_perplexity"]
     assert results["density"] == pytest.approx(0.3, abs=1e-3)
     assert list(results) == [
         "valid_perplexity",
         "test_perplexity",
         "unigram_perplexity",
+        "valid_unigram_perplexity",
         "steps",
         "epochs",
         "nnz",
@@ -59,6 +60,7 @@ def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:
         "tokens_per_second",
         "seconds_per_epoch",
         "update_seconds",
+        "threads",
         "seconds",
         "peak_memory_bytes",
         "run_dir",

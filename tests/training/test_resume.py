@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from truesparse.nn import LanguageModel
 from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
-from truesparse.training.reporter import Reporter
+from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.run import resume_run, train_model
 
 
@@ -48,6 +49,27 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(
     again = interrupted(config, tmp_path / "parts", *steps)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
     assert without_times([again]) == without_times([results])
+
+
+@pytest.mark.parametrize("steps", [(4,), (50,), (49.5, 52)])
+def test_the_same_with_changes_of_the_topology_that_wait_for_a_record(
+    config: Config, tmp_path: Path, steps: tuple[float, ...]
+) -> None:
+    config = replace(config, update_interval=3, max_steps=59)
+    train_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", *steps)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("method", ["dsr", "snfs"])
+def test_the_same_with_weights_that_wait_for_a_connection(
+    groups: Config, tmp_path: Path, method: str
+) -> None:
+    changes = {"method": method, "pattern": "unit", "output_group": 5, "density": 0.9}
+    config = replace(groups, update_interval=3, drop_fraction=0.4, max_steps=45, **changes)
+    train_model(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", 13, 22, 31)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp_path: Path) -> None:
@@ -211,6 +233,89 @@ def test_folders_that_cannot_be_resumed(config: Config, tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
     with pytest.raises(UsageError, match=r"no checkpoint.safetensors"):
         resume_run(tmp_path / "run", {})
+
+
+class Killed(Reporter):
+    """Ends a run as a kill does: nothing more is written."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def step(self, progress: Progress) -> None:
+        if progress.step == self._step:
+            raise SystemExit
+
+
+@pytest.mark.parametrize("step", [1, 20, 50])
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
+    config: Config, tmp_path: Path, step: int
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit):
+        train_model(config, run, Killed(step))
+    assert not (run / "checkpoint.safetensors").exists()
+    check_it_goes_on(config, run)
+
+
+def test_a_run_that_was_killed_after_its_first_evaluation_begins_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise SystemExit
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save_checkpoint", killed)
+        with pytest.raises(SystemExit):
+            train_model(config, run)
+    assert records(run, "eval")
+    check_it_goes_on(config, run)
+
+
+def test_metrics_that_somebody_cut_are_counted_from_what_is_there(config: Config, tmp_path: Path) -> None:
+    config = replace(config, eval_interval=25)
+    run, metrics = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
+    for path in (tmp_path / "other", run):
+        train_model(replace(config, max_steps=60), path)
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:5]))
+    with pytest.raises(SystemExit):  # before its next checkpoint
+        resume_run(run, {"max_steps": 100}, Killed(74))
+    for path in (tmp_path / "other", run):
+        for steps in (100, 150):
+            resume_run(path, {"max_steps": steps})
+    whole = without_times(records(tmp_path / "other"))
+    expected = whole[:5] + [record for record in whole if record.get("step", 99) > 60]
+    assert without_times(records(run)) == expected
+    assert len(records(run, "end")) == 1
+
+
+def test_records_are_on_the_disk_before_the_checkpoint_that_counts_them(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    safe = {"size": 0}
+    synchronise, save = os.fsync, loop.checkpoint.save_checkpoint
+
+    def fsync(handle: int) -> None:
+        synchronise(handle)
+        if os.path.sameopenfile(handle, file.fileno()):
+            safe["size"] = os.fstat(handle).st_size
+
+    saved = []
+
+    def save_checkpoint(path: Path, *given: Any, training: dict[str, Any], **more: Any) -> None:
+        lines = metrics.read_bytes()[: safe["size"]].count(b"\n")
+        saved.append((training["records"], lines))
+        save(path, *given, training=training, **more)
+
+    train_model(replace(config, max_steps=1), tmp_path / "run")
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(loop.checkpoint, "save_checkpoint", save_checkpoint)
+    with metrics.open("rb") as file:
+        resume_run(tmp_path / "run", {"max_steps": 150})
+        assert safe["size"] == os.fstat(file.fileno()).st_size  # with the results
+    assert len(saved) == 3
+    assert all(count == lines for count, lines in saved)
 
 
 def test_a_run_that_lost_its_best_model_is_refused_before_it_trains(config: Config, tmp_path: Path) -> None:

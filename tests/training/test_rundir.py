@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import math
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -60,12 +62,49 @@ def test_only_one_process_writes_to_a_folder(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     left = {".tmpAb3dE9", "checkpoint.safetensors.partial", "config.toml.partial"}
-    others = {".tmp", ".tmpAb3dE9x", "notes.partial", "checkpoint.safetensors", "metrics.jsonl"}
+    others = {".tmp", ".tmpAb3dE9x", "notes.partial", "texts.json.partial", "checkpoint.safetensors"}
     for name in left | others:
         (tmp_path / name).touch()
     (tmp_path / ".tmpfolder").mkdir()
-    RunDirectory(tmp_path).close()
-    assert {path.name for path in tmp_path.iterdir()} == others | {".tmpfolder"}
+    write = "from truesparse.modelfile.files import replacing; from pathlib import Path\n"
+    write += "with replacing(Path('a.json')) as partial: partial.touch(); print(partial, flush=True); input()"
+    command = [sys.executable, "-c", write]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) as killed,
+        subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) as living,
+    ):
+        assert killed.stdout is not None
+        assert living.stdout is not None
+        files = [Path(process.stdout.readline().strip()) for process in (killed, living)]
+        assert all(file.exists() for file in files)
+        killed.kill()
+        killed.wait()
+        RunDirectory(tmp_path).close()
+        assert [file.exists() for file in files] == [False, True]
+        living.communicate("\n")
+        assert living.returncode == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == others | {".tmpfolder", "metrics.jsonl", "a.json"}
+
+
+def test_what_a_run_leaves_that_was_killed_before_it_began_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").touch()
+    (tmp_path / ".truesparse-a1b2c3d4.partial").mkdir()
+    RunDirectory.create(tmp_path, LanguageModelConfig()).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "metrics.jsonl"]
+    with pytest.raises(UsageError, match=r"or continue its run with --resume"):
+        RunDirectory.create(tmp_path, LanguageModelConfig())
+
+
+def test_results_and_damaged_lines_are_no_records_to_keep(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    lines = ['{"kind": "train", "step": 1}', "\0\0\0", '{"kind": "end"}', '{"kind": "eval", "step": 2}']
+    metrics.write_text("\n".join(lines) + "\n")
+    with closing(RunDirectory(tmp_path)) as run:
+        assert run.keep_records(9) == 2
+        run.record({"kind": "end"})
+    assert metrics.read_text().splitlines() == [lines[0], lines[3], '{"kind": "end"}']
 
 
 def test_a_full_disk_does_not_cost_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

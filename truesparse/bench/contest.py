@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,7 @@ class Contestant:
             stderr=self._errors,
             text=True,
             env=_environment(threads),
-            start_new_session=True,  # Ctrl-C stops this process, which ends that one
+            start_new_session=True,  # Ctrl-C stops this process, whose end ends that one and its children
         )
 
     def ask(self, question: str, **arguments: Any) -> dict[str, Any]:
@@ -112,8 +113,9 @@ class Contestant:
         return float(self.ask("turn", part=part, seconds=seconds)["seconds"])
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
+        """End the process and those it has started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         self._errors.close()
 

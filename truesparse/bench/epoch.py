@@ -64,6 +64,7 @@ def bench_epoch(config: ClassifierConfig, conditions: Conditions, monitor: Monit
             "density": mine["nnz"] / mine["dense_parameters"],
             "ours_seconds": ours.seconds.median,
             "ours_quartiles_seconds": ours.seconds[1:],
+            "ours_threads": mine["threads"],
             "masked_torch_seconds": masked.seconds.median,
             "masked_torch_quartiles_seconds": masked.seconds[1:],
             "ratio_torch": ratio.median,

@@ -70,7 +70,8 @@ def bench_inference(
                 for contestant in sides.values():
                     facts |= contestant.ask("finish")
                 facts.pop("peak_bytes")
-                records.append(_record(sizes, timings, {**where, **facts}))
+                threads = facts.pop("threads")
+                records.append({**_record(sizes, timings, {**where, **facts}), "ours_threads": threads})
     return records
 
 

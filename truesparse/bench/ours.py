@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import cycle
 from typing import Any
 
@@ -46,6 +47,8 @@ class Training:
         if isinstance(self.model, LanguageModel):
             self._state = self.model.zero_state(task.batch_size)
         self._lengths = np.full(task.batch_size, task.bptt, np.int32)
+        self._trial = ThreadTrial()
+        self._threads: Counter[int] = Counter()
 
     def loss_and_gradients(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
         """Leave the gradients of a window in the arena and return the mean loss."""
@@ -60,24 +63,33 @@ class Training:
 
     def step(self) -> float:
         """Train on the next window and return its mean loss before the update."""
+        self._threads[thread_count()] += 1
+        return self._train()
+
+    def tune(self) -> None:
+        """Find out whether one thread is faster than all, as training does."""
+        self.tune_again()
+        self._threads.clear()
+
+    def tune_again(self) -> None:
+        """Find out again, between turns."""
+        self._trial.again()
+        while self._trial.running:
+            with self._trial:
+                self._train()
+
+    def _train(self) -> float:
         loss = self.loss_and_gradients(*next(self._windows))
         _, scale = self._norm(self.model.arena)
         self._optimizer.step(scale)
         return loss
-
-    def tune(self) -> None:
-        """Find out whether one thread is faster than all, as training does."""
-        trial = ThreadTrial()
-        while trial.running:
-            with trial:
-                self.step()
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
         return {
             "weights": {name: matrix.nnz for name, matrix in self.model.matrices.items()},
             "parameter_bytes": parameter_bytes(self.model.arena),
-            "threads": thread_count(),
+            "threads": most_used(self._threads),
             "threading_layer": threading_layer(),
         }
 
@@ -106,6 +118,11 @@ class Prediction:
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
         return {"threads": thread_count(), "threading_layer": threading_layer()}
+
+
+def most_used(threads: Counter[int]) -> int:
+    """The number of threads that most steps were made with; that of now if none was made."""
+    return threads.most_common(1)[0][0] if threads else thread_count()
 
 
 def parameter_bytes(arena: Arena) -> int:

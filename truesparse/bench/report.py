@@ -12,6 +12,7 @@ from rich.table import Table
 
 from truesparse.bench.contest import LABELS
 from truesparse.bench.environment import Record
+from truesparse.modelfile.files import replacing
 
 MISSING = "–"
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
@@ -20,7 +21,8 @@ _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
 def write_json(path: Path, records: Sequence[Record]) -> None:
     """Write records as a JSON list, one a line."""
     lines = ",\n".join(json.dumps(record) for record in records)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def environment_lines(record: Record) -> list[str]:
@@ -46,7 +48,7 @@ def environment_lines(record: Record) -> list[str]:
 def step_tables(records: Sequence[Record]) -> list[Table]:
     """Return time, and memory, of training steps by density."""
     names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
-    time = _table("Training step", ["density", "sparsity", "truesparse ms", "quartiles"])
+    time = _table("Training step", ["density", "sparsity", "truesparse ms", "quartiles", "threads"])
     for name in names:
         _columns(time, [f"masked {LABELS[name]} ms", "quartiles", "ratio"])
     _columns(time, ["of ideal", "tokens/s", "GF/s"])
@@ -58,6 +60,7 @@ def step_tables(records: Sequence[Record]) -> list[Table]:
     for record in records:
         density, sparsity = f"{record['density']:g}", f"{100 * (1 - record['density']):.4g} %"
         row = [density, sparsity, _number(record["ours_ms"]), _range(record["ours_quartiles_ms"])]
+        row.append(str(record["ours_threads"]))
         for name in names:
             row += [
                 _number(record[f"masked_{name}_ms"]),
@@ -87,8 +90,8 @@ def step_lines(records: Sequence[Record]) -> list[str]:
     head = "" if sizes["kind"] == "lm" else f", the last state to {sizes['classes']} classes"
     lines = [
         f"{sizes['layers']} × {sizes['hidden_size']} LSTM{head}, vocabulary {sizes['vocab_size']:,}, batch"
-        f" {sizes['batch_size']}, {sizes['bptt']} steps; forward, backward, clip, momentum SGD; of ideal:"
-        " ratio × density"
+        f" {sizes['batch_size']}, {sizes['bptt']} steps; forward, backward, clip, momentum SGD; threads:"
+        " those of truesparse, one where that is faster; of ideal: ratio × density"
     ]
     return lines + _dense_wins(
         (f"density {record['density']:g}", name, record[f"ratio_{name}"])
@@ -99,7 +102,7 @@ def step_lines(records: Sequence[Record]) -> list[str]:
 
 def epoch_tables(records: Sequence[Record]) -> list[Table]:
     """Return the time of an epoch."""
-    table = _table("Epoch of training", ["weights", "sparsity", "truesparse s", "quartiles"])
+    table = _table("Epoch of training", ["weights", "sparsity", "truesparse s", "quartiles", "threads"])
     _columns(table, ["masked PyTorch s", "quartiles", "ratio", "texts/s"])
     for record in records:
         table.add_row(
@@ -107,6 +110,7 @@ def epoch_tables(records: Sequence[Record]) -> list[Table]:
             f"{100 * (1 - record['density']):.4g} %",
             _number(record["ours_seconds"]),
             _range(record["ours_quartiles_seconds"]),
+            str(record["ours_threads"]),
             _number(record["masked_torch_seconds"]),
             _range(record["masked_torch_quartiles_seconds"]),
             _times(record["ratio_torch"]),
@@ -198,12 +202,18 @@ def sweep_tables(records: Sequence[Record]) -> list[Table]:
 
 
 def sweep_lines(records: Sequence[Record]) -> list[str]:
-    """Name what dense is."""
+    """Name what dense is, and the cases in which one thread was chosen."""
     sizes = records[0]["sizes"]
-    return [
+    lines = [
         f"training steps of a {sizes['layers']}-layer LSTM language model, vocabulary"
         f" {sizes['vocab_size']:,}, {sizes['bptt']} steps, against dense {LABELS[records[0]['baseline']]}"
         " without masks"
+    ]
+    return lines + [
+        f"truesparse ran on {record['ours_threads']} of {record['environment']['threads']} threads at hidden"
+        f" size {record['hidden_size']}, batch {record['batch_size']}, density {record['density']:g}"
+        for record in records
+        if record["ours_threads"] < record["environment"]["threads"]
     ]
 
 
@@ -211,7 +221,7 @@ def inference_tables(records: Sequence[Record]) -> list[Table]:
     """Return latency and throughput by density and batch."""
     names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
     table = _table("Inference, a token of every sequence at a time", ["density", "batch", "truesparse ms"])
-    _columns(table, ["tokens/s"])
+    _columns(table, ["threads", "tokens/s"])
     _columns(table, [f"{LABELS[name]} ms" for name in ("runtime", "c")])
     for name in names:
         _columns(table, [f"dense {LABELS[name]} ms", "tokens/s", "ratio"])
@@ -228,6 +238,7 @@ def inference_tables(records: Sequence[Record]) -> list[Table]:
             f"{record['density']:g}",
             str(record["batch_size"]),
             _number(record["ours_ms"]),
+            str(record["ours_threads"]),
             f"{record['tokens_per_second']:,.0f}",
             *cells,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from typing import TypeVar
 
 from truesparse.errors import UsageError
 from truesparse.training.outputs import check_folder, check_picture
+from truesparse.settings import shown
 
 T = TypeVar("T")
+
+LARGEST = 10**9  # beyond all sizes
 
 INSTALL_TORCH = 'pip install "truesparse[bench]"'
 
@@ -53,7 +57,11 @@ def conditions(threads: int, repeats: int, seconds: float) -> Conditions:
     """
     cores = available_cores()
     if not 0 <= threads <= cores:
-        raise UsageError(f"--threads must be at most the {cores} available cores (0 for all), not {threads}")
+        raise UsageError(
+            f"--threads must be at most the {cores} available cores (0 for all), not {shown(threads)}"
+        )
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"--seconds must be above 0 and finite, not {seconds:g}")
     if repeats < 1:
         raise UsageError(f"--repeats must be at least 1, not {repeats}")
     return Conditions(threads or cores, repeats, seconds)
@@ -73,7 +81,9 @@ def numbers(text: str, flag: str, kind: Callable[[str], T]) -> list[T]:
         values = []
     if not values:
         example = "0.2,0.1" if kind is float else "20,64"
-        raise UsageError(f"{flag} must be numbers with commas between them, as in {example}, not {text!r}")
+        raise UsageError(
+            f"{flag} must be numbers with commas between them, as in {example}, not {shown(text)}"
+        )
     return list(dict.fromkeys(values))
 
 
@@ -92,7 +102,7 @@ def densities(text: str) -> list[float]:
 
 
 def positive(text: str, flag: str) -> list[int]:
-    """Return the integers of a list, each at least 1.
+    """Return the integers of a list, each in [1, `LARGEST`].
 
     Raises
     ------
@@ -100,8 +110,9 @@ def positive(text: str, flag: str) -> list[int]:
     """
     values = numbers(text, flag, int)
     for value in values:
-        if value < 1:
-            raise UsageError(f"{flag} must be at least 1, not {value}")
+        if not 1 <= value <= LARGEST:
+            bound = "at least 1" if value < 1 else f"at most {LARGEST:,}"
+            raise UsageError(f"{flag} must be {bound}, not {shown(value)}")
     return values
 
 
@@ -115,11 +126,15 @@ def shapes(text: str, flag: str) -> list[tuple[int, int]]:
     pairs = []
     for part in text.lower().split(","):
         first, _, second = part.strip().partition("x")
-        if not (first.isdecimal() and second.isdecimal() and int(first) and int(second)):
+        try:
+            pair = int(first), int(second)
+        except ValueError:
+            pair = 0, 0
+        if not all(1 <= size <= LARGEST for size in pair):
             raise UsageError(
-                f"{flag} must be two numbers with an x between them, as in 6000x1500, not {part!r}"
+                f"{flag} must be two numbers with an x between them, as in 6000x1500, not {shown(part)}"
             )
-        pairs.append((int(first), int(second)))
+        pairs.append(pair)
     return pairs
 
 

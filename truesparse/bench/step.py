@@ -39,8 +39,9 @@ def bench_step(
     Returns
     -------
     list of dict
-        For each density: `density`, `ours_ms`, `masked_torch_ms`, `masked_numpy_ms`, `ratio_torch`,
-        `ratio_numpy`, `ours_peak_bytes`, `masked_peak_bytes` and more; None for what was not measured.
+        For each density: `density`, `ours_ms`, `ours_threads`, `masked_torch_ms`, `masked_numpy_ms`,
+        `ratio_torch`, `ratio_numpy`, `ours_peak_bytes`, `masked_peak_bytes` and more; None for what was not
+        measured.
 
     Raises
     ------
@@ -129,6 +130,7 @@ def _record(task: Task, timings: dict[str, Timing], facts: dict[str, Record], wh
         "task": task.kind,
         "density": task.density,
         "ours_ms": seconds * 1e3,
+        "ours_threads": facts["ours"]["threads"],
     }
     for name in ("torch", "numpy"):
         record[f"masked_{name}_ms"] = timings[name].seconds.median * 1e3 if name in timings else None

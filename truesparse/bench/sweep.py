@@ -40,9 +40,9 @@ def bench_sweep(
     Returns
     -------
     list of dict
-        For each density, batch and hidden size `ours_ms`, `dense_ms`, `ratio`, and `crossover`, the density
-        below which the sparse model is faster at this batch and size; None where it was not measured or not
-        crossed.
+        For each density, batch and hidden size `ours_ms`, `ours_threads`, `dense_ms`, `ratio`, and
+        `crossover`, the density below which the sparse model is faster at this batch and size; None where it
+        was not measured or not crossed.
     """
     where = environment(conditions)
     monitor.plan(len(batches) * len(hidden_sizes) * (1 + conditions.repeats))
@@ -116,6 +116,7 @@ def _at_size(
             "batch_size": task.batch_size,
             "density": density,
             "ours_ms": timings[f"{density:g}"].seconds.median * 1e3,
+            "ours_threads": facts[f"{density:g}"]["threads"],
             "dense_ms": dense.seconds.median * 1e3 if dense else None,
             "ratio": ratio,
             "crossover": crossed,

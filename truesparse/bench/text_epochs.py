@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from truesparse.bench.ours import most_used
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.nn import SequenceModel
 from truesparse.training.build import build_model
@@ -38,6 +40,8 @@ class SparseEpochs:
         self._learner = Learner(config, model, generators, task.steps_per_epoch)
         self._planned = config.epochs * task.steps_per_epoch
         self._steps = 0
+        self._trial = ThreadTrial()
+        self._threads: Counter[int] = Counter()
 
     def loss(self) -> float:
         """The mean loss of the first batch, without dropout."""
@@ -45,16 +49,23 @@ class SparseEpochs:
 
     def tune(self) -> None:
         """Find out whether one thread is faster than all, as training does; compile what an epoch needs."""
-        trial = ThreadTrial()
-        while trial.running:
-            with trial:
-                trial.amount = self._step()
+        self.tune_again()
         self._steps = self._task.steps_per_epoch - 1
         self._step()  # with the update that ends an epoch
         self._steps = 0
 
+    def tune_again(self) -> None:
+        """Find out again, between turns; the next epoch begins with the batch it would have begun with."""
+        before = self._steps
+        self._trial.again()
+        while self._trial.running:
+            with self._trial:
+                self._trial.amount = self._step()
+        self._steps = before
+
     def step(self) -> None:
         """An epoch."""
+        self._threads[thread_count()] += 1
         for _ in range(self._task.steps_per_epoch):
             self._step()
 
@@ -66,7 +77,7 @@ class SparseEpochs:
             "texts": len(self.batches.sequences),
             "tokens": int(self.batches.sequences.lengths.sum()),
             "batches": self._task.steps_per_epoch,
-            "threads": thread_count(),
+            "threads": most_used(self._threads),
             "threading_layer": threading_layer(),
         }
 

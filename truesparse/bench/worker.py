@@ -2,6 +2,8 @@
 
 Reads one JSON object a line from standard input and answers with one. Every contestant has a process of its
 own, so that the threads of no library spin beside those of another, and so that its memory can be measured.
+When standard input ends, the process that asks has ended, however it did: then this one ends at once, in the
+middle of its work, and so do all that it has started.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import gc
 import importlib
 import json
 import os
+import queue
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +85,7 @@ class Worker:
         """Read texts and build a model of them; return its loss before training."""
         from truesparse.training.task_configs import ClassifierConfig
 
-        model = _class("epoch", side)(ClassifierConfig(**config))
+        self._model = model = _class("epoch", side)(ClassifierConfig(**config))
         first = model.loss()
         model.tune()
         self._parts, self._facts = {"step": model.step}, model.facts
@@ -100,8 +105,15 @@ class Worker:
         return measure_roofs(seconds)
 
     def turn(self, part: str, seconds: float) -> dict[str, Any]:
-        """Run one part for a while; return the seconds a call takes."""
-        return {"seconds": run_turn(self._parts[part], seconds)}
+        """Run one part for a while; return the seconds a call takes.
+
+        What a side chose in a moment in which the machine was busy it may choose again for its next turn:
+        after this one, so that no side begins a turn with warmer caches than another.
+        """
+        answer = {"seconds": run_turn(self._parts[part], seconds)}
+        if hasattr(self._model, "tune_again"):
+            self._model.tune_again()
+        return answer
 
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""
@@ -117,9 +129,11 @@ def main() -> None:
     """Answer until there are no more questions."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(questions,), daemon=True).start()
     worker = Worker()
-    for line in sys.stdin:
-        question = json.loads(line)
+    while True:
+        question = json.loads(questions.get())
         try:
             answer = getattr(worker, question.pop("ask"))(**question)
         except TruesparseError as error:
@@ -130,6 +144,15 @@ def main() -> None:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _listen(questions: queue.SimpleQueue[str]) -> None:
+    """Pass questions on; at their end kill this process and those it has started, such as a compiler."""
+    for line in sys.stdin:
+        questions.put(line)
+    if os.getpgrp() == os.getpid():  # as `Contestant` starts it
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def _list(flag: str, default: str | None, text: str) -> Callable[[F], F]:
 
 
 def _size(flag: str, default: int | None, text: str) -> Callable[[F], F]:
-    kind = click.IntRange(min=1)
+    kind = click.IntRange(min=1, max=10**9)
     return click.option(flag, metavar="N", type=kind, default=default, show_default=bool(default), help=text)
 
 
@@ -334,6 +334,7 @@ def _show(
 
     from truesparse.bench import report
     from truesparse.bench.environment import busy_note
+    from truesparse.errors import printable
 
     if json_file is not None:
         report.write_json(json_file, records)
@@ -344,7 +345,7 @@ def _show(
         Console(width=max(Console().width, width), highlight=False).print(table)
     busy = busy_note(records[0]["environment"])
     for line in [*lines(records), *report.environment_lines(records[0]), *notes, *([busy] if busy else [])]:
-        click.echo(line)
+        click.echo(printable(line))
     if plot_file is not None:
         from truesparse.bench import plot
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from truesparse.errors import printable
 from truesparse.training.reporter import Progress, Record, Reporter, RunInfo
 
 if TYPE_CHECKING:
@@ -24,8 +25,68 @@ COMPILING = "compiling kernels, once on this machine; they are kept for later ru
 STOPPING = "stopping after this step; Ctrl-C again stops without saving"
 
 
+class Output:
+    """A stream whose end does not end the training that is shown on it.
+
+    If nobody reads it any more, as at the end of ``| head``, `unread` becomes True, and training stops as at
+    Ctrl-C. Anything else, such as a full disk, is told once on standard error, and what can be written again
+    later is.
+
+    Parameters
+    ----------
+    stream : TextIO
+
+    Attributes
+    ----------
+    unread : bool
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._told = False
+        self.unread = False
+
+    def write(self, text: str) -> int:
+        """Write `text` if that can be; returns its length."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if that can be."""
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            self.unread = True
+            # What is still buffered goes there, not into an error at the end of the program.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                say_now(f"truesparse: cannot show the progress: {error.strerror}; training goes on")
+
+
+def say_now(line: str) -> None:
+    """Write a line on standard error if that can be, without the buffered streams."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
 class Silent(Reporter):
-    """Shows nothing but that it will stop. A context manager, as every display is."""
+    """Shows nothing but that it will stop. A context manager, as every display is.
+
+    Attributes
+    ----------
+    unread : bool
+        Whether nobody reads what is shown any more.
+    """
+
+    unread = False
 
     def __enter__(self) -> Silent:
         return self
@@ -37,8 +98,7 @@ class Silent(Reporter):
 
     def stopping(self) -> None:
         """Training is to stop. Called by a signal handler, which must not use buffered streams."""
-        with contextlib.suppress(OSError):
-            os.write(2, f"\n{STOPPING}\n".encode())
+        say_now(f"\n{STOPPING}")
 
 
 class Lines(Silent):
@@ -50,8 +110,12 @@ class Lines(Silent):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._output = Output(stream)
         self._began: tuple[int, float] | None = None  # a step, and when it was done
+
+    @property
+    def unread(self) -> bool:  # type: ignore[override]
+        return self._output.unread
 
     def start(self, info: RunInfo) -> None:
         self._total_steps = info.total_steps
@@ -100,7 +164,7 @@ class Lines(Silent):
         return str(timedelta(seconds=round(seconds)))
 
     def _print(self, line: str) -> None:
-        click.echo(line, file=self._stream)
+        click.echo(line, file=cast(TextIO, self._output))
 
 
 class Live(Silent):
@@ -130,7 +194,8 @@ class Live(Silent):
         self._total_epochs = 0
         self._done = 0
         self._ended = False
-        self._console = Console(file=stream, highlight=False, markup=False)
+        self._output = Output(stream)
+        self._console = Console(file=cast(TextIO, self._output), highlight=False, markup=False, emoji=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -154,6 +219,10 @@ class Live(Silent):
         self._notice = ""
         self._ended = True
         self._live.stop()
+
+    @property
+    def unread(self) -> bool:  # type: ignore[override]
+        return self._output.unread
 
     def start(self, info: RunInfo) -> None:
         for line in describe_run(info):
@@ -267,23 +336,26 @@ def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequenc
 
 
 def print_table(table: Table) -> None:
-    """Print a table in its full width: numbers that are cut off say nothing."""
+    """Print a table in its full width: numbers that are cut off say nothing. Brackets and colons in it are
+    those of names, no markup."""
     from rich.console import Console
     from rich.measure import Measurement
 
-    width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
-    Console(width=max(Console().width, width)).print(table)
+    wide = Console(width=1000, markup=False, emoji=False)
+    width = Measurement.get(wide, wide.options, table).maximum
+    Console(width=max(Console().width, width), markup=False, emoji=False).print(table)
 
 
 def describe_run(info: RunInfo) -> list[str]:
     """What a run is, in lines."""
     density = info.nnz / info.dense_parameters
     resumed = f", from step {info.step:,}" if info.step else ""
-    return [
+    lines = [
         info.data,
         f"{info.nnz:,} weights of {info.dense_parameters:,} (density {density:.3g}), {info.threads} threads",
         f"{info.total_steps:,} steps, {info.steps_per_epoch:,} an epoch{resumed}; the run is in {info.path}",
     ]
+    return [printable(line) for line in lines]
 
 
 def describe_cost(record: Record) -> str:

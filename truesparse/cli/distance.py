@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from truesparse.cli.options import json_option
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,5 +113,5 @@ def _print_all(paths: Sequence[Path], distances: np.ndarray) -> None:
     for number in range(len(paths)):
         table.add_column(str(number + 1), justify="right")
     for number, (path, row) in enumerate(zip(paths, distances, strict=True)):
-        table.add_row(str(number + 1), str(path), *(f"{distance:.4f}" for distance in row))
+        table.add_row(str(number + 1), printable(path), *(f"{distance:.4f}" for distance in row))
     print_table(table)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from truesparse.cli.options import json_option, model_argument
+from truesparse.errors import printable
 
 
 @click.command()
@@ -40,7 +41,7 @@ from truesparse.cli.options import json_option, model_argument
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="For int8: test data to measure what rounding costs.  [default: what it was trained on]",
+    help="For int8: test data to measure what rounding costs.  [default: of a run, what it was trained on]",
 )
 @json_option
 def export(
@@ -50,16 +51,15 @@ def export(
 
     The model is a file, or the best one of a run. docs/deployment.md describes the forms.
     """
-    import json
-
     from truesparse.export import export_model
+    from truesparse.training.reporter import to_json
 
     report = export_model(path, target, out, name, dtype, data)
     if as_json:
-        click.echo(json.dumps({"out": str(out), **report}))
+        click.echo(to_json({"out": str(out), **report}))
         return
     for file, size in report["files"].items():
-        click.echo(f"{out / file}  {_bytes(size)}")
+        click.echo(f"{printable(out / file)}  {_bytes(size)}")
     if target == "c":
         _say_c(report, out, name)
     if report.get("largest_difference") is not None:
@@ -75,13 +75,16 @@ def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
     if "accuracy" in report:
         click.echo(f"test accuracy {report['accuracy']:.2%}, with int8 weights {report['accuracy_int8']:.2%}")
     elif report.get("loss") is not None:
-        import math
+        from truesparse.training.evaluation import perplexity
 
-        before, after = math.exp(report["loss"]), math.exp(report["loss_int8"])
+        before, after = perplexity(report["loss"]), perplexity(report["loss_int8"])
         click.echo(f"test perplexity {before:.2f}, with int8 weights {after:.2f}")
     elif "loss" in report:
-        click.echo(f"what rounding costs was not measured: {report['loss_reason']} (or give --data)")
-    click.echo(f"try it: cd {out} && cc -std=c99 -O2 -o {name} main.c {name}.c -lm && ./{name} --self-test")
+        click.echo(
+            f"what rounding costs was not measured: {printable(report['loss_reason'])} (or give --data)"
+        )
+    build = f"cc -std=c99 -O2 -o {name} main.c {name}.c -lm"
+    click.echo(f"try it: cd {printable(out)} && {build} && ./{name} --self-test")
 
 
 def _bytes(size: int) -> str:

@@ -42,8 +42,11 @@ def generate(path: Path, prompt: str, length: int, temperature: float, top_k: in
     import numpy as np
 
     from truesparse import runtime
+    from truesparse.cli.terminal import standard_output
 
+    output = standard_output()
     model = runtime.load_language_model(path)
     for piece in model.generate(prompt, length, temperature, top_k, np.random.default_rng(seed)):
-        click.echo(piece, nl=False)
+        output.write(piece)
+        output.flush()
     click.echo()

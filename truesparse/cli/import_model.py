@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from truesparse.cli.options import json_option
+from truesparse.errors import printable
 
 
 @click.command("import")
@@ -64,4 +65,4 @@ def import_model(
         table.add_row(name, shape, f"{row['nnz']:,}", f"{row['density']:.4f}", f"{row['kept']:.3f}")
     print_table(table)
     tied = "; the output layer uses the embedding's matrix" if report["tied"] else ""
-    click.echo(f"wrote {out}{tied}")
+    click.echo(f"wrote {printable(out)}{tied}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from truesparse.cli.options import json_option
+from truesparse.errors import printable
 
 
 @click.command()
@@ -28,19 +29,19 @@ def info(path: Path | None, as_json: bool) -> None:
             click.echo(json.dumps(values))
         else:
             for name, value in values.items():
-                click.echo(f"{name:<16} {'not installed' if value is None else value}")
+                click.echo(f"{name:<16} {'not installed' if value is None else printable(value)}")
         return
 
     from truesparse.modelfile import find_model
-    from truesparse.training.checkpoint import load_model
+    from truesparse.training.checkpoint import load_arena
     from truesparse.training.describe import describe
 
     file = find_model(path)
-    description = describe(load_model(file).model)
+    description = describe(*load_arena(file))
     if as_json:
         click.echo(json.dumps({"file": str(file), **description}))
     else:
-        click.echo(str(file))
+        click.echo(printable(file))
         _print_tables(description)
 
 

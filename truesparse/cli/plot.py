@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from truesparse.errors import printable
+
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -40,4 +42,4 @@ def plot(runs: tuple[Path, ...], out: Path | None, against: str) -> None:
         draw_run(path, runs[0], records[runs[0]])
     else:
         draw_runs(path, records, against)
-    click.echo(str(path))
+    click.echo(printable(path))

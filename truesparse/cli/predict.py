@@ -6,14 +6,17 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from truesparse.cli.options import model_argument
+from truesparse.errors import TruesparseError
+
+if TYPE_CHECKING:
+    from truesparse.data.files import TextFile
 
 
 @click.command()
@@ -23,7 +26,8 @@ from truesparse.cli.options import model_argument
     "--format",
     "layout",
     type=click.Choice(("lines", "csv")),
-    help="What FILE has: a text in each line, or columns.  [default: csv for .csv and .csv.gz, else lines]",
+    help="What FILE has: a text in each line, or columns."
+    "  [default: csv for .csv and .tsv, packed or not, else lines]",
 )
 @click.option(
     "--text-column", metavar="NAME", help="Column of texts in a CSV file.  [default: as in training]"
@@ -41,46 +45,58 @@ def predict(
     """Classify texts.
 
     The model is a file, or the best one of a run. FILE has texts, - stands for standard input. Labels come in
-    the order of the texts, with the probability of each label, as soon as the texts have arrived.
+    the order of the texts, with the probability of each label, as soon as the texts have arrived. A text that
+    has no words gets an empty row.
     """
+    from truesparse.data.files import open_text
+    from truesparse.data.tables import is_table
     from truesparse.training.use import Classifier
 
     model = Classifier(path)
-    name = "standard input" if str(source) == "-" else str(source)
-    layout = layout or ("csv" if source.name.removesuffix(".gz").endswith(".csv") else "lines")
-    with _opened(source) as stream, _output(out) as output:
+    layout = layout or ("csv" if is_table(source.name) else "lines")
+    piped = str(source) == "-"
+    empty: list[int] = []
+    with ExitStack() as stack:
+        # A file is opened first, since it may not be there; a stream may wait for what is printed.
+        if not piped:
+            file = stack.enter_context(open_text(source))
+        output = stack.enter_context(_output(out))
         writer = csv.writer(output, lineterminator="\n")
         if not as_json:
             writer.writerow(["label", *(f"p({label})" for label in model.labels)])
-        for chunk in _chunks(stream, layout, text_column or model.text_column, name, model.batch_size):
-            for row in model.predict(chunk, name, "row" if layout == "csv" else "line"):
-                label, probabilities = model.labels[row.argmax()], [f"{number:.6f}" for number in row]
-                if as_json:
-                    numbers = dict(zip(model.labels, map(float, probabilities), strict=True))
-                    line = json.dumps({"label": label, "probabilities": numbers}, ensure_ascii=False)
-                    output.write(line + "\n")
-                else:
-                    writer.writerow([label, *probabilities])
+        if piped:
             output.flush()
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[BinaryIO]:
-    """The file, or standard input, which stays open."""
-    if str(source) == "-":
-        yield sys.stdin.buffer
-        return
-    from truesparse.data.tables import open_binary
-
-    with open_binary(source) as stream:
-        yield stream
+            file = stack.enter_context(open_text(sys.stdin.buffer, "standard input"))
+        for chunk in _chunks(file, layout, text_column or model.text_column, model.batch_size):
+            numbers, texts = zip(*chunk, strict=True)
+            for number, row in zip(numbers, model.predict(texts), strict=True):
+                label, probabilities = model.labels[row.argmax()], [f"{value:.6f}" for value in row]
+                if row[0] != row[0]:  # NaN
+                    label, probabilities = "", [""] * len(row)
+                    empty.append(number)
+                if not as_json:
+                    writer.writerow([label, *probabilities])
+                    continue
+                values = dict(zip(model.labels, map(float, probabilities), strict=True)) if label else None
+                line = json.dumps({"label": label or None, "probabilities": values}, ensure_ascii=False)
+                output.write(line + "\n")
+            output.flush()
+    if empty:
+        what = "row" if layout == "csv" else "line"
+        click.echo(
+            f"truesparse: {len(empty):,} of the texts have no words, the first in {what} {empty[0]:,}"
+            "; their rows are empty",
+            err=True,
+        )
 
 
 @contextmanager
 def _output(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that takes its place when all is written."""
     if path is None:
-        yield sys.stdout
+        from truesparse.cli.terminal import standard_output
+
+        yield standard_output()
         return
     from truesparse.modelfile.files import replacing
 
@@ -88,15 +104,26 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def _chunks(
-    stream: BinaryIO, layout: str, column: str, name: str, size: int
-) -> Iterator[list[tuple[int, str]]]:
-    """Texts with their numbers: lines as they arrive, or so many rows of a column at a time."""
+def _chunks(file: TextFile, layout: str, column: str, size: int) -> Iterator[list[tuple[int, str]]]:
+    """Texts with their numbers: lines as they arrive, or so many rows of a column at a time.
+
+    What was before a mistake comes before its error.
+    """
     from truesparse.data.tables import read_columns, read_lines
 
     if layout == "lines":
-        yield from read_lines(stream, name)
+        yield from read_lines(file)
         return
-    rows = ((row, text) for row, (text,) in read_columns(stream, {"text": column}, name))
-    while chunk := list(islice(rows, size)):
+    chunk: list[tuple[int, str]] = []
+    try:
+        for row, (text,) in read_columns(file, {"text": column}):
+            chunk.append((row, text))
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except TruesparseError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk

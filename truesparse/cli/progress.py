@@ -10,6 +10,7 @@ from types import TracebackType
 import click
 
 from truesparse.bench.monitor import Monitor
+from truesparse.errors import printable
 
 
 class Lines(Monitor):
@@ -37,11 +38,11 @@ class Lines(Monitor):
         self._total = rounds
 
     def say(self, text: str) -> None:
-        click.echo(f"{self._count}/{self._total}  {text}", err=True)
+        click.echo(f"{self._count}/{self._total}  {printable(text)}", err=True)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
     def done(self, rounds: int = 1) -> None:
         self._count += rounds
@@ -60,8 +61,8 @@ class Bar(Lines):
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True, markup=False, highlight=False),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True, markup=False, emoji=False, highlight=False),
             transient=True,
             speed_estimate_period=300,
         )
@@ -80,11 +81,11 @@ class Bar(Lines):
         self._progress.update(self._task, total=rounds)
 
     def say(self, text: str) -> None:
-        self._progress.update(self._task, description=text)
+        self._progress.update(self._task, description=printable(text))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-        self._progress.console.print(text)
+        self._progress.console.print(printable(text))
 
     def done(self, rounds: int = 1) -> None:
         self._progress.advance(self._task, rounds)

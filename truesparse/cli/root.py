@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -22,9 +27,10 @@ from truesparse.cli.methods import methods
 from truesparse.cli.plot import plot
 from truesparse.cli.predict import predict
 from truesparse.cli.train import train
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, printable
 
 INTERRUPTED = 130
+_FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
 
 
 class _Root(click.Group):
@@ -40,15 +46,62 @@ class _Root(click.Group):
         """
         given = list(sys.argv[1:] if args is None else args)
         arguments = [argument for argument in given if argument != "--debug"]
+        debug = len(arguments) < len(given)
+        _mend_streams()
         try:
-            code = super().main(arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False})
+            with _warnings_in_a_line(debug):
+                code = super().main(
+                    arguments, **{**extra, "prog_name": "truesparse", "standalone_mode": False}
+                )
         except SystemExit:
             raise
         except BaseException as error:
-            if len(arguments) < len(given):
+            if debug:
                 traceback.print_exc()
             code = _explain(error)
         sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """Make sure that there are standard streams, and that they can show any text."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        stream = getattr(sys, name)
+        if stream is None:
+            _reserve(number)
+            nowhere = open(os.devnull, mode, errors="replace")  # noqa: SIM115  (until the process ends)
+            setattr(sys, name, nowhere)
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper) and stream.errors in _FAILING:
+            # names of files that are no UTF-8 go out as they are; other terminals show ? for what they lack
+            utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="surrogateescape" if utf8 else "replace")
+
+
+def _reserve(number: int) -> None:
+    """Open the file descriptor of a standard stream if it is closed: the next file would get its number, and
+    with it what libraries print."""
+    try:
+        os.fstat(number)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, number)
+        if null != number:
+            os.close(null)
+
+
+@contextmanager
+def _warnings_in_a_line(debug: bool) -> Iterator[None]:
+    """Show a warning as a sentence, without the place in the source; with --debug as Python does."""
+
+    def sentence(message: Warning | str, *place: Any, **more: Any) -> str:
+        return f"truesparse: {str(message).splitlines()[0]}\n"
+
+    before = warnings.formatwarning
+    if not debug:
+        warnings.formatwarning = sentence
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _explain(error: BaseException) -> int:
@@ -63,6 +116,8 @@ def _explain(error: BaseException) -> int:
             return _say(f"{sentence[0].lower()}{sentence[1:]}; see {command} --help", error.exit_code)
         case TruesparseError():
             return _say(str(error), error.exit_code)
+        case click.Abort(__cause__=EOFError() as cause):  # click takes it for Ctrl-D
+            return _explain(cause)
         case KeyboardInterrupt() | click.Abort():
             return _say("stopped", INTERRUPTED)
         case BrokenPipeError():
@@ -76,12 +131,12 @@ def _explain(error: BaseException) -> int:
         case MemoryError():
             return _say("not enough memory; use a smaller --batch-size, --bptt or --density", 1)
         case _:
-            mistake = f"{type(error).__name__}: {error}"
-            return _say(f"a mistake in truesparse: {mistake}; --debug shows where", 1)
+            return _say(f"internal error: {type(error).__name__}: {error}; --debug shows where", 1)
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"truesparse: {sentence}", err=True)
+    with contextlib.suppress(OSError):  # when nobody reads it, the code says what has happened
+        click.echo(f"truesparse: {printable(sentence)}", err=True)
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, printable
 from truesparse.training.config import Config
 from truesparse.training.reporter import to_json
 from truesparse.training.sources import resolve
@@ -84,7 +85,11 @@ def training_command(
         from truesparse.training.run import resume_run, train_model
 
         reporter = _reporter(as_json, quiet)
-        with _stop_on_signal(reporter.stopping) as stop, reporter:
+        with _stop_on_signal(reporter.stopping) as asked, reporter:
+
+            def stop() -> bool:
+                return asked() or reporter.unread
+
             if resume is not None:
                 results = resume_run(resume, given, reporter, stop, kind)
             else:
@@ -93,7 +98,7 @@ def training_command(
             click.echo(to_json(results))
         else:
             for line in describe(results):
-                click.echo(line)
+                click.echo(printable(line))
 
     return command
 
@@ -110,15 +115,26 @@ def _check_resumed(context: click.Context) -> None:
 
 @contextmanager
 def _stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that is asked for; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a wish that is asked for; a second Ctrl-C stops at once.
+
+    A signal that whoever started the program has it ignore, such as `nohup` or a shell script of a command in
+    the background, stays ignored. Only the main thread may say what signals do, and gets them.
+    """
     received = []
+    old = {}
 
     def handle(number: int, frame: Any) -> None:
         received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.SIGINT in old:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         tell()
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):  # None: set by a program that Python is part of
+                old[number] = handler
+                signal.signal(number, handle)
     try:
         yield lambda: bool(received)
     finally:
@@ -131,7 +147,7 @@ def _reporter(as_json: bool, quiet: bool) -> Any:
     from truesparse.cli import display
 
     stream = sys.stderr if as_json else sys.stdout
-    if quiet:
+    if quiet or stream is None:  # closed when the program started
         return display.Silent()
     if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         return display.Live(stream)

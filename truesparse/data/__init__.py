@@ -5,7 +5,8 @@ from truesparse.data.encoder import TextEncoder
 from truesparse.data.labelled import ClassificationData, Columns, load_classification_data
 from truesparse.data.sequences import SequenceBatches, Sequences
 from truesparse.data.text import Corpus, load_corpus, load_evaluation_text, unigram_perplexity
-from truesparse.data.vocabulary import Vocabulary, tokenise
+from truesparse.data.vocabulary import Vocabulary
+from truesparse.data.words import tokenise
 
 __all__ = [
     "ClassificationData",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.vocabulary import UNKNOWN, Vocabulary, tokenise
+from truesparse.data.vocabulary import Vocabulary
+from truesparse.data.words import UNKNOWN, WORD_RULE, split_words
 from truesparse.errors import TruesparseError
 
 PAD = "<pad>"
 TRUNCATIONS = ("before", "after")
 PADDINGS = ("masked", "before", "after")
 
-# Marks such as <br /> say nothing of the text; <unk> is a word.
-_TAG = re.compile(rf"(?!{UNKNOWN})</?[A-Za-z][^<>]*>")
 _LONGEST_LENGTH = 1 << 20  # steps that a model file may ask for
 
 
@@ -60,6 +58,7 @@ class TextEncoder:
         punctuation: bool = False,
         truncation: str = "before",
         padding: str = "masked",
+        word_rule: int = WORD_RULE,
     ) -> TextEncoder:
         """Take the vocabulary from the texts to train on.
 
@@ -72,12 +71,15 @@ class TextEncoder:
             The most tokens, ``<unk>`` and ``<pad>`` among them; the most frequent words are kept.
         min_count : int
             Words that occur fewer times become ``<unk>``.
+        word_rule : int
+            Version of the rule that says what a word is.
         """
         special = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
-        words = (word for text in texts for word in split_words(text, lower_case, punctuation))
-        counted = Vocabulary.build(chain(special, words), "word", True, min_count)
+        words = (word for text in texts for word in split_words(text, lower_case, punctuation, word_rule))
+        counted = Vocabulary.build(chain(special, words), "word", True, min_count, word_rule)
         frequent = [token for token in counted.tokens if token not in special]
-        vocabulary = Vocabulary((*special, *frequent[: size - len(special)]), "word", True)
+        kept = (*special, *frequent[: size - len(special)])
+        vocabulary = Vocabulary(kept, "word", True, word_rule)
         return cls(vocabulary, length, lower_case, punctuation, truncation, padding)
 
     def encode(self, text: str) -> NDArray[np.int32]:
@@ -87,7 +89,7 @@ class TextEncoder:
         -------
         ndarray of int32, shape (at most `length`,)
         """
-        words = split_words(text, self.lower_case, self.punctuation)
+        words = split_words(text, self.lower_case, self.punctuation, self.vocabulary.word_rule)
         if not words:
             return np.empty(0, np.int32)
         words = words[-self.length :] if self.truncation == "before" else words[: self.length]
@@ -130,33 +132,3 @@ class TextEncoder:
         if any(token not in vocabulary for token in needed):
             raise TruesparseError(f"the vocabulary lacks {' or '.join(needed)}")
         return cls(vocabulary, length, lower_case, punctuation, truncation, padding)
-
-
-def split_words(text: str, lower_case: bool = True, punctuation: bool = False) -> Sequence[str]:
-    """Cut a text into words.
-
-    As `tokenise` cuts plain text, but that line ends and marks such as ``<br />`` are only white space.
-
-    Parameters
-    ----------
-    text : str
-    lower_case : bool
-        Whether to lower-case it.
-    punctuation : bool
-        Whether punctuation marks are words too. They are in a text that has nothing else.
-
-    Returns
-    -------
-    sequence of str
-
-    Examples
-    --------
-    >>> split_words("It's <b>great</b>!!!<br />See it.")
-    ["it's", 'great', 'see', 'it']
-    >>> split_words("It's <b>great</b>!!!<br />See it.", punctuation=True)
-    ["it's", 'great', '!!!', 'see', 'it', '.']
-    """
-    every = tokenise(" ".join(_TAG.sub(" ", text).split()), "word", True, lower_case)
-    if punctuation:
-        return every
-    return [word for word in every if word[0].isalnum() or word[0] == "_" or word == UNKNOWN] or every

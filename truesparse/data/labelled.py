@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.encoder import TextEncoder
+from truesparse.data.files import find_file, open_text, without_packing
 from truesparse.data.sequences import Sequences
-from truesparse.data.tables import open_binary, read_columns
+from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 
 _FILES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
-_ENDINGS = (".csv", ".csv.gz")
+_FEW = 20  # rows, of which any may have a label of its own by mistake
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ def read_table(path: Path, columns: Columns) -> Table:
     UsageError
         There is no such file or no such column.
     TruesparseError
-        It cannot be read as UTF-8 CSV, a label is empty, or there are no rows.
+        It cannot be read as CSV, a label is empty, or there are no rows.
     """
     rows, labels, texts = [], [], []
     name = str(path)
-    with open_binary(path) as stream:
-        for row, (label, text) in read_columns(stream, {"label": columns.label, "text": columns.text}, name):
+    with open_text(path) as file:
+        for row, (label, text) in read_columns(file, {"label": columns.label, "text": columns.text}):
             if not label.strip():
                 raise TruesparseError(f"row {row:,} of {name} has no label; add it, or take the row out")
             rows.append(row)
@@ -89,8 +91,9 @@ def read_parts(
     """Read what to train on, to choose by and to test on.
 
     A folder has ``train.csv``, and it may have ``valid.csv`` (or ``val.csv`` or ``dev.csv``) and
-    ``test.csv``; each may be gzipped, with ``.gz`` behind its name. What it lacks, and for a single file both
-    parts, is taken out of the training rows at random, the same fraction of every label.
+    ``test.csv``; each may end in ``.tsv``, and be packed, with ``.gz``, ``.bz2`` or ``.xz`` behind its
+    name. What it lacks, and for a single file both parts, is taken out of the training rows at random, the
+    same fraction of every label.
 
     Parameters
     ----------
@@ -119,7 +122,8 @@ def read_parts(
             )
     else:
         found = {"train": path}
-    parts = {part: read_table(file, columns) for part, file in found.items()}
+    parts = {part: _read_part(file, part, columns) for part, file in found.items()}
+    _check_labels(parts["train"], columns)
     rng = np.random.default_rng(seed)
     fractions = {"test": test_fraction, "valid": valid_fraction}
     for part, fraction in fractions.items():
@@ -136,16 +140,39 @@ def read_parts(
 
 def find_part(folder: Path, part: str) -> Path | None:
     """The file of a part in a folder; None if there is none."""
-    names = [stem + ending for stem in _FILES[part] for ending in _ENDINGS]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return find_file(folder, [stem + ending for stem in _FILES[part] for ending in ENDINGS])
+
+
+def _read_part(file: Path, part: str, columns: Columns) -> Table:
+    """A part of a folder, which only to train on needs no hint that it may do without labels."""
+    try:
+        return read_table(file, columns)
+    except MissingColumn as error:
+        if part == "train" or error.what != "label" or error.near:
+            raise
+        raise UsageError(
+            f"{file} has no column {columns.label!r}, so nothing can be measured on it; take it out of the"
+            " folder (rows of the training file are used instead), and label it with truesparse predict"
+        ) from None
+
+
+def _check_labels(train: Table, columns: Columns) -> None:
+    """Raise TruesparseError if the labels look like something else, such as texts or numbers of rows."""
+    different = len(set(train.labels))
+    if len(train) > _FEW and different > len(train) / 2:
+        raise TruesparseError(
+            f"the column {columns.label!r} of {train.name} has {different:,} different values in"
+            f" {len(train):,} rows, so they are no labels; say which are with --label-column"
+        )
 
 
 def _stratified(labels: Sequence[str], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """A fraction of the rows of every label, at random, in the order of the file."""
-    everyone = np.array(labels)
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(label, []).append(row)
     taken = [
-        rng.permutation(np.flatnonzero(everyone == label))[: round(fraction * count)]
-        for label, count in sorted(Counter(labels).items())
+        rng.permutation(np.array(rows[label]))[: round(fraction * len(rows[label]))] for label in sorted(rows)
     ]
     return np.sort(np.concatenate(taken))
 
@@ -182,14 +209,19 @@ def label_names(train: Table) -> tuple[str, ...]:
 
 
 def numbers_of_labels(table: Table, labels: Sequence[str]) -> NDArray[np.int32]:
-    """The number of each row's label.
+    """The number of each row's label; spaces around labels do not count, as in a file that is read.
 
     Raises
     ------
     TruesparseError
-        A row has a label that is not among `labels`.
+        A row has a label that is not among `labels`, or two of these differ only in spaces around them.
     """
-    numbers = {label: number for number, label in enumerate(labels)}
+    numbers = {label.strip(): number for number, label in enumerate(labels)}
+    if len(numbers) < len(labels):
+        raise TruesparseError(
+            "the model has labels that differ only in spaces around them, which a CSV file cannot tell apart"
+            "; train with other labels"
+        )
     for row, label in zip(table.rows, table.labels, strict=True):
         if label not in numbers:
             known = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
@@ -240,14 +272,14 @@ class ClassificationData:
     test: LabelledText
 
 
-def encode_text(encoder: TextEncoder, text: str, name: str, row: int, unit: str = "row") -> NDArray[np.int32]:
+def encode_text(encoder: TextEncoder, text: str, name: str, row: int) -> NDArray[np.int32]:
     """Numbers of a text's words.
 
     Parameters
     ----------
     encoder : TextEncoder
     text : str
-    name, row, unit
+    name, row
         Where the text is from, for messages.
 
     Raises
@@ -258,7 +290,7 @@ def encode_text(encoder: TextEncoder, text: str, name: str, row: int, unit: str 
     ids = encoder.encode(text)
     if not ids.size:
         what = "has no words in its text" if text.strip() else "has an empty text"
-        raise TruesparseError(f"{unit} {row:,} of {name} {what}; take the {unit} out")
+        raise TruesparseError(f"row {row:,} of {name} {what}; take the row out")
     return ids
 
 
@@ -278,6 +310,7 @@ def load_classification_data(
     valid_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 1,
+    word_rule: int = WORD_RULE,
 ) -> ClassificationData:
     """Read labelled texts, and take labels and vocabulary from those to train on.
 
@@ -287,6 +320,8 @@ def load_classification_data(
         See `read_parts`.
     text_settings : mapping
         What `TextEncoder.build` takes besides the texts.
+    word_rule : int
+        Version of the rule that says what a word is.
 
     Raises
     ------
@@ -298,10 +333,11 @@ def load_classification_data(
     labels = label_names(parts["train"])
     for table in parts.values():
         numbers_of_labels(table, labels)  # before the texts, which take longer
-    encoder = TextEncoder.build(parts["train"].texts, **text_settings)
+    encoder = TextEncoder.build(parts["train"].texts, **text_settings, word_rule=word_rule)
     encoded = {part: encode_table(table, labels, encoder) for part, table in parts.items()}
     sizes = " / ".join(f"{len(table):,}" for table in parts.values())
-    name = path.resolve().name.removesuffix(".gz").removesuffix(".csv") or "texts"
+    name = without_packing(path.resolve().name)
+    name = (name[:-4] if name.lower().endswith(ENDINGS) else name) or "texts"
     description = (
         f"{path}: {sizes} texts to train / validate / test, {len(labels)} labels"
         f", vocabulary {len(encoder.vocabulary):,}"

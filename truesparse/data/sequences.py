@@ -95,18 +95,28 @@ class SequenceBatches:
     batch_size : int
         Places of a batch, B. The last batch of an epoch may have empty ones.
     seed : int
+    weights : ndarray of float64, shape (n,), optional
+        How much each sequence counts in the loss, above 0. Without, all count the same.
 
     Attributes
     ----------
-    sequences, targets, batch_size
+    sequences, targets, batch_size, weights
         As given.
     """
 
-    __slots__ = ("sequences", "targets", "batch_size", "_seed", "_epoch", "_order")
+    __slots__ = ("sequences", "targets", "batch_size", "weights", "_seed", "_epoch", "_order")
 
-    def __init__(self, sequences: Sequences, targets: NDArray[Any], batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        targets: NDArray[Any],
+        batch_size: int,
+        seed: int = 0,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
         self.sequences = sequences
         self.targets = targets
+        self.weights = weights
         self.batch_size = batch_size
         self._seed = seed
         self._epoch = -1

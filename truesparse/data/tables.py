@@ -1,4 +1,4 @@
-"""Rows of CSV files and lines of text, plain or gzipped, read as they come; mistakes are told with their row.
+"""Rows of CSV files and lines of text, read as they come; mistakes are told with their row.
 
 The first row of a file has the names of its columns. It counts as row 1, as in a spreadsheet; a row may have
 several lines.
@@ -8,44 +8,34 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import NamedTuple
 
+from truesparse.data.files import TextFile, damaged, not_utf8, without_packing
 from truesparse.errors import TruesparseError, UsageError
 
-_LONGEST_FIELD = (1 << 31) - 1  # characters; Python's own limit is 131,072
-_PIECE = 1 << 16  # bytes that are waited for at most
+ENDINGS = (".csv", ".tsv")
+
+_LONGEST_TEXT = 1 << 27  # characters; of a field Python's own limit is 131,072
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of bytes that are no UTF-8
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_LINE_END = re.compile("\r*\n|\r")
 
-T = TypeVar("T")
+
+class MissingColumn(UsageError):
+    """A file has no column of a name."""
+
+    def __init__(self, message: str, what: str, near: bool) -> None:
+        super().__init__(message)
+        self.what = what
+        self.near = near  # whether another name is so much alike that it may be a slip
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file that may be gzipped.
-
-    Parameters
-    ----------
-    path : Path
-        Gzipped if its name ends in ``.gz``.
-
-    Raises
-    ------
-    UsageError
-        There is no such file.
-    TruesparseError
-        It cannot be read.
-    """
-    try:
-        return cast(BinaryIO, (gzip.open if path.suffix == ".gz" else open)(path, "rb"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except OSError as error:
-        raise TruesparseError(f"cannot read {path}: {error.strerror or error}") from None
+def is_table(name: str) -> bool:
+    """Whether the name of a file says that it has columns."""
+    return without_packing(name).lower().endswith(ENDINGS)
 
 
 def _check_text(text: str, name: str, row: int, unit: str) -> None:
@@ -53,27 +43,19 @@ def _check_text(text: str, name: str, row: int, unit: str) -> None:
     wrong = _NOT_UTF8.search(text)
     if wrong:
         byte = f"0x{ord(wrong[0]) - 0xDC00:02x}"
-        raise TruesparseError(
-            f"{unit} {row:,} of {name} is not UTF-8 text: the byte {byte} does not fit"
-            f"; convert the file, for example with iconv -f LATIN1 -t UTF-8"
-        )
+        raise not_utf8(f"{unit} {row:,} of {name}", f"the byte {byte} does not fit")
     if "\0" in text:
-        raise TruesparseError(
-            f"{unit} {row:,} of {name} is not UTF-8 text: it has a zero byte"
-            f"; if the file is UTF-16, convert it, for example with iconv -f UTF-16 -t UTF-8"
-        )
+        raise not_utf8(f"{unit} {row:,} of {name}", "it has a zero byte")
 
 
-def read_columns(stream: BinaryIO, columns: Mapping[str, str], name: str) -> Iterator[tuple[int, list[str]]]:
-    """Read some columns of a CSV file.
+def read_columns(file: TextFile, columns: Mapping[str, str]) -> Iterator[tuple[int, list[str]]]:
+    """Read some columns of a CSV file, whose fields are separated by commas, semicolons, tabs or bars.
 
     Parameters
     ----------
-    stream : binary file
+    file : TextFile
     columns : mapping of str to str
-        Names of the columns by what they hold, "label" or "text".
-    name : str
-        What the file is called in messages.
+        Names of the columns by what they hold, "label" or "text". Spaces around a name do not count.
 
     Yields
     ------
@@ -84,47 +66,112 @@ def read_columns(stream: BinaryIO, columns: Mapping[str, str], name: str) -> Ite
 
     Raises
     ------
-    UsageError
-        There is no column of a name.
+    MissingColumn, UsageError
+        There is no column of a name, or more than one.
     TruesparseError
-        The file is empty, not UTF-8, not gzipped although its name says so, cut short, or not CSV.
+        The file is empty, not UTF-8, cut short, or not CSV.
     """
-    row = 0
-    limit = csv.field_size_limit(_LONGEST_FIELD)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    name, row = file.name, 0
+    limit = csv.field_size_limit(_LONGEST_TEXT)
+    lines = io.TextIOWrapper(file.stream, file.encoding, errors=file.errors, newline="")
     try:
-        for row, values in enumerate(_unpacked(csv.reader(text, strict=True), name), 1):
+        header = _read_header(lines, columns, name)
+        width, row = header.width, 1
+        for row, values in enumerate(header.reader(lines), 2):
             for value in values:
                 _check_text(value, name, row, "row")
-            if row == 1:
-                width = len(values)
-                places = [_place(values, what, column, name) for what, column in columns.items()]
-            elif not values:
+            if not values:
                 continue  # an empty line, as at the end of a file
-            elif len(values) != width:
+            if len(values) != width:
                 raise TruesparseError(
                     f"row {row:,} of {name} has {len(values)} columns, but its first row has {width}"
-                    f'; put texts with commas into "quotes"'
+                    f'; put texts with {_SEPARATORS[header.separator]} into "quotes"'
                 )
-            else:
-                yield row, [values[place] for place in places]
+            yield row, [values[place] for place in header.places]
     except csv.Error as error:
         raise TruesparseError(f"row {row + 1:,} of {name} is not CSV: {error}; mend its quotes") from None
+    except UnicodeDecodeError:
+        raise damaged(name) from None
     finally:
         csv.field_size_limit(limit)
-    if row == 0:
-        raise TruesparseError(f"{name} is empty; its first row must have the names of its columns")
 
 
-def read_lines(stream: BinaryIO, name: str) -> Iterator[list[tuple[int, str]]]:
+class _Header(NamedTuple):
+    """The first row of a file: where its columns are, and how it parts them."""
+
+    separator: str
+    spaces: bool  # after separators, which are no part of a field
+    width: int
+    places: list[int]
+
+    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """The rows of the lines that follow."""
+        return csv.reader(lines, delimiter=self.separator, strict=True, skipinitialspace=self.spaces)
+
+
+def _read_header(lines: Iterable[str], columns: Mapping[str, str], name: str) -> _Header:
+    """Read the first row; it parts fields by the first separator that gives the columns."""
+    read: list[str] = []
+
+    def remembered() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line
+
+    rows: dict[str, list[str]] = {}
+    wrong = None
+    for separator in _SEPARATORS:
+        source = read if rows or wrong else remembered()
+        try:
+            rows[separator] = next(
+                csv.reader(source, delimiter=separator, strict=True, skipinitialspace=True)
+            )
+        except StopIteration:
+            raise TruesparseError(
+                f"{name} is empty; its first row must have the names of its columns"
+            ) from None
+        except csv.Error as error:
+            wrong = wrong or error
+    if wrong and not rows:
+        raise wrong
+
+    def complete(separator: str) -> bool:
+        titles = [title.strip() for title in rows[separator]]
+        return all(column.strip() in titles for column in columns.values())
+
+    # The first that gives the columns; if none does, the one that gives most, for the message.
+    separator = next(filter(complete, rows), max(rows, key=lambda separator: len(rows[separator])))
+    titles = [title.strip() for title in rows[separator]]
+    for title in titles:
+        _check_text(title, name, 1, "row")
+    places = [_place(titles, what, column, name) for what, column in columns.items()]
+    spaces = any(title.startswith(" ") for title in next(csv.reader(read, delimiter=separator))[1:])
+    return _Header(separator, spaces, len(titles), places)
+
+
+def _place(header: list[str], what: str, column: str, name: str) -> int:
+    """Where a column is."""
+    wanted = column.strip()
+    if header.count(wanted) > 1:
+        raise UsageError(
+            f"{name} has {header.count(wanted)} columns {wanted!r}; give those that do not have the {what}s"
+            " another name"
+        )
+    if wanted in header:
+        return header.index(wanted)
+    near = difflib.get_close_matches(wanted, header, n=1)
+    listed = ", ".join(title if len(title) <= 30 else f"{title[:30]}..." for title in header[:8])
+    hint = f"did you mean --{what}-column {near[0]}?" if near else f"its first row has {listed or 'nothing'}"
+    raise MissingColumn(
+        f"{name} has no column {column!r}; {hint}"
+        + ("" if near else f"; say which one has the {what}s with --{what}-column"),
+        what,
+        bool(near),
+    )
+
+
+def read_lines(file: TextFile) -> Iterator[list[tuple[int, str]]]:
     """Read lines of text as they arrive, for example through a pipe.
-
-    Parameters
-    ----------
-    stream : binary file
-        With a method ``read1``.
-    name : str
-        What it is called in messages.
 
     Yields
     ------
@@ -134,47 +181,46 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[list[tuple[int, str]]]:
     Raises
     ------
     TruesparseError
-        A line is not UTF-8; or the file is not gzipped although its name says so, or cut short.
+        A line is not UTF-8 or too long, or the file is cut short; what was before has been given.
     """
-    count, rest = 0, b""
-
-    def numbered(pieces: list[bytes]) -> Iterator[tuple[int, str]]:
-        nonlocal count
-        for piece in pieces:
+    count = 0
+    for lines in _lines(file.pieces(), file.name):
+        good: list[tuple[int, str]] = []
+        for text in lines:
             count += 1
-            text = piece.decode("utf-8", "surrogateescape").removesuffix("\r")
-            _check_text(text, name, count, "line")
-            yield count, text.removeprefix("\ufeff") if count == 1 else text
+            try:
+                _check_text(text, file.name, count, "line")
+            except TruesparseError:
+                if good:
+                    yield good
+                raise
+            good.append((count, text))
+        yield good
 
-    pieces = iter(lambda: stream.read1(_PIECE), b"")  # type: ignore[attr-defined]
-    for piece in _unpacked(pieces, name):
-        *whole, rest = (rest + piece).split(b"\n")
+
+def _lines(pieces: Iterable[str], name: str) -> Iterator[list[str]]:
+    """Lines that have arrived together, without their ends, in a time that goes with the length of the text.
+
+    A line ends with LF or CR LF; with CR too if the first one does, as in files of old.
+    """
+    first_end, held = "", ""  # a CR may be half an end
+    rest: list[str] = []
+    for piece in pieces:
+        text = held + piece
+        held = "\r" if text.endswith("\r") else ""
+        text = text.removesuffix("\r")
+        if not first_end and ("\n" in text or "\r" in text) and (found := _LINE_END.search(text)):
+            first_end = found[0]
+        if first_end == "\r":
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        *whole, last = text.split("\n")
         if whole:
-            yield list(numbered(whole))
-    if rest:
-        yield list(numbered([rest]))
-
-
-def _unpacked(items: Iterable[T], name: str) -> Iterator[T]:
-    """Items that are read from a file that may be gzipped."""
-    try:
-        yield from items
-    except gzip.BadGzipFile:
-        raise TruesparseError(
-            f"{name} is not a gzip file, as its name says; rename it, or compress it with gzip"
-        ) from None
-    except (EOFError, zlib.error):
-        raise TruesparseError(f"{name} is cut short or damaged; get it anew") from None
-
-
-def _place(header: list[str], what: str, column: str, name: str) -> int:
-    """Where a column is."""
-    if column in header:
-        return header.index(column)
-    near = difflib.get_close_matches(column, header, n=1)
-    listed = ", ".join(title if len(title) <= 30 else f"{title[:30]}..." for title in header[:8])
-    hint = f"did you mean --{what}-column {near[0]}?" if near else f"its first row has {listed}"
-    raise UsageError(
-        f"{name} has no column {column!r}; {hint}"
-        + ("" if near else f"; say which one has the {what}s with --{what}-column")
-    )
+            whole[0] = "".join([*rest, whole[0]])
+            rest = []
+            yield [line.removesuffix("\r") for line in whole]
+        rest.append(last)
+        if sum(map(len, rest)) > _LONGEST_TEXT:
+            raise TruesparseError(f"{name} has a line of more than {_LONGEST_TEXT:,} characters; part it")
+    line = "".join(rest)
+    if line or held:
+        yield [line]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from truesparse.data.vocabulary import EOS, Level, Vocabulary, tokenise
+from truesparse.data.files import find_file, read_text, without_packing
+from truesparse.data.vocabulary import Vocabulary
+from truesparse.data.words import EOS, WORD_RULE, Level, tokenise
 from truesparse.errors import TruesparseError, UsageError
 
 SPLITS = ("train", "valid", "test")
@@ -49,17 +51,21 @@ class Corpus:
 
 
 def load_corpus(
-    path: Path | str | None = None, level: Level = "word", vocabulary: Vocabulary | None = None
+    path: Path | str | None = None,
+    level: Level = "word",
+    vocabulary: Vocabulary | None = None,
+    word_rule: int = WORD_RULE,
 ) -> Corpus:
     """Read a text and number its tokens.
 
     A folder holds the three parts in files of one of three layouts: ``ptb.train.txt, ptb.valid.txt,
     ptb.test.txt``; ``wiki.train.tokens`` (or ``wiki.train.shuffled.tokens``), ``wiki.valid.tokens,
-    wiki.test.tokens``; ``train.txt, valid.txt`` (or ``val.txt`` or ``dev.txt``), ``test.txt``. Its words are
-    what white space separates, and line ends become ``<eos>``. A single text file is plain text: its words
-    are lower-cased and parted from punctuation (`tokenise` has the rule), those that occur fewer than 3 times
-    in the training part become ``<unk>``, and its first 90 % of tokens train, the next 5 % validate and the
-    last 5 % test, each cut moved to a line end if one is near.
+    wiki.test.tokens``; ``train.txt, valid.txt`` (or ``val.txt`` or ``dev.txt``), ``test.txt``; in capitals
+    or not, and each may be packed (``.gz``, ``.bz2``, ``.xz``). Its words are what white space parts; line
+    ends become ``<eos>``. A single text file is plain text: its words are lower-cased and parted from
+    punctuation (`tokenise` has the rule), those that occur fewer than 3 times in the training part become
+    ``<unk>``, and its first 90 % of tokens train, the next 5 % validate and the last 5 % test, each cut moved
+    to a line end if one is near.
 
     The vocabulary has the types of the training part, most frequent first, and ``<unk>`` if the other parts
     need it.
@@ -72,7 +78,9 @@ def load_corpus(
     level : {"word", "char"}
         Of words or of characters. Ignored where a vocabulary is given.
     vocabulary : Vocabulary, optional
-        Use this one and its level, for example that of a saved model, instead of making one.
+        Use this one, its level and its rule, for example those of a saved model, instead of making one.
+    word_rule : int
+        Version of the rule that says what a word is, for a vocabulary that is made.
 
     Returns
     -------
@@ -83,21 +91,21 @@ def load_corpus(
     UsageError
         The path does not exist, a folder has none of the layouts, or the level is unknown.
     TruesparseError
-        A file is empty, is not UTF-8 or cannot be read, or has a token that the given vocabulary cannot
+        A file is empty, is not text or cannot be read, or has a token that the given vocabulary cannot
         encode.
     """
     if vocabulary is not None:
-        level = vocabulary.level
+        level, word_rule = vocabulary.level, vocabulary.word_rule
     elif level not in ("word", "char"):
         raise UsageError(f'--level is {level!r}; it must be "word" or "char"')
     plain_text = vocabulary.plain_text if vocabulary is not None else path is None or not Path(path).is_dir()
-    train, valid, test = _read_parts(path, level, plain_text)
+    train, valid, test = _read_parts(path, level, plain_text, word_rule)
     if vocabulary is None:
         min_count = PLAIN_TEXT_MIN_COUNT if plain_text and level == "word" else 1
-        vocabulary = Vocabulary.build(train, level, plain_text, min_count)
+        vocabulary = Vocabulary.build(train, level, plain_text, min_count, word_rule)
         if not all(token in vocabulary for part in (valid, test) for token in set(part)):
             vocabulary = vocabulary.with_unknown()
-    name = "python-docs" if path is None else Path(path).resolve().stem or "text"
+    name = "python-docs" if path is None else Path(without_packing(Path(path).resolve().name)).stem or "text"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     source = f"documentation of the Python {version} language (built in)" if path is None else str(path)
     sizes = " / ".join(f"{len(part):,}" for part in (train, valid, test))
@@ -116,10 +124,10 @@ def load_evaluation_text(path: Path | str | None, vocabulary: Vocabulary, split:
     Parameters
     ----------
     path : Path, str or None
-        As in `load_corpus`; a single file is split as there.
+        As in `load_corpus`; a single file is split as there. A folder needs only the files asked for.
     vocabulary : Vocabulary
     split : {"train", "valid", "test", "all"}
-        "all" is the three parts one after another.
+        "all" is the three parts one after another, thus a single file as it is.
 
     Returns
     -------
@@ -132,7 +140,12 @@ def load_evaluation_text(path: Path | str | None, vocabulary: Vocabulary, split:
     """
     if split not in (*SPLITS, "all"):
         raise UsageError(f"--split is {split!r}; it must be one of {', '.join(SPLITS)} or all")
-    parts = dict(zip(SPLITS, _read_parts(path, vocabulary.level, vocabulary.plain_text), strict=True))
+    reading = vocabulary.level, vocabulary.plain_text, vocabulary.word_rule
+    if path is not None and split == "all" and Path(path).is_file():
+        return vocabulary.encode_tokens(_read_tokens(Path(path), *reading))  # however short
+    if path is not None and split != "all" and Path(path).is_dir():
+        return vocabulary.encode_tokens(_read_tokens(_find_file(Path(path), split), *reading))
+    parts = dict(zip(SPLITS, _read_parts(path, *reading), strict=True))
     chosen = SPLITS if split == "all" else (split,)
     return np.concatenate([vocabulary.encode_tokens(parts[name]) for name in chosen])
 
@@ -159,26 +172,28 @@ def unigram_perplexity(train_ids: np.ndarray, ids: np.ndarray, vocab_size: int) 
     return float(np.exp(-log_probabilities[ids].mean()))
 
 
-def _read_parts(path: Path | str | None, level: Level, plain_text: bool) -> tuple[Sequence[str], ...]:
+def _read_parts(
+    path: Path | str | None, level: Level, plain_text: bool, word_rule: int
+) -> tuple[Sequence[str], ...]:
     """Tokens of train, valid and test."""
     if path is None:
-        return _split(tokenise(_builtin_text(), level, plain_text), "the built-in text")
+        return _split(tokenise(_builtin_text(), level, plain_text, word_rule=word_rule), "the built-in text")
     path = Path(path)
     if path.is_dir():
-        return tuple(_read_tokens(file, level, plain_text) for file in _find_files(path))
+        return tuple(_read_tokens(file, level, plain_text, word_rule) for file in _find_files(path))
     if not path.exists():
         raise UsageError(
             f"there is no file or folder {path}; give --data a text file, or a folder of text files"
         )
-    return _split(_read_tokens(path, level, plain_text), str(path))
+    return _split(_read_tokens(path, level, plain_text, word_rule), str(path))
 
 
 def _find_files(folder: Path) -> list[Path]:
     """Files of train, valid and test in a folder."""
     for layout in LAYOUTS:
-        found = [[folder / name for name in names if (folder / name).is_file()] for names in layout]
-        if all(found):
-            return [files[0] for files in found]
+        found = [file for names in layout if (file := find_file(folder, names)) is not None]
+        if len(found) == len(layout):
+            return found
     wanted = "; or ".join(", ".join(" | ".join(names) for names in layout) for layout in LAYOUTS)
     raise UsageError(
         f"the folder {folder} does not have the three files of a corpus, which are {wanted}"
@@ -186,34 +201,26 @@ def _find_files(folder: Path) -> list[Path]:
     )
 
 
-def _read_tokens(file: Path, level: Level, plain_text: bool) -> Sequence[str]:
+def _find_file(folder: Path, split: str) -> Path:
+    """File of one part in a folder, which may lack the others."""
+    place = SPLITS.index(split)
+    try:
+        return _find_files(folder)[place]
+    except UsageError:
+        found = [folder / name for layout in LAYOUTS for name in layout[place] if (folder / name).is_file()]
+        if not found:
+            raise
+        return found[0]
+
+
+def _read_tokens(file: Path, level: Level, plain_text: bool, word_rule: int) -> Sequence[str]:
     """Tokens of a file, which has some."""
-    tokens = tokenise(_read_text(file), level, plain_text)
+    text = read_text(file)
+    text = text if text.endswith("\n") else text + "\n"
+    tokens = tokenise(text, level, plain_text, word_rule=word_rule)
     if all(token == EOS or token.isspace() for token in tokens):
         raise TruesparseError(f"{file} has no text; give --data a file with some")
     return tokens
-
-
-def _read_text(file: Path) -> str:
-    """Text of a file, with a line feed at every line end and at the end of the file."""
-    try:
-        text = file.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise TruesparseError(
-            f"{file} is not UTF-8 text: byte {error.start} (0x{error.object[error.start]:02x}) does not fit"
-            f"; convert it, for example with iconv -f LATIN1 -t UTF-8"
-        ) from None
-    except OSError as error:
-        raise TruesparseError(
-            f"cannot read {file}: {error.strerror or error}; check the path and its permissions"
-        ) from None
-    if "\0" in text:
-        raise TruesparseError(
-            f"{file} is not UTF-8 text: it has zero bytes"
-            f"; if it is UTF-16, convert it, for example with iconv -f UTF-16 -t UTF-8"
-        )
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text if text.endswith("\n") else text + "\n"
 
 
 def _split(tokens: Sequence[str], name: str) -> tuple[Sequence[str], ...]:

@@ -3,58 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
+from truesparse.data.words import EOS, UNKNOWN, WORD_RULE, Level, tokenise
 from truesparse.errors import TruesparseError
-
-Level = Literal["word", "char"]
-
-EOS = "<eos>"
-UNKNOWN = "<unk>"
-
-# The two special tokens, a word (apostrophes inside it belong to it), or a run of one punctuation mark.
-_PLAIN_TEXT_TOKEN = re.compile(rf"{EOS}|{UNKNOWN}|\w+(?:['’]\w+)*|([^\w\s])\1*")
-
-
-def tokenise(
-    text: str, level: Level = "word", plain_text: bool = False, lower_case: bool = True
-) -> Sequence[str]:
-    """Cut text into tokens.
-
-    Parameters
-    ----------
-    text : str
-        Lines end with a line feed.
-    level : {"word", "char"}
-        "char" makes every character a token, line feeds and spaces included.
-    plain_text : bool
-        How words are found. False, for text that is tokenised already: words are what white space separates,
-        and every line end, of empty lines too, becomes ``<eos>`` (the convention of Penn Treebank and
-        WikiText-2). True, for text as people write it: lower-cased; a word is a run of letters, digits,
-        underscores and inner apostrophes; a run of one punctuation mark is one token of at most three marks
-        (``==``, ``...``, an underline is ``===``); line ends become ``<eos>``, and empty lines leave nothing.
-    lower_case : bool
-        Whether plain text is lower-cased.
-
-    Returns
-    -------
-    sequence of str
-    """
-    if level == "char":
-        return text
-    if not plain_text:
-        return text.replace("\n", f" {EOS} ").split()
-    text = text.lower() if lower_case else text
-    line = re.sub(r"\n\s*", f" {EOS} ", text.lstrip())
-    return [match[0] if match[1] is None else match[0][:3] for match in _PLAIN_TEXT_TOKEN.finditer(line)]
 
 
 @dataclass(frozen=True)
@@ -69,36 +28,52 @@ class Vocabulary:
         What a token is.
     plain_text : bool
         Which of the two word tokenisers of `tokenise` cuts text.
+    word_rule : int
+        Version of the rule by which plain text is cut: 1 or 2.
 
     Raises
     ------
     TruesparseError
-        Unknown level, no tokens, or one token twice.
+        Unknown level or version, no tokens, or one token twice.
     """
 
     tokens: tuple[str, ...]
     level: Level = "word"
     plain_text: bool = False
+    word_rule: int = WORD_RULE
 
     def __post_init__(self) -> None:
         if self.level not in ("word", "char"):
             raise TruesparseError(f'the level of a vocabulary must be "word" or "char", not {self.level!r}')
+        if type(self.word_rule) is not int or not 1 <= self.word_rule <= WORD_RULE:
+            raise TruesparseError(
+                f"the vocabulary has the word rule {self.word_rule!r}, but this version of truesparse knows"
+                f" 1 to {WORD_RULE}; use a newer one"
+            )
         if not self.tokens:
             raise TruesparseError("a vocabulary needs at least one token")
         if len(self._ids) != len(self.tokens):
             twice = Counter(self.tokens).most_common(1)[0][0]
             raise TruesparseError(f"the vocabulary has the token {twice!r} twice; remove one")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({"word_rule": 1, **state})  # a pickle from before there were versions
+
     @classmethod
     def build(
-        cls, tokens: Iterable[str], level: Level = "word", plain_text: bool = False, min_count: int = 1
+        cls,
+        tokens: Iterable[str],
+        level: Level = "word",
+        plain_text: bool = False,
+        min_count: int = 1,
+        word_rule: int = WORD_RULE,
     ) -> Vocabulary:
         """The types of a text, most frequent first, ties in order of first occurrence.
 
         Parameters
         ----------
         tokens : iterable of str
-        level, plain_text
+        level, plain_text, word_rule
             As in the class.
         min_count : int
             Types that occur fewer times count as ``<unk>``.
@@ -112,13 +87,13 @@ class Vocabulary:
         if rare:
             unknown = sum(counts.pop(token) for token in rare)
             counts[UNKNOWN] += unknown
-        return cls(tuple(token for token, _ in counts.most_common()), level, plain_text)
+        return cls(tuple(token for token, _ in counts.most_common()), level, plain_text, word_rule)
 
     def with_unknown(self) -> Vocabulary:
         """This vocabulary, with ``<unk>`` as its last token if it had none."""
         if self.unknown is not None:
             return self
-        return Vocabulary((*self.tokens, UNKNOWN), self.level, self.plain_text)
+        return Vocabulary((*self.tokens, UNKNOWN), self.level, self.plain_text, self.word_rule)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -137,7 +112,7 @@ class Vocabulary:
 
     def tokenise(self, text: str) -> Sequence[str]:
         """Cut text the way the text of this vocabulary was cut; see `tokenise`."""
-        return tokenise(text, self.level, self.plain_text)
+        return tokenise(text, self.level, self.plain_text, word_rule=self.word_rule)
 
     def encode(self, text: str) -> np.ndarray:
         """Numbers of the tokens of a text.
@@ -193,7 +168,12 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """The vocabulary as a JSON object, for a model file."""
-        fields = {"level": self.level, "plain_text": self.plain_text, "tokens": self.tokens}
+        fields = {
+            "level": self.level,
+            "plain_text": self.plain_text,
+            "word_rule": self.word_rule,
+            "tokens": self.tokens,
+        }
         return json.dumps(fields, ensure_ascii=False)
 
     @classmethod
@@ -217,4 +197,4 @@ class Vocabulary:
             raise TruesparseError(
                 "the tokens of the vocabulary are not a list of strings; use a file that truesparse wrote"
             )
-        return cls(tuple(tokens), level, bool(plain_text))
+        return cls(tuple(tokens), level, bool(plain_text), fields.get("word_rule", 1))

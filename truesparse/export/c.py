@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import truesparse
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.c_arrays import lines, numbers, read_template, string
 from truesparse.export.c_network import network
 from truesparse.export.quantise import dequantise, quantise
@@ -19,6 +20,9 @@ from truesparse.runtime.loading import as_model
 DTYPES = ("float32", "int8")
 _TEST_STEPS = 12
 _TEST_PLACES = 48
+_HEADERS = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
+stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
+alloca endian features""".split()  # noqa: SIM905
 _KEYWORDS = """auto break case char const continue default do double else enum extern float for goto if inline
 int long register restrict return short signed sizeof static struct switch typedef union unsigned void
 volatile while""".split()  # noqa: SIM905
@@ -30,12 +34,14 @@ def check_name(name: str) -> None:
     Raises
     ------
     UsageError
-        It is no C identifier, a keyword, or ``main``, whose file would stand in the place of the example's.
+        It is no C identifier, a keyword, ``main``, whose file would stand in the place of the example's, or
+        the name of a header of the standard library, in whose place a compiler might find the model's.
     """
-    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS or name.lower() == "main":
+    files = ("main", *_HEADERS)  # of which some systems do not tell the cases
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS or name.lower() in files:
         raise UsageError(
             f"{name!r} cannot be a name in C; use up to 31 letters, digits and underscores, first a letter,"
-            f" and neither a keyword nor main"
+            f" and no keyword, nor main or a header of C"
         )
 
 
@@ -89,6 +95,34 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + 4 * architecture.outputs}
 
 
+def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """What the runtime makes of tokens, after each of them.
+
+    Parameters
+    ----------
+    stored : StoredModel
+        Of finite weights.
+    tokens : ndarray of int64, shape (steps,) or (steps, batch)
+
+    Raises
+    ------
+    TruesparseError
+        A score is not finite: the weights are so large that sums overflow.
+    """
+    stream = as_model(stored).stream(*tokens.shape[1:])
+    scores = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for token in tokens:
+            stream.advance(token)
+            scores.append(stream.logits())
+    if not all(np.isfinite(logits).all() for logits in scores):
+        raise TruesparseError(
+            f"the scores of {stored.path} are not finite, so large are its weights: its training went astray"
+            f"; export another model"
+        )
+    return scores
+
+
 def as_exported(stored: StoredModel, dtype: str) -> StoredModel:
     """The model with the weights that the exported one has."""
     if dtype == "float32":
@@ -115,11 +149,10 @@ def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
     tokens = rng.integers(0, stored.architecture.vocab_size, _TEST_STEPS)
     outputs = stored.architecture.outputs
     places = np.unique(np.linspace(0, outputs - 1, _TEST_PLACES).astype(np.int64))
-    stream = as_model(as_exported(stored, dtype)).stream()
-    scores = []
-    for token in tokens:
-        stream.advance(token)
-        scores.append("    {\n" + ",\n".join(lines(numbers(stream.logits()[places]))) + "\n    }")
+    scores = [
+        "    {\n" + ",\n".join(lines(numbers(logits[places]))) + "\n    }"
+        for logits in finite_scores(as_exported(stored, dtype), tokens)
+    ]
     return {
         "test_steps": str(tokens.size),
         "test_places": str(places.size),

@@ -10,7 +10,7 @@ from truesparse.export.c_arrays import read_template, string
 from truesparse.modelfile import StoredModel
 
 _SCORES = """\
-    copy(scores, output_bias, {upper}_OUTPUTS);
+    {name}_copy(scores, {name}_output_bias, {upper}_OUTPUTS);
     {product}"""
 _RESET = """
     for (j = 0; j < {upper}_UNITS; j++) {{
@@ -45,7 +45,7 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
     pools = architecture.pooling != "last"
     x = "state->pooled" if pools else f"state->h[{upper}_LAYERS - 1]"
     text = {
-        "scores": _SCORES.format(upper=upper, product=product.format(y="scores", x=x)),
+        "scores": _SCORES.format(name=name, upper=upper, product=product.format(y="scores", x=x)),
         "pool_function": "",
         "reset_pool": "",
         "pool": "",
@@ -66,7 +66,7 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
     text |= {
         "pool_function": f"\n{function}",
         "reset_pool": _RESET.format(upper=upper),
-        "pool": "\n    pool(state);",
+        "pool": f"\n    {name}_pool(state);",
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
     return Head(text, members, 4 * architecture.hidden_size + 4)

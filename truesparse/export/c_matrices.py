@@ -24,7 +24,7 @@ _EXPRESSIONS = {
         "scales_members": "",
         "product": "weights[k]",
         "scale": "",
-        "embedding": "embedding_weight_weights[e]",
+        "embedding": "{embedding}_weights[e]",
         "column_product": "{first}_weights[k]",
         "column_scale": "y[row]",
     },
@@ -35,10 +35,10 @@ _EXPRESSIONS = {
         "scales_members": "\n    const uint16_t *scales;\n    float step;",
         "product": "(float)weights[k]",
         "scale": "(w->step * (float)w->scales[row]) * ",
-        "embedding": "(embedding_weight_step * (float)embedding_weight_scales[token])"
-        "\n            * (float)embedding_weight_weights[e]",
+        "embedding": "({embedding}_unit * (float){embedding}_scales[token])"
+        "\n            * (float){embedding}_weights[e]",
         "column_product": "(float){first}_weights[k]",
-        "column_scale": "({first}_step * (float){first}_scales[row]) * y[row]",
+        "column_scale": "({first}_unit * (float){first}_scales[row]) * y[row]",
     },
 }
 
@@ -60,7 +60,7 @@ class Matrices(NamedTuple):
     flash: int
 
 
-def write_matrices(stored: StoredModel, dtype: str) -> Matrices:
+def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     """Write a model's matrices and biases.
 
     Parameters
@@ -69,6 +69,8 @@ def write_matrices(stored: StoredModel, dtype: str) -> Matrices:
         With a sparse output layer.
     dtype : {"float32", "int8"}
         Of the weights.
+    prefix : str
+        What all names begin with.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def write_matrices(stored: StoredModel, dtype: str) -> Matrices:
             raise TruesparseError(
                 f"{name} has {csr.data.size:,} weights, too many for C; use a lower density"
             )
-        own, step = identifier(name), None
+        own, step = identifier(prefix, name), None
         if dtype == "int8":
             rounded = quantise(csr)
             csr = csr._replace(data=rounded.data)  # type: ignore[arg-type]
@@ -98,29 +100,32 @@ def write_matrices(stored: StoredModel, dtype: str) -> Matrices:
         constants.array(f"{own}_weights", csr.data)
         if name == _EMBEDDING:
             constants.array(f"{own}_starts", csr.indptr[:-1:_TOKENS_PER_START].astype(np.uint32))
-            constants.number(f"{own}_step", step)
+            constants.number(f"{own}_unit", step)
         if name != _EMBEDDING or stored.architecture.tied:
             bits = f"{8 * indices.itemsize}_{8 * lengths.itemsize}"
             kinds[bits] = {"index": C_TYPES[indices.dtype.name], "length": C_TYPES[lengths.dtype.name]}
             members = [f"{csr.shape[0]}", f"{own}_lengths", f"{own}_places", f"{own}_weights"]
             if step is not None:
                 members += [f"{own}_scales", f"{step:.8e}f"]
-            constants.raw(f"static const matrix_{bits} {own} = {{{', '.join(members)}}};\n")
-            products[name] = f"add_product_{bits}({{y}}, &{own}, {{x}});"
+            constants.raw(f"static const {prefix}_matrix_{bits} {own} = {{{', '.join(members)}}};\n")
+            products[name] = f"{prefix}_add_product_{bits}({{y}}, &{own}, {{x}});"
     for name, bias in stored.biases.items():
-        constants.array(identifier(name), bias)
+        constants.array(identifier(prefix, name), bias)
+    places = {"first": identifier(prefix, first), "embedding": identifier(prefix, _EMBEDDING)}
     expressions = {
-        key: value.format(first=identifier(first)) if key.startswith("column") else value
+        key: value.format(**places) if key in ("embedding", "column_product", "column_scale") else value
         for key, value in _EXPRESSIONS[dtype].items()
     }
     template = read_template("product.c")
     functions = [
-        template.substitute(expressions, type=f"matrix_{bits}", function=f"add_product_{bits}", **types)
+        template.substitute(
+            expressions, type=f"{prefix}_matrix_{bits}", function=f"{prefix}_add_product_{bits}", **types
+        )
         for bits, types in kinds.items()
     ]
     text = {
         **expressions,
-        "first": identifier(first),
+        "first": places["first"],
         "products": "\n".join(functions),
         "arrays": "\n".join(constants.definitions),
         "tokens_per_start": str(_TOKENS_PER_START),
@@ -133,9 +138,9 @@ def first_matrix(architecture: Architecture) -> str:
     return f"{architecture.layer_names[0]}.weight_ih"
 
 
-def identifier(name: str) -> str:
+def identifier(prefix: str, name: str) -> str:
     """The name of a parameter as one in C."""
-    return name.replace(".", "_")
+    return f"{prefix}_{name.replace('.', '_')}"
 
 
 def _write_columns(constants: Constants, own: str, csr: CSR, step: np.float32 | None) -> None:
@@ -143,7 +148,7 @@ def _write_columns(constants: Constants, own: str, csr: CSR, step: np.float32 | 
     constants.array(f"{own}_starts", columns.indptr.astype(np.uint32))
     constants.array(f"{own}_places", _narrowed(columns.indices, csr.shape[0] - 1))
     constants.array(f"{own}_weights", columns.data)
-    constants.number(f"{own}_step", step)
+    constants.number(f"{own}_unit", step)
 
 
 def _narrowed(values: NDArray[np.integer], largest: int | None = None) -> NDArray[np.unsignedinteger]:

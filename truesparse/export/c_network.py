@@ -44,9 +44,9 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     if not (TEMPLATES / f"{cell}.c").is_file():
         raise TruesparseError(f"there is no C source for the cell {cell}; export to another form")
     parts = LAYERS[cell].PARTS
-    rows = CELLS[cell].gates * units
+    rows = len(CELLS[cell].gates) * units
     upper = name.upper()
-    weights = write_matrices(stored, dtype)
+    weights = write_matrices(stored, dtype, name)
     top = head(stored, name, weights.products)
     state = [f"    float {part}[{upper}_LAYERS][{upper}_UNITS];" for part in parts]
     state += top.members
@@ -56,8 +56,8 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
         "rows": str(rows),
         "state": "\n".join(state),
         "reset": "\n".join(f"            state->{part}[layer][j] = 0.0f;" for part in parts),
-        "cell": read_template(f"{cell}.c").substitute(upper=upper),
-        "step": "\n".join(f"    {line}" for line in _step(architecture, parts, rows, weights.products)),
+        "cell": read_template(f"{cell}.c").substitute(name=name, upper=upper),
+        "step": "\n".join(f"    {line}" for line in _step(architecture, parts, rows, weights.products, name)),
         **top.text,
     }
     state_bytes = 4 * (len(parts) * architecture.layers * units + rows) + top.state_bytes
@@ -65,22 +65,22 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
 
 
 def _step(
-    architecture: Architecture, parts: tuple[str, ...], rows: int, products: Mapping[str, str]
+    architecture: Architecture, parts: tuple[str, ...], rows: int, products: Mapping[str, str], prefix: str
 ) -> list[str]:
     """Statements that read `token` and carry the state on."""
     statements = []
     for layer, name in enumerate(architecture.layer_names):
         own = [matrix for matrix in architecture.matrices if matrix.startswith(f"{name}.weight_hh")]
-        biases = [identifier(bias) for bias in architecture.biases if bias.startswith(f"{name}.")]
+        biases = [identifier(prefix, bias) for bias in architecture.biases if bias.startswith(f"{name}.")]
         for level, (matrix, bias) in enumerate(zip(own, biases, strict=True)):
             if level == 0 and layer == 0:
-                statements.append(f"read_token(state->gates, {bias}, token);")
+                statements.append(f"{prefix}_read_token(state->gates, {bias}, token);")
             else:
-                statements.append(f"copy(state->gates, {bias}, {rows});")
+                statements.append(f"{prefix}_copy(state->gates, {bias}, {rows});")
                 if level == 0:
                     inputs = products[f"{name}.weight_ih"]
                     statements.append(inputs.format(y="state->gates", x=f"state->h[{layer - 1}]"))
             statements.append(products[matrix].format(y="state->gates", x=f"state->h[{layer}]"))
             state = ", ".join(f"state->{part}[{layer}]" for part in parts)
-            statements.append(f"{architecture.cell}({state}, state->gates);")
+            statements.append(f"{prefix}_{architecture.cell}({state}, state->gates);")
     return statements

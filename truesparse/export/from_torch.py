@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary
-from truesparse.data.vocabulary import Level
+from truesparse.data.files import read_text, without_packing
+from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.export.interchange import need
+from truesparse.export.state_dict import Tensors, read_state_dict
 from truesparse.modelfile import CSR, narrow_index_dtype
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
-Tensors = dict[str, NDArray[np.float32]]
-
-_LSTM = re.compile(r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh))_l(?P<layer>\d+)")
+_LSTM = re.compile(
+    r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"
+)
+# Weights that are computed from others: by `torch.nn.utils.parametrize`, or by its older `weight_norm`.
+_COMPUTED = re.compile(r".*\.parametrizations\..*|.*weight_hh_l\d+_(g|v|raw|orig)")
+_OTHERS = {3: "a GRU", 1: "an nn.RNN"}  # rows of their matrices by units
 # What people call the two other layers.
 _EMBEDDING = re.compile("emb|encoder|wte|lookup")
 _OUTPUT = re.compile("dec|out|head|fc|linear|proj|classif")
@@ -111,40 +116,6 @@ def import_torch(
     return {"out": str(out), "tied": tied, "matrices": matrices}
 
 
-def read_state_dict(path: Path) -> Tensors:
-    """Read the tensors of a file of safetensors, or of PyTorch without running what may be in it.
-
-    Raises
-    ------
-    TruesparseError
-        The file cannot be read, or holds something else.
-    """
-    import safetensors.numpy
-
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = safetensors.numpy.load_file(path)
-            return {name: tensor.astype(np.float32) for name, tensor in found.items()}
-        torch = need("torch", "torch")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise TruesparseError(f"cannot read {path}: {error.strerror or error}") from None
-    except TruesparseError:
-        raise
-    except Exception:  # PyTorch and safetensors raise many kinds
-        raise TruesparseError(
-            f"{path} holds no state dict; write it with torch.save(module.state_dict(), ...)"
-        ) from None
-    for wrapper in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
-        raise TruesparseError(
-            f"{path} holds no state dict; write it with torch.save(module.state_dict(), ...)"
-        )
-    return {str(name): tensor.float().numpy() for name, tensor in found.items()}
-
-
 def as_language_model(tensors: Tensors, source: str, embedding: str | None, output: str | None) -> Tensors:
     """Give the tensors of a state dict the names that truesparse has for them.
 
@@ -166,7 +137,9 @@ def as_language_model(tensors: Tensors, source: str, embedding: str | None, outp
     UsageError, TruesparseError
         It is no such model, or has more than truesparse can express.
     """
-    left = dict(tensors)
+    prefix = _shared_prefix(tensors)
+    left = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    embedding, output = (name and name.removeprefix(prefix) for name in (embedding, output))
     found = _take_lstm(left, source)
     layers = sum(name.endswith("weight_hh") for name in found)
     inputs, units = found["lstm.0.weight_ih"].shape[1], found["lstm.0.weight_hh"].shape[1]
@@ -203,28 +176,69 @@ def as_language_model(tensors: Tensors, source: str, embedding: str | None, outp
 def _take_lstm(left: Tensors, source: str) -> Tensors:
     """The LSTM's tensors by the names of truesparse, its two biases added; removes them from `left`."""
     found: Tensors = {}
-    prefixes = set()
-    for name in list(left):
-        match = _LSTM.fullmatch(name)
-        if match:
-            prefixes.add(match["prefix"])
-            part = "bias" if match["part"].startswith("bias") else match["part"]
-            key = f"lstm.{match['layer']}.{part}"
-            tensor = left.pop(name)
-            if key in found and found[key].shape != tensor.shape:
-                raise TruesparseError(f"{source} has biases of different sizes in layer {match['layer']}")
-            found[key] = found[key] + tensor if key in found and part == "bias" else tensor
-    layers = sum(name.endswith("weight_hh") for name in found)
-    expected = {f"lstm.{layer}.{part}" for layer in range(layers) for part in ("weight_ih", "weight_hh")}
-    if not layers or len(prefixes) > 1 or not expected <= found.keys():
-        raise TruesparseError(
-            f"{source} has no LSTM, or several; it needs weight_ih_l0, weight_hh_l0 and so on, of one nn.LSTM"
-            f" of one direction"
-        )
+    matches = {name: match for name in left if (match := _LSTM.fullmatch(name))}
+    _check_lstm(matches, left, source)
+    for name, match in matches.items():
+        part = "bias" if match["part"].startswith("bias") else match["part"]
+        key = f"lstm.{int(match['layer'])}.{part}"
+        tensor = left.pop(name)
+        if key in found and found[key].shape != tensor.shape:
+            raise TruesparseError(f"{source} has biases of different sizes in layer {match['layer']}")
+        found[key] = found[key] + tensor if key in found and part == "bias" else tensor
+    layers = 1 + max(int(match["layer"]) for match in matches.values())
     for layer in range(layers):
+        for part in ("weight_ih", "weight_hh"):
+            if f"lstm.{layer}.{part}" not in found:
+                raise TruesparseError(f"{source} has no {part}_l{layer}, so its LSTM is not whole")
+            if found[f"lstm.{layer}.{part}"].ndim != 2:
+                raise TruesparseError(f"{part}_l{layer} in {source} is no matrix, so there is no LSTM")
         matrix = found[f"lstm.{layer}.weight_hh"]
+        for gates, name in _OTHERS.items():
+            if matrix.shape[0] == gates * matrix.shape[1]:
+                raise TruesparseError(f"{source} has {name}, and only an LSTM can be imported")
         found.setdefault(f"lstm.{layer}.bias", np.zeros(matrix.shape[0], np.float32))
     return found
+
+
+def _check_lstm(matches: Mapping[str, re.Match[str]], names: Iterable[str], source: str) -> None:
+    """Raise TruesparseError with the reason if these tensors are not those of one LSTM of one direction."""
+    computed = next((name for name in names if _COMPUTED.fullmatch(name)), None)
+    if computed:
+        raise TruesparseError(
+            f"{source} has {computed}, from which a weight is computed; save the module without"
+            f" parametrizations and hooks"
+        )
+    for name, match in matches.items():
+        if match["reverse"]:
+            raise TruesparseError(
+                f"{source} has an LSTM of two directions ({name}), but a text is read in one; train one that"
+                f" is not bidirectional"
+            )
+        if match["part"] == "weight_hr":
+            raise TruesparseError(
+                f"{source} has an LSTM with projections ({name}), for which there is no place; train one"
+                f" without proj_size"
+            )
+    prefixes = sorted({match["prefix"] for match in matches.values()})
+    if len(prefixes) > 1:
+        raise TruesparseError(
+            f"{source} has {len(prefixes)} LSTMs, {', '.join(repr(prefix) for prefix in prefixes[:3])}, but"
+            f" only one can be imported; its layers have to be those of one nn.LSTM"
+        )
+    if not prefixes:
+        raise TruesparseError(
+            f"{source} has no LSTM; it needs weight_ih_l0, weight_hh_l0 and so on, of an nn.LSTM"
+        )
+
+
+def _shared_prefix(names: Iterable[str]) -> str:
+    """What all names have in common up to a dot, which says nothing: such as "module.", or "decoder."."""
+    shared = ""
+    for level in zip(*(name.split(".")[:-1] for name in names), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared += f"{level[0]}."
+    return shared
 
 
 def _choose(
@@ -296,15 +310,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
     TruesparseError
         The file cannot be read, is something else, or has a token twice.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
-    except OSError as error:
-        raise TruesparseError(f"cannot read {path}: {error.strerror}") from None
+        is_json = without_packing(path.name).lower().endswith(".json")
+        tokens = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
     except ValueError:
-        raise TruesparseError(
-            f"{path} is not valid {'JSON' if path.suffix == '.json' else 'UTF-8'}"
-        ) from None
+        raise TruesparseError(f"{path} is not valid JSON") from None
     if isinstance(tokens, dict):
         by_number = {number: token for token, number in tokens.items() if type(number) is int}
         if by_number.keys() != set(range(len(tokens))):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from truesparse.errors import TruesparseError
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.modelfile import StoredModel
-from truesparse.training.checkpoint import SavedModel, load_model
-from truesparse.training.use import ClassifierEvaluation, evaluate_saved
+
+if TYPE_CHECKING:
+    from truesparse.training.checkpoint import SavedModel
 
 
 def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     stored : StoredModel
         With a sparse output layer.
     data : Path or None
-        What it was trained on if None. If that cannot be read, nothing is measured.
+        If None, what the run was trained on in whose folder the model lies. If that cannot be read, nothing
+        is measured.
 
     Returns
     -------
@@ -33,6 +35,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     UsageError, TruesparseError
         `data` cannot be read or is too short.
     """
+    from truesparse.training.checkpoint import load_model
+
     saved = load_model(stored.path)
     try:
         before = _measures(saved, data)
@@ -51,6 +55,8 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
 
 
 def _measures(saved: SavedModel, data: Path | None) -> dict[str, float]:
+    from truesparse.training.use import ClassifierEvaluation, evaluate_saved  # needs kernels
+
     result = evaluate_saved(saved, data)
     if isinstance(result, ClassifierEvaluation):
         return {name: result.classified.measures[name] for name in ("loss", "accuracy")}

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from truesparse.errors import TruesparseError, UsageError, unknown_name
+from truesparse.errors import UsageError, unknown_name
 from truesparse.export.c import DTYPES, check_name, write_c
 from truesparse.export.folder import new_folder
 from truesparse.export.interchange import write_scipy, write_torch
@@ -46,8 +44,8 @@ def export_model(
     dtype : {"float32", "int8"}
         For C: the type of the weights.
     data : Path or str, optional
-        For int8: the text, or the labelled texts, on which to measure what rounding costs; what the model
-        was trained on if not given.
+        For int8: the text, or the labelled texts, on which to measure what rounding costs. If it is not
+        given, that is measured for a run, on what its folder says that it was trained on.
 
     Returns
     -------
@@ -72,7 +70,7 @@ def export_model(
     file = find_model(path)
     with Reader(file) as reader:
         stored = read_model(reader).with_sparse_output()
-    _check_finite(stored)
+    stored.check_finite()
     with new_folder(out) as folder:
         write = TARGETS[target]
         report = write_c(stored, folder, name, dtype) if write is None else write(stored, folder)
@@ -81,13 +79,3 @@ def export_model(
         files = {entry.name: entry.stat().st_size for entry in sorted(folder.iterdir())}
     dense = stored.architecture.dense_parameters + sum(bias.size for bias in stored.biases.values())
     return {"files": files, "dense_bytes": 4 * dense, **report}
-
-
-def _check_finite(stored: StoredModel) -> None:
-    arrays = {name: csr.data for name, csr in stored.matrices.items()} | stored.biases
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise TruesparseError(
-                f"{name} in {stored.path} has values that are not finite: its training went astray"
-                f"; export another model"
-            )

@@ -116,16 +116,18 @@ def softmax_rows(n: int):
     """Return the kernel that turns the logits of some words into their gradients, for panels of `n` lanes.
 
     The kernel takes
-    ``logits`` : float32 `[panels, some words, n]`; overwritten with ``scale * (softmax - onehot(target))``;
+    ``logits`` : float32 `[panels, some words, n]`; overwritten with ``weight * scale * (softmax -
+    onehot(target))``;
     ``first`` : int, the first of the words;
     ``targets`` : int32 `[panels, n]`;
-    ``normaliser`` : float32 `[panels, 2, n]`: the highest logit of all words, and ``scale`` divided by the
-    sum of all words' ``exp(logit - highest)``, 0 for an unused lane;
-    ``scale`` : float32, the weight of a token in the loss.
+    ``weights`` : float32 `[panels, n]`, how much each lane counts;
+    ``normaliser`` : float32 `[panels, 2, n]`: the highest logit of all words, and ``weight * scale`` divided
+    by the sum of all words' ``exp(logit - highest)``, 0 for an unused lane;
+    ``scale`` : float32, what the sum of the losses is multiplied by for a mean.
     """
 
     @parallel_jit
-    def softmax_rows_kernel(logits, first, targets, normaliser, scale):
+    def softmax_rows_kernel(logits, first, targets, weights, normaliser, scale):
         panels, words = logits.shape[0], logits.shape[1]
         for panel in prange(panels):
             shift = vload(normaliser, 2 * panel * n, n)
@@ -136,7 +138,7 @@ def softmax_rows(n: int):
             for lane in range(n):
                 word = np.intp(targets[panel, lane]) - first
                 if targets[panel, lane] >= 0 and 0 <= word < words:
-                    logits[panel, np.uintp(word), np.uintp(lane)] -= scale
+                    logits[panel, np.uintp(word), np.uintp(lane)] -= scale * weights[panel, lane]
 
     return softmax_rows_kernel
 

@@ -1,18 +1,62 @@
 """The decorators that every kernel uses.
 
-Compiled code is kept on disk (``cache=True``), signatures are lazy (an explicit one would compile at import),
-and division follows NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in
-`truesparse.simd` too.
+Compiled code is kept on disk, signatures are lazy (an explicit one would compile at import), and division
+follows NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in `truesparse.simd`
+too; parallel kernels then run on one thread, since an error in another thread is lost.
+
+Numba's work queue, which runs the parallel kernels where neither TBB nor OpenMP is, ends the process when two
+threads of Python enter it. There a parallel kernel waits for the one that runs.
 """
 
 from __future__ import annotations
 
-from numba import njit, prange
+import threading
+from collections.abc import Callable
+from typing import Any
 
-from truesparse.kernels import threads
+from truesparse.kernels import threads  # before Numba: it says in words of its own what Numba refuses
+
+# isort: split
+from numba import njit, prange
+from numba.core import config
+from numba.core.registry import CPUDispatcher
+
+from truesparse.kernels.cache import keep_code
 
 __all__ = ["inline_jit", "jit", "parallel_jit", "prange", "threads"]
 
-jit = njit(cache=True, error_model="numpy")
-parallel_jit = njit(cache=True, error_model="numpy", parallel=True)
-inline_jit = njit(cache=True, error_model="numpy", forceinline=True)
+_queue = threading.Lock()
+
+
+class _OneAtATime(CPUDispatcher):
+    """A parallel kernel on the work queue."""
+
+    def __call__(self, *arrays: Any) -> Any:
+        with _queue:
+            return super().__call__(*arrays)
+
+
+class _Unstarted(CPUDispatcher):
+    """A parallel kernel that has not been called yet: what runs it is not known before."""
+
+    def __call__(self, *arrays: Any) -> Any:
+        threads.thread_count()
+        alone = threads.threading_layer() == "workqueue"
+        self.__class__ = _OneAtATime if alone else CPUDispatcher
+        return self(*arrays)
+
+
+def _decorator(**options: Any) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        kernel = njit(error_model="numpy", **options)(function)
+        keep_code(kernel)
+        if options.get("parallel"):
+            kernel.__class__ = _Unstarted
+        return kernel
+
+    return decorate
+
+
+jit = _decorator()
+parallel_jit = _decorator(parallel=not config.BOUNDSCHECK)
+inline_jit = _decorator(forceinline=True)

@@ -19,18 +19,20 @@ def softmax_cross_entropy(n: int):
     """Return the kernel that turns the logits of a panel of `n` lanes into losses and gradients.
 
     The kernel takes
-    ``logits`` : float32 `[V, n]`; overwritten: with ``scale * (softmax - onehot(target))`` when ``gradients``
-    is true;
+    ``logits`` : float32 `[V, n]`; overwritten: with ``weight * scale * (softmax - onehot(target))`` when
+    ``gradients`` is true;
     ``targets`` : int32 `[n]`, -1 for an unused lane, whose gradient becomes zero;
-    ``scale`` : float32, the weight of a token in the loss;
+    ``weights`` : float32 `[n]`, how much each lane counts, 1 for once;
+    ``scale`` : float32, what the sum is multiplied by for a mean;
     ``work`` : float32 `[CHUNKS + 2, n]`, working space; the last two rows are left with the highest logit of
-    each lane, and with ``scale`` divided by the sum of ``exp(logit - highest)``, 0 for an unused lane;
+    each lane, and with ``weight * scale`` divided by the sum of ``exp(logit - highest)``, 0 for an unused
+    lane;
     ``gradients`` : bool.
-    It returns the sum over the used lanes of -log softmax(logits)[target], in nats, as float64.
+    It returns the sum over the used lanes of -weight log softmax(logits)[target], in nats, as float64.
     """
 
     @parallel_jit
-    def softmax_cross_entropy_kernel(logits, targets, scale, work, gradients):
+    def softmax_cross_entropy_kernel(logits, targets, weights, scale, work, gradients):
         vocabulary = logits.shape[0]
         top = CHUNKS * n
         sums = top + n
@@ -46,7 +48,8 @@ def softmax_cross_entropy(n: int):
         loss = 0.0
         for lane in range(n):
             if targets[lane] >= 0:
-                loss += np.float64(work[CHUNKS, lane]) - np.float64(logits[targets[lane], lane])
+                gap = np.float64(work[CHUNKS, lane]) - np.float64(logits[targets[lane], lane])
+                loss += np.float64(weights[lane]) * gap
         for chunk in prange(CHUNKS):
             total = vbroadcast(_ZERO, n)
             shift = vload(work, top, n)
@@ -62,8 +65,8 @@ def softmax_cross_entropy(n: int):
         vstore(work, sums, total)
         for lane in range(n):
             if targets[lane] >= 0:
-                loss += np.log(np.float64(work[CHUNKS + 1, lane]))
-                work[CHUNKS + 1, lane] = scale / work[CHUNKS + 1, lane]
+                loss += np.float64(weights[lane]) * np.log(np.float64(work[CHUNKS + 1, lane]))
+                work[CHUNKS + 1, lane] = scale * weights[lane] / work[CHUNKS + 1, lane]
             else:
                 work[CHUNKS + 1, lane] = _ZERO
         if gradients:
@@ -73,24 +76,26 @@ def softmax_cross_entropy(n: int):
                     vstore(logits, i * n, vload(logits, i * n, n) * factor)
             for lane in range(n):
                 if targets[lane] >= 0:
-                    logits[targets[lane], lane] -= scale
+                    logits[targets[lane], lane] -= scale * weights[lane]
         return loss
 
     return softmax_cross_entropy_kernel
 
 
 @jit
-def squared_error(outputs, targets, scale, gradients):
-    """Return the sum of (output - target)^2 / 2 over a panel, as float64.
+def squared_error(outputs, targets, weights, scale, gradients):
+    """Return the sum of weight (output - target)^2 / 2 over a panel, as float64.
 
     Parameters
     ----------
     outputs : ndarray of float32, shape (K, lanes)
-        Overwritten with ``scale * (output - target)`` when `gradients` is true.
+        Overwritten with ``weight * scale * (output - target)`` when `gradients` is true.
     targets : ndarray of float32, shape (K, lanes)
         NaN in unused lanes, whose gradient becomes zero.
+    weights : ndarray of float32, shape (lanes,)
+        How much each lane counts, 1 for once.
     scale : float32
-        Weight of a sequence in the loss.
+        What the sum is multiplied by for a mean.
     gradients : bool
     """
     loss = 0.0
@@ -99,7 +104,7 @@ def squared_error(outputs, targets, scale, gradients):
             difference = outputs[i, lane] - targets[i, lane]
             if np.isnan(targets[i, lane]):
                 difference = _ZERO
-            loss += 0.5 * np.float64(difference) * np.float64(difference)
+            loss += np.float64(weights[lane]) * (0.5 * np.float64(difference) * np.float64(difference))
             if gradients:
-                outputs[i, lane] = scale * difference
+                outputs[i, lane] = scale * weights[lane] * difference
     return loss

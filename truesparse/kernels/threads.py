@@ -8,12 +8,29 @@ training step has some 200 regions.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numba
+from truesparse.errors import TruesparseError, UsageError
+
+try:
+    import numba
+except ValueError as error:  # the one variable that it refuses so early
+    raise UsageError(
+        f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
+        f"; unset it, or set it to 1 or more"
+    ) from None
+if numba.config.DISABLE_JIT:
+    raise UsageError("NUMBA_DISABLE_JIT is set, but kernels have to be compiled; unset it")
+if not all(feature[0] in "+-" for feature in filter(None, (numba.config.CPU_FEATURES or "").split(","))):
+    raise UsageError(  # LLVM would end the process
+        f"NUMBA_CPU_FEATURES is {numba.config.CPU_FEATURES!r}, not features that begin with + or -; unset it"
+    )
 
 
 def _preload_tbb() -> None:
@@ -36,6 +53,18 @@ def _preload_tbb() -> None:
 
 
 _preload_tbb()
+_openmp_ends_here = False
+
+
+def _remember_fork() -> None:
+    """In a process that was forked: GNU's OpenMP kills it at the next parallel kernel if its parent has run
+    one, and a pool of such processes makes new ones for ever."""
+    global _openmp_ends_here
+    _openmp_ends_here = threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember_fork)
 
 
 def set_threads(count: int) -> int:
@@ -51,24 +80,52 @@ def set_threads(count: int) -> int:
     -------
     int
         The number in use.
+
+    Raises
+    ------
+    TruesparseError
+        The process was forked from one that has run kernels on OpenMP, so it can run none.
     """
+    if _openmp_ends_here:
+        raise TruesparseError(
+            "this process was forked from one that has run kernels on OpenMP, and can run none; install tbb,"
+            " or start processes otherwise: with joblib's loky backend, or multiprocessing's spawn"
+        )
+    thread_count()
     most = numba.config.NUMBA_NUM_THREADS
     numba.set_num_threads(min(count, most) if count > 0 else most)
     return numba.get_num_threads()
 
 
 def thread_count() -> int:
-    """Return how many threads the kernels use."""
-    return numba.get_num_threads()
+    """Return how many threads the kernels use; the first call starts them.
+
+    Raises
+    ------
+    UsageError
+        The threading layer that a variable asks for is unknown or not installed.
+    """
+    try:
+        return numba.get_num_threads()
+    except ValueError as error:
+        names = [name for name in _LAYER_VARIABLES if name in os.environ]
+        raise UsageError(
+            f"Numba cannot start its threads: {str(error).splitlines()[0].rstrip('.')}"
+            f"; unset {' and '.join(names or _LAYER_VARIABLES)}, or install what it asks for"
+        ) from None
+
+
+_LAYER_VARIABLES = ("NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY")
 
 
 class ThreadTrial:
     """Finds out, while work that is done again and again goes on, whether one thread is faster than all.
 
     Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
-    where the cores are. Each time in a ``with`` block is one of the work; after a few with all threads and
-    with one in turn, the faster number is set. Results do not depend on it. Work that is not always as much
-    says how much it was::
+    where the cores are, and on what else the machine has to do. Each time in a ``with`` block is one of the
+    work; after a few with all threads and with one in turn, the faster number is set. From time to time that
+    is tried again, so that a busy moment does not decide for good. Results do not depend on it. Work that is
+    not always as much says how much it was::
 
         with trial:
             trial.amount = learn(batch)
@@ -77,40 +134,70 @@ class ThreadTrial:
     ----------
     on : bool, optional
         Without, nothing is tried: the number of threads stays.
+    clock : callable, optional
+        Gives seconds.
 
     Attributes
     ----------
     amount : float
         Of the work in the last block; times are divided by it.
+    count : int
+        The number of threads that the last trial found faster; before there was one, all.
+
+    Notes
+    -----
+    Between two trials lie so many blocks that those with the slower number are at most a hundredth of all,
+    and that what they take longer is at most a hundredth of the time.
     """
 
     _ROUNDS = 4
+    _SHARE = 0.01  # of blocks, and of time, that trials may cost
 
-    def __init__(self, on: bool = True) -> None:
-        most = numba.get_num_threads()
-        self._plan = [most, 1] * self._ROUNDS if on and most > 1 else []
+    def __init__(self, on: bool = True, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.count = most = numba.get_num_threads()
+        self._turns = (most, 1) * self._ROUNDS if on and most > 1 else ()
+        self._plan = list(self._turns)
         self._times: dict[int, list[float]] = {}
+        self._rest = 0  # blocks until the next trial
+        self._clock = clock
         self._began = 0.0
         self.amount = 1.0
 
     @property
     def running(self) -> bool:
-        """Whether there is more to try."""
+        """Whether a trial is going on."""
         return bool(self._plan)
 
+    def again(self) -> None:
+        """Begin a new trial with the next block."""
+        self._plan, self._times = list(self._turns), {}
+
     def __enter__(self) -> None:
+        if not self._plan and self._turns:
+            if self._rest:
+                self._rest -= 1
+            else:
+                self.again()
         if self._plan:
             numba.set_num_threads(self._plan[0])
-            self._began = time.perf_counter()
+            self._began = self._clock()
 
     def __exit__(self, *error: object) -> None:
         if not self._plan:
             return
-        seconds = time.perf_counter() - self._began
+        seconds = self._clock() - self._began
         self._times.setdefault(self._plan.pop(0), []).append(seconds / self.amount)
-        if not self._plan:  # whatever disturbs, such as the compiler or memory used for the first time, adds
-            best = {count: min(times) for count, times in self._times.items()}
-            numba.set_num_threads(min(best, key=lambda count: (best[count], -count)))
+        if not self._plan:
+            self._decide()
+        numba.set_num_threads(self.count)
+
+    def _decide(self) -> None:
+        """Take the number whose best time is the lower one: whatever disturbs, such as the compiler or memory
+        used for the first time, adds."""
+        best = {count: min(times) for count, times in self._times.items()}
+        self.count, slower = sorted(best, key=lambda count: (best[count], -count))
+        lost = statistics.median_low(self._times[slower]) / max(best[self.count], 1e-9) - 1
+        self._rest = math.ceil(self._ROUNDS * max(lost, 1.0) / self._SHARE)
 
 
 def threading_layer() -> str:

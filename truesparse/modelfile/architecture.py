@@ -25,7 +25,7 @@ _HEADS: dict[str, dict[str, Any]] = {
 class _Cell(NamedTuple):
     """Parameters of a layer with `inputs` inputs, `units` units and recurrence depth `depth`."""
 
-    gates: int
+    gates: tuple[str, ...]
     matrices: Callable[[int, int, int], dict[str, tuple[int, int]]]
     biases: Callable[[int], list[str]]
     deep: bool
@@ -40,12 +40,14 @@ def _rhn_matrices(inputs: int, units: int, depth: int) -> dict[str, tuple[int, i
 
 CELLS: Mapping[str, _Cell] = {
     "lstm": _Cell(
-        4,
+        ("i", "f", "g", "o"),
         lambda inputs, units, depth: {"weight_ih": (4 * units, inputs), "weight_hh": (4 * units, units)},
         lambda depth: ["bias"],
         deep=False,
     ),
-    "rhn": _Cell(2, _rhn_matrices, lambda depth: [f"bias.{level}" for level in range(depth)], deep=True),
+    "rhn": _Cell(
+        ("h", "t"), _rhn_matrices, lambda depth: [f"bias.{level}" for level in range(depth)], deep=True
+    ),
 }
 
 
@@ -120,7 +122,7 @@ class Architecture:
         kind = sizes["type"]
         cell, _, head = kind.partition("-")
         if head not in _HEADS:
-            raise TruesparseError(f"is of another model: its type is {kind}")
+            raise TruesparseError(f"is of another model: its type is {kind[:40]}")
         if cell not in CELLS:
             raise TruesparseError(f"is of another model: its cell is {cell!r}, not {' or '.join(CELLS)}")
         own = {name: value for name, value in _HEADS[head].items() if value is not None}
@@ -165,6 +167,17 @@ class Architecture:
         return [f"{self.cell}.{layer}" for layer in range(self.layers)]
 
     @property
+    def gates(self) -> tuple[str, ...]:
+        """What is stacked in the matrices of the layers, in order."""
+        return CELLS[self.cell].gates
+
+    def works_on_tokens(self, name: str) -> bool:
+        """Whether every token that is read takes a product with a matrix; a lookup is none."""
+        if self.head == CLASSIFIER and name == "output.weight":
+            return False
+        return self.tied or name != "embedding.weight"
+
+    @property
     def matrices(self) -> dict[str, tuple[int, int]]:
         """Shape of each sparse matrix by name."""
         shapes = {"embedding.weight": (self.vocab_size, self.embedding_size)}
@@ -181,7 +194,7 @@ class Architecture:
     def groups(self) -> dict[str, tuple[int, int]]:
         """For each sparse matrix how many blocks of rows are stacked in it, and how many of its rows share
         their positions; see `truesparse.csr.row_steps`."""
-        gates = CELLS[self.cell].gates
+        gates = len(self.gates)
         words = {"embedding.weight": (1, self.output_group), "output.weight": (1, self.output_group)}
         own = (gates, gates if self.pattern == "unit" else 1)
         return {name: words.get(name, own) for name in self.matrices}
@@ -190,7 +203,7 @@ class Architecture:
     def biases(self) -> dict[str, int]:
         """Length of each bias by name, and of an output layer's weights that are dense."""
         cell = CELLS[self.cell]
-        rows = cell.gates * self.hidden_size
+        rows = len(cell.gates) * self.hidden_size
         sizes = {f"{layer}.{name}": rows for layer in self.layer_names for name in cell.biases(self.depth)}
         sizes["output.bias"] = self.outputs
         return sizes if self.sparse_output else sizes | {"output.weight": self.outputs * self.hidden_size}

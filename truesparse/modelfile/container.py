@@ -7,8 +7,8 @@ or has a changed byte is refused.
 from __future__ import annotations
 
 import json
-import re
 import stat
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,12 +17,30 @@ from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from truesparse.errors import TruesparseError
 from truesparse.modelfile.files import replacing
 
 FORMAT_VERSION = 1
+
+# Types of tensors and what safetensors calls them, in the order in which it has them in a file.
+_TYPES = {
+    np.dtype(name): code
+    for name, code in (
+        ("uint64", "U64"),
+        ("int64", "I64"),
+        ("float64", "F64"),
+        ("float32", "F32"),
+        ("uint32", "U32"),
+        ("int32", "I32"),
+        ("float16", "F16"),
+        ("uint16", "U16"),
+        ("int16", "I16"),
+        ("int8", "I8"),
+        ("uint8", "U8"),
+        ("bool", "BOOL"),
+    )
+}
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> None:
@@ -32,7 +50,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
     ----------
     path : Path
     tensors : mapping of str to ndarray
-        C-contiguous arrays. They are not copied.
+        C-contiguous arrays. They are not copied. The order does not matter.
     document : mapping
         What JSON can hold.
 
@@ -40,26 +58,44 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
     ------
     TruesparseError
         The file cannot be written, for example because the disk is full. The earlier file is unharmed.
+
+    Notes
+    -----
+    The same contents make the same bytes. `safetensors.numpy.save_file` draws the order of the metadata each
+    time.
     """
     text = json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, allow_nan=False)
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON's own escapes of what is no UTF-8
     metadata = {"truesparse": text, "crc32": _checksum(text, tensors, tensors.__getitem__)}
+    names, header = _header(tensors, metadata)
     try:
-        with replacing(path) as partial:
-            partial.touch()
-            mode = partial.stat().st_mode
-            # puts a file that only its owner can read in the place of the touched one
-            safetensors.numpy.save_file(dict(tensors), partial, metadata)
-            partial.chmod(mode)
+        with replacing(path) as partial, partial.open("wb") as file:
+            file.write(header)
+            for name in names:
+                file.write(tensors[name].reshape(-1).view(np.uint8).data)
     except OSError as error:
-        raise _cannot_write(path, str(error.strerror)) from None
-    except safetensors.SafetensorError as error:
-        raise _cannot_write(path, re.sub(r"^.*I/O error: | \(os error \d+\)$", "", str(error))) from None
+        raise TruesparseError(
+            f"cannot save {path}: {error.strerror}; make room or choose another place (an earlier file there"
+            f" is unharmed)"
+        ) from None
 
 
-def _cannot_write(path: Path, reason: str) -> TruesparseError:
-    return TruesparseError(
-        f"cannot save {path}: {reason}; make room or choose another --out (an earlier file there is unharmed)"
-    )
+def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> tuple[list[str], bytes]:
+    """Names of the tensors in the order in which they follow, and what precedes them: a length, and JSON."""
+    order = list(_TYPES)
+    names = sorted(tensors, key=lambda name: (order.index(tensors[name].dtype), name))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in names:
+        start, end = end, end + tensors[name].nbytes
+        header[name] = {
+            "dtype": _TYPES[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return names, struct.pack("<Q", len(text)) + text
 
 
 def _checksum(text: str, names: Iterable[str], get: Callable[[str], np.ndarray]) -> str:

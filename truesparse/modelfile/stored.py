@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,10 @@ class StoredModel:
     encoder: TextEncoder | None
     labels: tuple[str, ...]
     document: dict[str, Any]
+
+    def check_finite(self) -> None:
+        """Raise TruesparseError if a weight is not finite."""
+        check_finite({name: csr.data for name, csr in self.matrices.items()} | self.biases, self.path)
 
     @property
     def nnz(self) -> int:
@@ -115,6 +119,28 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
             f"{path} has no vocabulary, so it reads numbers, not text; import it again with --vocabulary"
         )
     return vocabulary
+
+
+def check_finite(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> None:
+    """Check that the weights of the model at `path` can be used.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray of float32
+        By the names of the parameters.
+    path : Path
+
+    Raises
+    ------
+    TruesparseError
+        One is not finite.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise TruesparseError(
+                f"{name} in {path} has values that are not finite: its training went astray"
+                f"; use another model"
+            )
 
 
 def read_model(reader: Reader, expand: bool = True) -> StoredModel:

@@ -39,11 +39,13 @@ class OutputWorkspace:
     normaliser : ndarray of float32, shape (panels, 2, lanes)
         What it takes to have the gradient of a word's logits again (see `softmax_rows`): those of a window
         never exist as a whole.
+    weights : ndarray of float32, shape (panels, lanes)
+        How much each lane counts in the loss; 1 if nobody writes anything else.
     scale : float
-        Weight of one token in the loss.
+        What the sum of the losses is multiplied by for a mean.
     """
 
-    __slots__ = ("logits", "work", "normaliser", "scale")
+    __slots__ = ("logits", "work", "normaliser", "weights", "scale")
 
     def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
         largest = min(_LARGEST_GROUP, max(1, 2 * weights // (outputs * panels.lanes)))
@@ -51,6 +53,8 @@ class OutputWorkspace:
         self.logits = aligned_zeros((-(-panels.panels // groups), outputs, panels.lanes))
         self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
         self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
+        self.weights = aligned_zeros((panels.panels, panels.lanes))
+        self.weights.fill(1)
         self.scale = 0.0
 
     def groups(self, panels: int) -> Iterator[slice]:
@@ -88,7 +92,7 @@ class OutputLayer:
         return logits
 
     def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: OutputWorkspace) -> float:
-        """Return the sum of -log p(target) in nats over the lanes whose target is not -1.
+        """Return the sum of -weight log p(target) in nats over the lanes whose target is not -1.
 
         Parameters
         ----------
@@ -98,8 +102,8 @@ class OutputLayer:
         """
         loss = 0.0
         for group in ws.groups(x.shape[0]):
-            for logits, goal in zip(self.logits(x[group], ws), targets[group], strict=True):
-                loss += self._panel_loss(logits, goal, 0.0, ws, False)
+            for panel, logits in enumerate(self.logits(x[group], ws), group.start):
+                loss += self._panel_loss(logits, targets[panel], panel, 0.0, ws, False)
         return loss
 
     def loss_and_gradients(
@@ -119,7 +123,7 @@ class OutputLayer:
         x, targets, ws
             As for `loss`.
         scale : float
-            Weight of one token, 1 / tokens for a mean.
+            1 / tokens for a mean; see `OutputWorkspace.weights`.
         """
         bias_grad = self.arena.bias_grads[self.bias]
         loss = 0.0
@@ -127,7 +131,7 @@ class OutputLayer:
         for group in ws.groups(x.shape[0]):
             gradient = self.logits(x[group], ws)
             for panel, logits in enumerate(gradient, group.start):
-                loss += self._panel_loss(logits, targets[panel], scale, ws, True)
+                loss += self._panel_loss(logits, targets[panel], panel, scale, ws, True)
                 ws.normaliser[panel] = ws.work[CHUNKS:]
             multiply_transposed(dx[group], self.weight, gradient)
             add_gradient(self.weight, gradient, x[group])
@@ -166,11 +170,16 @@ class OutputLayer:
 
     @staticmethod
     def _panel_loss(
-        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: OutputWorkspace, gradients: bool
+        logits: NDArray[np.float32],
+        targets: NDArray[Any],
+        panel: int,
+        scale: float,
+        ws: OutputWorkspace,
+        gradients: bool,
     ) -> float:
         """Loss of a panel of logits, and its gradient in their place."""
         kernel = softmax_cross_entropy(logits.shape[1])
-        loss: float = kernel(logits, targets, np.float32(scale), ws.work, gradients)
+        loss: float = kernel(logits, targets, ws.weights[panel], np.float32(scale), ws.work, gradients)
         return loss
 
     @staticmethod
@@ -178,7 +187,8 @@ class OutputLayer:
         logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: OutputWorkspace
     ) -> None:
         """Put in the place of some classes' logits, (panels, classes, lanes), their gradients."""
-        softmax_rows(logits.shape[2])(logits, first, targets, ws.normaliser, np.float32(ws.scale))
+        kernel = softmax_rows(logits.shape[2])
+        kernel(logits, first, targets, ws.weights, ws.normaliser, np.float32(ws.scale))
 
 
 class SquaredErrorLayer(OutputLayer):
@@ -191,14 +201,20 @@ class SquaredErrorLayer(OutputLayer):
 
     @staticmethod
     def _panel_loss(
-        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: OutputWorkspace, gradients: bool
+        logits: NDArray[np.float32],
+        targets: NDArray[Any],
+        panel: int,
+        scale: float,
+        ws: OutputWorkspace,
+        gradients: bool,
     ) -> float:
-        loss: float = squared_error(logits, targets, np.float32(scale), gradients)
+        loss: float = squared_error(logits, targets, ws.weights[panel], np.float32(scale), gradients)
         return loss
 
     @staticmethod
     def _gradients(
         logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: OutputWorkspace
     ) -> None:
-        for outputs, wanted in zip(logits, targets, strict=True):
-            squared_error(outputs, wanted[first : first + len(outputs)], np.float32(ws.scale), True)
+        scale = np.float32(ws.scale)
+        for outputs, wanted, weights in zip(logits, targets, ws.weights, strict=True):
+            squared_error(outputs, wanted[first : first + len(outputs)], weights, scale, True)

@@ -101,6 +101,7 @@ class SequenceModel:
         ws: SequenceWorkspace,
         dropout: float | DropoutRates = 0.0,
         rng: np.random.Generator | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> float:
         """Return the mean loss per sequence and leave in `ws` what `backward` needs.
 
@@ -122,6 +123,9 @@ class SequenceModel:
             dropped after pooling.
         rng : numpy.random.Generator, optional
             Draws the masks; needed with dropout.
+        weights : ndarray of float64, shape (B,), optional
+            How much each sequence counts in the mean, ``sum(weight * loss) / sum(weight)``: 0 or more, 0 in
+            places that hold none. Without, all count the same.
         """
         ws.dropout.draw(dropout, rng)
         steps = self._run(inputs, lengths, ws)
@@ -131,7 +135,13 @@ class SequenceModel:
         else:
             ws.targets.fill(np.nan)
             ws.one.place(ws.targets, targets[None])
-        scale = 1.0 / np.count_nonzero(lengths)
+        number = np.count_nonzero(lengths)
+        scale = 1.0 / number
+        if weights is None:
+            ws.output.weights.fill(1)
+        else:
+            relative = (weights / (weights.sum() / number)).astype(np.float32)
+            ws.one.place(ws.output.weights[:, None], relative[None, None])
         loss = self.output.loss_and_gradients(ws.dpooled, ws.pooled, ws.targets, scale, ws.output)
         ws.steps = steps
         return loss * scale

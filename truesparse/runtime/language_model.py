@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from truesparse.data import Vocabulary
-from truesparse.data.vocabulary import EOS
+from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, Stream, log_softmax

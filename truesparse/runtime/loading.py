@@ -25,10 +25,13 @@ def load(path: str | Path) -> LanguageModel | Classifier:
     Raises
     ------
     UsageError, TruesparseError
-        There is no such file, or it is not a valid model. Everything in it is checked before it is used.
+        There is no such file, or it is not a valid model of finite weights. Everything in it is checked
+        before it is used.
     """
     with Reader(find_model(Path(path))) as reader:
-        return as_model(read_model(reader))
+        stored = read_model(reader)
+    stored.check_finite()
+    return as_model(stored)
 
 
 def load_language_model(path: str | Path) -> LanguageModel:

@@ -44,7 +44,10 @@ def draw(
     """
     if temperature == 0:
         return int(log_probabilities.argmax())
-    scores = log_probabilities.astype(np.float64) / temperature
+    with np.errstate(over="ignore"):
+        scores = log_probabilities.astype(np.float64) / temperature
+    if scores.max() == -np.inf:  # so near 0 that nothing else is left
+        return int(log_probabilities.argmax())
     if 0 < top_k < scores.size:
         scores[np.argpartition(scores, -top_k)[:-top_k]] = -np.inf
     weights = np.exp(scores - scores.max())

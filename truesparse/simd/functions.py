@@ -15,7 +15,7 @@ _ONE = np.float32(1)
 _TWO = np.float32(2)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _reduced_expm1(x):
     """`k` and `p` with exp(x) = 2**k (1 + p), by the minimax polynomial of degree 6 of Cephes' expf (Moshier
     1989)."""
@@ -31,7 +31,7 @@ def _reduced_expm1(x):
     return k, vfma(p, r * r, r)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def vexp(x):
     """exp(x) to 1 ulp for x in [-87.3, 88]; beyond, the value at the nearer end. NaN stays NaN."""
     x = vmin(vmax(x, vlike(np.float32(-87.3), x)), vlike(np.float32(88.0), x))
@@ -39,13 +39,13 @@ def vexp(x):
     return (p + _ONE) * vpow2(k)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def vsigmoid(x):
     """1 / (1 + exp(-x)) to 3 ulp. NaN stays NaN."""
     return _ONE / (vexp(-x) + _ONE)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def vtanh(x):
     """tanh(x) to 3 ulp, near 0 too: t / (t + 2) with t = exp(2 x) - 1. NaN stays NaN."""
     x = vmin(vmax(x, vlike(np.float32(-9.1), x)), vlike(np.float32(9.1), x))

@@ -17,14 +17,14 @@ from sklearn.utils import check_random_state
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.nn import SequenceSpec
-from truesparse.sklearn.network import Network, kernel_threads
+from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.training.sources import resolve
 from truesparse.training.task_configs import SequenceConfig
 
 C = TypeVar("C", bound=SequenceConfig)
 
 # Parameters of estimators that are no settings of a configuration.
-_OWN = frozenset({"validation_fraction", "random_state", "n_jobs", "verbose"})
+_OWN = frozenset({"class_weight", "validation_fraction", "random_state", "n_jobs", "verbose"})
 _OPTIMIZERS = ("adam", "sgd")
 _FLAG = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
 
@@ -51,26 +51,36 @@ class SparseNetworkEstimator(BaseEstimator):
             raise ValueError(f"optimizer is {config.optimizer!r}; here it must be {' or '.join(_OPTIMIZERS)}")
         return config
 
+    @contextmanager
+    def _draft(self) -> Iterator[Self]:
+        """A copy that learns, and whose attributes become this one's when it has: an error or Ctrl-C in the
+        block leaves this estimator as it was.
+
+        What the attributes are is not changed in place, but replaced.
+        """
+        draft = copy.copy(self)
+        yield draft
+        self.__dict__ = draft.__dict__  # at once, so that no signal comes between
+
     def _fit(
         self,
         config: SequenceConfig,
         spec: SequenceSpec,
-        sequences: Sequences,
-        targets: NDArray[Any],
-        held_out: tuple[Sequences, NDArray[Any]] | None,
+        samples: Samples,
+        held_out: Samples | None,
         passes: int,
-    ) -> Self:
+    ) -> None:
         """Train anew; keep the last model, or the best one by the held-out data."""
         with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            network = Network(config, spec, sequences, targets)
+            network = Network(config, spec, samples)
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
             kept = network
             for number in range(1, passes + 1):
-                self.loss_curve_.append(network.train(sequences, targets))
+                self.loss_curve_.append(network.train(samples))
                 line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
                 if held_out is not None:
-                    score = self._score_of(network.predict(held_out[0]), held_out[1])
+                    score = self._score_of(network.predict(held_out.sequences), held_out)
                     self.validation_scores_.append(score[0])
                     line += f", validation score {score[0]:.4f}"
                     if best is None or score > best:
@@ -80,17 +90,17 @@ class SparseNetworkEstimator(BaseEstimator):
                 if self.verbose:
                     print(line, flush=True)
         self.network_ = kept
-        return self
 
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
+    def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
         """How good outputs are: what decides first, then what decides if that is equal."""
         raise NotImplementedError
 
-    def _train_once(self, sequences: Sequences, targets: NDArray[Any]) -> Self:
+    def _train_once(self, samples: Samples) -> None:
         """One more pass over data that need not be the same."""
         with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            self.loss_curve_.append(self.network_.train(sequences, targets))
-        return self
+            network = copy.deepcopy(self.network_)  # the one before stays whole if the pass fails half-way
+            loss = network.train(samples)
+        self.network_, self.loss_curve_ = network, [*self.loss_curve_, loss]
 
     def _outputs(self, sequences: Sequences) -> NDArray[np.float32]:
         with kernel_threads(effective_n_jobs(self.n_jobs)):

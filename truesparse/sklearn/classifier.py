@@ -6,13 +6,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
-from truesparse.sklearn.sequences import SequenceEstimator, samples
-from truesparse.sklearn.targets import ClassPredictions, numbers_of_classes
+from truesparse.sklearn.network import Samples
+from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
+from truesparse.sklearn.targets import (
+    ClassPredictions,
+    classes_of,
+    numbers_of_classes,
+    read_labels,
+    refuse_missing,
+)
+from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 
 
 class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
@@ -63,6 +69,9 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Sequences that are read together.
     dropout : float
         Fraction of the units dropped between layers.
+    class_weight : {"balanced"}, mapping or None
+        How much the samples of each class count in the loss: by a mapping from classes to weights of 0 or
+        more, 1 for a class that it leaves out; with "balanced" inversely to how often a class occurs.
     validation_fraction : float
         Fraction of the samples that are held out to choose the epoch whose model is kept. With 0 there are
         none, and the last one is.
@@ -79,11 +88,11 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     n_features_in_ : int
         Columns of a table; else features of a step.
     layout_ : {"table", "sequences"}
-        Whether it was fitted with an array of shape (n, T).
+        Whether it was fitted with an array or a frame of shape (n, T).
     loss_curve_ : list of float
-        Mean cross-entropy of each epoch, in nats.
+        Mean cross-entropy of each epoch, in nats, weighted if samples or classes are.
     validation_scores_ : list of float
-        Accuracy on what was held out, after each epoch.
+        Accuracy on what was held out, after each epoch, weighted likewise.
     nnz_, density_ : int, float
         Weights of the sparse matrices, and which fraction of their positions that is.
 
@@ -99,7 +108,64 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     True
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 64,
+        layers: int = 1,
+        cell: str = "lstm",
+        depth: int | None = None,
+        pooling: str = "last",
+        density: float | None = None,
+        distribution: str = "uniform",
+        er_epsilon: float | None = None,
+        gates: str = "fused",
+        method: str = "st-rnn",
+        drop_fraction: float | None = None,
+        update_interval: int | None = None,
+        optimizer: str = "adam",
+        lr: float | None = None,
+        lr_decay: float | None = None,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        epochs: int = 50,
+        batch_size: int = 32,
+        dropout: float = 0.0,
+        class_weight: Any = None,
+        validation_fraction: float = 0.0,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            hidden_size=hidden_size,
+            layers=layers,
+            cell=cell,
+            depth=depth,
+            pooling=pooling,
+            density=density,
+            distribution=distribution,
+            er_epsilon=er_epsilon,
+            gates=gates,
+            method=method,
+            drop_fraction=drop_fraction,
+            update_interval=update_interval,
+            optimizer=optimizer,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            clip=clip,
+            epochs=epochs,
+            batch_size=batch_size,
+            dropout=dropout,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
 
         Parameters
@@ -107,6 +173,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
         y : array-like of shape (n,)
             Classes.
+        sample_weight : array-like of shape (n,), optional
+            How much each sample counts, 0 or more: a batch's loss is ``sum(weight * loss) / sum(weight)``.
 
         Returns
         -------
@@ -115,11 +183,14 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Raises
         ------
         ValueError
-            The samples or a parameter cannot be right, or the loss is not finite any more.
+            The samples or a parameter cannot be right, or the loss is not finite any more. The estimator
+            is as before then.
         """
-        return self._learn(X, y, None)
+        with self._draft() as draft:
+            draft._learn(X, y, sample_weight, None)
+        return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train with one pass over some samples; the topology changes in the first `epochs` passes.
 
         Parameters
@@ -128,6 +199,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
             As in `fit`.
         classes : array-like, optional
             All the classes there will be; needed in the first call.
+        sample_weight : array-like of shape (n,), optional
+            As in `fit`.
 
         Returns
         -------
@@ -136,27 +209,35 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Raises
         ------
         ValueError
-            As `fit`; also for `classes` that are missing or change, or for a class that is none of them.
+            As `fit`; also for `classes` that are missing or change, for a class that is none of them, or for
+            a `class_weight` of "balanced": how often a class occurs in some samples tells little.
         """
-        fitted = hasattr(self, "classes_")
+        fitted = hasattr(self, "network_")
+        if classes is not None:
+            refuse_missing(classes, "classes")
         if not fitted and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
-        if fitted and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+        if fitted and classes is not None and not np.array_equal(self.classes_, classes_of(classes)):
             raise ValueError(f"classes are {classes!r}, but they were {self.classes_!r} in the first call")
-        return self._learn(X, y, self.classes_ if fitted else np.unique(classes), fitted)
+        refuse_balanced(self.class_weight)
+        with self._draft() as draft:
+            draft._learn(X, y, sample_weight, self.classes_ if fitted else classes_of(classes), fitted)
+        return self
 
-    def _learn(self, X: Any, y: Any, classes: Any, again: bool = False) -> Self:
+    def _learn(self, X: Any, y: Any, sample_weight: Any, classes: Any, again: bool = False) -> None:
         """Fit, or learn once more; without `classes` they are those of y."""
-        sequences, y = samples(self, X, y, not again)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        sequences, y = sequences_and_targets(self, X, y, not again)
+        y = read_labels(y)
         once = classes is not None
-        classes = classes if once else np.unique(y)
-        numbers = numbers_of_classes(y, classes)
-        self.classes_ = classes
+        self.classes_ = classes if once else classes_of(y)
+        numbers = numbers_of_classes(y, self.classes_)
+        weights = sample_weights(sample_weight, len(y))
+        weights = times_class_weights(weights, self.class_weight, numbers, self.classes_)
+        samples = counting(Samples(sequences, numbers, weights))
         if again:
-            return self._train_once(sequences, numbers)
-        return self._begin(sequences, numbers, len(classes), "classifier", hold_out=not once)
+            self._train_once(samples)
+        else:
+            self._begin(samples, len(self.classes_), "classifier", hold_out=not once)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes.

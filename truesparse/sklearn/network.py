@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,27 @@ def kernel_threads(count: int) -> Iterator[None]:
             set_threads(before)
 
 
+class Samples(NamedTuple):
+    """Sequences, what is to be learned of them, and how much each counts.
+
+    Attributes
+    ----------
+    sequences : Sequences
+    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+    weights : ndarray of float64, shape (n,), or None
+        0 or more in what a user passes, above 0 in what a network learns from. None if all count the same.
+    """
+
+    sequences: Sequences
+    targets: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+
+    def select(self, chosen: NDArray[np.int64]) -> Samples:
+        """Some of them, by their numbers; one or more."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Samples(self.sequences.select(chosen), self.targets[..., chosen], weights)
+
+
 class Network:
     """A model of sequences and all that its training carries from pass to pass.
 
@@ -44,9 +65,8 @@ class Network:
     config : SequenceConfig
         Filled in. Its `epochs` are the passes over which the topology changes.
     spec : SequenceSpec
-    sequences : Sequences
+    samples : Samples
         What it will be trained on first.
-    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
 
     Attributes
     ----------
@@ -62,51 +82,49 @@ class Network:
         The density would leave a matrix without a weight.
     """
 
-    def __init__(
-        self, config: SequenceConfig, spec: SequenceSpec, sequences: Sequences, targets: NDArray[Any]
-    ) -> None:
+    def __init__(self, config: SequenceConfig, spec: SequenceSpec, samples: Samples) -> None:
         self.config = config
         self.spec = spec
         self.passes = 0
         self._rngs = make_generators(config.seed)
-        learning = self._learning(sequences, targets)
+        learning = self._learning(samples)
         model, _ = build_model(learning, self._rngs["initial"])
         self.model = cast(SequenceModel, model)
         self._learner = Learner(config, self.model, self._rngs, learning.steps_per_epoch)
         self._learner.evolution.check(config.epochs * learning.steps_per_epoch)
 
-    def train(self, sequences: Sequences, targets: NDArray[Any]) -> float:
+    def train(self, samples: Samples) -> float:
         """Train once on each sequence.
 
         Parameters
         ----------
-        sequences : Sequences
-        targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+        samples : Samples
 
         Returns
         -------
         float
-            Mean loss of a sequence, with dropout and while the weights change.
+            Mean loss of a sequence, weighted, with dropout and while the weights of the model change.
 
         Raises
         ------
         TruesparseError
             The loss or the gradient is not finite any more.
         """
-        learning, learner = self._learning(sequences, targets), self._learner
+        learning, learner = self._learning(samples), self._learner
         steps = learning.steps_per_epoch
         before, planned = self.passes * steps, self.config.epochs * steps
         learner.evolution.interval = self.config.update_interval or steps
         learning.begin(self.model)
-        loss = 0.0
+        loss = counted = 0.0
         for k in range(steps):
             number = before + k + 1
             done = learner.step(learning, self.passes, k, number, planned)
             loss += done.loss * done.weight
+            counted += done.weight
             learner.evolve(learning, number, planned)
         learning.end()
         self.passes += 1
-        return loss / len(sequences)
+        return loss / counted
 
     def lower_lr(self) -> None:
         """Divide the learning rate by the configuration's `lr_decay`."""
@@ -124,6 +142,7 @@ class Network:
             outputs[chosen] = result[:, : len(chosen)].T
         return outputs
 
-    def _learning(self, sequences: Sequences, targets: NDArray[Any]) -> SequenceLearning:
-        batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed)
+    def _learning(self, samples: Samples) -> SequenceLearning:
+        sequences, targets, weights = samples
+        batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)
         return SequenceLearning(self.config, self.spec, batches, sequences.longest)

@@ -7,11 +7,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
-from truesparse.sklearn.sequences import SequenceEstimator, samples
+from truesparse.sklearn.network import Samples
+from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
+from truesparse.sklearn.weights import counting, sample_weights
+
+# Of targets: what is beyond leaves predictions no room before infinity, or has few digits.
+_LARGEST, _SMALLEST = 1e300, 1e-290
 
 
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
@@ -33,7 +39,8 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     n_features_in_, layout_, nnz_, density_
         As in `SparseLSTMClassifier`.
     loss_curve_ : list of float
-        Half the mean squared error of each epoch, in units of the targets' variances.
+        Half the mean squared error of each epoch, in units of the targets' variances, weighted if samples
+        are.
     validation_scores_ : list of float
         Minus the mean squared error on what was held out, in the same units, after each epoch.
 
@@ -48,7 +55,9 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     True
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    _target_shape: tuple[int, ...]
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
 
         Parameters
@@ -56,6 +65,9 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
         y : array-like of shape (n,) or (n, n_outputs)
             Numbers.
+        sample_weight : array-like of shape (n,), optional
+            How much each sample counts, 0 or more, in the loss and in mean and variance of the targets: a
+            batch's loss is ``sum(weight * loss) / sum(weight)``.
 
         Returns
         -------
@@ -64,22 +76,21 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         Raises
         ------
         ValueError
-            The samples or a parameter cannot be right, or the loss is not finite any more.
+            The samples or a parameter cannot be right, or the loss is not finite any more. The estimator is
+            as before then.
         """
-        sequences, y = samples(self, X, y, True)
-        self._target_shape = y.shape[1:]
-        self._scale(y)
-        targets = self._scaled(y)
-        return self._begin(sequences, targets, len(targets), "regressor", hold_out=True)
+        with self._draft() as draft:
+            draft._learn(X, y, sample_weight, again=False, hold_out=True)
+        return self
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train with one pass over some samples; the topology changes in the first `epochs` passes.
 
         Mean and variance of the targets are taken from the first call.
 
         Parameters
         ----------
-        X, y
+        X, y, sample_weight
             As in `fit`.
 
         Returns
@@ -89,21 +100,28 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         Raises
         ------
         ValueError
-            As `fit`.
+            As `fit`; also for targets too far from those of the first call.
         """
-        again = hasattr(self, "network_")
-        sequences, y = samples(self, X, y, not again)
-        if not again:
-            self._target_shape = y.shape[1:]
-            self._scale(y)
-        elif y.shape[1:] != self._target_shape:
+        with self._draft() as draft:
+            draft._learn(X, y, sample_weight, again=hasattr(self, "network_"), hold_out=False)
+        return self
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, again: bool, hold_out: bool) -> None:
+        """Fit, or learn once more."""
+        sequences, y = sequences_and_targets(self, X, y, not again)
+        weights = sample_weights(sample_weight, len(y))
+        if again and y.shape[1:] != self._target_shape:
             raise ValueError(
                 f"y has the shape {y.shape}, but in the first call it was (n, *{self._target_shape})"
             )
-        targets = self._scaled(y)
+        if not again:
+            self._target_shape = y.shape[1:]
+            self._scale(y, weights)
+        samples = counting(Samples(sequences, self._scaled(y), weights))
         if again:
-            return self._train_once(sequences, targets)
-        return self._begin(sequences, targets, len(targets), "regressor", hold_out=False)
+            self._train_once(samples)
+        else:
+            self._begin(samples, len(samples.targets), "regressor", hold_out)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Numbers of each sequence.
@@ -122,21 +140,71 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         outputs = self._outputs(read_sequences(self, X, reset=False)).astype(np.float64)
         return (outputs * self._deviation + self._mean).reshape(len(outputs), *self._target_shape)
 
-    def _scale(self, y: NDArray[np.float64]) -> None:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², the coefficient of determination, of the predictions.
+
+        Parameters
+        ----------
+        X : array-like or list
+            As in `fit`.
+        y : array-like of shape (n,) or (n, n_outputs)
+            True numbers.
+        sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+            1 at best; 0 for what the mean of `y` would do. Of several outputs, the mean.
+        """
+        predicted, true = self.predict(X), np.asarray(y, np.float64)
+        exponent = _exponent(true)  # as in `_scale`
+        return float(
+            r2_score(np.ldexp(true, -exponent), np.ldexp(predicted, -exponent), sample_weight=sample_weight)
+        )
+
+    def _scale(self, y: NDArray[np.float64], weights: NDArray[np.float64] | None) -> None:
         """Remember mean and deviation of the targets."""
         columns = y.reshape(len(y), -1)
-        self._mean = columns.mean(axis=0)
-        deviation = columns.std(axis=0)
-        self._deviation = np.where(deviation > 0, deviation, 1.0)
+        largest = np.abs(columns).max(axis=0)
+        if ((largest > _LARGEST) | (largest > 0) & (largest < _SMALLEST)).any():
+            raise ValueError(
+                f"y has numbers of the size of {largest.max():.0e}; bring them between {_SMALLEST:g} and"
+                f" {_LARGEST:g}, multiplied or divided by something"
+            )
+        exponent = _exponent(columns, axis=0)  # squares of very large and very small numbers are none
+        columns = np.ldexp(columns, -exponent)
+        if weights is None:
+            mean, deviation = columns.mean(axis=0), columns.std(axis=0)
+        else:
+            mean = np.average(columns, axis=0, weights=weights)
+            deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+        self._mean = np.ldexp(mean, exponent)
+        self._deviation = np.where(deviation > 0, np.ldexp(deviation, exponent), 1.0)
 
     def _scaled(self, y: NDArray[np.float64]) -> NDArray[np.float32]:
-        columns = (y.reshape(len(y), -1) - self._mean) / self._deviation
-        return np.ascontiguousarray(columns.T, np.float32)
+        with np.errstate(over="ignore"):  # told of below
+            columns = (y.reshape(len(y), -1) - self._mean) / self._deviation
+            targets = np.ascontiguousarray(columns.T, np.float32)
+        wrong = ~np.isfinite(targets).all(axis=0)
+        if wrong.any():
+            raise ValueError(
+                f"row {int(wrong.argmax()):,} of y is too far from the targets of the first call, whose mean"
+                " and deviation stay; fit anew"
+            )
+        return targets
 
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, ...]:
-        return (-float(np.mean((outputs.T - targets) ** 2)),)
+    def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
+        squares = (outputs.T - samples.targets) ** 2
+        if samples.weights is None:
+            return (-float(np.mean(squares)),)
+        return (-float(np.average(squares.mean(axis=0), weights=samples.weights)),)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _exponent(numbers: NDArray[np.float64], axis: int | None = None) -> NDArray[np.int32]:
+    """The power of two just above the largest of numbers."""
+    return np.frexp(np.abs(numbers).max(axis=axis))[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from truesparse.data import Sequences
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
+from truesparse.sklearn.network import Samples
+from truesparse.sklearn.targets import refuse_missing
 from truesparse.training.sequence_learning import sequence_spec
 from truesparse.training.task_configs import SequenceConfig
 
@@ -73,19 +75,17 @@ class SequenceEstimator(SparseNetworkEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _begin(
-        self, sequences: Sequences, targets: NDArray[Any], outputs: int, kind: str, hold_out: bool
-    ) -> Self:
+    def _begin(self, samples: Samples, outputs: int, kind: str, hold_out: bool) -> None:
         """Fit, with some of the samples held out if asked for."""
         config = self._configuration(SequenceConfig)
         with as_value_error():
-            spec = sequence_spec(config, 0, sequences.values.shape[1], outputs, kind)
-        stratify = targets if kind == "classifier" else None
-        train, valid = self._hold_out(len(sequences), stratify)
+            spec = sequence_spec(config, 0, samples.sequences.values.shape[1], outputs, kind)
+        stratify = samples.targets if kind == "classifier" else None
+        train, valid = self._hold_out(len(samples.sequences), stratify)
         if not hold_out or not valid.size:
-            return self._fit(config, spec, sequences, targets, None, config.epochs if hold_out else 1)
-        held_out = sequences.select(valid), targets[..., valid]
-        return self._fit(config, spec, sequences.select(train), targets[..., train], held_out, config.epochs)
+            self._fit(config, spec, samples, None, config.epochs if hold_out else 1)
+        else:
+            self._fit(config, spec, samples.select(train), samples.select(valid), config.epochs)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -93,12 +93,15 @@ class SequenceEstimator(SparseNetworkEstimator):
         return tags
 
 
-def samples(estimator: SequenceEstimator, X: Any, y: Any, reset: bool) -> tuple[Sequences, NDArray[Any]]:
-    """Samples and targets, checked: as many of both, and targets that a regressor can take if it is one."""
+def sequences_and_targets(
+    estimator: SequenceEstimator, X: Any, y: Any, reset: bool
+) -> tuple[Sequences, NDArray[Any]]:
+    """Both, checked: as many of one as of the other, and targets that a regressor can take if it is one."""
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
     sequences = read_sequences(estimator, X, reset)
+    refuse_missing(y)
     if isinstance(estimator, RegressorMixin):
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=name)
     else:

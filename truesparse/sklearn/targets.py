@@ -7,6 +7,83 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from truesparse.sklearn.network import Samples
+
+
+def refuse_missing(values: Any, name: str = "y") -> None:
+    """Raise ValueError if a target, class or weight is infinite or missing: None, NaN, NA or NaT of pandas.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,) or (n, outputs)
+        As the user passed them: NumPy would make the text "nan" of a NaN among texts.
+    name : str
+        What the message calls them.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        mask, values = np.ma.getmaskarray(values), np.ma.getdata(values).astype(object)
+        values[mask] = None
+    try:
+        cells = np.asarray(values)
+        if cells.dtype.kind not in "biufcmM":
+            cells = np.asarray(values, object)
+    except (TypeError, ValueError):
+        return  # ragged or worse, which is told with all else that can be wrong with it
+    if not cells.ndim or not cells.size:
+        return
+    if cells.dtype == object:
+        wrong = np.fromiter((_is_missing(cell) for cell in cells.flat), bool, cells.size)
+    else:
+        wrong = np.ravel(np.isnat(cells) if cells.dtype.kind in "mM" else ~np.isfinite(cells))
+    if wrong.any():
+        place = int(wrong.argmax())
+        value = cells.flat[place]
+        what = f"is missing ({value})" if _is_missing(value) else f"is {value}"
+        row = place * len(cells) // cells.size
+        raise ValueError(f"row {row:,} of {name} {what}; fill it in, or take the row out")
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (ArithmeticError, TypeError, ValueError):  # NA of pandas equals neither itself nor anything else
+        return type(value).__name__ == "NAType"
+
+
+def read_labels(y: Any) -> NDArray[Any]:
+    """Labels of samples, of which none is missing, as an array of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        They are something else.
+    """
+    refuse_missing(y)
+    y = column_or_1d(y, warn=True)
+    classes_of(y)
+    check_classification_targets(y)
+    return y
+
+
+def classes_of(y: NDArray[Any]) -> NDArray[Any]:
+    """The classes that occur in labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        They have no order.
+    """
+    try:
+        return np.unique(y)
+    except TypeError:
+        raise ValueError(
+            "the classes are of several kinds, such as texts and numbers; make all of them texts or numbers"
+        ) from None
 
 
 def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
@@ -46,7 +123,11 @@ class ClassPredictions(ClassifierMixin):
         numbers = self.predict_log_proba(X).argmax(axis=1)
         return self.classes_[numbers]
 
-    def _score_of(self, outputs: NDArray[np.float32], targets: NDArray[np.int32]) -> tuple[float, ...]:
+    def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
         """Accuracy, and minus the cross-entropy in nats, of log-probabilities of shape (n, n_classes)."""
-        accuracy = float(np.mean(outputs.argmax(axis=1) == targets))
-        return accuracy, float(np.mean(outputs[np.arange(len(targets)), targets], dtype=np.float64))
+        targets, weights = samples.targets, samples.weights
+        right = outputs.argmax(axis=1) == targets
+        chosen = outputs[np.arange(len(targets)), targets]
+        if weights is None:
+            return float(np.mean(right)), float(np.mean(chosen, dtype=np.float64))
+        return float(np.average(right, weights=weights)), float(np.average(chosen, weights=weights))

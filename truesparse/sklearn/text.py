@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import Tags, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from truesparse.data import Sequences, TextEncoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
-from truesparse.sklearn.targets import ClassPredictions, numbers_of_classes
+from truesparse.sklearn.network import Samples
+from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
+from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.training.classification import text_settings
 from truesparse.training.sequence_learning import sequence_spec
 from truesparse.training.task_configs import ClassifierConfig
@@ -51,7 +52,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         As in `SparseLSTMClassifier`; "erdos-renyi" and "separate" if not given and the method has a choice.
     method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size
         As in `SparseLSTMClassifier`.
-    dropout, validation_fraction, random_state, n_jobs, verbose
+    dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
         The same.
 
     Attributes
@@ -102,6 +103,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         epochs: int = 8,
         batch_size: int = 64,
         dropout: float = 0.5,
+        class_weight: Any = None,
         validation_fraction: float = 0.0,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -135,12 +137,13 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.dropout = dropout
+        self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
 
         Parameters
@@ -149,6 +152,9 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
             Texts, each of one word or more.
         y : array-like of shape (n,)
             Classes.
+        sample_weight : array-like of shape (n,), optional
+            How much each text counts, 0 or more, as in `SparseLSTMClassifier`; the words of one that does
+            not count are not learned.
 
         Returns
         -------
@@ -157,30 +163,37 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         Raises
         ------
         ValueError
-            A text is none or has no words, the classes or a parameter cannot be right, or the loss is not
-            finite any more.
+            A text is none or has no words, the classes, weights or a parameter cannot be right, or the loss
+            is not finite any more. The estimator is as before then.
         """
+        with self._draft() as draft:
+            draft._learn(X, y, sample_weight)
+        return self
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any) -> None:
         texts = _texts(X)
         self.classes_, numbers = _classes(y, None)
         check_consistent_length(texts, numbers)
-        train, valid = self._hold_out(len(texts), numbers)
+        weights = self._weights(sample_weight, numbers)
+        rows = np.arange(len(texts)) if weights is None else np.flatnonzero(weights)
+        train, valid = (rows[part] for part in self._hold_out(len(rows), numbers[rows]))
         config = self._configuration(ClassifierConfig)
         self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
-        sequences = self._encoded(texts)
-        held_out = (sequences.select(valid), numbers[valid]) if valid.size else None
+        samples = Samples(self._encoded(texts), numbers, weights)
+        held_out = samples.select(valid) if valid.size else None
         sizes = len(self.encoder_.vocabulary), config.embedding_size or config.hidden_size
         with as_value_error():
             spec = sequence_spec(config, *sizes, len(self.classes_))
-        return self._fit(config, spec, sequences.select(train), numbers[train], held_out, config.epochs)
+        self._fit(config, spec, samples.select(train), held_out, config.epochs)
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a fitted model with one more pass over some texts.
 
         Vocabulary and classes stay those of `fit`.
 
         Parameters
         ----------
-        X, y
+        X, y, sample_weight
             As in `fit`.
 
         Returns
@@ -190,15 +203,19 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         Raises
         ------
         ValueError
-            As `fit`; also for a class that `fit` has not seen.
+            As `fit`; also for a class that `fit` has not seen, or for a `class_weight` of "balanced".
         NotFittedError
             There was no `fit`: the vocabulary is taken from its texts.
         """
         check_is_fitted(self)
+        refuse_balanced(self.class_weight)
         texts = _texts(X)
         _, numbers = _classes(y, self.classes_)
         check_consistent_length(texts, numbers)
-        return self._train_once(self._encoded(texts), numbers)
+        samples = Samples(self._encoded(texts), numbers, self._weights(sample_weight, numbers))
+        with self._draft() as draft:
+            draft._train_once(counting(samples))
+        return self
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes.
@@ -235,6 +252,10 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         labels = [str(label) for label in self.classes_]
         save_model(Path(path), network.model, vocabulary, network.config, self.encoder_, labels)
 
+    def _weights(self, sample_weight: Any, numbers: NDArray[np.int32]) -> NDArray[np.float64] | None:
+        weights = sample_weights(sample_weight, len(numbers))
+        return times_class_weights(weights, self.class_weight, numbers, self.classes_)
+
     def _encoded(self, texts: Sequence[str]) -> Sequences:
         ids = [self.encoder_.encode(text) for text in texts]
         for row, text in enumerate(ids):
@@ -253,7 +274,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
 
 def _texts(X: Any) -> list[str]:
     """A list of texts; ValueError if it is none."""
-    if isinstance(X, str) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
+    if isinstance(X, (str, bytes, Mapping, Set)) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
         raise ValueError("X must be a list or column of texts, such as ['a fine film', 'a dull film']")
     texts = list(X)
     if not texts:
@@ -265,7 +286,6 @@ def _texts(X: Any) -> list[str]:
 
 
 def _classes(y: Any, classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
-    classes = np.unique(y) if classes is None else classes
+    y = read_labels(y)
+    classes = classes_of(y) if classes is None else classes
     return classes, numbers_of_classes(y, classes)

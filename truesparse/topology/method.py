@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from truesparse.sparse.rewiring import Rewired, Rewiring
 from truesparse.topology.drop import DropRule, Keep
 from truesparse.topology.first_values import FirstValues
 from truesparse.topology.grow import GrowRule, join, random_positions
-from truesparse.topology.redistribute import Redistribution, as_dropped, none_grown
+from truesparse.topology.redistribute import Fractions, Redistribution, as_dropped, none_grown
 from truesparse.topology.schedules import Schedule, constant
 from truesparse.topology.update import Part, Update, parts_of
 
@@ -44,6 +45,8 @@ class Method:
         How many come in each part; see `truesparse.topology.redistribute`.
     first_values : function or None
         What they begin with; see `truesparse.topology.first_values`. None for 0.
+    fractions : function or None
+        What fraction each part drops; see `truesparse.topology.redistribute`. None for that of the update.
     adapt : function or None
         Called with what every part keeps, before anything is grown, to remember something for later updates.
     schedule : function
@@ -74,6 +77,7 @@ class Method:
     grow: GrowRule = random_positions
     redistribute: Redistribution = as_dropped
     first_values: FirstValues | None = None
+    fractions: Fractions | None = None
     adapt: Callable[[Sequence[Keep], Update], None] | None = None
     schedule: Schedule = constant
     final_fraction: float = 0.0
@@ -131,13 +135,18 @@ class Method:
         if self.drop is None:
             return {}
         parts = {name: parts_of(matrix, gates, update.importance) for name, matrix in arena.matrices.items()}
-        keeps = {name: [self._keep(part, update) for part in mine] for name, mine in parts.items()}
+        all_parts = [part for mine in parts.values() for part in mine]
+        fractions = self._fractions(all_parts, update)
+        keeps = {
+            name: [self._keep(part, replace(update, fraction=next(fractions))) for part in mine]
+            for name, mine in parts.items()
+        }
         every = [keep for mine in keeps.values() for keep in mine]
         if self.adapt is not None:
             self.adapt(every, update)
-        grow = iter(self.redistribute([part for mine in parts.values() for part in mine], every, update))
+        grow = iter(self.redistribute(all_parts, every, update))
         counts = {name: [next(grow) for _ in mine] for name, mine in parts.items()}
-        del every
+        del every, all_parts
         in_place = all(sum(counts[name]) == sum(map(_dropped, keeps[name])) for name in parts)
         changes: dict[str, Rewired] = {}
         changed: dict[str, Changed] = {}
@@ -154,6 +163,10 @@ class Method:
                 self._apply(arena, changes, update)
         self._apply(arena, changes, update)
         return changed
+
+    def _fractions(self, parts: Sequence[Part], update: Update) -> Iterator[float]:
+        """What fraction each part drops."""
+        return repeat(update.fraction) if self.fractions is None else iter(self.fractions(parts, update))
 
     def _keep(self, part: Part, update: Update) -> Keep:
         """Which entries stay: all of a part that could only grow again what it dropped."""

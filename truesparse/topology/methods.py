@@ -14,7 +14,12 @@ from truesparse.topology.drop import (
 from truesparse.topology.first_values import random_signs
 from truesparse.topology.grow import highest_scores, untried_positions
 from truesparse.topology.method import Method
-from truesparse.topology.redistribute import by_mean_score, by_survivors, none_grown
+from truesparse.topology.redistribute import (
+    by_mean_score,
+    by_survivors,
+    less_of_nearly_full,
+    none_grown,
+)
 from truesparse.topology.schedules import constant, cosine, cubic
 
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
@@ -154,6 +159,7 @@ register(
         drop=smallest_magnitude,
         grow=highest_scores,
         redistribute=by_mean_score,
+        fractions=less_of_nearly_full,
         schedule=cosine,
         final_fraction=0.005,
         scores="momentum",
@@ -178,7 +184,7 @@ register(Method("static", "keep the first connections"))
 register(
     Method(
         "small-dense",
-        "a dense model of as many weights",
+        "a dense model of as many weights, not of as many FLOPs",
         initial="small",
         work="3 f_S, of the small model",
     )

@@ -14,7 +14,7 @@ import numpy as np
 import truesparse
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile import container, read_model
+from truesparse.modelfile import StoredModel, check_finite, container, read_model
 from truesparse.modelfile.architecture import CLASSIFIER, LANGUAGE_MODEL, Architecture
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.config import Config
@@ -53,6 +53,12 @@ class SavedModel:
     encoder: TextEncoder | None
     labels: tuple[str, ...]
 
+    def check_finite(self) -> None:
+        """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
+        arena = self.model.arena
+        weights = {name: matrix.data for name, matrix in arena.matrices.items()}
+        check_finite(weights | arena.biases, self.path)
+
 
 @dataclass(frozen=True)
 class Checkpoint(SavedModel):
@@ -65,12 +71,15 @@ class Checkpoint(SavedModel):
     evolution : dict of str to ndarray
         What the evolution of the topology keeps besides the arena, by the tensors' names.
     training : dict
-        What `save_checkpoint` was given.
+        What `save_checkpoint` was given: anything, if another program has written the file.
+    slots : frozenset of str
+        The optimizer's states that are in the file.
     """
 
     hidden: dict[str, np.ndarray]
     evolution: dict[str, np.ndarray]
     training: dict[str, Any]
+    slots: frozenset[str]
 
 
 def save_model(
@@ -152,6 +161,19 @@ def load_model(path: Path) -> SavedModel:
         return _read_model(reader)
 
 
+def load_arena(path: Path) -> tuple[Architecture, Arena]:
+    """Read the sizes and the matrices of a model, or of the model of a checkpoint, which needs no kernels.
+
+    Raises
+    ------
+    TruesparseError
+        As `load_model`, whatever the configuration says.
+    """
+    with container.Reader(path) as reader:
+        stored = read_model(reader, expand=False)
+        return stored.architecture, _arena(stored)
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; the optimizer's states are put into the model's arena.
 
@@ -179,7 +201,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         }
         evolution = {name: reader.get(name) for name in reader.names if name.startswith(EVOLUTION)}
         return Checkpoint(
-            **vars(saved), hidden=hidden, evolution=evolution, training=reader.document["training"]
+            **vars(saved),
+            hidden=hidden,
+            evolution=evolution,
+            training=reader.document["training"],
+            slots=frozenset(slots),
         )
 
 
@@ -226,18 +252,23 @@ def _read_model(reader: container.Reader) -> SavedModel:
             f"{reader.path} was written by truesparse {reader.document.get('truesparse_version')}"
             f" and does not fit this one, {truesparse.__version__}: {error}"
         ) from None
-    patterns, groups = {}, spec.groups
-    for name, _, blocks in spec.shapes:
+    model = _model(spec, _arena(stored))
+    return SavedModel(reader.path, model, stored.vocabulary, config, stored.encoder, stored.labels)
+
+
+def _arena(stored: StoredModel) -> Arena:
+    """The arena of a model that was read without expanding it, whose matrices are taken away."""
+    patterns, architecture = {}, stored.architecture
+    for name, (blocks, group) in architecture.groups.items():
         matrix = stored.matrices[name]
-        patterns[name] = Pattern(matrix.indptr, matrix.indices, matrix.shape), blocks, groups[name]
-    arena = Arena(patterns, spec.bias_sizes)
+        patterns[name] = Pattern(matrix.indptr, matrix.indices, matrix.shape), blocks, group
+    arena = Arena(patterns, architecture.biases)
     for name, sparse in arena.matrices.items():
         sparse.data[...] = stored.matrices.pop(name).data  # one copy of each is enough
     for name, bias in arena.biases.items():
         bias[...] = stored.biases[name]
     arena.touch()
-    model = _model(spec, arena)
-    return SavedModel(reader.path, model, stored.vocabulary, config, stored.encoder, stored.labels)
+    return arena
 
 
 def _spec(architecture: Architecture) -> RecurrentSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from truesparse.data import ClassificationData, Columns, SequenceBatches, load_classification_data
 from truesparse.data.labelled import LabelledText
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.nn import SequenceModel, SequenceWorkspace
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.sequence_learning import SequenceLearning, sequence_spec
-from truesparse.training.task import Measures, Task
+from truesparse.training.task import Measures, Task, crc32_of
 from truesparse.training.task_configs import ClassifierConfig
 
 
@@ -30,6 +30,8 @@ class TextClassification(SequenceLearning, Task):
         Filled in.
     data : ClassificationData, optional
         What the configuration names if not given.
+    word_rule : int
+        Version of the rule that says what a word is, for data that are read.
 
     Raises
     ------
@@ -37,8 +39,10 @@ class TextClassification(SequenceLearning, Task):
         The data are missing or cannot be read or learned from.
     """
 
-    def __init__(self, config: ClassifierConfig, data: ClassificationData | None = None) -> None:
-        data = data or load_data(config)
+    def __init__(
+        self, config: ClassifierConfig, data: ClassificationData | None = None, word_rule: int = WORD_RULE
+    ) -> None:
+        data = data or load_data(config, word_rule)
         self._parts = {
             part: SequenceBatches(text.texts, text.labels, config.batch_size, config.seed)
             for part, text in (("train", data.train), ("valid", data.valid), ("test", data.test))
@@ -50,7 +54,7 @@ class TextClassification(SequenceLearning, Task):
         self.labels = data.labels
         self.name = data.name
         self.description = data.description
-        self.crc32 = _crc32(data.train, data.valid)
+        self.crc32 = crc32_of_texts(data.train, data.valid)
         self.reading = {
             "vocabulary": data.encoder.vocabulary,
             "encoder": data.encoder,
@@ -158,7 +162,7 @@ def evaluate_batches(
     return Classified(loss / len(batches.sequences), confusion)
 
 
-def load_data(config: ClassifierConfig) -> ClassificationData:
+def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> ClassificationData:
     """Read the data that a configuration names.
 
     Raises
@@ -176,6 +180,7 @@ def load_data(config: ClassifierConfig) -> ClassificationData:
         config.valid_fraction,
         config.test_fraction,
         config.seed,
+        word_rule,
     )
 
 
@@ -192,9 +197,6 @@ def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     }
 
 
-def _crc32(*parts: LabelledText) -> int:
-    value = 0
-    for part in parts:
-        for array in (part.texts.values, part.texts.starts, part.labels):
-            value = zlib.crc32(array.data, value)
-    return value
+def crc32_of_texts(*parts: LabelledText) -> int:
+    """CRC-32 of texts and labels."""
+    return crc32_of(array for part in parts for array in (part.texts.values, part.texts.starts, part.labels))

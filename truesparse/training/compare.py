@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.modelfile import find_model
+from truesparse.modelfile import Architecture, Reader, find_model, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
-from truesparse.training.checkpoint import load_model
-
-if TYPE_CHECKING:
-    from truesparse.nn.spec import RecurrentSpec
+from truesparse.topology.wiring import wiring
 
 
 def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDistance]]:
@@ -36,18 +32,16 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
     UsageError, TruesparseError
         A model cannot be read, or it has another cell, other sizes or another vocabulary than the first.
     """
-    from truesparse.nn.wiring import wiring
-
     spec, names, patterns = _read(paths[0])
     models = [patterns]
     for path in paths[1:]:
         other_spec, other_names, patterns = _read(path)
-        if type(other_spec) is not type(spec):
+        if other_spec.head != spec.head:
             raise UsageError(
                 f"{paths[0]} and {path} cannot be compared: one is a language model, the other a classifier"
                 "; give models of one kind"
             )
-        for name in ("cell", *asdict(spec)):  # the cell first: other sizes may follow from it
+        for name in ("cell", *spec.sizes):  # the cell first: other sizes may follow from it
             if name in ("pattern", "output_group"):
                 continue
             value, other = getattr(spec, name), getattr(other_spec, name)
@@ -64,14 +58,14 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
                 "; give models that were trained on one text"
             )
         models.append(patterns)
-    layers = wiring(spec)
+    layers = wiring(tuple(spec.matrices), spec.layer_names, spec.gates, spec.tied)
     for first, second in combinations(range(len(models)), 2):
         yield first, second, topology_distance(models[first], models[second], layers)
 
 
-def _read(path: Path) -> tuple[RecurrentSpec, dict[str, Any], dict[str, Pattern]]:
+def _read(path: Path) -> tuple[Architecture, dict[str, Any], dict[str, Pattern]]:
     """What a comparison needs of a model: its values are not kept."""
-    saved = load_model(find_model(path))
-    matrices = saved.model.matrices.items()
-    patterns = {name: Pattern.from_scipy(matrix.to_scipy())[0] for name, matrix in matrices}
-    return saved.model.spec, {"vocabularies": saved.vocabulary, "labels": saved.labels}, patterns
+    with Reader(find_model(path)) as reader:
+        stored = read_model(reader)
+    patterns = {name: Pattern(csr.indptr, csr.indices, csr.shape) for name, csr in stored.matrices.items()}
+    return stored.architecture, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns

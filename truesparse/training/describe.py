@@ -6,16 +6,20 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from truesparse.modelfile import Architecture
     from truesparse.nn.spec import RecurrentSpec
+    from truesparse.sparse import Arena
     from truesparse.training.task import Model
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(spec: RecurrentSpec | Architecture, arena: Arena) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
-    model : LanguageModel or SequenceModel
+    spec : RecurrentSpec or Architecture
+        Of the model.
+    arena : Arena
 
     Returns
     -------
@@ -29,9 +33,9 @@ def describe(model: Model) -> dict[str, Any]:
         `dense_flops`.
     """
     rows = []
-    for name, matrix in model.arena.matrices.items():
+    for name, matrix in arena.matrices.items():
         positions = math.prod(matrix.shape)
-        used = _flops_per_weight(model.spec, name)
+        used = _flops_per_weight(spec, name)
         rows.append(
             {
                 "name": name,
@@ -45,8 +49,8 @@ def describe(model: Model) -> dict[str, Any]:
                 "dense_flops": used * positions,
             }
         )
-    biases = sum(bias.size for bias in model.arena.biases.values())
-    nnz, dense = model.arena.nnz, model.spec.dense_parameters
+    biases = sum(bias.size for bias in arena.biases.values())
+    nnz, dense = arena.nnz, spec.dense_parameters
     total = {
         "nnz": nnz,
         "dense_parameters": dense,
@@ -56,7 +60,7 @@ def describe(model: Model) -> dict[str, Any]:
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
-    return {"gates": list(model.spec.gates), "matrices": rows, "total": total}
+    return {"gates": list(spec.gates), "matrices": rows, "total": total}
 
 
 def flops_per_token(model: Model) -> int:
@@ -70,5 +74,5 @@ def dense_flops_per_token(spec: RecurrentSpec) -> int:
     return sum(_flops_per_weight(spec, name) * math.prod(shape) for name, shape, _ in spec.shapes)
 
 
-def _flops_per_weight(spec: RecurrentSpec, name: str) -> int:
+def _flops_per_weight(spec: RecurrentSpec | Architecture, name: str) -> int:
     return 2 if spec.works_on_tokens(name) else 0

@@ -6,10 +6,22 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from truesparse.data import Windows
+from truesparse.errors import TruesparseError
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, Workspace
+
+
+# How a long text is read in parts side by side: the least tokens of a part, how many of them before a part
+# tell its first state roughly, and by how much states may differ that are taken to be the same.
+PART = 1024
+WARM_UP = 256
+SAME_STATE = 1e-4
+LONGEST_WINDOW = 64
 
 
 class Evaluation(NamedTuple):
@@ -60,6 +72,81 @@ def evaluate(
         x, y = windows.window(k)
         total += model.evaluate(x, y, state, workspace) * x.size
     return Evaluation(total / windows.tokens, windows.tokens)
+
+
+def evaluate_stream(model: LanguageModel, ids: NDArray[np.int32], batch_size: int, bptt: int) -> Evaluation:
+    """Run a model over a text as one stream, without dropout: each token is predicted from all before it.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    ids : ndarray of int32, shape (n_tokens,)
+        Two or more.
+    batch_size, bptt : int
+        Of training. They change how fast it is, not the result: kernels for as many lanes are compiled.
+
+    Returns
+    -------
+    Evaluation
+        Of every token but the first.
+
+    Raises
+    ------
+    TruesparseError
+        There are fewer than two tokens.
+
+    Notes
+    -----
+    A long text is read in parts side by side. The state before a part is first made from the last tokens of
+    the part before, read from zero; where the state after that part turns out to differ from it, all parts
+    are read again from the states found. Each time one more part begins as in one stream; since models
+    forget, the first time is nearly always enough.
+    """
+    from truesparse.nn.panels import Panels  # here: a list of flags needs no Numba
+
+    tokens = len(ids) - 1
+    if tokens < 1:
+        raise TruesparseError(
+            f"the text has {len(ids)} tokens, but a perplexity needs two: one is predicted from the other"
+        )
+    lanes = Panels(1, batch_size).step_lanes
+    parts = max(1, min(lanes, tokens // PART))
+    steps = -(-tokens // parts)
+    x, y = (_side_by_side(some, lanes, steps) for some in (ids[:-1], ids[1:]))
+    workspace = model.workspace(min(bptt, LONGEST_WINDOW), lanes)
+    state = model.zero_state(lanes)
+
+    def read(start: int) -> float:
+        loss = 0.0
+        for first in range(start, steps, workspace.panels.steps):
+            window = slice(first, first + workspace.panels.steps)
+            loss += model.evaluate(x[window], y[window], state, workspace) * x[window].size
+        return loss
+
+    def of_next_part() -> dict[str, NDArray[np.float32]]:
+        """States after each part, in the place of the next one; zero for the first."""
+        return {
+            name: np.pad(array[:, : parts - 1], ((0, 0), (1, lanes - parts)))
+            for name, array in state.arrays().items()
+        }
+
+    if parts > 1:
+        read(steps - WARM_UP)
+    begin = of_next_part() if parts > 1 else state.arrays()
+    while True:
+        state.load(begin)
+        loss = read(0)
+        end = of_next_part()
+        if all(np.allclose(end[name], begin[name], SAME_STATE, SAME_STATE, equal_nan=True) for name in begin):
+            return Evaluation(loss / tokens, tokens)
+        begin = end
+
+
+def _side_by_side(ids: NDArray[np.int32], lanes: int, steps: int) -> NDArray[np.int32]:
+    """Parts of `steps` tokens as columns, -1 where there is none."""
+    padded = np.full(lanes * steps, -1, np.int32)
+    padded[: len(ids)] = ids
+    return np.ascontiguousarray(padded.reshape(lanes, steps).T)
 
 
 def perplexity(loss: float) -> float:

@@ -78,6 +78,10 @@ class Evolution:
         """Whether there is an update at a step, counted from 1, of a run of so many steps."""
         return self.method.updates and step % self.interval == 0 and step <= self._last(planned_steps)
 
+    def last_update(self, step: int, planned_steps: int) -> int:
+        """The step of the last update up to a step of a run of so many; 0 if there was none."""
+        return min(step, self._last(planned_steps)) // self.interval * self.interval
+
     def fraction(self, step: int, planned_steps: int) -> float:
         """The fraction of the entries that an update at a step replaces; how far pruning has come."""
         method, first = self.method, self._config.drop_fraction or 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -10,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
-from truesparse.data.vocabulary import Level
+from truesparse.data.words import WORD_RULE, Level
 from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Learned, Measures, Task
+from truesparse.training.task import Learned, Measures, Task, crc32_of
 from truesparse.training.task_configs import LanguageModelConfig
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ class LanguageModeling(Task):
         Filled in.
     corpus : Corpus, optional
         The one that the configuration names if not given.
+    word_rule : int
+        Version of the rule that says what a word is, for a text that is read.
 
     Raises
     ------
@@ -37,10 +38,12 @@ class LanguageModeling(Task):
         The text cannot be read, or a part of it is too short.
     """
 
-    def __init__(self, config: LanguageModelConfig, corpus: Corpus | None = None) -> None:
+    def __init__(
+        self, config: LanguageModelConfig, corpus: Corpus | None = None, word_rule: int = WORD_RULE
+    ) -> None:
         super().__init__(config)
         if corpus is None:
-            corpus = load_corpus(config.data, cast(Level, config.level))
+            corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
         size = config.batch_size, config.bptt
         self._windows = {
             "train": Windows(corpus.train, *size, "training text"),
@@ -48,11 +51,14 @@ class LanguageModeling(Task):
             "test": Windows(corpus.test, *size, "test text"),
         }
         self._size = config.bptt, config.batch_size
-        self._unigram = unigram_perplexity(corpus.train, corpus.valid, len(corpus.vocabulary))
+        self._unigram = {
+            part: unigram_perplexity(corpus.train, text, len(corpus.vocabulary))
+            for part, text in (("valid", corpus.valid), ("test", corpus.test))
+        }
         self.name = corpus.name
         self.description = corpus.description
         self.steps_per_epoch = len(self._windows["train"])
-        self.crc32 = zlib.crc32(corpus.valid.data, zlib.crc32(corpus.train.data))
+        self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": corpus.vocabulary}
         self.spec = language_model_spec(config, len(corpus.vocabulary))
 
@@ -107,11 +113,12 @@ class LanguageModeling(Task):
         return bool(measures["loss"] < best["loss"])
 
     def results(self, valid: Measures, test: Measures) -> Measures:
-        """Perplexities."""
+        """Perplexities, also those of a model that knows only how often each token occurs."""
         return {
             "valid_perplexity": perplexity(valid["loss"]),
             "test_perplexity": test["perplexity"],
-            "unigram_perplexity": self._unigram,
+            "unigram_perplexity": self._unigram["test"],
+            "valid_unigram_perplexity": self._unigram["valid"],
         }
 
     def hidden(self) -> dict[str, NDArray[np.float32]]:

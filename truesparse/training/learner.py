@@ -26,7 +26,8 @@ class Step(NamedTuple):
     ----------
     loss : float
         Mean of the batch, in nats.
-    weight, tokens : int
+    weight : float
+    tokens : int
         See `truesparse.training.task.Learned`.
     gradient_norm : float
         Before clipping.
@@ -37,7 +38,7 @@ class Step(NamedTuple):
     """
 
     loss: float
-    weight: int
+    weight: float
     tokens: int
     gradient_norm: float
     dense: bool

@@ -28,6 +28,7 @@ from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.learner import Learner
 from truesparse.training.reporter import Progress, Reporter
+from truesparse.training.restoring import check_memory, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.task import Task
@@ -67,6 +68,8 @@ class Trainer:
     config : Config
         That of the task.
     state : TrainingState
+    threads : int
+        How many the steps are made with now; see `ThreadTrial`.
     steps_per_epoch, total_steps : int
         Batches of the training data, and the step at which this run ends.
     """
@@ -101,6 +104,11 @@ class Trainer:
         """Multiplications and additions so far, relative to training a dense model of the sizes asked for."""
         return self.state.flops / (3 * self._dense_flops * self.state.tokens)
 
+    @property
+    def threads(self) -> int:
+        """How many threads the steps are made with now."""
+        return self._threads.count
+
     def check_plan(self) -> None:
         """Raise UsageError if the run is too short for what its method has to do."""
         self._evolution.check(self.state.planned_steps)
@@ -111,19 +119,18 @@ class Trainer:
         Raises
         ------
         TruesparseError
-            The data have changed since.
+            The data have changed since, or the checkpoint does not say all that it has to.
         """
-        training = dict(saved.training)
-        if training.pop("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
+        state = restored_state(saved)
+        if saved.training.get("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
             raise TruesparseError(
                 "the text is not the one this run was trained on"
                 "; give --data the same text, or start a new run"
             )
-        for name, generator_state in training.pop("generators").items():
-            self._generators[name].bit_generator.state = generator_state
-        counters = {name: training.pop(name, {}) for name in ("optimizer", "evolution")}
-        self._learner.restore(counters, saved.evolution)
-        self.state = TrainingState(**training)
+        check_memory(saved, self._learner)
+        restore_generators(saved, self._generators)
+        self._learner.restore(saved.training, saved.evolution)
+        self.state = state
         self.task.load_hidden(saved.hidden)
         self._optimizer.lr = self.state.lr
 
@@ -133,7 +140,8 @@ class Trainer:
         Parameters
         ----------
         run : RunDirectory
-            Where metrics, the best model and checkpoints go.
+            Where metrics, the best model and checkpoints go. Of its records those that were written after
+            the checkpoint are dropped.
 
         Raises
         ------
@@ -146,7 +154,11 @@ class Trainer:
         self._saved_at = time.perf_counter()
         self._began_at = self._saved_at - self.state.seconds
         first_step = self.state.step
+        kept = run.keep_records(self.state.records)
         try:
+            if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
+                self.state.records = kept
+                self._save()
             while True:
                 if not self.state.settled:
                     self._settle()
@@ -211,6 +223,7 @@ class Trainer:
             **self.task.of_loss(sums["loss"] / sums["weight"]),
             gradient_norm=norm,
             tokens_per_second=sums["tokens"] / sums["seconds"],
+            threads=self.threads,
         )
         self.state.interval = dict.fromkeys(sums, 0)
 
@@ -226,7 +239,11 @@ class Trainer:
         due = evolution.due(state.step, state.planned_steps)
         if due and not evolution.replaces(state.step, state.planned_steps):
             self._rewire()
-        if self._due(0):
+        ended = self._due(0)
+        logged = ended or self._due(self.config.log_interval) or state.step == self.total_steps
+        if logged and state.changed:
+            self._log_changes()
+        if ended:
             self._end_epoch()
         state.settled = True
         if evaluated:
@@ -242,7 +259,8 @@ class Trainer:
             measures = self.task.evaluate("valid", self.stop)
             self._learner.check_finite(measures["loss"], "validation loss", state.step + 1)
             nnz = self.model.arena.nnz
-            pruned = state.best_nnz is not None and nnz < state.best_nnz
+            shrinks = self._evolution.method.shrinks
+            pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
             best = state.best is None or self.task.better(measures, state.best) or pruned
             if best:
                 checkpoint.save_model(self._run.model, self.model, config=self.config, **self.task.reading)
@@ -277,13 +295,19 @@ class Trainer:
             before = state.changed.get(name, (0, 0))
             state.changed[name] = before[0] + dropped, before[1] + grown
         if evolution.interval >= min(interval, self.steps_per_epoch) or state.step % interval == 0:
-            changed, state.changed = state.changed, {}
-            self._record(
-                "rewire",
-                drop_fraction=fraction,
-                replaced={name: grown for name, (_, grown) in changed.items()},
-                dropped={name: dropped for name, (dropped, _) in changed.items()},
-            )
+            self._log_changes()
+
+    def _log_changes(self) -> None:
+        """Record the changes of the topology since the last record of them."""
+        state, evolution = self.state, self._evolution
+        last = evolution.last_update(state.step, state.planned_steps)
+        changed, state.changed = state.changed, {}
+        self._record(
+            "rewire",
+            drop_fraction=evolution.fraction(last, state.planned_steps),
+            replaced={name: grown for name, (_, grown) in changed.items()},
+            dropped={name: dropped for name, (dropped, _) in changed.items()},
+        )
 
     def _end_epoch(self) -> None:
         """Record what the epoch cost."""
@@ -324,7 +348,8 @@ class Trainer:
         getattr(self.reporter, kind)(record)
 
     def _save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, after the records that it counts are on the disk."""
+        self._run.keep()
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, printable
 from truesparse.training.reporter import Record
 from truesparse.training.rundir import CONFIG
 from truesparse.training.sources import load_config
@@ -49,8 +50,10 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     heights = (2, 1, 1) if counted else (2, 1)
     figure = _figure((8, 2.2 * sum(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
-    figure.suptitle(str(run), fontsize=10)
-    if "perplexity" in training[0]:
+    figure.suptitle(printable(run), fontsize=10, parse_math=False)
+    if "perplexity" in training[0] and not any(map(_finite_perplexity, training + evaluations)):
+        _loss(panels[0], training, evaluations)  # the run went astray
+    elif "perplexity" in training[0]:
         _perplexity(panels[0], training, evaluations)
     else:
         _accuracy(panels[0], training, evaluations)
@@ -95,21 +98,29 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     figure = _figure((9.5, 5))
     axes = figure.subplots()
     accuracy = measure == "accuracy"
-    best = {run: (max if accuracy else min)(x[measure] for x in curve) for run, curve in curves.items()}
+    best = {
+        run: (max(x[measure] for x in curve) if accuracy else min(map(_perplexity_of, curve)))
+        for run, curve in curves.items()
+    }
+    lines, labels = [], []
     for number, run in enumerate(sorted(curves, key=lambda run: best[run], reverse=accuracy)):
-        values = [record[measure] for record in curves[run]]
+        values = [math.nan if record[measure] is None else record[measure] for record in curves[run]]
         minutes = [record["seconds"] / 60 for record in curves[run]]
         x = minutes if against == "time" else _epochs(curves[run])
-        label = f"{run.name}  {best[run]:.1%}" if accuracy else f"{run.name}  {best[run]:.1f}"
+        labels.append(f"{printable(run.name)}  {best[run]:{'.1%' if accuracy else '.1f'}}")
         style = "-" if number < 10 else "--"  # there are ten colors
-        axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2, label=label)
+        lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
     if not accuracy:
         _perplexity_scale(axes)
-        axes.set_ylim(top=_HIGHEST * min(best.values()))
+        if math.isfinite(top := _HIGHEST * min(best.values())):
+            axes.set_ylim(top=top)
     axes.set_xlabel("minutes" if against == "time" else "epoch")
     axes.set_ylabel(f"validation {measure}")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8)
+    legend = figure.legend(lines, [str(line) for line in lines], loc="outside right upper", fontsize=8)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)  # now, since labels that begin with an underscore are left out
+        text.set_parse_math(False)
     figure.savefig(path, dpi=110)
 
 
@@ -134,10 +145,20 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
         axes.text(
             column, row, f"{distances[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8
         )
-    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(count), names)
+    names = [printable(name) for name in names]
+    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(count), names, parse_math=False)
     figure.colorbar(image, label="topology distance")
     figure.savefig(path, dpi=110)
+
+
+def _perplexity_of(record: Record) -> float:
+    """The perplexity of a record, which has none if it is infinite."""
+    return math.inf if record["perplexity"] is None else float(record["perplexity"])
+
+
+def _finite_perplexity(record: Record) -> bool:
+    return record["perplexity"] is not None
 
 
 def _figure(size: tuple[float, float]) -> Figure:
@@ -158,8 +179,8 @@ def _perplexity_scale(axes: Axes) -> None:
 def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
     axes.plot(*_series(training, "perplexity"), color="tab:gray", linewidth=0.7, label="training")
     axes.plot(*_series(evaluations, "perplexity"), "o-", color="tab:blue", markersize=4, label="validation")
-    if evaluations:
-        best = min(evaluations, key=lambda record: record["loss"])
+    if any(map(_finite_perplexity, evaluations)):
+        best = min(evaluations, key=_perplexity_of)
         axes.annotate(
             f"{best['perplexity']:.1f}",
             (best["epoch"], best["perplexity"]),
@@ -169,6 +190,15 @@ def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Re
         )
     _perplexity_scale(axes)
     axes.set_ylabel("perplexity")
+    axes.legend()
+
+
+def _loss(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+    """What is left to see of a language model whose perplexity was never finite."""
+    axes.plot(*_series(training, "loss"), color="tab:gray", linewidth=0.7, label="training")
+    axes.plot(*_series(evaluations, "loss"), "o-", color="tab:blue", markersize=4, label="validation")
+    axes.set_yscale("log")
+    axes.set_ylabel("loss (the perplexity is infinite)")
     axes.legend()
 
 
@@ -210,7 +240,7 @@ def _gates(axes: Axes, records: Sequence[Record], gates: Sequence[str]) -> None:
 
 
 def _series(records: Sequence[Record], key: str) -> tuple[list[float], list[Any]]:
-    return _epochs(records), [record[key] for record in records]
+    return _epochs(records), [math.nan if record[key] is None else record[key] for record in records]
 
 
 def _epochs(records: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.training import rundir
@@ -55,8 +56,8 @@ def train_model(
         Of the model that was best on the validation data: what the task measures (`Task.results`); `steps`,
         `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `seconds`, `peak_memory_bytes`, `run_dir`; what
-        `Evolution.measures` gives.
+        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
     ------
@@ -72,13 +73,8 @@ def train_model(
     task = _task(config)
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
-        generators = make_generators(config.seed)
-        model, flops = build_model(task, generators["initial"])
-        trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
-        trainer.state.flops = flops
-        del model  # the trainer frees it
-        trainer.check_plan()
-        with closing(RunDirectory.create(out or rundir.make_default(task.name), config)) as run:
+        trainer = _begin(task, reporter, stop, compile_seconds)
+        with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
             return _finish(trainer, run, threads)
 
 
@@ -90,6 +86,8 @@ def resume_run(
     kind: type[Config] = LanguageModelConfig,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
+
+    A run that was killed before its first checkpoint begins again.
 
     Parameters
     ----------
@@ -111,8 +109,8 @@ def resume_run(
     Raises
     ------
     UsageError, TruesparseError, TrainingStopped
-        As `train_model`; also for a folder without a checkpoint, a checkpoint that cannot be read, a run of
-        another task, and a field that may not change.
+        As `train_model`; also for a folder that is not that of a run, a checkpoint that is lost or cannot be
+        read, a run of another task, and a field that may not change.
     """
     reporter = reporter or Reporter()
     config = _resumed_config(path, flags, kind)
@@ -121,42 +119,83 @@ def resume_run(
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)
-        saved = load_checkpoint(run.checkpoint)
-        if type(saved.config) is not kind:
-            raise TruesparseError(
-                f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
-            )
-        for name in config.fields():
-            old, new = getattr(saved.config, name), getattr(config, name)
-            if new != old and name not in RESUMABLE:
-                raise TruesparseError(
-                    f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
-                    f" {new!r}; put the run's own checkpoint or configuration back"
-                )
-        generators = make_generators(config.seed)
-        trainer = Trainer(_task(config), saved.model, generators, reporter, stop, compile_seconds)
-        trainer.restore(saved)
-        del saved
-        if trainer.state.step > trainer.total_steps:
-            raise UsageError(
-                f"{path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
-                f" --epochs and --max-steps allow; raise them"
-            )
-        if trainer.state.best is not None and not run.model.is_file():
-            raise TruesparseError(
-                f"{path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
-            )
-        run.write_config(config)
-        run.keep_records(trainer.state.records)
+        if run.checkpoint.is_file():
+            trainer = _restored(run, config, "data" in flags, reporter, stop, compile_seconds)
+        else:
+            trainer = _begin(_task(config), reporter, stop, compile_seconds)
+        run.write_config(_found(config))
         return _finish(trainer, run, threads)
 
 
-def _task(config: Config) -> Task:
-    """The task of a configuration, its data read."""
+def _begin(
+    task: Task, reporter: Reporter, stop: Callable[[], bool], compile_seconds: Callable[[], float]
+) -> Trainer:
+    """A trainer before its first step."""
+    generators = make_generators(task.config.seed)
+    model, flops = build_model(task, generators["initial"])
+    trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
+    trainer.state.flops = flops
+    trainer.check_plan()
+    return trainer
+
+
+def _restored(
+    run: RunDirectory,
+    config: Config,
+    moved: bool,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    compile_seconds: Callable[[], float],
+) -> Trainer:
+    """A trainer where the checkpoint of a run was written; `moved` says that the user gave the place of the
+    data anew. Errors as `resume_run`."""
+    saved = load_checkpoint(run.checkpoint)
+    if type(saved.config) is not type(config):
+        raise TruesparseError(
+            f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
+        )
+    for name in config.fields():
+        old, new = getattr(saved.config, name), getattr(config, name)
+        if new != old and name not in RESUMABLE:
+            raise TruesparseError(
+                f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
+                f" {new!r}; put the run's own checkpoint or configuration back"
+            )
+    generators = make_generators(config.seed)
+    task = _task(config, WORD_RULE if saved.vocabulary is None else saved.vocabulary.word_rule)
+    if not moved:  # a model file names the data as the user did, resumed or not
+        task.config = _with_data(config, vars(saved.config)["data"])
+    trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
+    trainer.restore(saved)
+    if trainer.state.step > trainer.total_steps:
+        raise UsageError(
+            f"{run.path} has done {trainer.state.step:,} steps, more than the {trainer.total_steps:,} that"
+            f" --epochs and --max-steps allow; raise them"
+        )
+    if trainer.state.best is not None and not run.model.is_file():
+        raise TruesparseError(
+            f"{run.path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
+        )
+    return trainer
+
+
+def _task(config: Config, word_rule: int = WORD_RULE) -> Task:
+    """The task of a configuration, its data read by a version of the rule that says what a word is."""
     if isinstance(config, ClassifierConfig):
-        return TextClassification(config)
+        return TextClassification(config, word_rule=word_rule)
     assert isinstance(config, LanguageModelConfig)
-    return LanguageModeling(config)
+    return LanguageModeling(config, word_rule=word_rule)
+
+
+def _with_data(config: Config, data: str | None) -> Config:
+    """A configuration that names other data."""
+    return type(config).from_dict({**vars(config), "data": data})
+
+
+def _found(config: Config) -> Config:
+    """The configuration for a run's folder: the data are found from any working directory."""
+    data = vars(config)["data"]
+    return config if data is None else _with_data(config, str(Path(data).absolute()))
 
 
 def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:
@@ -218,10 +257,12 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
         "update_seconds": state.update_seconds,
+        "threads": trainer.threads,
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),
     }
     run.record({"kind": "end", **results})
+    run.keep()
     reporter.end(results)
     return results

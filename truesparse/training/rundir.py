@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import CHECKPOINT, MODEL
-from truesparse.modelfile.files import remove_unfinished, replacing
+from truesparse.modelfile.files import is_unfinished, remove_unfinished, replacing, synchronise
 from truesparse.training.config import Config
 from truesparse.training.reporter import Record, to_json
 from truesparse.training.sources import load_toml
@@ -50,15 +52,22 @@ def check_free(path: Path) -> None:
     Raises
     ------
     UsageError
-        The folder has something in it, or the path is a file.
+        The folder has something in it, other than what a run leaves that was killed before it began, or the
+        path is a file.
     """
     try:
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        taken = path.exists() and not (path.is_dir() and all(map(_is_nothing, path.iterdir())))
+        of_run = any((path / name).is_file() for name in (CONFIG, CHECKPOINT))
     except OSError as error:
         raise UsageError(f"cannot use {path} for the run: {error.strerror}; choose another --out") from None
     if taken:
-        hint = f", or continue its run with --resume {path}" if (path / CHECKPOINT).is_file() else ""
+        hint = f", or continue its run with --resume {path}" if of_run else ""
         raise UsageError(f"{path} is not an empty folder; choose another --out{hint}")
+
+
+def _is_nothing(path: Path) -> bool:
+    """Whether a file is what there is before the configuration: no records yet, or something half written."""
+    return is_unfinished(path) or (path.name == METRICS and path.is_file() and path.stat().st_size == 0)
 
 
 def read_metrics(path: Path) -> list[Record]:
@@ -75,9 +84,12 @@ def read_metrics(path: Path) -> list[Record]:
         raise UsageError(f"{path} is not the folder of a run: it has no {METRICS}; give a run's folder")
     lines = (path / METRICS).read_bytes().split(b"\n")[:-1]
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError:
+        records = [json.loads(line) for line in lines]
+    except (ValueError, RecursionError):
         raise TruesparseError(f"{path / METRICS} is not as it was written: a line is no JSON") from None
+    if not all(isinstance(record, dict) and "kind" in record for record in records):
+        raise TruesparseError(f"{path / METRICS} is not as it was written: a line is no record")
+    return records
 
 
 class RunDirectory:
@@ -129,6 +141,7 @@ class RunDirectory:
         check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            synchronise(path.absolute().parent)
         except OSError as error:
             raise _cannot_make(path, error) from None
         run = cls(path)
@@ -142,14 +155,17 @@ class RunDirectory:
         Raises
         ------
         UsageError
-            The folder is not that of a run, the run is of another task, or it has no checkpoint yet.
+            The folder is not that of a run, the run is of another task, or its checkpoint is lost.
         """
         if not (path / CONFIG).is_file():
             raise UsageError(
                 f"{path} is not the folder of a run: it has no {CONFIG}; give --resume a run's folder"
             )
-        if not (path / CHECKPOINT).is_file():
-            raise UsageError(f"{path} has no {CHECKPOINT} to continue from; start the run again")
+        if not (path / CHECKPOINT).is_file() and _has_saved(path):
+            raise UsageError(
+                f"{path} has no {CHECKPOINT} to continue from, though it has trained for long enough to have"
+                f" had one; put it back, or start a new run"
+            )
         return load_toml(path / CONFIG, kind)
 
     def write_config(self, config: Config) -> None:
@@ -174,18 +190,47 @@ class RunDirectory:
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
-    def keep_records(self, count: int) -> None:
-        """Keep the first `count` records and drop what was written after them."""
+    def keep_records(self, count: int) -> int:
+        """Keep the first `count` records and drop what was written after them.
+
+        Returns
+        -------
+        int
+            How many there are: fewer if somebody has cut the file. What is no record, and the results of a
+            run that goes on, are none of them.
+        """
         try:
             self._metrics.seek(0)
-            whole = [line for line in self._metrics.readlines()[:count] if line.endswith(b"\n")]
-            self._metrics.truncate(sum(map(len, whole)))
+            lines = self._metrics.readlines()
+            kept = [line for line in lines[:count] if _is_record(line)]
+            if kept == lines[: len(kept)]:
+                self._metrics.truncate(sum(map(len, kept)))
+            else:
+                self._metrics.truncate(0)
+                self._metrics.write(b"".join(kept))  # opened to append
+            self.keep()
+        except OSError as error:
+            raise self._cannot_write(METRICS, error) from None
+        return len(kept)
+
+    def keep(self) -> None:
+        """Wait until all records are on the disk, where a power cut does not reach them.
+
+        Raises
+        ------
+        TruesparseError
+            The file cannot be written.
+        """
+        try:
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
     def close(self) -> None:
         """Close the metrics file."""
-        self._metrics.close()
+        with contextlib.suppress(OSError):  # that a record cannot be written has been said
+            self._metrics.close()
 
     def _lock(self) -> None:
         """Keep other processes out until the file is closed, where the file system knows locks."""
@@ -202,7 +247,8 @@ class RunDirectory:
     def _write(self, name: str, text: str) -> None:
         try:
             with replacing(self.path / name) as partial:
-                partial.write_text(text, encoding="utf-8")
+                # TOML has no way to write the name of a file that is no UTF-8
+                partial.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             raise self._cannot_write(name, error) from None
 
@@ -210,6 +256,23 @@ class RunDirectory:
         return TruesparseError(
             f"cannot write {self.path / name}: {error.strerror}; check its permissions and the room left"
         )
+
+
+def _is_record(line: bytes) -> bool:
+    """Whether a line of metrics is whole and belongs to training; the results come after it."""
+    return line.startswith(b"{") and line.endswith(b"}\n") and not line.startswith(b'{"kind": "end"')
+
+
+def _has_saved(path: Path) -> bool:
+    """Whether a run has trained beyond its first evaluation, after which it writes its first checkpoint.
+
+    One that has not is begun again to the same bits.
+    """
+    if not (path / METRICS).is_file():
+        return (path / MODEL).is_file()
+    records = read_metrics(path)
+    steps = [record.get("step") for record in records if record["kind"] == "eval"]
+    return bool(steps) and (records[-1]["kind"] == "end" or records[-1].get("step") != steps[0])
 
 
 def _cannot_make(path: Path, error: OSError) -> TruesparseError:

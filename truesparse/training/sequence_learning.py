@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches
 from truesparse.nn import SequenceModel, SequenceSpec, build_sequence_model
@@ -70,9 +71,15 @@ class SequenceLearning(Learning):
         """See `Learning.learn`."""
         inputs, lengths, targets, chosen = self.train.batch(epoch, k)
         dropout = 0.0 if rng is None else self.dropout
-        loss = self._model.forward(inputs, lengths, targets, self._workspace, dropout, rng)
+        weights: NDArray[np.float64] | None = None
+        counted: float = len(chosen)
+        if self.train.weights is not None:
+            weights = np.zeros(len(lengths))
+            weights[: len(chosen)] = self.train.weights[chosen]
+            counted = float(weights.sum())
+        loss = self._model.forward(inputs, lengths, targets, self._workspace, dropout, rng, weights)
         self._model.backward(self._workspace)
-        return Learned(float(loss), len(chosen), int(lengths.sum()))
+        return Learned(float(loss), counted, int(lengths.sum()))
 
     def dense_gradients(self) -> dict[str, GradientRows]:
         """See `Learning.dense_gradients`."""

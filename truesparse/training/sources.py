@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.training.config import Config, choices
-from truesparse.settings import checked, kind_of, parse
+from truesparse.settings import checked, kind_of, parse, shown
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
 
 Fields = Mapping[str, dataclasses.Field[Any]]
@@ -108,8 +108,9 @@ def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str,
     values = _read_toml(path)
     meant = values.pop("task", task.TASK)
     if meant != task.TASK:
+        word = meant if isinstance(meant, str) else shown(meant)
         raise UsageError(
-            f"{path} is for truesparse train {meant}, not for truesparse train {task.TASK}; use that command"
+            f"{path} is for truesparse train {word}, not for truesparse train {task.TASK}; use that command"
         )
     task.check_names(values, str(path))
     fields = task.fields()
@@ -125,22 +126,28 @@ def load_config(path: Path) -> Config:
         As `load_toml`; also for an unknown task.
     """
     name = _read_toml(path).get("task", LanguageModelConfig.TASK)
-    if name not in TASKS:
-        raise UsageError(f"{path} is for the task {name!r}, which is none of {', '.join(TASKS)}")
+    if not isinstance(name, str) or name not in TASKS:
+        raise UsageError(f"{path} is for the task {shown(name)}, which is none of {', '.join(TASKS)}")
     return TASKS[name].from_dict(load_toml(path, TASKS[name]))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    from truesparse.data.files import read_text  # here: a list of flags needs no NumPy
+
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
+        return tomllib.loads(read_text(path))
+    except UsageError:
+        raise UsageError(f"cannot read the configuration {path}: there is no such file") from None
+    except TruesparseError as error:
         raise UsageError(
-            f"{path} is not TOML, which is UTF-8 text; write lines such as density = 0.2"
+            f"the configuration {path} is not TOML, which is text with lines such as density = 0.2: {error}"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
+    except (ValueError, RecursionError):  # what is TOML but Python does not read
+        raise UsageError(
+            f"{path} has a number or a nesting beyond all sizes; write lines such as density = 0.2"
+        ) from None
 
 
 def from_environment(

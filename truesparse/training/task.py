@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ class Learned(NamedTuple):
     """Mean loss of a batch, in nats; how much it counts in the mean of several; tokens read."""
 
     loss: float
-    weight: int
+    weight: float
     tokens: int
 
 
@@ -149,6 +150,14 @@ class Task(Learning):
     def reads_like(self, saved: SavedModel) -> bool:
         """Whether a saved model was made for these tokens and labels."""
         return all(getattr(saved, name) == value for name, value in self.reading.items())
+
+
+def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
+    """CRC-32 of the bytes of arrays one after another, to tell data from others."""
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(array.data, value)
+    return value
 
 
 def dropout_rates(config: Config) -> float | DropoutRates:

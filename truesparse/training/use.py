@@ -10,21 +10,40 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Columns, SequenceBatches, Sequences, Windows, load_evaluation_text
-from truesparse.data.labelled import encode_table, encode_text, find_part, read_parts, read_table
+from truesparse.data import (
+    Columns,
+    SequenceBatches,
+    Sequences,
+    Vocabulary,
+    load_corpus,
+    load_evaluation_text,
+)
+from truesparse.data.labelled import (
+    LabelledText,
+    Table,
+    encode_table,
+    find_part,
+    read_parts,
+    read_table,
+)
 from truesparse.errors import UsageError
 from truesparse.modelfile import find_model, need_vocabulary
 from truesparse.training.checkpoint import SavedModel, load_model
-from truesparse.training.classification import Classified, evaluate_batches
-from truesparse.training.evaluation import evaluate, perplexity
+from truesparse.training.classification import Classified, crc32_of_texts, evaluate_batches
+from truesparse.training.evaluation import evaluate_stream, perplexity
+from truesparse.training.rundata import find_data
+from truesparse.training.task import crc32_of
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 if TYPE_CHECKING:
     from truesparse.nn import LanguageModel, SequenceModel
 
+LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
+
 
 class TextEvaluation(NamedTuple):
-    """Mean loss per token, in nats, over how many tokens; and which fraction of the text is ``<unk>``.
+    """Mean loss per token, in nats, over how many tokens; of which part of the data, "all" for a whole file;
+    and which fraction of the text is ``<unk>``.
 
     `unknown` is None for a vocabulary without ``<unk>``. A high one says that the text does not fit the
     vocabulary, which makes the loss low: unknown words are easily told.
@@ -32,6 +51,7 @@ class TextEvaluation(NamedTuple):
 
     loss: float
     tokens: int
+    part: str
     unknown: float | None
 
     @property
@@ -58,20 +78,24 @@ class ClassifierEvaluation:
 def evaluate_file(
     path: Path,
     data: Path | None = None,
-    split: str = "test",
+    split: str | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
 ) -> TextEvaluation | ClassifierEvaluation:
-    """Measure the model of a file, in batches of the size it was trained with.
+    """Measure the model of a file.
+
+    The perplexity of a language model is that of the text as one stream, see
+    `truesparse.training.evaluation.evaluate_stream`.
 
     Parameters
     ----------
     path : Path
         A model file, or the folder of a run.
     data : Path, optional
-        A folder or file, as for training; what it was trained on if not given. Of a folder or of the data it
-        was trained on, `split` is taken. A single file of labelled texts is taken whole.
-    split : {"train", "valid", "test"}
+        A folder or file, as for training; what it was trained on if not given, for a model in the folder of
+        its run. A single file is taken whole, one of plain text if there is no `split`.
+    split : {"train", "valid", "test"}, optional
+        Which part is taken of a folder or of the data it was trained on, "test" if not given.
     label_column, text_column : str, optional
         Names of the columns of labelled texts; those of training if not given.
 
@@ -83,7 +107,8 @@ def evaluate_file(
     Raises
     ------
     UsageError, TruesparseError
-        The model or the data cannot be read, or a text is too short.
+        The model or the data cannot be read, they are not those of training though `data` is not given, or a
+        text has fewer than two tokens.
     """
     return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column)
 
@@ -91,11 +116,12 @@ def evaluate_file(
 def evaluate_saved(
     saved: SavedModel,
     data: Path | None = None,
-    split: str = "test",
+    split: str | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
 ) -> TextEvaluation | ClassifierEvaluation:
     """Measure a model that has been read; see `evaluate_file`."""
+    saved.check_finite()
     if isinstance(saved.config, ClassifierConfig):
         return _evaluate_classifier(
             saved, saved.config, data, split, _columns(saved.config, label_column, text_column)
@@ -105,14 +131,26 @@ def evaluate_saved(
     return _evaluate_language_model(saved, data, split)
 
 
-def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str) -> TextEvaluation:
+def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | None) -> TextEvaluation:
     config, model = cast(LanguageModelConfig, saved.config), cast("LanguageModel", saved.model)
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
-    ids = load_evaluation_text(data or config.data, vocabulary, split)
-    windows = Windows(ids, config.batch_size, config.bptt, f"{split} text")
-    result = evaluate(model, windows, model.workspace(config.bptt, config.batch_size))
+    if data is None:
+        split = split or "test"
+        ids = _text_of_training(saved, vocabulary, split)
+    else:
+        split = split or ("test" if data.is_dir() else "all")
+        ids = load_evaluation_text(data, vocabulary, split)
+    result = evaluate_stream(model, ids, config.batch_size, config.bptt)
     number = vocabulary.unknown
-    return TextEvaluation(*result, None if number is None else float(np.mean(ids == number)))
+    return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
+
+
+def _text_of_training(saved: SavedModel, vocabulary: Vocabulary, split: str) -> NDArray[np.int32]:
+    """One part of the text that a model was trained on."""
+    found = find_data(saved)
+    corpus = load_corpus(found.path, vocabulary=vocabulary)
+    found.check(crc32_of([corpus.train, corpus.valid]))
+    return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[split]
 
 
 def _columns(config: ClassifierConfig, label: str | None, text: str | None) -> Columns:
@@ -120,28 +158,42 @@ def _columns(config: ClassifierConfig, label: str | None, text: str | None) -> C
 
 
 def _evaluate_classifier(
-    saved: SavedModel, config: ClassifierConfig, data: Path | None, split: str, columns: Columns
+    saved: SavedModel, config: ClassifierConfig, data: Path | None, split: str | None, columns: Columns
 ) -> ClassifierEvaluation:
     model = cast("SequenceModel", saved.model)
     assert saved.encoder is not None
     if data is None:
-        if config.data is None:
-            raise UsageError(f"{saved.path} does not say what it was trained on; give --data")
-        fractions = config.valid_fraction, config.test_fraction
-        table = read_parts(Path(config.data), columns, *fractions, config.seed)[split]
-    elif data.is_dir():
-        file = find_part(data, split)
-        if file is None:
-            raise UsageError(
-                f"the folder {data} has no {split}.csv or {split}.csv.gz; give --data one CSV file"
-            )
-        table = read_table(file, columns)
+        text = _texts_of_training(saved, config, columns, split or "test")
     else:
-        table = read_table(data, columns)
-    text = encode_table(table, saved.labels, saved.encoder)
-    batches = SequenceBatches(text.texts, text.labels, config.batch_size)
-    workspace = model.workspace(text.texts.longest, config.batch_size)
+        text = encode_table(_labelled_table(data, columns, split or "test"), saved.labels, saved.encoder)
+    size = min(config.batch_size, LARGEST_BATCH, len(text.texts))
+    batches = SequenceBatches(text.texts, text.labels, size)
+    workspace = model.workspace(text.texts.longest, size)
     return ClassifierEvaluation(saved.labels, evaluate_batches(model, batches, workspace))
+
+
+def _labelled_table(data: Path, columns: Columns, split: str) -> Table:
+    """Labelled texts of a file, or of one part of a folder."""
+    if not data.is_dir():
+        return read_table(data, columns)
+    file = find_part(data, split)
+    if file is None:
+        raise UsageError(f"the folder {data} has no {split}.csv or {split}.csv.gz; give --data one CSV file")
+    return read_table(file, columns)
+
+
+def _texts_of_training(
+    saved: SavedModel, config: ClassifierConfig, columns: Columns, split: str
+) -> LabelledText:
+    """One part of the labelled texts that a model was trained on."""
+    assert saved.encoder is not None
+    found = find_data(saved)
+    if found.path is None:
+        raise UsageError(f"{saved.path} does not say what it was trained on; give --data")
+    tables = read_parts(found.path, columns, config.valid_fraction, config.test_fraction, config.seed)
+    parts = {part: encode_table(table, saved.labels, saved.encoder) for part, table in tables.items()}
+    found.check(crc32_of_texts(parts["train"], parts["valid"]))
+    return parts[split]
 
 
 class Classifier:
@@ -170,43 +222,38 @@ class Classifier:
         saved = load_model(find_model(path))
         if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
+        saved.check_finite()
         self._model = cast("SequenceModel", saved.model)
         self._encoder = saved.encoder
         self.labels = saved.labels
         self.text_column = saved.config.text_column
-        self.batch_size = saved.config.batch_size
+        self.batch_size = min(saved.config.batch_size, LARGEST_BATCH)
         self._workspace = self._model.workspace(1, self.batch_size)
 
-    def predict(self, texts: Sequence[tuple[int, str]], name: str, unit: str) -> NDArray[np.float32]:
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Classify texts.
 
         Parameters
         ----------
-        texts : sequence of (int, str)
-            The number of each row, and its text.
-        name, unit : str
-            Where they are from, and what the numbers count, for messages.
+        texts : sequence of str
 
         Returns
         -------
         ndarray of float32, shape (texts, labels)
-            Probabilities.
-
-        Raises
-        ------
-        TruesparseError
-            A text has no words.
+            Probabilities; NaN for a text without words.
         """
-        probabilities = np.empty((len(texts), len(self.labels)), np.float32)
+        probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
         for start in range(0, len(texts), self.batch_size):
-            some = texts[start : start + self.batch_size]
-            ids = [encode_text(self._encoder, text, name, row, unit) for row, text in some]
-            sequences = Sequences.of(ids)
+            encoded = map(self._encoder.encode, texts[start : start + self.batch_size])
+            some = {place: ids for place, ids in enumerate(encoded, start) if ids.size}
+            if not some:
+                continue
+            sequences = Sequences.of(list(some.values()))
             longest = sequences.longest
             if longest > self._workspace.panels.steps:  # twice that, lest it grow at every batch
                 steps = max(longest, min(2 * longest, self._encoder.length))
                 self._workspace = self._model.workspace(steps, self.batch_size)
-            batch = sequences.batch(np.arange(len(ids)), self.batch_size)
+            batch = sequences.batch(np.arange(len(some)), self.batch_size)
             outputs = self._model.predict(*batch, self._workspace)
-            probabilities[start : start + len(ids)] = np.exp(outputs).T[: len(ids)]
+            probabilities[list(some)] = np.exp(outputs).T[: len(some)]
         return probabilities

@@ -1,5 +1,5 @@
-/* The gates i, f, g, o are stacked: c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c) */
-static void lstm(float *h, float *c, const float *gates)
+/* The gates i, f, g, o are stacked: c = ${name}_sigmoid(f) c + ${name}_sigmoid(i) tanh(g), h = ${name}_sigmoid(o) tanh(c) */
+static void ${name}_lstm(float *h, float *c, const float *gates)
 {
     const float *i = gates;
     const float *f = gates + ${upper}_UNITS;
@@ -7,7 +7,7 @@ static void lstm(float *h, float *c, const float *gates)
     const float *o = gates + 3 * ${upper}_UNITS;
     size_t j;
     for (j = 0; j < ${upper}_UNITS; j++) {
-        c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanhf(g[j]);
-        h[j] = sigmoid(o[j]) * tanhf(c[j]);
+        c[j] = ${name}_sigmoid(f[j]) * c[j] + ${name}_sigmoid(i[j]) * tanhf(g[j]);
+        h[j] = ${name}_sigmoid(o[j]) * tanhf(c[j]);
     }
 }

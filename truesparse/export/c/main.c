@@ -39,8 +39,8 @@ static int self_test(void)
         ${name}_step(&state, test_tokens[step]);
         ${name}_output(&state, scores);
         for (i = 0; i < TEST_PLACES; i++) {
-            const double expected = test_scores[step][i];
-            const double difference = fabs(scores[test_places[i]] - expected) / fmax(1.0, fabs(expected));
+            const double expected = (double)test_scores[step][i];
+            const double difference = fabs((double)scores[test_places[i]] - expected) / fmax(1.0, fabs(expected));
             failures += !(difference <= 1e-5);
             largest = fmax(largest, difference);
         }
@@ -69,7 +69,7 @@ static long token_number(const char *text)
 $token_number
 }
 
-static void print_output(size_t output)
+static void print_best(size_t output)
 {
 $print_output
 }
@@ -104,8 +104,8 @@ int main(int count, char **arguments)
                 likeliest = i;
             }
         }
-        printf("%.4f ", scores[likeliest]);
-        print_output(likeliest);
+        printf("%.4f ", (double)scores[likeliest]);
+        print_best(likeliest);
         scores[likeliest] = -1.0f;
     }
     return EXIT_SUCCESS;

@@ -6,7 +6,7 @@
 
 $products
 $arrays
-static void copy(float *y, const float *x, size_t n)
+static void ${name}_copy(float *y, const float *x, size_t n)
 {
     size_t i;
     for (i = 0; i < n; i++) {
@@ -16,18 +16,18 @@ static void copy(float *y, const float *x, size_t n)
 
 /* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read.
  * Where the embeddings of every $tokens_per_start tokens start is known; between, their lengths are added up. */
-static void read_token(float *y, const float *bias, uint32_t token)
+static void ${name}_read_token(float *y, const float *bias, uint32_t token)
 {
-    uint32_t e = embedding_weight_starts[token / $tokens_per_start];
+    uint32_t e = ${name}_embedding_weight_starts[token / $tokens_per_start];
     uint32_t row, before, end, k;
     for (row = 0; row < $rows; row++) {
         y[row] = 0.0f;
     }
     for (before = token - token % $tokens_per_start; before < token; before++) {
-        e += embedding_weight_lengths[before];
+        e += ${name}_embedding_weight_lengths[before];
     }
-    for (end = e + embedding_weight_lengths[token]; e < end; e++) {
-        const uint32_t column = embedding_weight_places[e];
+    for (end = e + ${name}_embedding_weight_lengths[token]; e < end; e++) {
+        const uint32_t column = ${name}_embedding_weight_places[e];
         const float x = $embedding;
         for (k = ${first}_starts[column]; k < ${first}_starts[column + 1]; k++) {
             y[${first}_places[k]] += $column_product * x;
@@ -38,7 +38,7 @@ static void read_token(float *y, const float *bias, uint32_t token)
     }
 }
 
-static float sigmoid(float x)
+static float ${name}_sigmoid(float x)
 {
     return 1.0f / (1.0f + expf(-x));
 }

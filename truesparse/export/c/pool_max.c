@@ -1,6 +1,6 @@
 
 /* Keep the largest outputs so far. */
-static void pool(${name}_state *state)
+static void ${name}_pool(${name}_state *state)
 {
     const float *h = state->h[${upper}_LAYERS - 1];
     size_t j;

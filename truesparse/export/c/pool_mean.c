@@ -1,5 +1,5 @@
 /* Keep the mean of the outputs so far. */
-static void pool(${name}_state *state)
+static void ${name}_pool(${name}_state *state)
 {
     const float *h = state->h[${upper}_LAYERS - 1];
     float share;

@@ -2,8 +2,8 @@
  *
  * What the tokens stand for. To be included in one file; a program that reads numbers does not need it.
  */
-#ifndef ${upper}_VOCABULARY_H
-#define ${upper}_VOCABULARY_H
+#ifndef ${upper}_H_VOCABULARY
+#define ${upper}_H_VOCABULARY
 
 #include "$name.h"
 

@@ -1,0 +1,135 @@
+"""Compiled code on disk, in processes of their own: each begins without any."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = "code"  # of the compiled code
+KERNEL = """
+from truesparse.kernels.jit import jit
+
+@jit
+def plus_one(x):
+    return x + 1
+"""
+PROGRAM = """
+import sys
+import kernel
+
+assert kernel.plus_one(1) == 2
+stats = kernel.plus_one.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+class Outcome(str):
+    """What the program printed, and its warnings."""
+
+    warnings: list[str]
+
+
+def use_the_kernel(folder: Path, before: str = "") -> Outcome:
+    """Call a kernel in a new process; gives what was loaded and what was compiled."""
+    done = subprocess.run(
+        [sys.executable, "-c", before + PROGRAM],
+        env={"NUMBA_CACHE_DIR": str(folder / FOLDER), "PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = Outcome(done.stdout.strip())
+    outcome.warnings = [line for line in done.stderr.splitlines() if "Warning" in line]
+    return outcome
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    return tmp_path
+
+
+LOADED, COMPILED = "1 0", "0 1"
+
+
+def files(folder: Path, ending: str) -> list[Path]:
+    return sorted((folder / FOLDER).rglob(f"*.{ending}"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def put_zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b""), cut, put_zeros, lambda path: path.write_bytes(b"foreign")]
+)
+def test_a_file_that_is_not_as_it_was_written_is_replaced(folder: Path, ending: str, spoil) -> None:
+    use_the_kernel(folder)
+    for path in files(folder, ending):
+        spoil(path)
+    outcome = use_the_kernel(folder)
+    assert outcome == COMPILED
+    assert len(outcome.warnings) == 1
+    assert str(folder / FOLDER) in outcome.warnings[0]
+    again = use_the_kernel(folder)
+    assert again == LOADED
+    assert again.warnings == []
+
+
+def test_code_with_a_changed_byte_is_not_run(folder: Path) -> None:
+    use_the_kernel(folder)
+    for path in files(folder, "nbc"):
+        change_a_byte(path)
+    assert use_the_kernel(folder) == COMPILED
+
+
+def test_code_of_another_source_is_not_run(folder: Path) -> None:
+    """What a process leaves that ends when it has written the index of new code, but not the code."""
+    use_the_kernel(folder)
+    (old,) = files(folder, "nbc")
+    code = old.read_bytes()
+    (folder / "kernel.py").write_text(KERNEL.replace("x + 1", "1 + x"))
+    assert use_the_kernel(folder) == COMPILED
+    old.write_bytes(code)
+    assert use_the_kernel(folder) == COMPILED
+
+
+def test_code_that_cannot_be_written_is_used_all_the_same(folder: Path) -> None:
+    full = """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def save(self, key, data): raise OSError(errno.ENOSPC, "No space left on device")
+IndexDataCacheFile.save = save
+"""
+    outcome = use_the_kernel(folder, full)
+    assert outcome == COMPILED
+    assert len(outcome.warnings) == 1
+    assert str(folder / FOLDER) in outcome.warnings[0]
+    assert "No space left on device" in outcome.warnings[0]
+
+
+def test_nowhere_to_keep_code(folder: Path) -> None:
+    nowhere = """
+from numba.core.caching import _CacheLocator
+def refuse(self): raise PermissionError(13, "Permission denied")
+_CacheLocator.ensure_cache_path = refuse
+"""
+    outcome = use_the_kernel(folder, nowhere)
+    assert outcome == COMPILED
+    assert len(outcome.warnings) == 1
+    assert "NUMBA_CACHE_DIR" in outcome.warnings[0]

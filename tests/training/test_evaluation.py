@@ -1,0 +1,69 @@
+"""The perplexity of a text is that of a stream, however it is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from oracles import loss_of_stream
+from runtime.conftest import Pair, pair
+
+from truesparse.data import Windows
+from truesparse.errors import TruesparseError
+from truesparse.training import evaluation
+from truesparse.training.evaluation import evaluate, evaluate_stream
+
+__all__ = ["pair"]  # a fixture
+
+
+@pytest.fixture
+def ids() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 40, 331).astype(np.int32)
+
+
+@pytest.mark.parametrize("tokens", [2, 3, 12, 331])
+def test_any_text_of_two_tokens_or_more(pair: Pair, ids: np.ndarray, tokens: int) -> None:
+    result = evaluate_stream(pair.trained, ids[:tokens], batch_size=3, bptt=5)
+    assert result.tokens == tokens - 1
+    assert result.loss == pytest.approx(loss_of_stream(pair.model, ids[:tokens]), rel=2e-6)
+
+
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_less_is_refused(pair: Pair, ids: np.ndarray, tokens: int) -> None:
+    with pytest.raises(TruesparseError, match=f"has {tokens} token.* needs two"):
+        evaluate_stream(pair.trained, ids[:tokens], 3, 5)
+
+
+@pytest.mark.parametrize(("batch_size", "bptt"), [(3, 5), (20, 1000)])
+@pytest.mark.parametrize("part", [10, 55, 83])
+def test_parts_side_by_side_are_one_stream(
+    pair: Pair, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch, batch_size: int, bptt: int, part: int
+) -> None:
+    """Also where the tokens before a part do not tell its state."""
+    monkeypatch.setattr(evaluation, "PART", part)
+    monkeypatch.setattr(evaluation, "WARM_UP", 3)
+    result = evaluate_stream(pair.trained, ids, batch_size, bptt)
+    assert result.loss == pytest.approx(loss_of_stream(pair.model, ids), rel=1e-5)
+    assert result.tokens == 330
+
+
+def test_a_model_that_forgets_nothing(ids: np.ndarray, monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+    """Every part is read until it begins as the one before has ended."""
+    spec, hidden = pair.trained.spec, pair.trained.spec.hidden_size
+    if spec.cell != "lstm":
+        pytest.skip("of an LSTM's forget gates")
+    monkeypatch.setattr(evaluation, "PART", 40)
+    monkeypatch.setattr(evaluation, "WARM_UP", 3)
+    for layer in range(spec.layers):
+        pair.trained.arena.biases[f"lstm.{layer}.bias"].reshape(4, hidden)[1] = 30
+    passes = [0]
+    load = type(pair.trained.zero_state(1)).load
+
+    def counted(state, arrays) -> None:
+        passes[0] += 1
+        load(state, arrays)
+
+    monkeypatch.setattr("truesparse.nn.stack.State.load", counted)
+    whole = evaluate(pair.trained, Windows(ids, 1, 50), pair.trained.workspace(50, 1))
+    result = evaluate_stream(pair.trained, ids, 8, 10)
+    assert result.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert passes[0] == 8

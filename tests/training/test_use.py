@@ -1,0 +1,69 @@
+"""What a model file says decides neither whether its weights are used nor how much memory it takes."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from truesparse import runtime
+from truesparse.data import TextEncoder, Vocabulary
+from truesparse.errors import TruesparseError
+from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
+from truesparse.training.checkpoint import load_model, save_model
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
+from truesparse.training.use import Classifier, evaluate_file
+
+WORDS = Vocabulary(("<unk>", "a", "b", "c"))
+
+
+def classifier(path: Path, **settings: int) -> Path:
+    model = build_sequence_model(SequenceSpec(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
+    save_model(path, model, WORDS, ClassifierConfig(**settings), TextEncoder(WORDS, 9), ("x", "y"))
+    return path
+
+
+def language_model(path: Path) -> Path:
+    model = build_language_model(LanguageModelSpec(4, 6, 8, 1), 0.5, np.random.default_rng(1))
+    save_model(path, model, WORDS, LanguageModelConfig(batch_size=2, bptt=5))
+    return path
+
+
+def test_memory_follows_the_files(tmp_path: Path) -> None:
+    """Not the size of a batch that a file of a few kB names."""
+    (tmp_path / "texts.csv").write_text("label,text\n" + "x,a b\ny,b c\n" * 9)
+    results = []
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for batch_size in (64, 2_000_000):
+        path = classifier(tmp_path / "m", batch_size=batch_size)
+        assert path.stat().st_size < 10_000
+        Classifier(path)
+        evaluation = evaluate_file(path, tmp_path / "texts.csv").classified
+        results.append((evaluation.loss, evaluation.confusion.tolist()))
+    assert results[0] == results[1]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # kilobytes
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", ["lstm.0.weight_hh", "output.bias", "output.weight"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, part: str) -> None:
+    for path in (classifier(tmp_path / "c"), language_model(tmp_path / "l")):
+        saved = load_model(path)
+        arena = saved.model.arena
+        weights = arena.matrices[part].data if part in arena.matrices else arena.biases[part]
+        weights[-1] = value
+        save_model(path, saved.model, saved.vocabulary, saved.config, saved.encoder, saved.labels)
+    message = rf"{part} in .* has values that are not finite: its training went astray; use another model"
+    (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
+    (tmp_path / "text.txt").write_text("a b c a\n" * 30)
+    for use in (
+        lambda: Classifier(tmp_path / "c"),
+        lambda: evaluate_file(tmp_path / "c", tmp_path / "texts.csv"),
+        lambda: evaluate_file(tmp_path / "l", tmp_path / "text.txt"),
+        lambda: runtime.load_language_model(tmp_path / "l"),
+        lambda: runtime.load_classifier(tmp_path / "c"),
+    ):
+        with pytest.raises(TruesparseError, match=message):
+            use()

@@ -1,0 +1,119 @@
+"""Where compiled kernels are kept on disk, and what happens when they cannot be.
+
+Numba's own cache ends a program where its files are cut, or written by somebody else, or cannot be written.
+Here a kernel is compiled again, or compiled and not kept, and one line says so.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+_SEAL_BYTES = 8
+_told = False
+
+
+class KernelCache(FunctionCache):
+    """The compiled code of one kernel on disk. Errors of its files are no errors of the program.
+
+    Parameters
+    ----------
+    py_func : function
+
+    Raises
+    ------
+    RuntimeError
+        There is no folder to keep code in.
+    """
+
+    def __init__(self, py_func: Any) -> None:
+        super().__init__(py_func)
+        locator = self._impl.locator
+        self._cache_file = _SealedFiles(
+            self.cache_path, self._impl.filename_base, source_stamp=locator.get_source_stamp()
+        )
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the code for a signature; None if there is none, or none that can be used."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # pickle raises whatever the bytes of a broken file make it raise
+            _tell(f"the compiled code in {self.cache_path} cannot be used ({_reason(error)}); compiled again")
+        try:
+            self.flush()
+        except Exception:  # nothing can be put in the place of the broken file
+            self.disable()
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save the code for a signature, if it can be."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            self.disable()
+            _tell(f"compiled code cannot be kept in {self.cache_path} ({_reason(error)}); {_ADVICE}")
+
+
+class _SealedFiles(IndexDataCacheFile):
+    """The files of a kernel; that of the code begins with a checksum.
+
+    It covers the file's name and the source too: a process that ends between the two files that it writes
+    leaves an index beside the code of an earlier source.
+    """
+
+    def __init__(self, cache_path: str, filename_base: str, source_stamp: Any) -> None:
+        super().__init__(cache_path, filename_base, source_stamp)
+        self._version += " sealed"  # files of Numba's own cache are those of another version
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        seal, code = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
+        if seal != self._seal(name, code):
+            raise ValueError("cut short or changed")
+        return pickle.loads(code)
+
+    def _save_data(self, name: str, data: Any) -> None:
+        code = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(self._seal(name, code) + code)
+
+    def _seal(self, name: str, code: bytes) -> bytes:
+        place = repr((name, self._source_stamp)).encode("utf-8", "backslashreplace")
+        return b"%08x" % zlib.crc32(code, zlib.crc32(place))
+
+
+_ADVICE = "kernels are compiled each time, unless NUMBA_CACHE_DIR names a folder that can be written"
+
+
+def keep_code(kernel: Any) -> None:
+    """Keep the compiled code of a kernel on disk, if there is a place.
+
+    Parameters
+    ----------
+    kernel : Dispatcher
+        Of Numba.
+    """
+    try:
+        kernel._cache = KernelCache(kernel.py_func)
+    except Exception as error:
+        folder = Path(kernel.py_func.__code__.co_filename).parent
+        _tell(f"compiled code of {folder} cannot be kept ({_reason(error)}); {_ADVICE}")
+
+
+def _reason(error: Exception) -> str:
+    """Why, in the first line of an error."""
+    strerror = getattr(error, "strerror", None)
+    return strerror or (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _tell(sentence: str) -> None:
+    """Warn, once a process: what befalls one kernel befalls the others."""
+    global _told
+    if not _told:
+        _told = True
+        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
