@@ -14,10 +14,10 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.initial import initialise, random_arena
 from truesparse.nn.output import OutputLayer, OutputWorkspace, SquaredErrorLayer
-from truesparse.nn.panels import Panels
 from truesparse.nn.spec import SequenceSpec
 from truesparse.nn.stack import GradientRows, Stack, StackWorkspace, State
 from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.panels import Panels
 
 
 class SequenceWorkspace(StackWorkspace):

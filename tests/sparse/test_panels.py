@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truesparse.errors import UsageError
-from truesparse.nn.panels import Panels
+from truesparse.sparse.panels import Panels
 
 SIZES = {"steps": st.integers(1, 40), "batch": st.integers(1, 300)}
 
