@@ -33,6 +33,20 @@ def test_ids_and_steps_agree_on_places(steps, batch, shorter):
     assert (placed[panels.used(ids.shape[0]) :] == -1).all()
 
 
+@given(**SIZES, shorter=st.integers(0, 39), groups=st.integers(1, 5))
+def test_parts_of_a_window_follow_one_another(steps, batch, shorter, groups):
+    panels, steps = Panels(steps, batch), max(1, steps - shorter)
+    parts = panels.parts(steps, groups)
+    assert [begin for _, begin, _ in parts] == [0, *(end for _, _, end in parts[:-1])]
+    assert parts[-1][2] == steps
+    for part, begin, end in parts:
+        inside = {
+            panel for step in range(begin, end) for panel in range(*panels.where(step)[0].indices(10**6))
+        }
+        assert inside == set(range(part.start, part.stop))
+        assert len(inside) <= groups * panels.blocks
+
+
 @given(**SIZES)
 def test_states_survive_the_way_there_and_back(steps, batch):
     panels = Panels(steps, batch)
