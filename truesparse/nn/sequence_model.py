@@ -186,11 +186,7 @@ class SequenceModel:
         """
         ws.dropout.draw(0.0)
         self._run(inputs, lengths, ws)
-        blocks = [
-            self.output.logits(ws.pooled[block : block + 1], ws.output)[0, :, : ws.one.block_batch].copy()
-            for block in range(ws.one.blocks)
-        ]
-        outputs = np.concatenate(blocks, axis=1)[:, : ws.one.batch]
+        outputs = self.output.step_logits(ws.pooled, 0, ws.one, ws.output)
         if self.spec.kind == "classifier":
             outputs -= outputs.max(axis=0)
             outputs -= np.log(np.exp(outputs).sum(axis=0))
