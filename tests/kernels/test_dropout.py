@@ -3,7 +3,7 @@ import pytest
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.dropout import drop_words, dropout, locked_dropout
-from truesparse.nn.panels import Panels
+from truesparse.sparse.panels import Panels
 
 KEY = np.uint64(2**63 + 12345)
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from oracles import empty_panels, random_grouped, random_panels
 
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
-from truesparse.kernels.grouped import grouped_sddmm, grouped_spmm, grouped_spmm_transposed, piece_lanes
+from truesparse.kernels.sddmm import sddmm
+from truesparse.kernels.spmm import piece_lanes, spmm, spmm_transposed
 from truesparse.kernels.transpose import column_tiles
 
 # Lanes and rows of a group; a kernel is compiled for each. The sums of 96 and 80 lanes do not fit the
@@ -37,10 +38,10 @@ def test_product(lanes, group, data, panels, block, shares):
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    grouped_spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, block, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, block, shares)
     exact = np.einsum("mk,pkn->pmn", dense.astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
-    grouped_spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
     np.testing.assert_allclose(y, exact - bias[:, None], rtol=1e-5, atol=2e-5)
 
 
@@ -52,7 +53,7 @@ def test_transposed_product(lanes, group, data, panels):
     rows, columns = dense.shape
     dy = random_panels(panels, rows, lanes, rng)
     dx = empty_panels(panels, columns, lanes)
-    grouped_spmm_transposed(lanes, group)(dx, tiles, indices, values, dy, *steps, width)
+    spmm_transposed(lanes, group)(dx, tiles, indices, values, dy, *steps, width)
     exact = np.einsum("mk,pmn->pkn", dense.astype(np.float64), dy)
     np.testing.assert_allclose(dx, exact, rtol=1e-5, atol=2e-5)
 
@@ -66,7 +67,7 @@ def test_gradient_adds_at_stored_positions(lanes, group, data, panels, block, sh
     dy = random_panels(panels, rows, lanes, rng)
     x = random_panels(panels, columns, lanes, rng)
     grad = aligned_copy(values)
-    grouped_sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, block, shares)
+    sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, block, shares)
     product = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     first = np.repeat(np.arange(rows // group), np.diff(indptr)) * steps[0]
     places = first[:, None] + np.arange(group) * steps[1], indices[:, None]
@@ -84,12 +85,12 @@ def test_results_do_not_depend_on_tasks():
         column_tiles(tiles, *arrays[:2], width)
         y, grad = empty_panels(3, 4 * groups, lanes), aligned_zeros(arrays[2].size)
         steps = 1, groups
-        grouped_spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
-        grouped_sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, block, shares)
+        spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
+        sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, block, shares)
         narrow = np.empty((groups, -(-columns // (width // shares)) + 1), np.int32)
         column_tiles(narrow, *arrays[:2], width // shares)
         dx = empty_panels(3, columns, lanes)
-        grouped_spmm_transposed(lanes, 4)(dx, narrow, *arrays[1:], dy, *steps, width // shares)
+        spmm_transposed(lanes, 4)(dx, narrow, *arrays[1:], dy, *steps, width // shares)
         results.append((y, grad, dx))
     for other in results[1:]:
         for first, second in zip(results[0], other, strict=True):
@@ -97,7 +98,7 @@ def test_results_do_not_depend_on_tasks():
 
 
 @pytest.mark.parametrize(
-    ("n", "g", "piece"), [(80, 4, 80), (96, 4, 48), (64, 8, 32), (4, 4, 4), (80, 64, 16)]
+    ("n", "g", "piece"), [(80, 4, 80), (96, 4, 48), (64, 8, 32), (4, 4, 4), (80, 64, 16), (640, 1, 640)]
 )
 def test_pieces_fit_the_registers_and_divide_a_panel(n, g, piece):
     assert piece_lanes(n, g, 320) == piece

@@ -4,7 +4,7 @@ from oracles import csr_arrays, lstm_window, random_csr
 
 from truesparse.kernels.lstm import lstm_forward
 from truesparse.nn.lstm import LSTMState, LSTMWorkspace
-from truesparse.nn.panels import Panels
+from truesparse.sparse.panels import Panels
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(1, 1), (5, 3), (9, 20), (3, 70)])
@@ -21,16 +21,11 @@ def test_recurrence_against_float64(steps, batch, shares, apart):
     ws.h[0], ws.c[0] = state.h, state.c
     # The kernel's input are pre-activations: the identity stands for W_ih.
     inputs = rng.standard_normal((steps, 4 * units, batch)).astype(np.float32)
-    for step in range(steps):
-        group, place = divmod(step, panels.steps_per_panel)
-        for b in range(batch):
-            block, lane = divmod(b, panels.block_batch)
-            where = group * panels.blocks + block, slice(None), place * panels.step_lanes + lane
-            ws.gates[where] = inputs[step, :, b]
+    panels.place(ws.gates, inputs)
     y = panels.zeros(units)
-    kernel = lstm_forward(panels.step_lanes, panels.lanes, apart)
+    kernel = lstm_forward(panels.step_lanes, panels.lanes)
     for begin, end in ((0, steps // 2), (steps // 2, steps)):
-        kernel(ws.gates, y, ws.h_prev, ws.c, ws.h, *csr_arrays(w_hh), begin, end, steps, shares)
+        kernel(ws.gates, y, ws.h_prev, ws.c, ws.h, *csr_arrays(w_hh), begin, end, steps, shares, apart)
 
     outputs, h_last, c_last = lstm_window(
         inputs.astype(np.float64), h.astype(np.float64), c.astype(np.float64),

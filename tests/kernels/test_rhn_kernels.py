@@ -4,21 +4,11 @@ from oracles import csr_arrays, random_csr, rhn_window
 
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.nn.dropout import Mask, apply_mask
-from truesparse.nn.panels import Panels
 from truesparse.nn.rhn import RHNState, RHNWorkspace
+from truesparse.sparse.panels import Panels
 
 SIZES = pytest.mark.parametrize(("steps", "batch", "depth"), [(1, 1, 1), (5, 3, 3), (9, 20, 2), (3, 70, 4)])
 UNITS = 6
-
-
-def place(panels, array, values):
-    """Write values of shape (steps, features, batch) into an array of panels."""
-    for step in range(values.shape[0]):
-        group, place = divmod(step, panels.steps_per_panel)
-        for b in range(panels.batch):
-            block, lane = divmod(b, panels.block_batch)
-            where = group * panels.blocks + block, slice(None), place * panels.step_lanes + lane
-            array[where] = values[step, :, b]
 
 
 def mask_of(mask, panels):
@@ -48,7 +38,7 @@ def test_recurrence_against_float64(steps, batch, depth, rate, shares):
     panels.array_to_state(state.h, start)
     # The kernel's input are pre-activations: the identity stands for W.
     inputs = rng.standard_normal((steps, 2 * UNITS, batch)).astype(np.float32)
-    place(panels, ws.gates[0], inputs)
+    panels.place(ws.gates[0], inputs)
     y = panels.zeros(UNITS)
     mask = Mask(np.uint64(99), np.float32(rate))
     forward = rhn_forward(panels.step_lanes, panels.lanes)
@@ -74,7 +64,7 @@ def test_recurrence_against_float64(steps, batch, depth, rate, shares):
 
     dy = rng.standard_normal(outputs.shape)
     dy_panels = panels.zeros(UNITS)
-    place(panels, dy_panels, dy)
+    panels.place(dy_panels, dy)
     csc = [tuple(parts) for parts in zip(*[transposed(weight) for weight in weights], strict=True)]
     backward = rhn_backward(panels.step_lanes, panels.lanes)
     backward(ws.gates, dy_panels, ws.s_prev, ws.dgates, ws.carry, *csc, *mask, steps, shares)

@@ -16,8 +16,8 @@ from truesparse.bench.products import PRODUCTS, Case
 from truesparse.bench.roofs import level_of
 from truesparse.bench.settings import Conditions, installed
 from truesparse.bench.timing import Timing
-from truesparse.nn import Panels
 from truesparse.sparse import narrow_index_dtype
+from truesparse.sparse.panels import Panels
 
 ROOF_SECONDS = 1.0  # for each roof
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
-from truesparse.nn import Panels
-from truesparse.nn.products import add_gradient, multiply, multiply_transposed, tile_features
 from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
+from truesparse.sparse.products import add_gradient, multiply, multiply_transposed, tile_features
 from truesparse.topology import sample_pattern
 
 PRODUCTS = ("forward", "transposed", "gradient", "layer")
@@ -46,7 +46,7 @@ class Case:
     rows, columns : int
     density : float
     batch, steps : int
-        Lanes are batch times steps. truesparse keeps them in panels (see `truesparse.nn.Panels`), other
+        Lanes are batch times steps. truesparse keeps them in panels (see `truesparse.sparse.panels`), other
         libraries side by side.
     """
 
@@ -193,11 +193,10 @@ class Ours(Library):
         """Return by product how many rows of a panel are read at a time: those of a tile."""
         matrix = self.operands.matrix
         rows, columns = matrix.shape
-        wide = tile_features(columns, matrix.density, self._lanes)
         return {
-            "forward": wide,
-            "transposed": tile_features(rows, matrix.density, self._lanes),
-            "gradient": tile_features(columns, matrix.density, self._lanes, self._panels is not None),
+            "forward": tile_features(columns, matrix, self._lanes),
+            "transposed": tile_features(rows, matrix, self._lanes),
+            "gradient": tile_features(columns, matrix, self._lanes, self._panels is not None),
         }
 
     def _in_panels(self, array: Array) -> Array:
@@ -206,12 +205,5 @@ class Ours(Library):
         if panels is None:
             return aligned_copy(array[np.newaxis])
         out = panels.zeros(array.shape[0])
-        for step in range(case.steps):
-            group, place = divmod(step, panels.steps_per_panel)
-            for block in range(panels.blocks):
-                first = block * panels.block_batch
-                last = min(first + panels.block_batch, case.batch)
-                lane = place * panels.step_lanes
-                source = array[:, step * case.batch + first : step * case.batch + last]
-                out[group * panels.blocks + block, :, lane : lane + last - first] = source
+        panels.place(out, array.reshape(-1, case.steps, case.batch).transpose(1, 0, 2))
         return out

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from truesparse.kernels.jit import inline_jit, jit, parallel_jit, prange
+from truesparse.kernels.layout import sequence_number
 from truesparse.simd import vbroadcast, vlike, vload, vselect_less, vstore, vsum, vuniform, vuniform_like
 
 _CHUNK = 4096  # elements of one task
@@ -98,6 +99,6 @@ def drop_words(ids, key, rate, vocabulary, blocks, step_lanes):
         for lane in range(lanes):
             word = ids[panel, lane]
             if word >= 0:
-                sequence = panel % blocks * step_lanes + lane % step_lanes
+                sequence = sequence_number(panel, lane, step_lanes, blocks)
                 if vsum(vuniform(key, sequence * vocabulary + word, 1)) < rate:
                     ids[panel, lane] = -1

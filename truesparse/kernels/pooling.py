@@ -1,6 +1,6 @@
 """From the outputs of all steps to one vector a sequence: the last, the mean or the maximum, and back.
 
-Layout as in `truesparse.kernels.lstm`: `w` lanes a step, panels of `n` lanes. The steps of a sequence beyond
+Layout: see `truesparse.kernels.layout`; `w` lanes a step, panels of `n` lanes. The steps of a sequence beyond
 its length have no influence, and their gradient is zero; so a backward pass that comes from here finds zeros
 until it reaches the last step of a sequence, and recurrent kernels need to know nothing of lengths.
 
@@ -18,6 +18,7 @@ from functools import cache
 import numpy as np
 
 from truesparse.kernels.jit import inline_jit, parallel_jit, prange
+from truesparse.kernels.layout import step_place
 from truesparse.simd import vbroadcast, vload, vselect_less, vstore
 
 _ZERO = np.float32(0)
@@ -29,9 +30,7 @@ _LOWEST = np.float32(-3e38)
 @inline_jit
 def _place(step, feature, block, blocks, features, w, n):
     """Where a step's lanes of a feature begin in the panels."""
-    steps_per_panel = n // w
-    group = step // steps_per_panel
-    return ((group * blocks + block) * features + feature) * n + (step - group * steps_per_panel) * w
+    return step_place(step, features, n, w, blocks, block) + feature * n
 
 
 @cache

@@ -3,9 +3,9 @@
 Letters: T time steps, B batch, H hidden units, L recurrence depth. A time step is L *micro-steps*, each of
 which has matrices of its own; their blocks are h (candidate) and t (transform gate). One parallel region a
 micro-step: a thread takes whole units (their two rows of R), so that a unit's candidate and gate stay in
-registers until the new state.
+registers until the new state. The two rows may be a group; then as in `truesparse.kernels.lstm`.
 
-Layout: see `truesparse.kernels.lstm`; arrays over depth have it as their first axis.
+Layout: see `truesparse.kernels.layout`; arrays over depth have it as their first axis.
 """
 
 from __future__ import annotations
@@ -16,9 +16,22 @@ import numpy as np
 
 from truesparse.kernels.dropout import drop_lanes
 from truesparse.kernels.jit import inline_jit, parallel_jit, prange
-from truesparse.kernels.rows import prefetch_gates, prefetch_row, row_product_blocked, share_start
+from truesparse.kernels.layout import state_places, step_place
+from truesparse.kernels.rows import (
+    clear,
+    group_product,
+    prefetch_gates,
+    prefetch_row,
+    row_product_blocked,
+    scatter_group,
+    share_start,
+    sum_sets,
+)
 from truesparse.simd import (
-    at,
+    gbroadcast,
+    gbroadcast_each,
+    gload,
+    gstore,
     vbroadcast,
     vfma,
     vload,
@@ -54,17 +67,13 @@ def micro_places(micro, depth, n, w, panels, units, blocks, block):
     its time step in y."""
     step = micro // depth
     level = micro - step * depth
-    steps_per_panel = n // w
-    group = step // steps_per_panel
-    lane = (step - group * steps_per_panel) * w
-    panel = group * blocks + block
-    before = (level * panels + panel) * units * n + lane
-    after = before + panels * units * n
+    size = panels * units * n  # of the states of a level
+    y = step_place(step, units, n, w, blocks, block)
+    before = level * size + y
+    after = before + size
     if level == depth - 1:
-        group = (step + 1) // steps_per_panel
-        lane_after = (step + 1 - group * steps_per_panel) * w
-        after = (group * blocks + block) * units * n + lane_after
-    return (before - lane) * GATES + lane, before, after, panel * units * n + lane
+        after = step_place(step + 1, units, n, w, blocks, block)
+    return level * GATES * size + step_place(step, GATES * units, n, w, blocks, block), before, after, y
 
 
 @inline_jit
@@ -72,12 +81,13 @@ def gate_gradients(h, t, s, ds):
     """The gradients of a unit's two pre-activations, and of what it carries on; see `rhn_backward`."""
     dh = ds * t * (_ONE - h * h)
     dt = ds * (h - s) * t * (_ONE - t)
-    return dh, dt, ds * (_ONE - t)
+    return (dh, dt), ds * (_ONE - t)
 
 
 @cache
-def rhn_forward(w: int, n: int):
-    """Return the kernel that runs the recurrence of a window; `w` lanes a step, `n` lanes a panel.
+def rhn_forward(w: int, n: int, g: int = 1):
+    """Return the kernel that runs the recurrence of a window; `w` lanes a step, `n` lanes a panel, groups of
+    `g` rows, 1 or 2.
 
     For each time step and depth l from 0, s being the state before and ``gates[0]`` holding W x_t + b_0 on
     entry::
@@ -96,7 +106,8 @@ def rhn_forward(w: int, n: int):
     ``state`` : float32 `[blocks, H w]` lane-blocked, carried on in place;
     ``s`` : float32 `[2, blocks, H w]` lane-blocked, working space: the state with dropout before and after a
     micro-step;
-    ``indptr, indices, data`` : for each depth the CSR arrays of R_l `[2H, H]`, in tuples;
+    ``indptr, indices, data`` : for each depth the CSR arrays of R_l `[2H, H]`, with an index over groups, in
+    tuples;
     ``biases`` : for each depth b_l, float32 `[2H]`, in a tuple; b_0 is not used;
     ``key, rate`` : uint64 and float32, dropout mask and its rate, 0 for none; places as in `locked_dropout`;
     ``steps`` : int; ``shares`` : int, tasks a micro-step (the number of threads).
@@ -107,6 +118,8 @@ def rhn_forward(w: int, n: int):
     gate 1 - t; the masks: Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent
     neural networks", 2016.
     """
+
+    sets = sum_sets(w, g)
 
     @parallel_jit
     def rhn_forward_kernel(
@@ -135,10 +148,10 @@ def rhn_forward(w: int, n: int):
                 gate_base, before, after, y_base = micro_places(
                     micro, depth, n, w, panels, units, blocks, block
                 )
-                old = ((micro & 1) * blocks + block) * size
-                new = ((1 - (micro & 1)) * blocks + block) * size
-                first = share_start(starts, units, 2, share, shares)
-                end = share_start(starts, units, 2, share + 1, shares)
+                old, new = state_places(micro, blocks, block, size)
+                first = share_start(starts, units, GATES // g, share, shares)
+                end = share_start(starts, units, GATES // g, share + 1, shares)
+                zero = gbroadcast(_ZERO, GATES, w)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
                     prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
@@ -149,20 +162,22 @@ def rhn_forward(w: int, n: int):
                         prefetch_row(y, y_base + ahead * n, w)
 
                     row = gate_base + j * n
-                    a = vload(gates, row, w) if first_level else vbroadcast(at(bias, j), w)
-                    a = row_product_blocked(
-                        a, at(starts, j), at(starts, j + 1), columns, values, s, old, units
-                    )
-                    h = vtanh(a)
-                    vstore(gates, row, h)
-                    row += units * n
-                    r = j + units
-                    a = vload(gates, row, w) if first_level else vbroadcast(at(bias, r), w)
-                    a = row_product_blocked(
-                        a, at(starts, r), at(starts, r + 1), columns, values, s, old, units
-                    )
-                    t = vsigmoid(a)
-                    vstore(gates, row, t)
+                    if first_level:
+                        sums = gload(gates, row, units * n, GATES, w)
+                    else:
+                        sums = gbroadcast_each(bias, j, units, GATES, w)
+                    if g == 1:
+                        sums = (
+                            row_product_blocked(sums[0], j, starts, columns, values, s, old, units),
+                            row_product_blocked(sums[1], j + units, starts, columns, values, s, old, units),
+                        )
+                    else:
+                        sums = group_product(
+                            sums, zero, sets, j, starts, columns, values, GATES, s, old, units
+                        )
+                    h = vtanh(sums[0])
+                    t = vsigmoid(sums[1])
+                    gstore(gates, row, units * n, (h, t))
 
                     kept = vload(s_prev, before + j * n, w)
                     out = vfma(t, h - kept, kept)
@@ -180,8 +195,8 @@ def rhn_forward(w: int, n: int):
 
 
 @cache
-def rhn_backward(w: int, n: int):
-    """Return the kernel that runs the recurrence of a window backward; see `rhn_forward` for the layout.
+def rhn_backward(w: int, n: int, g: int = 1):
+    """Return the kernel that runs the recurrence of a window backward; see `rhn_forward`.
 
     For each micro-step from the last, ds being the gradient of the state after it::
 
@@ -195,20 +210,23 @@ def rhn_backward(w: int, n: int):
     ``gates`` : float32 `[L, panels, 2H, n]`, activations, replaced by dgates;
     ``dy`` : float32 `[panels, H, n]`, gradient of the outputs;
     ``s_prev`` : float32 `[L, panels, H, n]`, as `rhn_forward` left it;
-    ``dgates`` : float32 `[2, blocks, 2H w]` lane-blocked, working space;
+    ``back`` : float32, working space, what a micro-step hands to the one before it, lane-blocked: its dgates
+    `[2, blocks, 2H w]`, or with groups the gradient of the state that it read, a part for each share
+    `[2, blocks, shares, H w]`;
     ``carry`` : float32 `[blocks, H w]` lane-blocked, working space;
-    ``indptr, indices, data`` : for each depth R_l column by column (the transposed index), in tuples;
-    ``key, rate`` : the same as forward; ``steps`` : int; ``shares`` : int, tasks a micro-step.
+    ``indptr, indices, data`` : for each depth R_l column by column (the transposed index), or with groups by
+    rows, in tuples;
+    ``key, rate`` : the same as forward; ``steps`` : int;
+    ``shares`` : int, tasks a micro-step (see `backward_shares`).
     """
 
     @parallel_jit
-    def rhn_backward_kernel(
-        gates, dy, s_prev, dgates, carry, indptr, indices, data, key, rate, steps, shares
-    ):
+    def rhn_backward_kernel(gates, dy, s_prev, back, carry, indptr, indices, data, key, rate, steps, shares):
         depth, panels = gates.shape[0], gates.shape[1]
         units = dy.shape[1]
         blocks = carry.shape[0]
         size = units * w
+        back_size = size * (GATES if g == 1 else shares)
         scale = _ONE / (_ONE - rate)
         for micro in range(steps * depth - 1, -1, -1):
             step = micro // depth
@@ -216,13 +234,15 @@ def rhn_backward(w: int, n: int):
             last_level = level == depth - 1
             last = micro == steps * depth - 1
             following = 0 if last_level else level + 1
-            starts, rows, values = indptr[following], indices[following], data[following]
+            read = following if g == 1 else level  # what comes from there, or what goes there
+            starts, columns, values = indptr[read], indices[read], data[read]
             for task in prange(blocks * shares):
                 block = task // shares
                 share = task - block * shares
                 gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, blocks, block)
-                later = ((1 - (micro & 1)) * blocks + block) * 2 * size
-                now = ((micro & 1) * blocks + block) * 2 * size
+                now, later = state_places(micro, blocks, block, back_size)
+                if g > 1 and micro > 0:
+                    clear(back, now + share * size, size)
                 first = share_start(starts, units, 1, share, shares)
                 end = share_start(starts, units, 1, share + 1, shares)
                 for j in range(first, end):
@@ -234,29 +254,29 @@ def rhn_backward(w: int, n: int):
 
                     ds = vbroadcast(_ZERO, w)
                     if not last:
-                        ds = row_product_blocked(
-                            ds,
-                            at(starts, j),
-                            at(starts, j + 1),
-                            rows,
-                            values,
-                            dgates,
-                            later,
-                            2 * units,
-                        )
+                        if g == 1:
+                            ds = row_product_blocked(
+                                ds, j, starts, columns, values, back, later, GATES * units
+                            )
+                        else:
+                            for other in range(shares):
+                                ds = ds + vload_row(back, later + other * size, j, units, ds)
                         if rate > _ZERO:
                             ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
                         ds = ds + vload_row(carry, block * size, j, units, ds)
                     if last_level:
                         ds = ds + vload(dy, dy_base + j * n, w)
                     row = gate_base + j * n
-                    h = vload(gates, row, w)
-                    t = vload(gates, row + units * n, w)
-                    dh, dt, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)
+                    h, t = gload(gates, row, units * n, GATES, w)
+                    dgates, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)
                     vstore_row(carry, block * size, j, units, kept)
-                    vstore(gates, row, dh)
-                    vstore(gates, row + units * n, dt)
-                    vstore_row(dgates, now, j, 2 * units, dh)
-                    vstore_row(dgates, now, j + units, 2 * units, dt)
+                    gstore(gates, row, units * n, dgates)
+                    if g == 1:
+                        vstore_row(back, now, j, GATES * units, dgates[0])
+                        vstore_row(back, now, j + units, GATES * units, dgates[1])
+                    elif micro > 0:
+                        scatter_group(
+                            back, now + share * size, units, dgates, j, starts, columns, values, GATES
+                        )
 
     return rhn_backward_kernel

@@ -1,14 +1,33 @@
-"""Device functions that several kernels share: products of one sparse row, fair shares of the rows."""
+"""Device functions that several kernels share: products of one sparse row, or of the rows of a group that
+share an index, and fair shares of the rows."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from truesparse.kernels.jit import inline_jit
-from truesparse.simd import at, prefetch, vfma, vlike, vload_like, vload_row
+from truesparse.kernels.threads import thread_count
+from truesparse.simd import (
+    at,
+    gadd,
+    gdot,
+    gfma,
+    prefetch,
+    split_lanes,
+    vbroadcast,
+    vfma,
+    vlike,
+    vload_like,
+    vload_row,
+    vstore,
+    vstore_row,
+)
 
-_ZERO = np.float32(0)
+_CHAINS = 8  # sums that keep two multiply-adds a cycle of four cycles each busy
+_PARTS = 4
+_PIECE = 16  # lanes
 _ROW_COST = 8  # what a row costs beside its nonzeros, in nonzeros
+_ZERO = np.float32(0)
 
 
 @inline_jit
@@ -23,6 +42,22 @@ def prefetch_gates(gates, offset, count, step, lanes):
     """Ask for a unit's row in each of `count` gates, `step` elements apart; see `prefetch_row`."""
     for gate in range(count):
         prefetch_row(gates, offset + gate * step, lanes)
+
+
+@inline_jit
+def prefetch_connections(indices, values, k, g):
+    """Ask for connection `k` ahead of its use: its index, and its values and the cache line after them."""
+    prefetch(indices, k)
+    prefetch(values, k * g)
+    prefetch(values, k * g + 16)
+
+
+@inline_jit
+def prefetch_rows(panel, offset, step, g, n):
+    """Ask for the `g` rows of a group, `n` elements each and `step` elements apart, ahead of their use."""
+    for member in range(g):
+        for lane in range(0, n, 16):
+            prefetch(panel, offset + member * step + lane)
 
 
 @inline_jit
@@ -77,12 +112,14 @@ def _add_nonzero_blocked(total, k, indices, data, x, base, rows):
 
 
 @inline_jit
-def row_product_blocked(total, start, end, indices, data, x, base, rows):
-    """The same over a lane-blocked array of `rows` rows; few lanes need four sums in flight."""
+def row_product_blocked(total, i, indptr, indices, data, x, base, rows):
+    """`total` plus the product of row i of a matrix with a lane-blocked array `x` of `rows` rows; few lanes
+    need four sums in flight."""
     second = vlike(_ZERO, total)
     third = vlike(_ZERO, total)
     fourth = vlike(_ZERO, total)
-    k = start
+    k = at(indptr, i)
+    end = at(indptr, i + 1)
     while k + 3 < end:
         total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
         second = _add_nonzero_blocked(second, k + 1, indices, data, x, base, rows)
@@ -93,6 +130,78 @@ def row_product_blocked(total, start, end, indices, data, x, base, rows):
         total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
         k += 1
     return (total + second) + (third + fourth)
+
+
+def sum_sets(w: int, g: int) -> int:
+    """How many sets of the sums of a group of `g` rows and `w` lanes have to be in flight, 1 or 2."""
+    registers = sum(-(-width // _PIECE) for width in split_lanes(w))
+    return 1 if g * registers >= _CHAINS else 2
+
+
+@inline_jit
+def group_product(total, zero, sets, i, indptr, indices, data, g, x, base, rows):
+    """The group `total` plus the product of group i of a matrix with a lane-blocked array `x` of `rows` rows;
+    `zero` is a group of zeros."""
+    second = zero
+    k = np.intp(at(indptr, i))
+    end = np.intp(at(indptr, i + 1))
+    if sets == 2:
+        while k + 1 < end:
+            row = vload_row(x, base, np.intp(at(indices, k)), rows, total[0])
+            total = gfma(total, data, k * g, row)
+            row = vload_row(x, base, np.intp(at(indices, k + 1)), rows, total[0])
+            second = gfma(second, data, (k + 1) * g, row)
+            k += 2
+    while k < end:
+        row = vload_row(x, base, np.intp(at(indices, k)), rows, total[0])
+        total = gfma(total, data, k * g, row)
+        k += 1
+    return gadd(total, second) if sets == 2 else total
+
+
+@inline_jit
+def scatter_group(out, base, rows, group, i, indptr, indices, data, g):
+    """Add the product of the transpose of group i of a matrix with `group` to a lane-blocked array `out` of
+    `rows` rows."""
+    for k in range(np.intp(at(indptr, i)), np.intp(at(indptr, i + 1))):
+        column = np.intp(at(indices, k))
+        row = vload_row(out, base, column, rows, group[0])
+        vstore_row(out, base, column, rows, gdot(row, data, k * g, group))
+
+
+@inline_jit
+def clear(out, base, size):
+    """Set `size` elements of `out` to zero, a multiple of 4."""
+    zero = vbroadcast(_ZERO, _PIECE)
+    k = base
+    while k + _PIECE <= base + size:
+        vstore(out, k, zero)
+        k += _PIECE
+    while k < base + size:
+        vstore(out, k, vbroadcast(_ZERO, 4))
+        k += 4
+
+
+def backward_shares(g: int, blocks: int) -> int:
+    """Into how many shares the backward pass of a recurrence cuts the units.
+
+    Where rows come in groups, each share has a sum of its own. These are added up in their order, so that
+    the result depends on how many there are: with one block of sequences four threads find work, with more
+    blocks more.
+
+    Parameters
+    ----------
+    g : int
+        Rows of a group.
+    blocks : int
+        Blocks of sequences.
+
+    Returns
+    -------
+    int
+        The number of threads without groups, else a number that does not depend on it.
+    """
+    return thread_count() if g == 1 else max(1, _PARTS // blocks)
 
 
 @inline_jit

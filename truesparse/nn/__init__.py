@@ -6,7 +6,6 @@ from truesparse.nn.embedding import Embedding
 from truesparse.nn.language_model import LanguageModel, Workspace, build_language_model
 from truesparse.nn.lstm import LSTM, LSTMState, LSTMWorkspace
 from truesparse.nn.output import OutputLayer, OutputWorkspace
-from truesparse.nn.panels import Panels
 from truesparse.nn.rhn import RHN, RHNState, RHNWorkspace
 from truesparse.nn.sequence_model import SequenceModel, SequenceWorkspace, build_sequence_model
 from truesparse.nn.spec import CELLS, LanguageModelSpec, SequenceSpec
@@ -26,7 +25,6 @@ __all__ = [
     "MatrixShape",
     "OutputLayer",
     "OutputWorkspace",
-    "Panels",
     "RHNState",
     "RHNWorkspace",
     "SequenceModel",

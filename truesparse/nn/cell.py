@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.nn.dropout import Dropout
-from truesparse.nn.panels import Panels
 from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
 
 # For each matrix the gradient of what it gives and its input, in panels
 Factors = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
 from truesparse.kernels.dropout import drop_words, dropout, locked_dropout
-from truesparse.nn.panels import Panels
+from truesparse.sparse.panels import Panels
 
 
 class DropoutRates(NamedTuple):

@@ -181,19 +181,8 @@ class LanguageModel:
             As for `forward`.
         """
         ws.dropout.draw(0.0)
-        panels = ws.panels
         steps = self._run(ids, state, ws)
-        last = panels.used(steps) - panels.blocks
-        place = (steps - 1) % panels.steps_per_panel
-        logits = np.concatenate(
-            [
-                panels.step(self.output.logits(ws.x[-1][panel : panel + 1], ws.output), place)[
-                    :, : panels.block_batch
-                ]
-                for panel in range(last, last + panels.blocks)
-            ],
-            axis=1,
-        )[:, : panels.batch]
+        logits = self.output.step_logits(ws.x[-1], steps - 1, ws.panels, ws.output)
         logits -= logits.max(axis=0)
         logits -= np.log(np.exp(logits).sum(axis=0))
         return logits

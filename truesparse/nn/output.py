@@ -13,9 +13,9 @@ from truesparse.kernels.dense import product_rows, softmax_rows
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
-from truesparse.nn.panels import Panels
-from truesparse.nn.products import add_gradient, multiply, multiply_transposed
 from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.panels import Panels
+from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
 _LARGEST_GROUP = 4  # panels
 
@@ -91,6 +91,14 @@ class OutputLayer:
         multiply(logits, self.weight, x, self.arena.biases[self.bias])
         return logits
 
+    def step_logits(
+        self, x: NDArray[np.float32], step: int, panels: Panels, ws: OutputWorkspace
+    ) -> NDArray[np.float32]:
+        """Return the logits of one step of `x` of shape (panels, H, lanes), shape (V, B)."""
+        where, lanes = panels.where(step)
+        logits = (self.logits(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
+        return panels.join(list(logits))
+
     def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: OutputWorkspace) -> float:
         """Return the sum of -weight log p(target) in nats over the lanes whose target is not -1.
 
@@ -160,13 +168,12 @@ class OutputLayer:
         -----
         The logits of the rows are computed again, 4 bytes for each row and lane of the window.
         """
-        lanes, group = x.shape[2], self.weight.group
-        start = first // group * group
-        rows = -(-(first + len(out)) // group) * group - start  # those of whole groups
-        logits = aligned_zeros((x.shape[0], rows, lanes))
-        multiply(logits, self.weight, x, self.arena.biases[self.bias], start)
-        self._gradients(logits, start, targets, ws)
-        product_rows(lanes)(out, logits, first - start, x)
+        lanes = x.shape[2]
+        rows = self.weight.whole_groups(first, len(out))
+        logits = aligned_zeros((x.shape[0], rows.stop - rows.start, lanes))
+        multiply(logits, self.weight, x, self.arena.biases[self.bias], rows.start)
+        self._gradients(logits, rows.start, targets, ws)
+        product_rows(lanes)(out, logits, first - rows.start, x)
 
     @staticmethod
     def _panel_loss(

@@ -14,10 +14,10 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.nn.dropout import DropoutRates
 from truesparse.nn.initial import initialise, random_arena
 from truesparse.nn.output import OutputLayer, OutputWorkspace, SquaredErrorLayer
-from truesparse.nn.panels import Panels
 from truesparse.nn.spec import SequenceSpec
 from truesparse.nn.stack import GradientRows, Stack, StackWorkspace, State
 from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.panels import Panels
 
 
 class SequenceWorkspace(StackWorkspace):
@@ -196,11 +196,7 @@ class SequenceModel:
         """
         ws.dropout.draw(0.0)
         self._run(inputs, lengths, ws)
-        blocks = [
-            self.output.logits(ws.pooled[block : block + 1], ws.output)[0, :, : ws.one.block_batch].copy()
-            for block in range(ws.one.blocks)
-        ]
-        outputs = np.concatenate(blocks, axis=1)[:, : ws.one.batch]
+        outputs = self.output.step_logits(ws.pooled, 0, ws.one, ws.output)
         if self.spec.kind == "classifier":
             outputs -= outputs.max(axis=0)
             outputs -= np.log(np.exp(outputs).sum(axis=0))

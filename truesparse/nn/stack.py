@@ -13,9 +13,9 @@ from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.dense import product_rows
 from truesparse.nn.embedding import Embedding
-from truesparse.nn.panels import Panels
 from truesparse.nn.spec import CELLS, RecurrentSpec
 from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
 
 # Writes the gradient at all positions of the rows from a number on to an array (some rows, columns)
 GradientRows = Callable[[NDArray[np.float32], int], None]

@@ -1,4 +1,7 @@
-"""Where numbers are stored: patterns, sparse matrices, the arena, and changes of topology."""
+"""Where numbers are stored: patterns, sparse matrices, the arena, and changes of topology.
+
+`truesparse.sparse.panels` and `truesparse.sparse.products` are imported by their names: they need Numba.
+"""
 
 from truesparse.sparse.arena import Arena
 from truesparse.sparse.matrix import SparseMatrix

@@ -163,6 +163,15 @@ class SparseMatrix:
         transposed.refresh(self.data, self._arena.version)
         return transposed
 
+    def backward_index(self) -> SparseMatrix | Transposed:
+        """Return what the backward pass of a recurrence goes through: the columns of this matrix, or itself
+        if its rows come in groups (see `truesparse.kernels.lstm`)."""
+        return self if self.group > 1 else self.transposed()
+
+    def whole_groups(self, first: int, rows: int) -> slice:
+        """Return the rows of the groups of neighbours that `rows` rows from number `first` on lie in."""
+        return slice(first // self.group * self.group, -(-(first + rows) // self.group) * self.group)
+
     def column_tiles(self, tile_columns: int = 0) -> NDArray[np.int32]:
         """Return where each tile of contiguous columns begins in each row, or group of rows.
 

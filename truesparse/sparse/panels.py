@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,13 +74,28 @@ class Panels:
         """How many panels the first `steps` steps take."""
         return -(-steps // self.steps_per_panel) * self.blocks
 
-    def zeros(self, features: int) -> NDArray[np.float32]:
-        """Return an array for a window of activations, shape (panels, features, lanes)."""
-        return aligned_zeros((self.panels, features, self.lanes))
+    def zeros(self, features: int, *first: int) -> NDArray[np.float32]:
+        """Return an array for a window of activations, shape (panels, features, lanes), after axes `first`
+        for several of them."""
+        return aligned_zeros((*first, self.panels, features, self.lanes))
 
-    def state_zeros(self, features: int) -> NDArray[np.float32]:
-        """Return a lane-blocked array for the state of one step, shape (blocks, features * step_lanes)."""
-        return aligned_zeros((self.blocks, features * self.step_lanes))
+    def state_zeros(self, features: int, *first: int) -> NDArray[np.float32]:
+        """Return a lane-blocked array for the state of one step, shape (blocks, features * step_lanes), after
+        axes `first` for several of them."""
+        return aligned_zeros((*first, self.blocks, features * self.step_lanes))
+
+    def parts(self, steps: int, groups: int) -> list[tuple[slice, int, int]]:
+        """Cut a window of `steps` steps into parts of that many groups of steps: panels, first step and end
+        of each part."""
+        length = groups * self.steps_per_panel
+        bounds = [(begin, min(begin + length, steps)) for begin in range(0, steps, length)]
+        return [(slice(self.used(begin), self.used(end)), begin, end) for begin, end in bounds]
+
+    def where(self, step: int) -> tuple[slice, slice]:
+        """In which panels a step lies, one for each block, and in which lanes of theirs."""
+        group, place = divmod(step, self.steps_per_panel)
+        first, lane = group * self.blocks, place * self.step_lanes
+        return slice(first, first + self.blocks), slice(lane, lane + self.step_lanes)
 
     def place_ids(self, out: NDArray[np.int32], ids: NDArray[np.int32]) -> None:
         """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become
@@ -99,20 +114,21 @@ class Panels:
     def place(self, out: NDArray[np.float32], array: NDArray[np.float32]) -> None:
         """Put numbers of shape (steps, features, batch) into `out`, float32 of shape (panels, features,
         lanes); unused lanes stay as they are."""
-        for step in range(array.shape[0]):
-            group, place = divmod(step, self.steps_per_panel)
-            start = place * self.step_lanes
-            for block in range(self.blocks):
-                columns = array[step, :, block * self.block_batch : (block + 1) * self.block_batch]
-                out[group * self.blocks + block, :, start : start + columns.shape[1]] = columns
+        for step, numbers in enumerate(array):
+            where, lanes = self.where(step)
+            for block, panel in enumerate(out[where]):
+                columns = numbers[:, block * self.block_batch : (block + 1) * self.block_batch]
+                panel[:, lanes][:, : columns.shape[1]] = columns
 
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
-        group, place = divmod(step, self.steps_per_panel)
-        start = place * self.step_lanes
-        first = group * self.blocks
-        parts = panels[first : first + self.blocks, :, start : start + self.block_batch]
-        return np.concatenate(list(parts), axis=1)[:, : self.batch]
+        where, lanes = self.where(step)
+        return self.join(panels[where, :, lanes])
+
+    def join(self, blocks: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a copy of what each block has at one step, (features, step_lanes), as one array (features,
+        batch)."""
+        return np.concatenate([block[:, : self.block_batch] for block in blocks], axis=1)[:, : self.batch]
 
     def clear_after(self, panels: NDArray[np.float32], steps: int) -> None:
         """Set the lanes of the steps from number `steps` on to zero, in the panels that the first `steps`

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.kernels.grouped import grouped_sddmm, grouped_spmm, grouped_spmm_transposed
 from truesparse.kernels.sddmm import sddmm
-from truesparse.kernels.spmm import spmm
+from truesparse.kernels.spmm import spmm, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.sparse.matrix import SparseMatrix
 
@@ -23,15 +22,14 @@ _IDLE = 0.1  # of the work, while the last of some equal tasks are done
 _NO_BIAS = aligned_zeros(0)
 
 
-def tile_features(features: int, density: float, lanes: int, reused: bool = True) -> int:
+def tile_features(features: int, weight: SparseMatrix, lanes: int, reused: bool = True) -> int:
     """Rows of a panel that a product reads at a time.
 
     Parameters
     ----------
     features : int
         Rows of the panel.
-    density : float
-        Of the matrix.
+    weight : SparseMatrix
     lanes : int
         Columns of the panel.
     reused : bool, optional
@@ -43,15 +41,16 @@ def tile_features(features: int, density: float, lanes: int, reused: bool = True
     int
         At most `features`.
     """
-    if reused and density >= _L1_DENSITY and lanes >= _FEWEST_LANES:
+    # An L2 cache feeds the multiply-adds of a whole group fast enough.
+    if weight.group == 1 and reused and weight.density >= _L1_DENSITY and lanes >= _FEWEST_LANES:
         return min(features, _L1_BYTES // (4 * lanes))
     tiles = -(-features * lanes * 4 // _L2_BYTES)
     return -(-features // tiles)
 
 
 def _block(rows: int, features: int, weight: SparseMatrix, tile: int) -> int:
-    """Rows that take all tiles and panels before the next ones do."""
-    if tile == features or weight.density < _L1_DENSITY:
+    """Rows, or groups, that take all tiles and panels before the next ones do."""
+    if weight.group > 1 or tile == features or weight.density < _L1_DENSITY:
         return rows
     return max(16, int(_BLOCK_BYTES / (_NONZERO_BYTES * tile * weight.density)))
 
@@ -72,17 +71,15 @@ def multiply(
     x : ndarray of float32, shape (panels, columns, lanes)
     bias : ndarray of float32, shape (rows,)
     first : int
-        The first row, if `y` has fewer than the weight. Rows in groups: only whole groups of neighbours.
+        The first row, if `y` has fewer than the weight; see `SparseMatrix.whole_groups`.
     """
-    rows, columns, lanes = y.shape[1], weight.shape[1], x.shape[2]
-    last = first + rows
-    if weight.group > 1:
-        _multiply_grouped(y, weight, x, bias[first:last], first)
-        return
-    tile = tile_features(columns, weight.density, lanes)
-    tiles, indptr = weight.column_tiles(tile)[first:last], weight.indptr[first : last + 1]
-    block = _block(rows, columns, weight, tile)
-    spmm(lanes)(y, tiles, indptr, weight.indices, weight.data, x, bias[first:last], block, thread_count())
+    columns, lanes, g = weight.shape[1], x.shape[2], weight.group
+    last = first + y.shape[1]
+    tile = tile_features(columns, weight, lanes)
+    tiles = weight.column_tiles(tile)[first // g : last // g]
+    arrays = tiles, weight.indptr[first // g : last // g + 1], weight.indices, weight.data
+    block = _block(len(tiles), columns, weight, tile)
+    spmm(lanes, g)(y, *arrays, x, bias[first:last], *weight.row_steps, block, thread_count())
 
 
 def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]) -> None:
@@ -95,23 +92,17 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
     dy : ndarray of float32, shape (panels, rows, lanes)
     """
     (rows, columns), lanes = weight.shape, dy.shape[2]
-    if weight.group > 1:
-        _multiply_transposed_grouped(dx, weight, dy)
-        return
-    tile = tile_features(rows, weight.density, lanes)
-    by_column = weight.transposed(tile)
-    block = _block(columns, rows, weight, tile)
-    spmm(lanes)(
-        dx,
-        by_column.tiles,
-        by_column.indptr,
-        by_column.indices,
-        by_column.data,
-        dy,
-        _NO_BIAS,
-        block,
-        thread_count(),
-    )
+    if weight.group == 1:
+        tile = tile_features(rows, weight, lanes)
+        by_column = weight.transposed(tile)
+        csr = by_column.indptr, by_column.indices, by_column.data
+        block = _block(columns, rows, weight, tile)
+        spmm(lanes)(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, block, thread_count())
+    else:
+        parts = _parts_of_panel(dx.shape[0], thread_count())
+        tile = min(tile_features(columns, weight, lanes), -(-columns // parts))
+        tiles, run = weight.column_tiles(tile), spmm_transposed(lanes, weight.group)
+        run(dx, tiles, weight.indices, weight.data, dy, *weight.row_steps, tile)
 
 
 def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
@@ -123,20 +114,12 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     dy : ndarray of float32, shape (panels, rows, lanes)
     x : ndarray of float32, shape (panels, columns, lanes)
     """
-    (rows, columns), lanes = weight.shape, x.shape[2]
-    if weight.group > 1:
-        _add_gradient_grouped(weight, dy, x)
-        return
-    tile = tile_features(columns, weight.density, lanes, x.shape[0] > 1)
+    columns, lanes = weight.shape[1], x.shape[2]
+    tile = tile_features(columns, weight, lanes, x.shape[0] > 1)
     tiles = weight.column_tiles(tile)
-    block = _block(rows, columns, weight, tile)
-    sddmm(lanes)(weight.grad, tiles, weight.indptr, weight.indices, dy, x, block, thread_count())
-
-
-def _grouped_tile(columns: int, lanes: int) -> int:
-    """Rows of a panel that a product with a grouped matrix reads at a time: they stay in an L2 cache, which
-    feeds g multiply-adds a load fast enough."""
-    return -(-columns // -(-columns * lanes * 4 // _L2_BYTES))
+    arrays = weight.grad, tiles, weight.indptr, weight.indices
+    block = _block(len(tiles), columns, weight, tile)
+    sddmm(lanes, weight.group)(*arrays, dy, x, *weight.row_steps, block, thread_count())
 
 
 def _parts_of_panel(panels: int, threads: int) -> int:
@@ -147,38 +130,3 @@ def _parts_of_panel(panels: int, threads: int) -> int:
         if -(-tasks // threads) * threads <= (1 + _IDLE) * tasks:
             return parts
     return _MOST_PARTS
-
-
-def _multiply_grouped(
-    y: NDArray[np.float32],
-    weight: SparseMatrix,
-    x: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    first: int,
-) -> None:
-    columns, lanes, group = weight.shape[1], x.shape[2], weight.group
-    groups = slice(first // group, (first + y.shape[1]) // group)
-    tiles = weight.column_tiles(_grouped_tile(columns, lanes))[groups]
-    indptr = weight.indptr[groups.start : groups.stop + 1]
-    arrays = tiles, indptr, weight.indices, weight.data
-    grouped_spmm(lanes, group)(y, *arrays, x, bias, *weight.row_steps, len(tiles), thread_count())
-
-
-def _multiply_transposed_grouped(
-    dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]
-) -> None:
-    columns, lanes = weight.shape[1], dy.shape[2]
-    tile = min(_grouped_tile(columns, lanes), -(-columns // _parts_of_panel(dx.shape[0], thread_count())))
-    tiles = weight.column_tiles(tile)
-    grouped_spmm_transposed(lanes, weight.group)(
-        dx, tiles, weight.indices, weight.data, dy, *weight.row_steps, tile
-    )
-
-
-def _add_gradient_grouped(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
-    lanes = x.shape[2]
-    tiles = weight.column_tiles(_grouped_tile(weight.shape[1], lanes))
-    arrays = tiles, weight.indptr, weight.indices
-    grouped_sddmm(lanes, weight.group)(
-        weight.grad, *arrays, dy, x, *weight.row_steps, len(tiles), thread_count()
-    )

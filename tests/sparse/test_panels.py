@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truesparse.errors import UsageError
-from truesparse.nn.panels import Panels
+from truesparse.sparse.panels import Panels
 
 SIZES = {"steps": st.integers(1, 40), "batch": st.integers(1, 300)}
 
@@ -31,6 +31,20 @@ def test_ids_and_steps_agree_on_places(steps, batch, shorter):
     for step in range(ids.shape[0]):
         np.testing.assert_array_equal(panels.step(as_numbers, step)[0], ids[step])
     assert (placed[panels.used(ids.shape[0]) :] == -1).all()
+
+
+@given(**SIZES, shorter=st.integers(0, 39), groups=st.integers(1, 5))
+def test_parts_of_a_window_follow_one_another(steps, batch, shorter, groups):
+    panels, steps = Panels(steps, batch), max(1, steps - shorter)
+    parts = panels.parts(steps, groups)
+    assert [begin for _, begin, _ in parts] == [0, *(end for _, _, end in parts[:-1])]
+    assert parts[-1][2] == steps
+    for part, begin, end in parts:
+        inside = {
+            panel for step in range(begin, end) for panel in range(*panels.where(step)[0].indices(10**6))
+        }
+        assert inside == set(range(part.start, part.stop))
+        assert len(inside) <= groups * panels.blocks
 
 
 @given(**SIZES)
