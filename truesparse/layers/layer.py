@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.dense import product_rows
 from truesparse.layers.chain import Place
-from truesparse.sparse import Arena, Panels
+from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
 
 # For each matrix the gradient of what it gives and its input, in panels
 Factors = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -36,8 +37,6 @@ class Window:
     lengths : ndarray of float32, shape of `one` without features
         Steps of each sequence; 0 in unused lanes.
     steps : int
-    used : int
-        Panels that the steps take.
     """
 
     panels: Panels
@@ -47,6 +46,7 @@ class Window:
 
     @property
     def used(self) -> int:
+        """Panels that the steps take."""
         return self.panels.used(self.steps)
 
 

@@ -133,9 +133,7 @@ def _rates(cell: str, dropout: float | DropoutRates) -> tuple[DropoutRates, bool
         rate = dropout
         dropout = DropoutRates(rate, rate, rate, rate) if locked else DropoutRates(input=rate, output=rate)
     if not locked and (dropout.embedding or dropout.hidden):
-        raise UsageError(
-            "this cell has dropout of inputs and outputs only, not of words or its hidden state"
-        )
+        raise UsageError("this cell has dropout of inputs and outputs only, not of words or its hidden state")
     return dropout, locked
 
 

@@ -1,4 +1,4 @@
-"""A model: a chain of layers, a head, and their numbers. Workspace, forward, backward, state: for all chains."""
+"""A model: a chain of layers and their numbers, and how they are run, forward and backward."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from truesparse.layers.compute import head_layer, layer_of
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, LayerState, Window
 from truesparse.layers.spec import SEQUENCE, TOKENS, Signal
-from truesparse.sparse import Arena, Panels, SparseMatrix
+from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.panels import Panels
 
 
 class State:
@@ -206,6 +207,7 @@ class Model:
         ws: Workspace,
         lengths: NDArray[np.int32] | None = None,
         rng: np.random.Generator | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> float:
         """Return the mean loss, and add its gradients of every parameter to the arena.
 
@@ -223,6 +225,9 @@ class Model:
             Steps of each sequence, 0 in places that hold none; all have all steps if left out.
         rng : numpy.random.Generator, optional
             Draws what is dropped; without it nothing is.
+        weights : ndarray of float64, shape (B,), optional
+            How much each sequence counts in the mean, ``sum(weight * loss) / sum(weight)``: 0 or more, 0 in
+            places that hold none. Without, all count the same.
 
         Returns
         -------
@@ -231,7 +236,7 @@ class Model:
         """
         self._draw(ws, rng)
         x, used = self._run(inputs, state, ws, lengths)
-        count = self._place(targets, ws)
+        count = self._place(targets, ws, weights)
         scale = 1.0 / count
         top = ws.gradient_of(len(self.layers))
         assert top is not None
@@ -326,7 +331,9 @@ class Model:
     def _draw(self, ws: Workspace, rng: np.random.Generator | None) -> None:
         """Draw the masks of a window, or none."""
         rates = [self.layers[number].rate for number in self._keys]  # type: ignore[attr-defined]
-        keys = rng.integers(0, 2**64, size=len(rates), dtype=np.uint64) if rng is not None and any(rates) else None
+        keys = None
+        if rng is not None and any(rates):
+            keys = rng.integers(0, 2**64, size=len(rates), dtype=np.uint64)
         for place, number in enumerate(self._keys):
             mask = NO_MASK if keys is None else Mask(keys[place], np.float32(rates[place]))
             ws.layers[number].mask = mask
@@ -358,11 +365,12 @@ class Model:
     def _used(self, ws: Workspace) -> int:
         return ws.window.used if self.chain.per_step else ws.window.one.panels
 
-    def _place(self, targets: NDArray[Any], ws: Workspace) -> int:
-        """Put the targets into the workspace; return how many there are."""
-        if self.chain.per_step:
-            return self.head.place_targets(ws.targets, targets, ws.window.panels)
-        return self.head.place_targets(ws.targets, targets[None], ws.window.one)
+    def _place(self, targets: NDArray[Any], ws: Workspace, weights: NDArray[np.float64] | None = None) -> int:
+        """Put the targets and their weights into the workspace; return how many there are."""
+        panels, rows = (ws.window.panels, targets) if self.chain.per_step else (ws.window.one, targets[None])
+        count = self.head.place_targets(ws.targets, rows, panels)
+        self.head.weigh(ws.output, weights, len(rows), count, panels)
+        return count
 
 
 def _both(one: GradientRows, other: Any) -> GradientRows:

@@ -5,22 +5,8 @@
 
 from truesparse.sparse.arena import Arena
 from truesparse.sparse.matrix import SparseMatrix
-from truesparse.sparse.panels import Panels
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
-from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 from truesparse.sparse.rewiring import Rewired, Rewiring
 from truesparse.sparse.transposed import Transposed
 
-__all__ = [
-    "Arena",
-    "Panels",
-    "Pattern",
-    "Rewired",
-    "Rewiring",
-    "SparseMatrix",
-    "Transposed",
-    "add_gradient",
-    "multiply",
-    "multiply_transposed",
-    "narrow_index_dtype",
-]
+__all__ = ["Arena", "Pattern", "Rewired", "Rewiring", "SparseMatrix", "Transposed", "narrow_index_dtype"]

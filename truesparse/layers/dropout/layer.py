@@ -12,7 +12,8 @@ from truesparse.layers.chain import Place
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.layer import Layer, LayerState, Window
 from truesparse.layers.spec import SEQUENCE
-from truesparse.sparse import Arena, Panels
+from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
 
 
 class Mask(NamedTuple):

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import NDArray
-
-from truesparse.kernels.buffers import aligned_zeros
-from truesparse.kernels.grouped_lstm import grouped_lstm_backward, grouped_lstm_forward
-from truesparse.kernels.grouped_rows import scatter_shares
 from truesparse.kernels.lstm import lstm_backward, lstm_forward
+from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.layer import Factors, Layer, LayerState, Window
-from truesparse.sparse import Arena, Panels, SparseMatrix, Transposed, add_gradient, multiply, multiply_transposed
+from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
+from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
 _NONZERO_BYTES = 6
 _APART_BYTES = 512 * 1024
@@ -48,14 +46,13 @@ class LSTMWorkspace:
     __slots__ = ("panels", "gates", "h_prev", "c", "h", "dgates", "dc")
 
     def __init__(self, panels: Panels, units: int) -> None:
-        size = units * panels.step_lanes
         self.panels = panels
         self.gates = panels.zeros(4 * units)
         self.h_prev = panels.zeros(units)
-        self.c = aligned_zeros((panels.steps + 1, panels.blocks, size))
-        self.h = aligned_zeros((2, panels.blocks, size))
-        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
-        self.dc = aligned_zeros((panels.blocks, size))
+        self.c = panels.state_zeros(units, panels.steps + 1)
+        self.h = panels.state_zeros(units, 2)
+        self.dgates = panels.state_zeros(4 * units, 2)
+        self.dc = panels.state_zeros(units)
 
 
 class LSTMLayer(Layer):
@@ -88,8 +85,8 @@ class LSTMLayer(Layer):
         ws.h[0] = h
         ws.c[0] = c
         shares = thread_count()
-        kernel = grouped_lstm_forward if w_hh.group > 1 else lstm_forward
-        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        apart = self._apart(panels, shares)
+        run = lstm_forward(panels.step_lanes, panels.lanes, w_hh.group)
         for part, begin, end in self._parts(ws, steps):
             multiply(ws.gates[part], w_ih, x[part], bias)
             run(
@@ -105,6 +102,7 @@ class LSTMLayer(Layer):
                 end,
                 steps,
                 shares,
+                apart,
             )
         h[...] = ws.h[steps % 2]
         c[...] = ws.c[steps]
@@ -115,14 +113,13 @@ class LSTMLayer(Layer):
         shares = thread_count()
         w_ih, w_hh = self.weight_ih, self.weight_hh
         bias_grad = self.arena.bias_grads[self.bias]
-        recurrent: SparseMatrix | Transposed = w_hh
-        kernel, tasks = grouped_lstm_backward, scatter_shares(panels.blocks)
-        if w_hh.group == 1:
-            kernel, recurrent, tasks = lstm_backward, w_hh.transposed(), shares
-        run = kernel(panels.step_lanes, panels.lanes, self._apart(panels, shares))
+        recurrent = w_hh.backward_index()
+        parts_of_step = backward_shares(w_hh.group, panels.blocks)
+        apart = self._apart(panels, shares)
+        run = lstm_backward(panels.step_lanes, panels.lanes, w_hh.group)
         # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
         in_parts = dx.shape[1] >= dy.shape[1]
-        parts = self._parts(ws, steps) if in_parts else [(slice(0, panels.used(steps)), 0, steps)]
+        parts = self._parts(ws, steps) if in_parts else panels.parts(steps, panels.groups)
         for part, begin, end in reversed(parts):
             run(
                 ws.gates,
@@ -136,7 +133,8 @@ class LSTMLayer(Layer):
                 begin,
                 end,
                 steps,
-                tasks,
+                parts_of_step,
+                apart,
             )
             if end == steps:
                 panels.clear_after(ws.gates, steps)
@@ -164,20 +162,6 @@ class LSTMLayer(Layer):
         What one kernel writes of a part's gates is in cache when the next reads it; but the weights go by
         once a part.
         """
-        panels = ws.panels
-        group_bytes = panels.blocks * ws.gates[0].nbytes
+        group_bytes = ws.gates.nbytes // ws.panels.groups
         wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * self.weight_ih.nnz)
-        size = max(1, wanted // group_bytes)  # groups
-        length = size * panels.steps_per_panel
-        used = panels.used(steps)
-        return [
-            (
-                slice(
-                    begin // length * size * panels.blocks,
-                    min(used, (begin // length + 1) * size * panels.blocks),
-                ),
-                begin,
-                min(begin + length, steps),
-            )
-            for begin in range(0, steps, length)
-        ]
+        return ws.panels.parts(steps, max(1, wanted // group_bytes))

@@ -16,7 +16,9 @@ from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.output.spec import Head
 from truesparse.layers.spec import STEPS
-from truesparse.sparse import Arena, Panels, SparseMatrix, add_gradient, multiply, multiply_transposed
+from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.panels import Panels
+from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
 _LARGEST_GROUP = 4  # panels
 
@@ -40,11 +42,13 @@ class HeadWorkspace:
     normaliser : ndarray of float32, shape (panels, 2, lanes)
         What it takes to have the gradient of a word's logits again (see `softmax_rows`): those of a window
         never exist as a whole.
+    weights : ndarray of float32, shape (panels, lanes)
+        How much each lane counts in the loss; 1 if nobody writes anything else.
     scale : float
-        Weight of one token in the loss.
+        What the sum of the losses is multiplied by for a mean.
     """
 
-    __slots__ = ("logits", "work", "normaliser", "scale")
+    __slots__ = ("logits", "work", "normaliser", "weights", "scale")
 
     def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
         largest = min(_LARGEST_GROUP, max(1, 2 * weights // (outputs * panels.lanes)))
@@ -52,6 +56,8 @@ class HeadWorkspace:
         self.logits = aligned_zeros((-(-panels.panels // groups), outputs, panels.lanes))
         self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
         self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
+        self.weights = aligned_zeros((panels.panels, panels.lanes))
+        self.weights.fill(1)
         self.scale = 0.0
 
     def groups(self, panels: int) -> Iterator[slice]:
@@ -115,20 +121,36 @@ class HeadLayer:
         panels.place_ids(out, targets)
         return int(np.count_nonzero(targets >= 0))
 
+    def weigh(
+        self,
+        ws: HeadWorkspace,
+        weights: NDArray[np.float64] | None,
+        steps: int,
+        count: int,
+        panels: Panels,
+    ) -> None:
+        """Set how much each target counts.
+
+        Parameters
+        ----------
+        ws : HeadWorkspace
+        weights : ndarray of float64, shape (B,), or None
+            Of each sequence, 0 or more; None if all count the same.
+        steps, count : int
+            Of the targets.
+        panels : Panels
+        """
+        if weights is None:
+            ws.weights.fill(1)
+        else:
+            relative = (weights / (weights.sum() / count)).astype(np.float32)
+            panels.place(ws.weights[:, None], np.repeat(relative[None, None], steps, axis=0))
+
     def predict(
         self, x: NDArray[np.float32], panels: Panels, step: int, ws: HeadWorkspace
     ) -> NDArray[np.float32]:
         """What it says at a step of every sequence, float32 of shape (outputs, B)."""
-        last = panels.used(step + 1) - panels.blocks
-        place = step % panels.steps_per_panel
-        scores = np.concatenate(
-            [
-                panels.step(self.logits(x[panel : panel + 1], ws), place)[:, : panels.block_batch]
-                for panel in range(last, last + panels.blocks)
-            ],
-            axis=1,
-        )[:, : panels.batch]
-        return self._said(scores)
+        return self._said(self.step_logits(x, step, panels, ws))
 
     @staticmethod
     def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,8 +166,16 @@ class HeadLayer:
         multiply(logits, self.weight, x, self.arena.biases[self._bias])
         return logits
 
+    def step_logits(
+        self, x: NDArray[np.float32], step: int, panels: Panels, ws: HeadWorkspace
+    ) -> NDArray[np.float32]:
+        """Return the logits of one step of `x` of shape (panels, H, lanes), shape (V, B)."""
+        where, lanes = panels.where(step)
+        logits = (self.logits(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
+        return panels.join(list(logits))
+
     def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: HeadWorkspace) -> float:
-        """Return the sum of -log p(target) in nats over the lanes whose target is not -1.
+        """Return the sum of -weight log p(target) in nats over the lanes whose target is not -1.
 
         Parameters
         ----------
@@ -155,8 +185,8 @@ class HeadLayer:
         """
         loss = 0.0
         for group in ws.groups(x.shape[0]):
-            for logits, goal in zip(self.logits(x[group], ws), targets[group], strict=True):
-                loss += self._panel_loss(logits, goal, 0.0, ws, False)
+            for panel, logits in enumerate(self.logits(x[group], ws), group.start):
+                loss += self._panel_loss(logits, targets[panel], panel, 0.0, ws, False)
         return loss
 
     def loss_and_gradients(
@@ -176,7 +206,7 @@ class HeadLayer:
         x, targets, ws
             As for `loss`.
         scale : float
-            Weight of one token, 1 / tokens for a mean.
+            1 / tokens for a mean; see `HeadWorkspace.weights`.
         """
         bias_grad = self.arena.bias_grads[self._bias]
         loss = 0.0
@@ -184,7 +214,7 @@ class HeadLayer:
         for group in ws.groups(x.shape[0]):
             gradient = self.logits(x[group], ws)
             for panel, logits in enumerate(gradient, group.start):
-                loss += self._panel_loss(logits, targets[panel], scale, ws, True)
+                loss += self._panel_loss(logits, targets[panel], panel, scale, ws, True)
                 ws.normaliser[panel] = ws.work[CHUNKS:]
             multiply_transposed(dx[group], self.weight, gradient)
             add_gradient(self.weight, gradient, x[group])
@@ -213,29 +243,32 @@ class HeadLayer:
         -----
         The logits of the rows are computed again, 4 bytes for each row and lane of the window.
         """
-        lanes, group = x.shape[2], self.weight.group
-        start = first // group * group
-        rows = -(-(first + len(out)) // group) * group - start  # those of whole groups
-        logits = aligned_zeros((x.shape[0], rows, lanes))
-        multiply(logits, self.weight, x, self.arena.biases[self._bias], start)
-        self._gradients(logits, start, targets, ws)
-        product_rows(lanes)(out, logits, first - start, x)
+        lanes = x.shape[2]
+        rows = self.weight.whole_groups(first, len(out))
+        logits = aligned_zeros((x.shape[0], rows.stop - rows.start, lanes))
+        multiply(logits, self.weight, x, self.arena.biases[self._bias], rows.start)
+        self._gradients(logits, rows.start, targets, ws)
+        product_rows(lanes)(out, logits, first - rows.start, x)
 
     @staticmethod
     def _panel_loss(
-        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: HeadWorkspace, gradients: bool
+        logits: NDArray[np.float32],
+        targets: NDArray[Any],
+        panel: int,
+        scale: float,
+        ws: HeadWorkspace,
+        gradients: bool,
     ) -> float:
         """Loss of a panel of logits, and its gradient in their place."""
         kernel = softmax_cross_entropy(logits.shape[1])
-        loss: float = kernel(logits, targets, np.float32(scale), ws.work, gradients)
+        loss: float = kernel(logits, targets, ws.weights[panel], np.float32(scale), ws.work, gradients)
         return loss
 
     @staticmethod
-    def _gradients(
-        logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace
-    ) -> None:
+    def _gradients(logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace) -> None:
         """Put in the place of some classes' logits, (panels, classes, lanes), their gradients."""
-        softmax_rows(logits.shape[2])(logits, first, targets, ws.normaliser, np.float32(ws.scale))
+        kernel = softmax_rows(logits.shape[2])
+        kernel(logits, first, targets, ws.weights, ws.normaliser, np.float32(ws.scale))
 
 
 class SoftmaxLayer(HeadLayer):
@@ -269,14 +302,18 @@ class SquaredErrorLayer(HeadLayer):
 
     @staticmethod
     def _panel_loss(
-        logits: NDArray[np.float32], targets: NDArray[Any], scale: float, ws: HeadWorkspace, gradients: bool
+        logits: NDArray[np.float32],
+        targets: NDArray[Any],
+        panel: int,
+        scale: float,
+        ws: HeadWorkspace,
+        gradients: bool,
     ) -> float:
-        loss: float = squared_error(logits, targets, np.float32(scale), gradients)
+        loss: float = squared_error(logits, targets, ws.weights[panel], np.float32(scale), gradients)
         return loss
 
     @staticmethod
-    def _gradients(
-        logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace
-    ) -> None:
-        for outputs, wanted in zip(logits, targets, strict=True):
-            squared_error(outputs, wanted[first : first + len(outputs)], np.float32(ws.scale), True)
+    def _gradients(logits: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace) -> None:
+        scale = np.float32(ws.scale)
+        for outputs, wanted, weights in zip(logits, targets, ws.weights, strict=True):
+            squared_error(outputs, wanted[first : first + len(outputs)], weights, scale, True)

@@ -30,7 +30,7 @@ class Head(LayerSpec):
         if self.outputs < self.LEAST:
             raise UsageError(f"a {self.TYPE} needs {self.LEAST} or more outputs, not {self.outputs}")
         if self.tied and not self.sparse:
-            raise UsageError("an output layer that is tied to the embedding is sparse; leave one of the two out")
+            raise UsageError("an output layer that is tied to the embedding is sparse; leave out one of both")
         check_groups(self.outputs, self.group)
 
     def output(self, given: Signal) -> Signal:

@@ -11,7 +11,8 @@ from truesparse.kernels import pooling
 from truesparse.layers.chain import Place
 from truesparse.layers.layer import Layer, LayerState, Window
 from truesparse.layers.pool.spec import Pool
-from truesparse.sparse import Arena, Panels
+from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
 
 
 class PoolLayer(Layer):

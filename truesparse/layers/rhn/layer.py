@@ -11,20 +11,19 @@ The candidate h and the transform gate t are stacked: `weight_ih` is W `[2H, D]`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from truesparse.kernels.buffers import aligned_zeros
-from truesparse.kernels.grouped_rhn import grouped_rhn_backward, grouped_rhn_forward
-from truesparse.kernels.grouped_rows import scatter_shares
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
+from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.dropout.layer import NO_MASK, Mask, apply_mask
 from truesparse.layers.layer import Factors, Layer, LayerState, Window
 from truesparse.layers.rhn.spec import RHN
-from truesparse.sparse import Arena, Panels, SparseMatrix, Transposed, add_gradient, multiply, multiply_transposed
+from truesparse.sparse import Arena
+from truesparse.sparse.panels import Panels
+from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
 
 class RHNWorkspace:
@@ -47,13 +46,12 @@ class RHNWorkspace:
     __slots__ = ("panels", "gates", "s_prev", "s", "dgates", "carry", "mask")
 
     def __init__(self, panels: Panels, units: int, depth: int) -> None:
-        size = units * panels.step_lanes
         self.panels = panels
-        self.gates = aligned_zeros((depth, panels.panels, 2 * units, panels.lanes))
-        self.s_prev = aligned_zeros((depth, panels.panels, units, panels.lanes))
-        self.s = aligned_zeros((2, panels.blocks, size))
-        self.dgates = aligned_zeros((2, panels.blocks, 4 * size))
-        self.carry = aligned_zeros((panels.blocks, size))
+        self.gates = panels.zeros(2 * units, depth)
+        self.s_prev = panels.zeros(units, depth)
+        self.s = panels.state_zeros(units, 2)
+        self.dgates = panels.state_zeros(4 * units, 2)
+        self.carry = panels.state_zeros(units)
         self.mask: Mask = NO_MASK
 
 
@@ -89,8 +87,7 @@ class RHNLayer(Layer):
         biases = self.arena.biases
         w_ih, weights = self.weight_ih, self.weights_hh
         multiply(ws.gates[0, :used], w_ih, x[:used], biases[self.biases[0]])
-        kernel = grouped_rhn_forward if w_ih.group > 1 else rhn_forward
-        kernel(panels.step_lanes, panels.lanes)(
+        rhn_forward(panels.step_lanes, panels.lanes, w_ih.group)(
             ws.gates,
             y,
             ws.s_prev,
@@ -109,13 +106,9 @@ class RHNLayer(Layer):
     def backward(self, dx: Any, dy: Any, x: Any, ws: RHNWorkspace, window: Window) -> None:
         """Add the gradients of the parameters and write that of `x`; see `Layer.backward`."""
         panels, steps, used = window.panels, window.steps, window.used
-        shares = thread_count()
         w_ih, weights = self.weight_ih, self.weights_hh
-        recurrent: Sequence[SparseMatrix | Transposed] = weights
-        kernel, tasks = grouped_rhn_backward, scatter_shares(panels.blocks)
-        if w_ih.group == 1:
-            kernel, recurrent, tasks = rhn_backward, [weight.transposed() for weight in weights], shares
-        kernel(panels.step_lanes, panels.lanes)(
+        recurrent = [weight.backward_index() for weight in weights]
+        rhn_backward(panels.step_lanes, panels.lanes, w_ih.group)(
             ws.gates,
             dy,
             ws.s_prev,
@@ -127,7 +120,7 @@ class RHNLayer(Layer):
             ws.mask.key,
             ws.mask.rate,
             steps,
-            tasks,
+            backward_shares(w_ih.group, panels.blocks),
         )
         bias_grads = self.arena.bias_grads
         for level, weight in enumerate(weights):
@@ -135,7 +128,7 @@ class RHNLayer(Layer):
             dgates, s_prev = ws.gates[level, :used], ws.s_prev[level, :used]
             apply_mask(s_prev, ws.mask, panels)
             add_gradient(weight, dgates, s_prev)
-            row_sums(panels.lanes)(bias_grads[self.biases[level]], dgates, shares)
+            row_sums(panels.lanes)(bias_grads[self.biases[level]], dgates, thread_count())
         dgates = ws.gates[0, :used]
         multiply_transposed(dx[:used], w_ih, dgates)
         add_gradient(w_ih, dgates, x[:used])
