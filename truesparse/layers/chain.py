@@ -154,6 +154,11 @@ class Chain:
         return [place for place in self.places if isinstance(place.spec, Recurrent)]
 
     @property
+    def gates(self) -> tuple[str, ...]:
+        """What is stacked in the matrices of its recurrent layers, or of the first of them."""
+        return next((layer.GATES for layer in self.layers if isinstance(layer, Recurrent)), ())
+
+    @property
     def per_step(self) -> bool:
         """Whether the head says something at each step, not once a sequence."""
         return self.places[-1].given.kind == STEPS
@@ -192,12 +197,12 @@ class Chain:
         """Units of the last recurrent layer."""
         return self.recurrent[-1].output.size
 
-    def resized(self, numerator: int, denominator: int) -> Self:
+    def resized(self, numerator: int, denominator: int) -> Chain:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
         layers = (layer.resized(numerator, denominator) for layer in self.layers)
-        return type(self)(*layers, features=self.features)
+        return Chain(*layers, features=self.features)
 
-    def with_parameters(self, count: int) -> Self:
+    def with_parameters(self, count: int) -> Chain:
         """Return a chain whose dense matrices have as near to `count` positions as can be.
 
         Raises
@@ -206,7 +211,7 @@ class Chain:
             If one hidden unit has more already.
         """
 
-        def sized(units: int) -> Self:
+        def sized(units: int) -> Chain:
             return self.resized(units, self.units)
 
         if sized(1).dense_parameters > count:

@@ -83,6 +83,8 @@ class Workspace:
     Attributes
     ----------
     window : Window
+    start : State
+        Of a window that begins with zeros.
     x : list of ndarray
         x[l] is the input of layer l.
     layers : list
@@ -91,12 +93,13 @@ class Workspace:
         The head's.
     """
 
-    __slots__ = ("window", "x", "layers", "targets", "output", "done", "_gradient", "_signals")
+    __slots__ = ("window", "start", "x", "layers", "targets", "output", "done", "_gradient", "_signals")
 
     def __init__(self, model: Model, steps: int, batch: int) -> None:
         chain = model.chain
         panels, one = Panels(steps, batch), Panels(1, batch)
         self.window = Window(panels, one, aligned_zeros((one.panels, one.lanes)))
+        self.start = State(chain, batch)
         places = chain.places
         self._signals = [place.given for place in places]
         self.x = [self._zeros(self._signals[0])]
@@ -158,7 +161,7 @@ class Model:
     A training step::
 
         arena.zero_grad()
-        loss = model.loss_and_gradients(ids, targets, state, workspace, rng=rng)
+        loss = model.loss_and_gradients(ids, targets, workspace, state, rng=rng)
 
     and then an optimizer on `model.arena`.
     """
@@ -203,8 +206,8 @@ class Model:
         self,
         inputs: NDArray[Any],
         targets: NDArray[Any],
-        state: State,
         ws: Workspace,
+        state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
         rng: np.random.Generator | None = None,
         weights: NDArray[np.float64] | None = None,
@@ -218,9 +221,9 @@ class Model:
             a sequence's length too.
         targets : ndarray
             What the head is to say, for each step or each sequence; see the heads.
-        state : State
-            Carried on in place.
         ws : Workspace
+        state : State, optional
+            Carried on in place; begins with zeros if left out.
         lengths : ndarray of int32, shape (B,), optional
             Steps of each sequence, 0 in places that hold none; all have all steps if left out.
         rng : numpy.random.Generator, optional
@@ -235,7 +238,7 @@ class Model:
             Mean per target: the cross-entropy in nats, or half the squared error.
         """
         self._draw(ws, rng)
-        x, used = self._run(inputs, state, ws, lengths)
+        x, used = self._run(inputs, ws, state, lengths)
         count = self._place(targets, ws, weights)
         scale = 1.0 / count
         top = ws.gradient_of(len(self.layers))
@@ -251,29 +254,29 @@ class Model:
         self,
         inputs: NDArray[Any],
         targets: NDArray[Any],
-        state: State,
         ws: Workspace,
+        state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> float:
         """Return the mean loss without dropout and gradients; parameters are those of
         `loss_and_gradients`."""
         self._draw(ws, None)
-        x, _ = self._run(inputs, state, ws, lengths)
+        x, _ = self._run(inputs, ws, state, lengths)
         count = self._place(targets, ws)
         return self.head.loss(x, ws.targets, ws.output) / count
 
     def predict(
         self,
         inputs: NDArray[Any],
-        state: State,
         ws: Workspace,
+        state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
         """Return what the model says of each sequence, or after the last step.
 
         Parameters
         ----------
-        inputs, state, ws, lengths
+        inputs, ws, state, lengths
             As for `loss_and_gradients`.
 
         Returns
@@ -282,7 +285,7 @@ class Model:
             Log-probabilities, or numbers.
         """
         self._draw(ws, None)
-        self._run(inputs, state, ws, lengths)
+        self._run(inputs, ws, state, lengths)
         per_step = self.chain.per_step
         panels = ws.window.panels if per_step else ws.window.one
         return self.head.predict(ws.x[-1], panels, ws.window.steps - 1 if per_step else 0, ws.output)
@@ -339,7 +342,11 @@ class Model:
             ws.layers[number].mask = mask
 
     def _run(
-        self, inputs: NDArray[Any], state: State, ws: Workspace, lengths: NDArray[np.int32] | None
+        self,
+        inputs: NDArray[Any],
+        ws: Workspace,
+        state: State | None,
+        lengths: NDArray[np.int32] | None,
     ) -> tuple[NDArray[np.float32], int]:
         """Run the layers; return what the head sees, and of how many panels."""
         window = ws.window
@@ -350,6 +357,9 @@ class Model:
             )
         ws.done = False
         window.steps = steps
+        if state is None:
+            state = ws.start
+            state.reset()
         every = np.full(batch, steps, np.int32) if lengths is None else lengths
         window.one.place(window.lengths[:, None], every[None, None].astype(np.float32))
         if self.chain.tokens:

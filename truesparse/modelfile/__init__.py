@@ -3,9 +3,8 @@
 Needs NumPy and safetensors only, so that `truesparse.runtime` does too.
 """
 
-from truesparse.modelfile.architecture import Architecture
-from truesparse.modelfile.container import Reader
 from truesparse.csr import CSR, narrow_index_dtype
+from truesparse.modelfile.container import Reader
 from truesparse.modelfile.stored import (
     CHECKPOINT,
     MODEL,
@@ -20,7 +19,6 @@ __all__ = [
     "CHECKPOINT",
     "CSR",
     "MODEL",
-    "Architecture",
     "Reader",
     "StoredModel",
     "check_finite",

@@ -21,7 +21,7 @@ import safetensors
 from truesparse.errors import TruesparseError
 from truesparse.modelfile.files import replacing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Types of tensors and what safetensors calls them, in the order in which it has them in a file.
 _TYPES = {

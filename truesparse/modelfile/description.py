@@ -11,7 +11,7 @@ from truesparse.layers.models import language_model, sequence_model
 _LANGUAGE_MODEL, _CLASSIFIER = "language-model", "classifier"
 # What the document of version 0.1 has: sizes, with the defaults of those that it may leave out, and what
 # only one kind of model has; None where there must be a value.
-_SIZES = {name: None for name in ("vocab_size", "embedding_size", "hidden_size", "layers")}
+_SIZES = dict.fromkeys(("vocab_size", "embedding_size", "hidden_size", "layers"))
 _HEADS: dict[str, dict[str, Any]] = {
     _LANGUAGE_MODEL: {"tied": False, "output_group": 1},
     _CLASSIFIER: {"outputs": None, "pooling": None, "sparse_output": None},
@@ -43,7 +43,9 @@ def read_chain(document: Any, tensors: int) -> Chain:
     layers = document.get("layers")
     try:
         if isinstance(layers, list):
-            if len(layers) > 4 * tensors + 4:  # each with parameters has one, between them there may be dropout
+            if (
+                len(layers) > 4 * tensors + 4
+            ):  # each with parameters has one, between them there may be dropout
                 raise TruesparseError("is of no model: it has fewer tensors than layers")
             chain = Chain.from_document(document)
         else:

@@ -11,10 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import TextEncoder, Vocabulary
-from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile.architecture import CLASSIFIER, Architecture
-from truesparse.modelfile.container import Reader
 from truesparse.csr import (
     CSR,
     broken_invariant,
@@ -22,6 +18,12 @@ from truesparse.csr import (
     narrow_index_dtype,
     row_steps,
 )
+from truesparse.data import TextEncoder, Vocabulary
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.modelfile.container import Reader
+from truesparse.modelfile.description import read_chain
 
 # Of all sizes, only that of embeddings is no tensor's: beyond this it must be below the bytes of the file.
 _WIDE = 1 << 16
@@ -36,11 +38,11 @@ class StoredModel:
     Attributes
     ----------
     path : Path
-    architecture : Architecture
+    chain : Chain
     matrices : dict of str to CSR
         Where rows share their positions, either without groups, or as they lie in the file: rows are groups
         then, and each entry has several values.
-    biases : dict of str to ndarray of float32
+    vectors : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
     encoder : TextEncoder or None
         How a classifier reads a text.
@@ -51,9 +53,9 @@ class StoredModel:
     """
 
     path: Path
-    architecture: Architecture
+    chain: Chain
     matrices: dict[str, CSR]
-    biases: dict[str, NDArray[np.float32]]
+    vectors: dict[str, NDArray[np.float32]]
     vocabulary: Vocabulary | None
     encoder: TextEncoder | None
     labels: tuple[str, ...]
@@ -61,7 +63,7 @@ class StoredModel:
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite."""
-        check_finite({name: csr.data for name, csr in self.matrices.items()} | self.biases, self.path)
+        check_finite({name: csr.data for name, csr in self.matrices.items()} | self.vectors, self.path)
 
     @property
     def nnz(self) -> int:
@@ -70,20 +72,16 @@ class StoredModel:
 
     def with_sparse_output(self) -> StoredModel:
         """The same model, where an output layer of dense weights is a matrix that has an entry everywhere."""
-        if self.architecture.sparse_output:
+        head = self.chain.head
+        if head.sparse:
             return self
-        architecture = replace(self.architecture, sparse_output=True)
-        rows, columns = architecture.matrices["output.weight"]
+        chain = Chain(*self.chain.layers[:-1], replace(head, sparse=True), features=self.chain.features)
+        rows, columns = head.outputs, self.chain.places[-1].given.size
         indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
         indptr = columns * np.arange(rows + 1, dtype=np.int64)
-        biases = dict(self.biases)
-        output = CSR(indptr, indices, biases.pop("output.weight"), (rows, columns))
-        return replace(
-            self,
-            architecture=architecture,
-            matrices={**self.matrices, "output.weight": output},
-            biases=biases,
-        )
+        vectors, name = dict(self.vectors), chain.output_matrix
+        output = CSR(indptr, indices, vectors.pop(name), (rows, columns))
+        return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
 
 
 def find_model(path: Path) -> Path:
@@ -168,29 +166,32 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     """
     path = reader.path
     try:
-        architecture = Architecture.from_document(reader.document.get("model"), len(reader.names))
+        chain = read_chain(reader.document.get("model"), len(reader.names))
     except TruesparseError as error:
         raise TruesparseError(f"{path} {error}; use another file or train again") from None
-    if architecture.embedding_size > max(_WIDE, path.stat().st_size):
+    if any(
+        layer.size > max(_WIDE, path.stat().st_size) for layer in chain.layers if isinstance(layer, Embedding)
+    ):
         raise TruesparseError(
             f"{path} is of no model: its embeddings are longer than the file; use another file or train again"
         )
-    shapes, groups = architecture.matrices, architecture.groups
     matrices = {
-        name: _read_csr(reader, name, (rows // groups[name][1], columns), groups[name][1])
-        for name, (rows, columns) in shapes.items()
+        matrix.name: _read_csr(
+            reader, matrix.name, (matrix.shape[0] // matrix.group, matrix.shape[1]), matrix.group
+        )
+        for matrix in chain.matrices
     }
-    biases = {name: _read_floats(reader, name, size) for name, size in architecture.biases.items()}
-    if expand:  # now that a bias has told that there are as many rows
-        for name, (blocks, group) in groups.items():
-            steps = row_steps(shapes[name][0], blocks, group)
-            matrices[name] = expand_groups(matrices[name], group, steps)
-    vocabulary, document = _read_vocabulary(reader, architecture), reader.document
+    vectors = {vector.name: _read_floats(reader, vector.name, vector.size) for vector in chain.vectors}
+    if expand:  # now that a vector has told that there are as many rows
+        for matrix in chain.matrices:
+            steps = row_steps(matrix.shape[0], matrix.blocks, matrix.group)
+            matrices[matrix.name] = expand_groups(matrices[matrix.name], matrix.group, steps)
+    vocabulary, document = _read_vocabulary(reader, chain), reader.document
     encoder: TextEncoder | None = None
     labels: tuple[str, ...] = ()
-    if architecture.head == CLASSIFIER:
-        encoder, labels = _read_encoder(reader, vocabulary), _read_labels(reader, architecture)
-    return StoredModel(path, architecture, matrices, biases, vocabulary, encoder, labels, document)
+    if not chain.per_step:
+        encoder, labels = _read_encoder(reader, vocabulary), _read_labels(reader, chain)
+    return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
 
 def _read_csr(reader: Reader, name: str, shape: tuple[int, int], group: int) -> CSR:
@@ -211,16 +212,16 @@ def _read_floats(reader: Reader, name: str, size: int) -> NDArray[np.float32]:
     return array
 
 
-def _read_vocabulary(reader: Reader, architecture: Architecture) -> Vocabulary | None:
+def _read_vocabulary(reader: Reader, chain: Chain) -> Vocabulary | None:
     fields = reader.document.get("vocabulary")
     if fields is None:
         return None
     vocabulary = Vocabulary.from_json(json.dumps(fields))
     _check_unicode(reader, vocabulary.tokens)
-    if len(vocabulary) != architecture.vocab_size:
+    if len(vocabulary) != chain.tokens:
         raise TruesparseError(
             f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
-            f", its matrices {architecture.vocab_size}"
+            f", its matrices {chain.tokens}"
         )
     return vocabulary
 
@@ -234,14 +235,14 @@ def _read_encoder(reader: Reader, vocabulary: Vocabulary | None) -> TextEncoder:
         raise TruesparseError(f"{reader.path} is no text classifier: {error}; use another file") from None
 
 
-def _read_labels(reader: Reader, architecture: Architecture) -> tuple[str, ...]:
+def _read_labels(reader: Reader, chain: Chain) -> tuple[str, ...]:
     labels = reader.document.get("labels")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise TruesparseError(f"{reader.path} is a classifier without labels; use another file")
-    if len(set(labels)) != architecture.outputs or len(labels) != architecture.outputs:
+    if len(set(labels)) != chain.head.outputs or len(labels) != chain.head.outputs:
         raise TruesparseError(
             f"{reader.path} is of another model: it has {len(set(labels))} labels"
-            f", its matrices {architecture.outputs}"
+            f", its matrices {chain.head.outputs}"
         )
     _check_unicode(reader, labels)
     return tuple(labels)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile import StoredModel
-from truesparse.runtime.layers import LAYERS
 from truesparse.layers.product import Product
+from truesparse.layers.stepping import step_of
+from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]
 State = list[tuple[Array, ...]]

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from truesparse.layers.chain import EMBEDDING, Chain, Place
+from truesparse.layers.embedding.spec import Embedding
 from truesparse.topology.distance import FIXED, Input, Layer
 
 
-def wiring(
-    matrices: Sequence[str], layer_names: Sequence[str], gates: tuple[str, ...], tied: bool = False
-) -> list[Layer]:
+def wiring(chain: Chain) -> list[Layer]:
     """Return the layers of a model that have sparse matrices, from the inputs to the outputs.
 
     Parameters
     ----------
-    matrices : sequence of str
-        Their names; of a layer that of the inputs comes first, then those of the state.
-    layer_names : sequence of str
-        What the names of each layer's matrices begin with.
-    gates : tuple of str
-        What is stacked in the matrices of the layers.
-    tied : bool
-        Whether the output layer uses the matrix of the embedding.
+    chain : Chain
 
     Returns
     -------
@@ -31,14 +22,23 @@ def wiring(
         embedding are the units of the last layer, and the one matrix is the embedding's.
     """
     layers, source = [], FIXED
-    if "embedding.weight" in matrices:
-        source = layer_names[-1] if tied else "embedding"
-        layers.append(Layer("embedding", source, ((Input("embedding.weight", FIXED),),), by_column=True))
-    for name in layer_names:
-        first, second, *others = (matrix for matrix in matrices if matrix.startswith(f"{name}."))
-        sums = ((Input(first, source), Input(second, name)), *((Input(other, name),) for other in others))
-        layers.append(Layer(name, name, sums, gates=gates))
-        source = name
-    if "output.weight" in matrices:
-        layers.append(Layer("output", FIXED, ((Input("output.weight", source),),)))
+    for place in chain.places:
+        matrices = {matrix.name: matrix for matrix in place.matrices}
+        if isinstance(place.spec, Embedding):
+            source = chain.recurrent[-1].name if chain.head.tied else place.name
+            layers.append(Layer(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
+        elif place.spec is chain.head:
+            layers += [Layer(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
+        elif matrices:
+            layers.append(Layer(place.name, place.name, _sums(place, source), gates=chain.gates))
+            source = place.name
     return layers
+
+
+def _sums(place: Place, source: str) -> tuple[tuple[Input, ...], ...]:
+    """The products that are added up for a unit of a layer."""
+    reads = {matrix.name: place.name if matrix.reads == "state" else source for matrix in place.matrices}
+    return tuple(
+        tuple(Input(name, reads[name]) for name in (f"{place.name}.{own}" for own in names))
+        for names in place.spec.sums
+    )

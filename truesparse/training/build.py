@@ -10,18 +10,19 @@ from truesparse.topology import erdos_renyi_epsilon_counts, get_method
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.nn.spec import RecurrentSpec
-    from truesparse.training.task import Learning, Model
+    from truesparse.layers.chain import Chain
+    from truesparse.model import Model
+    from truesparse.training.task import Learning
 
 
-def wanted_density(config: Config, spec: RecurrentSpec) -> float:
+def wanted_density(config: Config, chain: Chain) -> float:
     """Return the fraction of the positions of a model that are to hold a weight.
 
     Parameters
     ----------
     config : Config
         Filled in (`Config.filled`).
-    spec : RecurrentSpec
+    chain : Chain
 
     Raises
     ------
@@ -30,8 +31,10 @@ def wanted_density(config: Config, spec: RecurrentSpec) -> float:
     """
     if config.er_epsilon is None:
         return config.density
-    counts = erdos_renyi_epsilon_counts(spec.shapes, config.er_epsilon, config.gates)
-    return sum(int(count.sum()) for count in counts.values()) / spec.dense_parameters
+    counts = erdos_renyi_epsilon_counts(
+        [matrix.stacked for matrix in chain.matrices], config.er_epsilon, config.gates
+    )
+    return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
 
 
 def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]:
@@ -45,7 +48,7 @@ def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]
 
     Returns
     -------
-    model : LanguageModel or SequenceModel
+    model : Model
     flops : float
         Multiplications and additions; see `truesparse.training.saliency.keep_salient`.
 
@@ -54,24 +57,19 @@ def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]
     UsageError
         The density would leave a matrix without a weight.
     """
+    from truesparse.model import random_model
     from truesparse.training.saliency import keep_salient
 
-    config, spec = task.config, task.spec
+    config, chain = task.config, task.chain
     initial = get_method(config.method).initial
     if initial == "small":
-        spec = spec.with_parameters(round(wanted_density(config, spec) * spec.dense_parameters))
-    model = task.build(
-        spec,
-        wanted_density(config, spec) if initial == "sparse" else 1.0,
+        chain = chain.with_parameters(round(wanted_density(config, chain) * chain.dense_parameters))
+    model = random_model(
+        chain,
+        wanted_density(config, chain) if initial == "sparse" else 1.0,
         rng,
         distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
-        gate_bias=gate_bias(config),
     )
     return model, keep_salient(model, task, rng) if initial == "salient" else 0.0
-
-
-def gate_bias(config: Config) -> dict[str, float]:
-    """What the biases of gates start with, where it is not the cell's own choice."""
-    return {} if config.transform_bias is None else {"t": config.transform_bias}

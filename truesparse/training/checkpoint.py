@@ -14,18 +14,16 @@ import numpy as np
 import truesparse
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import Chain
 from truesparse.modelfile import StoredModel, check_finite, container, read_model
-from truesparse.modelfile.architecture import CLASSIFIER, LANGUAGE_MODEL, Architecture
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.config import Config
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 if TYPE_CHECKING:
-    from truesparse.nn.spec import RecurrentSpec
-    from truesparse.training.task import Model
+    from truesparse.model import Model
 
 EVOLUTION = ("method.", "positions.")
-_CONFIGS: dict[str, type[Config]] = {LANGUAGE_MODEL: LanguageModelConfig, CLASSIFIER: ClassifierConfig}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class SavedModel:
     Attributes
     ----------
     path : Path
-    model : LanguageModel or SequenceModel
+    model : Model
     vocabulary : Vocabulary or None
         None if nobody knows what the tokens mean, as of a model that was imported without.
     config : LanguageModelConfig or ClassifierConfig
@@ -95,7 +93,7 @@ def save_model(
     Parameters
     ----------
     path : Path
-    model : LanguageModel or SequenceModel
+    model : Model
     vocabulary, config, encoder, labels
         As in `SavedModel`; those of a classifier have to be given.
 
@@ -104,7 +102,7 @@ def save_model(
     TruesparseError
         The file cannot be written; an earlier one is unharmed.
     """
-    document = _document("model", model.spec, vocabulary, config, encoder, labels)
+    document = _document("model", model.chain, vocabulary, config, encoder, labels)
     container.write(path, _weights(model.arena), document)
 
 
@@ -145,7 +143,7 @@ def save_checkpoint(
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
     tensors.update(evolution or {})
-    document = _document("checkpoint", model.spec, vocabulary, config, encoder, labels)
+    document = _document("checkpoint", model.chain, vocabulary, config, encoder, labels)
     container.write(path, tensors, {**document, "training": training})
 
 
@@ -161,7 +159,7 @@ def load_model(path: Path) -> SavedModel:
         return _read_model(reader)
 
 
-def load_arena(path: Path) -> tuple[Architecture, Arena]:
+def load_arena(path: Path) -> tuple[Chain, Arena]:
     """Read the sizes and the matrices of a model, or of the model of a checkpoint, which needs no kernels.
 
     Raises
@@ -171,7 +169,7 @@ def load_arena(path: Path) -> tuple[Architecture, Arena]:
     """
     with container.Reader(path) as reader:
         stored = read_model(reader, expand=False)
-        return stored.architecture, _arena(stored)
+        return stored.chain, _arena(stored)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -211,19 +209,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _document(
     kind: str,
-    spec: RecurrentSpec,
+    chain: Chain,
     vocabulary: Vocabulary | None,
     config: Config,
     encoder: TextEncoder | None,
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    sizes = dataclasses.asdict(spec)
-    head = sizes.pop("kind", LANGUAGE_MODEL)
     of_classifier = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
-        "model": {"type": f"{sizes.pop('cell')}-{head}", **sizes},
+        "model": chain.to_document(),
         "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
         **of_classifier,
         "config": dataclasses.asdict(config),
@@ -243,8 +239,8 @@ def _read_model(reader: container.Reader) -> SavedModel:
     """The model of a file, checked."""
     stored = read_model(reader, expand=False)
     try:
-        spec = _spec(stored.architecture)
-        config = _CONFIGS[stored.architecture.head].from_dict(reader.document["config"])
+        kind: type[Config] = LanguageModelConfig if stored.chain.per_step else ClassifierConfig
+        config = kind.from_dict(reader.document["config"])
     except (KeyError, TypeError, AttributeError):
         raise reader.corrupt() from None
     except UsageError as error:
@@ -252,39 +248,26 @@ def _read_model(reader: container.Reader) -> SavedModel:
             f"{reader.path} was written by truesparse {reader.document.get('truesparse_version')}"
             f" and does not fit this one, {truesparse.__version__}: {error}"
         ) from None
-    model = _model(spec, _arena(stored))
+    from truesparse.model import Model  # which needs kernels
+
+    model = Model(stored.chain, _arena(stored))
     return SavedModel(reader.path, model, stored.vocabulary, config, stored.encoder, stored.labels)
 
 
 def _arena(stored: StoredModel) -> Arena:
     """The arena of a model that was read without expanding it, whose matrices are taken away."""
-    patterns, architecture = {}, stored.architecture
-    for name, (blocks, group) in architecture.groups.items():
-        matrix = stored.matrices[name]
-        patterns[name] = Pattern(matrix.indptr, matrix.indices, matrix.shape), blocks, group
-    arena = Arena(patterns, architecture.biases)
+    patterns = {}
+    for matrix in stored.chain.matrices:
+        csr = stored.matrices[matrix.name]
+        pattern = Pattern(csr.indptr, csr.indices, csr.shape)
+        patterns[matrix.name] = pattern, matrix.blocks, matrix.group
+    arena = Arena(patterns, {vector.name: vector.size for vector in stored.chain.vectors})
     for name, sparse in arena.matrices.items():
         sparse.data[...] = stored.matrices.pop(name).data  # one copy of each is enough
-    for name, bias in arena.biases.items():
-        bias[...] = stored.biases[name]
+    for name, vector in arena.biases.items():
+        vector[...] = stored.vectors[name]
     arena.touch()
     return arena
-
-
-def _spec(architecture: Architecture) -> RecurrentSpec:
-    from truesparse.nn import LanguageModelSpec, SequenceSpec
-
-    kind = LanguageModelSpec if architecture.head == LANGUAGE_MODEL else SequenceSpec
-    return kind(cell=architecture.cell, **architecture.sizes)
-
-
-def _model(spec: RecurrentSpec, arena: Arena) -> Model:
-    from truesparse.nn import LanguageModel, LanguageModelSpec, SequenceModel, SequenceSpec
-
-    if isinstance(spec, LanguageModelSpec):
-        return LanguageModel(spec, arena)
-    assert isinstance(spec, SequenceSpec)
-    return SequenceModel(spec, arena)
 
 
 def _copy(reader: container.Reader, name: str, target: np.ndarray) -> None:

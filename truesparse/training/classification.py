@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,13 @@ from truesparse.data import ClassificationData, Columns, SequenceBatches, load_c
 from truesparse.data.labelled import LabelledText
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
-from truesparse.nn import SequenceModel, SequenceWorkspace
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.sequence_learning import SequenceLearning, sequence_spec
+from truesparse.training.sequence_learning import SequenceLearning, sequence_chain
 from truesparse.training.task import Measures, Task, crc32_of
 from truesparse.training.task_configs import ClassifierConfig
+
+if TYPE_CHECKING:
+    from truesparse.model import Model, Workspace
 
 
 class TextClassification(SequenceLearning, Task):
@@ -50,7 +52,7 @@ class TextClassification(SequenceLearning, Task):
         embedding_size = config.embedding_size or config.hidden_size
         sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
         longest = max(self._parts[part].sequences.longest for part in ("train", "valid"))
-        super().__init__(config, sequence_spec(config, *sizes), self._parts["train"], longest)
+        super().__init__(config, sequence_chain(config, *sizes), self._parts["train"], longest)
         self.labels = data.labels
         self.name = data.name
         self.description = data.description
@@ -64,7 +66,7 @@ class TextClassification(SequenceLearning, Task):
     def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
         """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
         batches, workspace = self._parts[part], self._workspace
-        if batches.sequences.longest > workspace.panels.steps:
+        if batches.sequences.longest > workspace.window.panels.steps:
             workspace = self._model.workspace(batches.sequences.longest, self.config.batch_size)
         return evaluate_batches(self._model, batches, workspace, stop).measures
 
@@ -126,18 +128,18 @@ class Classified:
 
 
 def evaluate_batches(
-    model: SequenceModel,
+    model: Model,
     batches: SequenceBatches,
-    workspace: SequenceWorkspace,
+    workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
 ) -> Classified:
     """Classify labelled texts, without dropout.
 
     Parameters
     ----------
-    model : SequenceModel
+    model : Model
     batches : SequenceBatches
-    workspace : SequenceWorkspace
+    workspace : Workspace
         Of the batches' size. Overwritten.
     stop : callable
         Asked before each batch.
@@ -147,14 +149,14 @@ def evaluate_batches(
     EvaluationStopped
         `stop` returned True.
     """
-    classes = model.spec.outputs
+    classes = model.chain.head.outputs
     loss, confusion = 0.0, np.zeros((classes, classes), np.int64)
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
         texts, lengths, labels, chosen = batches.batch(0, k)
         log_probabilities, labels = (
-            model.predict(texts, lengths, workspace)[:, : len(chosen)],
+            model.predict(texts, workspace, lengths=lengths)[:, : len(chosen)],
             labels[: len(chosen)],
         )
         loss -= float(log_probabilities[labels, np.arange(len(chosen))].sum(dtype=np.float64))

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.modelfile import Architecture, Reader, find_model, read_model
+from truesparse.layers.chain import Chain, Place
+from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
 from truesparse.topology.wiring import wiring
+
+# Settings of layers that the models to be compared may each have their own of
+_FREE = ("pattern", "group", "dropout", "transform_bias")
 
 
 def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDistance]]:
@@ -32,24 +36,20 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
     UsageError, TruesparseError
         A model cannot be read, or it has another cell, other sizes or another vocabulary than the first.
     """
-    spec, names, patterns = _read(paths[0])
+    chain, names, patterns = _read(paths[0])
     models = [patterns]
     for path in paths[1:]:
-        other_spec, other_names, patterns = _read(path)
-        if other_spec.head != spec.head:
+        other_chain, other_names, patterns = _read(path)
+        if chain.per_step != other_chain.per_step:
             raise UsageError(
                 f"{paths[0]} and {path} cannot be compared: one is a language model, the other a classifier"
                 "; give models of one kind"
             )
-        for name in ("cell", *spec.sizes):  # the cell first: other sizes may follow from it
-            if name in ("pattern", "output_group"):
-                continue
-            value, other = getattr(spec, name), getattr(other_spec, name)
-            if other != value:
-                raise UsageError(
-                    f"{paths[0]} and {path} cannot be compared: {name} is {value} in the first and {other} in"
-                    " the second; give models of one cell and of equal sizes"
-                )
+        for name, value, other in _differences(chain, other_chain):
+            raise UsageError(
+                f"{paths[0]} and {path} cannot be compared: {name} is {value} in the first and {other} in"
+                " the second; give models of the same layers"
+            )
         for name, value in names.items():
             if other_names[name] == value:
                 continue
@@ -58,14 +58,32 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
                 "; give models that were trained on one text"
             )
         models.append(patterns)
-    layers = wiring(tuple(spec.matrices), spec.layer_names, spec.gates, spec.tied)
+    layers = wiring(chain)
     for first, second in combinations(range(len(models)), 2):
         yield first, second, topology_distance(models[first], models[second], layers)
 
 
-def _read(path: Path) -> tuple[Architecture, dict[str, Any], dict[str, Pattern]]:
+def _read(path: Path) -> tuple[Chain, dict[str, Any], dict[str, Pattern]]:
     """What a comparison needs of a model: its values are not kept."""
     with Reader(find_model(path)) as reader:
         stored = read_model(reader)
     patterns = {name: Pattern(csr.indptr, csr.indices, csr.shape) for name, csr in stored.matrices.items()}
-    return stored.architecture, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns
+    return stored.chain, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns
+
+
+def _differences(one: Chain, two: Chain) -> Iterator[tuple[str, Any, Any]]:
+    """What two chains do not have in common, but for dropout: name and both values."""
+    first, second = (
+        {f"{place.name}.{name}": value for place in chain.places for name, value in _settings(place).items()}
+        for chain in (one, two)
+    )
+    for name in [*first, *second]:
+        if first.get(name) != second.get(name):
+            yield name, first.get(name, "missing"), second.get(name, "missing")
+
+
+def _settings(place: Place) -> dict[str, Any]:
+    """What decides the matrices of a layer."""
+    if not place.spec.matrices(place.given) and not place.spec.vectors(place.given):
+        return {}
+    return {name: value for name, value in place.spec.to_document().items() if name not in _FREE}

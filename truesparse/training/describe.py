@@ -6,19 +6,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truesparse.modelfile import Architecture
-    from truesparse.nn.spec import RecurrentSpec
+    from truesparse.layers.chain import Chain
+    from truesparse.model import Model
     from truesparse.sparse import Arena
-    from truesparse.training.task import Model
 
 
-def describe(spec: RecurrentSpec | Architecture, arena: Arena) -> dict[str, Any]:
+def describe(chain: Chain, arena: Arena) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
-    spec : RecurrentSpec or Architecture
-        Of the model.
+    chain : Chain
     arena : Arena
 
     Returns
@@ -33,9 +31,10 @@ def describe(spec: RecurrentSpec | Architecture, arena: Arena) -> dict[str, Any]
         `dense_flops`.
     """
     rows = []
+    flops = _flops_per_weight(chain)
     for name, matrix in arena.matrices.items():
         positions = math.prod(matrix.shape)
-        used = _flops_per_weight(spec, name)
+        used = flops[name]
         rows.append(
             {
                 "name": name,
@@ -50,7 +49,7 @@ def describe(spec: RecurrentSpec | Architecture, arena: Arena) -> dict[str, Any]
             }
         )
     biases = sum(bias.size for bias in arena.biases.values())
-    nnz, dense = arena.nnz, spec.dense_parameters
+    nnz, dense = arena.nnz, chain.dense_parameters
     total = {
         "nnz": nnz,
         "dense_parameters": dense,
@@ -60,19 +59,21 @@ def describe(spec: RecurrentSpec | Architecture, arena: Arena) -> dict[str, Any]
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
-    return {"gates": list(spec.gates), "matrices": rows, "total": total}
+    return {"gates": list(chain.gates), "matrices": rows, "total": total}
 
 
 def flops_per_token(model: Model) -> int:
     """Multiplications and additions of one token going forward; see `describe`."""
-    matrices = model.arena.matrices
-    return sum(_flops_per_weight(model.spec, name) * matrix.nnz for name, matrix in matrices.items())
+    flops = _flops_per_weight(model.chain)
+    return sum(flops[name] * matrix.nnz for name, matrix in model.arena.matrices.items())
 
 
-def dense_flops_per_token(spec: RecurrentSpec) -> int:
+def dense_flops_per_token(chain: Chain) -> int:
     """The same of a dense model."""
-    return sum(_flops_per_weight(spec, name) * math.prod(shape) for name, shape, _ in spec.shapes)
+    flops = _flops_per_weight(chain)
+    return sum(flops[matrix.name] * matrix.positions for matrix in chain.matrices)
 
 
-def _flops_per_weight(spec: RecurrentSpec | Architecture, name: str) -> int:
-    return 2 if spec.works_on_tokens(name) else 0
+def _flops_per_weight(chain: Chain) -> dict[str, int]:
+    """Of one token, for the weights of each matrix."""
+    return {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}

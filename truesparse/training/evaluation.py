@@ -13,7 +13,7 @@ from truesparse.data import Windows
 from truesparse.errors import TruesparseError
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel, Workspace
+    from truesparse.model import Model, Workspace
 
 
 # How a long text is read in parts side by side: the least tokens of a part, how many of them before a part
@@ -41,13 +41,13 @@ class EvaluationStopped(Exception):
 
 
 def evaluate(
-    model: LanguageModel, windows: Windows, workspace: Workspace, stop: Callable[[], bool] = lambda: False
+    model: Model, windows: Windows, workspace: Workspace, stop: Callable[[], bool] = lambda: False
 ) -> Evaluation:
     """Run a model over a text, without dropout, the state carried from zero.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Model
     windows : Windows
     workspace : Workspace
         Of at least the windows' steps and of their batch size. Overwritten.
@@ -70,16 +70,16 @@ def evaluate(
         if stop():
             raise EvaluationStopped
         x, y = windows.window(k)
-        total += model.evaluate(x, y, state, workspace) * x.size
+        total += model.loss(x, y, workspace, state) * x.size
     return Evaluation(total / windows.tokens, windows.tokens)
 
 
-def evaluate_stream(model: LanguageModel, ids: NDArray[np.int32], batch_size: int, bptt: int) -> Evaluation:
+def evaluate_stream(model: Model, ids: NDArray[np.int32], batch_size: int, bptt: int) -> Evaluation:
     """Run a model over a text as one stream, without dropout: each token is predicted from all before it.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Model
     ids : ndarray of int32, shape (n_tokens,)
         Two or more.
     batch_size, bptt : int
@@ -102,7 +102,7 @@ def evaluate_stream(model: LanguageModel, ids: NDArray[np.int32], batch_size: in
     are read again from the states found. Each time one more part begins as in one stream; since models
     forget, the first time is nearly always enough.
     """
-    from truesparse.nn.panels import Panels  # here: a list of flags needs no Numba
+    from truesparse.sparse.panels import Panels  # here: a list of flags needs no Numba
 
     tokens = len(ids) - 1
     if tokens < 1:
@@ -118,9 +118,9 @@ def evaluate_stream(model: LanguageModel, ids: NDArray[np.int32], batch_size: in
 
     def read(start: int) -> float:
         loss = 0.0
-        for first in range(start, steps, workspace.panels.steps):
-            window = slice(first, first + workspace.panels.steps)
-            loss += model.evaluate(x[window], y[window], state, workspace) * x[window].size
+        for first in range(start, steps, workspace.window.panels.steps):
+            window = slice(first, first + workspace.window.panels.steps)
+            loss += model.loss(x[window], y[window], workspace, state) * x[window].size
         return loss
 
     def of_next_part() -> dict[str, NDArray[np.float32]]:

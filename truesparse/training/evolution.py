@@ -16,7 +16,7 @@ from truesparse.training.build import wanted_density
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.training.task import Model
+    from truesparse.model import Model
 
 
 Gradients = Callable[[], Mapping[str, Scores]]
@@ -29,7 +29,7 @@ class Evolution:
     ----------
     config : Config
         Filled in (`Config.filled`).
-    model : LanguageModel or SequenceModel
+    model : Model
         Gets the state that the method needs, unless it is there already, as it is after a checkpoint.
     rng : numpy.random.Generator
     steps_per_epoch : int
@@ -181,8 +181,10 @@ class Evolution:
     def _final_counts(self, model: Model) -> dict[str, int]:
         """For each part the entries it has when pruning has ended."""
         config = self._config
-        density = wanted_density(config, model.spec)
-        counts = initial_counts(model.spec.shapes, density, config.distribution, config.gates)
+        density = wanted_density(config, model.chain)
+        counts = initial_counts(
+            [matrix.stacked for matrix in model.chain.matrices], density, config.distribution, config.gates
+        )
         targets = {}
         for name, matrix in model.matrices.items():
             parts = parts_of(matrix, config.gates)

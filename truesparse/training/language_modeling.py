@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.words import WORD_RULE, Level
-from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import language_model
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Learned, Measures, Task, crc32_of
+from truesparse.training.task import Learned, Measures, Task, cell_settings, crc32_of
 from truesparse.training.task_configs import LanguageModelConfig
 
 if TYPE_CHECKING:
-    from truesparse.nn.stack import GradientRows
-    from truesparse.training.task import Model
+    from truesparse.layers.layer import GradientRows
+    from truesparse.model import Model
 
 
 class LanguageModeling(Task):
@@ -60,24 +61,11 @@ class LanguageModeling(Task):
         self.steps_per_epoch = len(self._windows["train"])
         self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": corpus.vocabulary}
-        self.spec = language_model_spec(config, len(corpus.vocabulary))
-
-    def build(
-        self,
-        spec: LanguageModelSpec,
-        density: float,
-        rng: np.random.Generator,
-        distribution: str,
-        gates: str,
-        scale: float | None,
-        gate_bias: Mapping[str, float],
-    ) -> LanguageModel:
-        """See `Learning.build`."""
-        return build_language_model(spec, density, rng, distribution, gates, scale, gate_bias)
+        self.chain = language_model_chain(config, len(corpus.vocabulary))
 
     def begin(self, model: Model) -> None:
         """See `Learning.begin`."""
-        self._model = cast(LanguageModel, model)
+        self._model = model
         self._workspace = self._model.workspace(*self._size)
         self._hidden = self._model.zero_state(self._size[1])
 
@@ -90,9 +78,7 @@ class LanguageModeling(Task):
         if k == 0:
             self._hidden.reset()
         x, y = self._windows["train"].window(k)
-        dropout = 0.0 if rng is None else self.dropout
-        loss = float(self._model.forward(x, y, self._hidden, self._workspace, dropout, rng))
-        self._model.backward(self._workspace)
+        loss = self._model.loss_and_gradients(x, y, self._workspace, self._hidden, rng=rng)
         return Learned(loss, x.size, x.size)
 
     def dense_gradients(self) -> dict[str, GradientRows]:
@@ -130,8 +116,8 @@ class LanguageModeling(Task):
         self._hidden.load(arrays)
 
 
-def language_model_spec(config: LanguageModelConfig, vocab_size: int) -> LanguageModelSpec:
-    """Return the sizes that a configuration asks for.
+def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> Chain:
+    """Return the model that a configuration asks for.
 
     A method may make the model smaller; its work is still compared with that of a dense model of these sizes.
 
@@ -140,14 +126,12 @@ def language_model_spec(config: LanguageModelConfig, vocab_size: int) -> Languag
     UsageError
         Sizes do not fit each other.
     """
-    return LanguageModelSpec(
+    return language_model(
         vocab_size=vocab_size,
         embedding_size=config.embedding_size or config.hidden_size,
         hidden_size=config.hidden_size,
         layers=config.layers,
         tied=config.tied,
-        cell=config.cell,
-        depth=config.depth or 1,
-        pattern=config.pattern,
         output_group=config.output_group,
+        **cell_settings(config),
     )

@@ -16,7 +16,7 @@ from truesparse.training.evolution import Evolution
 from truesparse.training.task import Learning
 
 if TYPE_CHECKING:
-    from truesparse.training.task import Model
+    from truesparse.model import Model
 
 
 class Step(NamedTuple):
@@ -52,7 +52,7 @@ class Learner:
     ----------
     config : Config
         Filled in.
-    model : LanguageModel or SequenceModel
+    model : Model
     rngs : dict of str to Generator
         See `truesparse.training.state.make_generators`.
     steps_per_epoch : int

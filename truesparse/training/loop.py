@@ -34,7 +34,7 @@ from truesparse.training.state import TrainingState
 from truesparse.training.task import Task
 
 if TYPE_CHECKING:
-    from truesparse.training.task import Model
+    from truesparse.model import Model
 
 CHECKPOINT_SECONDS = 300.0
 
@@ -51,7 +51,7 @@ class Trainer:
     Parameters
     ----------
     task : Task
-    model : LanguageModel or SequenceModel
+    model : Model
         Of the task.
     generators : dict of str to Generator
         See `truesparse.training.state.make_generators`.
@@ -85,7 +85,7 @@ class Trainer:
     ) -> None:
         self.task = task
         self.config = config = task.config
-        self._dense_flops = dense_flops_per_token(task.spec)
+        self._dense_flops = dense_flops_per_token(task.chain)
         self.steps_per_epoch = task.steps_per_epoch
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
         self._threads = ThreadTrial(on=config.threads == 0)

@@ -38,9 +38,9 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     UsageError, TruesparseError
         The run's configuration cannot be read, or nothing is recorded yet.
     """
-    from truesparse.nn.spec import CELLS
+    from truesparse.layers.registry import cells
 
-    gates = CELLS[load_config(run / CONFIG).cell].GATES
+    gates = cells()[load_config(run / CONFIG).cell].GATES
     traced = [record for record in records if record["kind"] != "end"]
     training = [record for record in traced if record["kind"] == "train"]
     evaluations = [record for record in traced if record["kind"] == "eval"]

@@ -11,6 +11,7 @@ from typing import Any
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
+from truesparse.settings import flag
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint, load_model
@@ -22,7 +23,6 @@ from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.rundir import RunDirectory
-from truesparse.settings import flag
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
@@ -215,7 +215,7 @@ def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) ->
 def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]:
     """Train to the end, then measure the best model on the test data."""
     task, state, reporter = trainer.task, trainer.state, trainer.reporter
-    dense_parameters, steps_per_epoch = trainer.model.spec.dense_parameters, trainer.steps_per_epoch
+    dense_parameters, steps_per_epoch = trainer.model.chain.dense_parameters, trainer.steps_per_epoch
     run.write_environment(environment())
     began_at = time.perf_counter() - state.seconds
     reporter.start(
@@ -228,7 +228,7 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
             nnz=trainer.model.arena.nnz,
             dense_parameters=dense_parameters,
             threads=threads,
-            gates=trainer.model.spec.gates,
+            gates=trainer.model.chain.gates,
         )
     )
     trainer.train(run)

@@ -13,12 +13,12 @@ from truesparse.topology import Part, Update
 from truesparse.topology.drop import smallest
 from truesparse.topology.grow import random_positions
 from truesparse.topology.update import IMPORTANCE
-from truesparse.training.build import gate_bias
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 
 if TYPE_CHECKING:
-    from truesparse.training.task import Learning, Model
+    from truesparse.model import Model
+    from truesparse.training.task import Learning
 
 
 def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> float:
@@ -28,7 +28,7 @@ def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> floa
 
     Parameters
     ----------
-    model : LanguageModel or SequenceModel
+    model : Model
         With random weights at all positions; modified in place.
     task : Learning
         The first `saliency_windows` batches of its training data make the gradient, without dropout.
@@ -55,7 +55,7 @@ def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> floa
     N. Lee, T. Ajanthan and P. H. S. Torr, "SNIP: single-shot network pruning based on connection
     sensitivity", 2019.
     """
-    from truesparse.nn.initial import initialise
+    from truesparse.model import draw_values
 
     arena, config = model.arena, task.config
     task.begin(model)
@@ -79,7 +79,7 @@ def keep_salient(model: Model, task: Learning, rng: np.random.Generator) -> floa
         changes[name] = random_positions(Part(matrix), mine, 0, Update(0.0, rng))
         start += matrix.nnz
     arena.apply(Rewiring(changes))
-    initialise(arena, model.spec, rng, config.init_scale, gate_bias(config))
+    draw_values(model, rng, config.init_scale)
     return flops
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches
-from truesparse.nn import SequenceModel, SequenceSpec, build_sequence_model
-from truesparse.training.task import Learned, Learning
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import sequence_model
+from truesparse.training.task import Learned, Learning, cell_settings
 from truesparse.training.task_configs import SequenceConfig
 
 if TYPE_CHECKING:
-    from truesparse.nn.stack import GradientRows
-    from truesparse.training.task import Model
+    from truesparse.layers.layer import GradientRows
+    from truesparse.model import Model
 
 
 class SequenceLearning(Learning):
@@ -25,7 +25,7 @@ class SequenceLearning(Learning):
     ----------
     config : SequenceConfig
         Filled in.
-    spec : SequenceSpec
+    chain : Chain
     train : SequenceBatches
     longest : int
         The most steps of a sequence that the model will be given.
@@ -36,32 +36,17 @@ class SequenceLearning(Learning):
         As given.
     """
 
-    def __init__(
-        self, config: SequenceConfig, spec: SequenceSpec, train: SequenceBatches, longest: int
-    ) -> None:
+    def __init__(self, config: SequenceConfig, chain: Chain, train: SequenceBatches, longest: int) -> None:
         super().__init__(config)
-        self.spec = spec
+        self.chain = chain
         self.steps_per_epoch = len(train)
         self.train = train
         self._longest = longest
 
-    def build(
-        self,
-        spec: SequenceSpec,
-        density: float,
-        rng: np.random.Generator,
-        distribution: str,
-        gates: str,
-        scale: float | None,
-        gate_bias: Mapping[str, float],
-    ) -> SequenceModel:
-        """See `Learning.build`."""
-        return build_sequence_model(spec, density, rng, distribution, gates, scale, gate_bias)
-
     def begin(self, model: Model) -> None:
         """See `Learning.begin`."""
-        self._model = cast(SequenceModel, model)
-        self._workspace = self._model.workspace(self._longest, self.config.batch_size)
+        self._model = model
+        self._workspace = model.workspace(self._longest, self.config.batch_size)
 
     def end(self) -> None:
         """See `Learning.end`."""
@@ -70,48 +55,46 @@ class SequenceLearning(Learning):
     def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
         """See `Learning.learn`."""
         inputs, lengths, targets, chosen = self.train.batch(epoch, k)
-        dropout = 0.0 if rng is None else self.dropout
         weights: NDArray[np.float64] | None = None
         counted: float = len(chosen)
         if self.train.weights is not None:
             weights = np.zeros(len(lengths))
             weights[: len(chosen)] = self.train.weights[chosen]
             counted = float(weights.sum())
-        loss = self._model.forward(inputs, lengths, targets, self._workspace, dropout, rng, weights)
-        self._model.backward(self._workspace)
-        return Learned(float(loss), counted, int(lengths.sum()))
+        loss = self._model.loss_and_gradients(
+            inputs, targets, self._workspace, lengths=lengths, rng=rng, weights=weights
+        )
+        return Learned(loss, counted, int(lengths.sum()))
 
     def dense_gradients(self) -> dict[str, GradientRows]:
         """See `Learning.dense_gradients`."""
         return self._model.dense_gradients(self._workspace)
 
 
-def sequence_spec(
+def sequence_chain(
     config: SequenceConfig, vocab_size: int, embedding_size: int, outputs: int, kind: str = "classifier"
-) -> SequenceSpec:
-    """Return the sizes that a configuration asks for.
+) -> Chain:
+    """Return the model that a configuration asks for.
 
     Parameters
     ----------
     config : SequenceConfig
     vocab_size, embedding_size, outputs, kind
-        See `truesparse.nn.spec.SequenceSpec`.
+        See `truesparse.layers.models.sequence_model`.
 
     Raises
     ------
     UsageError
         Sizes do not fit each other.
     """
-    return SequenceSpec(
+    return sequence_model(
         vocab_size=vocab_size,
         embedding_size=embedding_size,
         hidden_size=config.hidden_size,
         layers=config.layers,
-        cell=config.cell,
-        depth=config.depth or 1,
-        pattern=config.pattern,
         outputs=outputs,
         kind=kind,
         pooling=config.pooling,
         sparse_output=config.output == "sparse",
+        **cell_settings(config),
     )

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.training.config import Config, choices
 from truesparse.settings import checked, kind_of, parse, shown
+from truesparse.training.config import Config, choices
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
 
 Fields = Mapping[str, dataclasses.Field[Any]]

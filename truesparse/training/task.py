@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.nn import DropoutRates
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import DropoutRates
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel, SequenceModel
-    from truesparse.nn.spec import RecurrentSpec
-    from truesparse.nn.stack import GradientRows
+    from truesparse.layers.layer import GradientRows
+    from truesparse.model import Model
     from truesparse.training.checkpoint import SavedModel
-
-    Model: TypeAlias = LanguageModel | SequenceModel
 
 Measures = dict[str, Any]
 
@@ -47,29 +45,15 @@ class Learning(ABC):
     config : Config
     steps_per_epoch : int
         Batches of the data.
-    spec : RecurrentSpec
-        The sizes that the configuration asks for.
+    chain : Chain
+        The model that the configuration asks for.
     """
 
     steps_per_epoch: int
-    spec: RecurrentSpec
+    chain: Chain
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.dropout = dropout_rates(config)
-
-    @abstractmethod
-    def build(
-        self,
-        spec: Any,
-        density: float,
-        rng: np.random.Generator,
-        distribution: str,
-        gates: str,
-        scale: float | None,
-        gate_bias: Mapping[str, float],
-    ) -> Model:
-        """Return a new model; see `truesparse.nn.language_model.build_language_model`."""
 
     @abstractmethod
     def begin(self, model: Model) -> None:
@@ -86,7 +70,7 @@ class Learning(ABC):
     @abstractmethod
     def dense_gradients(self) -> dict[str, GradientRows]:
         """Functions that compute the gradients of the last `learn` at all positions of each matrix; see
-        `truesparse.nn.language_model.LanguageModel.dense_gradients`."""
+        `truesparse.model.Model.dense_gradients`."""
 
 
 class Task(Learning):
@@ -160,7 +144,13 @@ def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
     return value
 
 
-def dropout_rates(config: Config) -> float | DropoutRates:
-    """One rate for a cell that has only one, else those of each kind."""
+def cell_settings(config: Config) -> dict[str, Any]:
+    """What a configuration says of the recurrent layers, as `truesparse.layers.models` takes it."""
     rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
-    return config.dropout if None in rates else DropoutRates(*rates)
+    own = {"depth": config.depth, "transform_bias": config.transform_bias}
+    return {
+        "cell": config.cell,
+        "pattern": config.pattern,
+        "dropout": config.dropout if None in rates else DropoutRates(*rates),
+        **{name: value for name, value in own.items() if value is not None},
+    }

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from truesparse.errors import UsageError
+from truesparse.settings import listed, setting
 from truesparse.training.config import Config
 from truesparse.training.presets import CLASSIFIER_PRESETS, LANGUAGE_MODEL_PRESETS, SEQUENCE_PRESETS
-from truesparse.settings import listed, setting
 
 
 @dataclass(frozen=True, kw_only=True)

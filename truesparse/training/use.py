@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,6 @@ from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.rundata import find_data
 from truesparse.training.task import crc32_of
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
-
-if TYPE_CHECKING:
-    from truesparse.nn import LanguageModel, SequenceModel
 
 LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
 
@@ -132,7 +129,7 @@ def evaluate_saved(
 
 
 def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | None) -> TextEvaluation:
-    config, model = cast(LanguageModelConfig, saved.config), cast("LanguageModel", saved.model)
+    config, model = cast(LanguageModelConfig, saved.config), saved.model
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     if data is None:
         split = split or "test"
@@ -160,7 +157,7 @@ def _columns(config: ClassifierConfig, label: str | None, text: str | None) -> C
 def _evaluate_classifier(
     saved: SavedModel, config: ClassifierConfig, data: Path | None, split: str | None, columns: Columns
 ) -> ClassifierEvaluation:
-    model = cast("SequenceModel", saved.model)
+    model = saved.model
     assert saved.encoder is not None
     if data is None:
         text = _texts_of_training(saved, config, columns, split or "test")
@@ -223,7 +220,7 @@ class Classifier:
         if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
         saved.check_finite()
-        self._model = cast("SequenceModel", saved.model)
+        self._model = saved.model
         self._encoder = saved.encoder
         self.labels = saved.labels
         self.text_column = saved.config.text_column
@@ -250,10 +247,10 @@ class Classifier:
                 continue
             sequences = Sequences.of(list(some.values()))
             longest = sequences.longest
-            if longest > self._workspace.panels.steps:  # twice that, lest it grow at every batch
+            if longest > self._workspace.window.panels.steps:  # twice that, lest it grow at every batch
                 steps = max(longest, min(2 * longest, self._encoder.length))
                 self._workspace = self._model.workspace(steps, self.batch_size)
-            batch = sequences.batch(np.arange(len(some)), self.batch_size)
-            outputs = self._model.predict(*batch, self._workspace)
+            inputs, lengths = sequences.batch(np.arange(len(some)), self.batch_size)
+            outputs = self._model.predict(inputs, self._workspace, lengths=lengths)
             probabilities[list(some)] = np.exp(outputs).T[: len(some)]
         return probabilities
