@@ -178,6 +178,11 @@ class Chain:
         return tuple(every)
 
     @property
+    def shapes(self) -> list[tuple[str, tuple[int, int], int]]:
+        """Name, shape and number of blocks of each matrix, as `truesparse.topology.initial` takes them."""
+        return [(matrix.name, matrix.shape, matrix.blocks) for matrix in self.matrices]
+
+    @property
     def vectors(self) -> tuple[Vector, ...]:
         """All dense vectors, in the order of the arena."""
         return tuple(vector for place in self.places for vector in place.vectors)

@@ -65,11 +65,6 @@ class Matrix(NamedTuple):
         return max(1, len(self.gates))
 
     @property
-    def stacked(self) -> tuple[str, tuple[int, int], int]:
-        """Name, shape and number of blocks, as `truesparse.topology.initial` takes them."""
-        return self.name, self.shape, self.blocks
-
-    @property
     def positions(self) -> int:
         """Rows times columns."""
         return self.shape[0] * self.shape[1]

@@ -42,7 +42,7 @@ def random_model(
     UsageError
         If the density is out of range or would leave a matrix without a weight.
     """
-    counts = initial_counts([matrix.stacked for matrix in chain.matrices], density, distribution, gates)
+    counts = initial_counts(chain.shapes, density, distribution, gates)
     model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng))
     draw_values(model, rng, scale)
     return model

@@ -22,6 +22,7 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import Chain
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.description import read_chain
 
@@ -169,18 +170,12 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
         chain = read_chain(reader.document.get("model"), len(reader.names))
     except TruesparseError as error:
         raise TruesparseError(f"{path} {error}; use another file or train again") from None
-    if any(
-        layer.size > max(_WIDE, path.stat().st_size) for layer in chain.layers if isinstance(layer, Embedding)
-    ):
+    widest = max((layer.size for layer in chain.layers if isinstance(layer, Embedding)), default=0)
+    if widest > max(_WIDE, path.stat().st_size):
         raise TruesparseError(
             f"{path} is of no model: its embeddings are longer than the file; use another file or train again"
         )
-    matrices = {
-        matrix.name: _read_csr(
-            reader, matrix.name, (matrix.shape[0] // matrix.group, matrix.shape[1]), matrix.group
-        )
-        for matrix in chain.matrices
-    }
+    matrices = {matrix.name: _read_csr(reader, matrix) for matrix in chain.matrices}
     vectors = {vector.name: _read_floats(reader, vector.name, vector.size) for vector in chain.vectors}
     if expand:  # now that a vector has told that there are as many rows
         for matrix in chain.matrices:
@@ -194,7 +189,9 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
 
-def _read_csr(reader: Reader, name: str, shape: tuple[int, int], group: int) -> CSR:
+def _read_csr(reader: Reader, matrix: Matrix) -> CSR:
+    name, (rows, columns), group = matrix.name, matrix.shape, matrix.group
+    shape = rows // group, columns
     indptr, indices = reader.get(f"{name}.indptr"), reader.get(f"{name}.indices")
     broken = broken_invariant(indptr, indices, shape)
     if broken:

@@ -31,9 +31,7 @@ def wanted_density(config: Config, chain: Chain) -> float:
     """
     if config.er_epsilon is None:
         return config.density
-    counts = erdos_renyi_epsilon_counts(
-        [matrix.stacked for matrix in chain.matrices], config.er_epsilon, config.gates
-    )
+    counts = erdos_renyi_epsilon_counts(chain.shapes, config.er_epsilon, config.gates)
     return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
 
 

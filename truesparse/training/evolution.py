@@ -182,9 +182,7 @@ class Evolution:
         """For each part the entries it has when pruning has ended."""
         config = self._config
         density = wanted_density(config, model.chain)
-        counts = initial_counts(
-            [matrix.stacked for matrix in model.chain.matrices], density, config.distribution, config.gates
-        )
+        counts = initial_counts(model.chain.shapes, density, config.distribution, config.gates)
         targets = {}
         for name, matrix in model.matrices.items():
             parts = parts_of(matrix, config.gates)

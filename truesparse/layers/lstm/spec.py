@@ -1,4 +1,4 @@
-"""What an LSTM layer is; see `truesparse.nn.lstm` for its equations."""
+"""What an LSTM layer is; see `truesparse.layers.lstm.layer` for its equations."""
 
 from __future__ import annotations
 

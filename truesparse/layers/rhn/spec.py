@@ -1,4 +1,4 @@
-"""What a recurrent highway layer is; see `truesparse.nn.rhn` for its equations."""
+"""What a recurrent highway layer is; see `truesparse.layers.rhn.layer` for its equations."""
 
 from __future__ import annotations
 
