@@ -15,7 +15,8 @@ import truesparse
 from truesparse.cli import main
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
@@ -157,8 +158,8 @@ def run_program(
 def model(tmp_path: Path) -> Path:
     """A language model that knows a letter that few encodings have."""
     path = tmp_path / "model.safetensors"
-    spec = LanguageModelSpec(vocab_size=4, embedding_size=6, hidden_size=6, layers=1)
-    built = build_language_model(spec, 0.5, np.random.default_rng(1))
+    spec = language_model(vocab_size=4, embedding_size=6, hidden_size=6, layers=1)
+    built = random_model(spec, 0.5, np.random.default_rng(1))
     save_model(path, built, Vocabulary(["<eos>", "<unk>", "\u0436", "\u20ac"]), LanguageModelConfig())
     return path
 

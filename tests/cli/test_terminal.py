@@ -13,8 +13,9 @@ import pytest
 from truesparse.cli.terminal import standard_output
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import printable
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.model import random_model
 from truesparse.modelfile import container
-from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
@@ -52,12 +53,12 @@ def models(run) -> None:
     """A classifier and a language model with names that would do harm, in the working directory."""
     words = Vocabulary(("<unk>", TITLE, MARKUP, "a"))
     labels = (f"x{TITLE}", f"y{MARKUP}")
-    model = build_sequence_model(SequenceSpec(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
+    model = random_model(sequence_model(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
     folder = Path(f"run{TITLE}{MARKUP}".replace("/", "|"))
     folder.mkdir()
     save_model(folder / "c", model, words, ClassifierConfig(), TextEncoder(words, 9), labels)
-    language_model = build_language_model(LanguageModelSpec(4, 6, 8, 1), 0.5, np.random.default_rng(1))
-    save_model(folder / "l", language_model, words, LanguageModelConfig(batch_size=2, bptt=5))
+    speaker = random_model(language_model(4, 6, 8, 1), 0.5, np.random.default_rng(1))
+    save_model(folder / "l", speaker, words, LanguageModelConfig(batch_size=2, bptt=5))
     Path("texts.csv").write_text("label,text\n" + "".join(f'"{label}",a a a\n' for label in labels))
     Path("text.txt").write_text("a a a a\n" * 30)
 

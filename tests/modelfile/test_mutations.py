@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from document_helpers import cell_of, with_settings
 
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.model import random_model
 from truesparse.modelfile import Reader, StoredModel, container, read_model
-from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
 from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
@@ -34,9 +36,9 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     words = Vocabulary(("<unk>", *(f"w{n}" for n in range(29))), "word", True)
     rng = np.random.default_rng(1)
     if request.param == "classifier":
-        spec = SequenceSpec(30, 6, 8, 2, outputs=3, pooling="max")
+        spec = sequence_model(30, 6, 8, 2, outputs=3, pooling="max")
         encoder = TextEncoder(words, 7)
-        model = build_sequence_model(spec, 0.4, rng)
+        model = random_model(spec, 0.4, rng)
         save_model(tmp_path / "good", model, words, ClassifierConfig(), encoder, ("a", "b", "c"))
     else:
         kind = {
@@ -44,8 +46,8 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             "rhn": {"cell": "rhn", "depth": 2},
             "unit": {"pattern": "unit", "output_group": 5},
         }[request.param]
-        sizes = LanguageModelSpec(30, 6, 8, 2, **kind)
-        save_model(tmp_path / "good", build_language_model(sizes, 0.4, rng), words, LanguageModelConfig())
+        sizes = language_model(30, 6, 8, 2, **kind)
+        save_model(tmp_path / "good", random_model(sizes, 0.4, rng), words, LanguageModelConfig())
     return tmp_path / "good"
 
 
@@ -66,11 +68,10 @@ def load(loader: Callable[[Path], T], path: Path) -> T | None:
 
 def same(a: StoredModel, b: StoredModel) -> bool:
     return (
-        (a.architecture, a.vocabulary, a.encoder, a.labels)
-        == (b.architecture, b.vocabulary, b.encoder, b.labels)
+        (a.chain, a.vocabulary, a.encoder, a.labels) == (b.chain, b.vocabulary, b.encoder, b.labels)
         and a.matrices.keys() == b.matrices.keys()
-        and a.biases.keys() == b.biases.keys()
-        and all(np.array_equal(a.biases[name], b.biases[name]) for name in a.biases)
+        and a.vectors.keys() == b.vectors.keys()
+        and all(np.array_equal(a.vectors[name], b.vectors[name]) for name in a.vectors)
         and all(
             all(np.array_equal(x, y) for x, y in zip(a.matrices[name], b.matrices[name], strict=True))
             for name in a.matrices
@@ -222,11 +223,11 @@ def test_files_that_lie_with_a_right_checksum(file: Path) -> None:
 def test_embeddings_of_a_size_that_no_tensor_has(file: Path) -> None:
     with Reader(file) as reader:
         tensors, document = {name: reader.get(name) for name in reader.names}, reader.document
-    cell = document["model"]["type"].partition("-")[0]
+    cell = cell_of(document["model"])
     for name in ("embedding.weight.indices", f"{cell}.0.weight_ih.indices"):
         tensors[name] = tensors[name].astype(np.uint32)
     for size in (1 << 17, (1 << 31) - 1):
-        document["model"]["embedding_size"] = size
+        document["model"] = with_settings(document["model"], "embedding", size=size)
         container.write(file, tensors, document)
         with pytest.raises(TruesparseError, match="its embeddings are longer than the file"):
             read(file)
@@ -237,7 +238,8 @@ def test_groups_of_more_rows_than_a_tensor_has(file: Path) -> None:
     with Reader(file) as reader:
         tensors, document = {name: reader.get(name) for name in reader.names}, reader.document
     words = (1 << 31) - 1
-    document |= {"model": document["model"] | {"vocab_size": words, "output_group": words}}
+    document["model"] = with_settings(document["model"], "embedding", tokens=words, group=words)
+    document["model"] = with_settings(document["model"], "softmax", outputs=words, group=words)
     for name in ("embedding.weight", "output.weight"):
         tensors[f"{name}.indptr"] = np.zeros(2, np.int64)
         for part in ("indices", "data"):

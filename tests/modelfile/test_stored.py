@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from truesparse.data import TextEncoder, Vocabulary
+from truesparse.layers.models import sequence_model
+from truesparse.model import random_model
 from truesparse.modelfile import Reader, read_model
-from truesparse.nn import SequenceSpec, build_sequence_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import ClassifierConfig
 
@@ -14,8 +15,8 @@ from truesparse.training.task_configs import ClassifierConfig
 def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
     words = Vocabulary(("<unk>", "a"), "word", True)
     for sparse in (False, True):
-        spec = SequenceSpec(2, 3, 4, 1, outputs=3, sparse_output=sparse)
-        model = build_sequence_model(spec, 0.5, np.random.default_rng(1))
+        spec = sequence_model(2, 3, 4, 1, outputs=3, sparse_output=sparse)
+        model = random_model(spec, 0.5, np.random.default_rng(1))
         save_model(tmp_path / "m", model, words, ClassifierConfig(), TextEncoder(words, 7), ("x", "y", "z"))
         with Reader(tmp_path / "m") as reader:
             stored = read_model(reader)
@@ -23,9 +24,9 @@ def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
             assert stored.with_sparse_output() is stored
             continue
         made = stored.with_sparse_output()
-        weights = stored.biases["output.weight"]
+        weights = stored.vectors["output.weight"]
         np.testing.assert_array_equal(made.matrices["output.weight"].to_dense(), weights.reshape(3, 4))
-        assert "output.weight" not in made.biases
-        assert made.matrices.keys() == made.architecture.matrices.keys()
-        assert made.biases.keys() == made.architecture.biases.keys()
+        assert "output.weight" not in made.vectors
+        assert made.matrices.keys() == {matrix.name for matrix in made.chain.matrices}
+        assert made.vectors.keys() == {vector.name for vector in made.chain.vectors}
         assert made.nnz == stored.nnz + 12

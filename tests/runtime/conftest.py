@@ -8,23 +8,24 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
-from truesparse.nn import LanguageModel, LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import Model, random_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
 SIZES = {
-    "lstm": LanguageModelSpec(40, 12, 20, 2),
-    "tied": LanguageModelSpec(40, 20, 20, 1, tied=True),
-    "rhn": LanguageModelSpec(40, 12, 20, 2, cell="rhn", depth=3),
-    "unit": LanguageModelSpec(40, 12, 20, 2, pattern="unit", output_group=4),
-    "rhn, unit": LanguageModelSpec(40, 20, 20, 1, cell="rhn", depth=3, tied=True, pattern="unit"),
+    "lstm": language_model(40, 12, 20, 2),
+    "tied": language_model(40, 20, 20, 1, tied=True),
+    "rhn": language_model(40, 12, 20, 2, cell="rhn", depth=3),
+    "unit": language_model(40, 12, 20, 2, pattern="unit", output_group=4),
+    "rhn, unit": language_model(40, 20, 20, 1, cell="rhn", depth=3, tied=True, pattern="unit"),
 }
 
 
 class Pair(NamedTuple):
     """The same model in training and in the runtime."""
 
-    trained: LanguageModel
+    trained: Model
     model: runtime.LanguageModel
     path: Path
 
@@ -33,10 +34,10 @@ class Pair(NamedTuple):
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
     spec = request.param
     rng = np.random.default_rng(1)
-    trained = build_language_model(spec, 0.3, rng, scale=0.5)
+    trained = random_model(spec, 0.3, rng, scale=0.5)
     for bias in trained.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
     path = tmp_path / "m.safetensors"
-    words = ("the", "<eos>", *(f"w{number}" for number in range(spec.vocab_size - 2)))
+    words = ("the", "<eos>", *(f"w{number}" for number in range(spec.tokens - 2)))
     save_model(path, trained, Vocabulary(words), LanguageModelConfig())
     return Pair(trained, runtime.load(path), path)

@@ -9,24 +9,20 @@ import pytest
 from truesparse import runtime
 from truesparse.data import Sequences, TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.nn import (
-    LanguageModelSpec,
-    SequenceModel,
-    SequenceSpec,
-    build_language_model,
-    build_sequence_model,
-)
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.model import Model, random_model
 from truesparse.runtime.classifier import _BATCH
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 SIZES = {
-    "last": SequenceSpec(40, 12, 20, 2, outputs=3),
-    "mean": SequenceSpec(40, 12, 20, 1, pooling="mean", sparse_output=True),
-    "max": SequenceSpec(40, 12, 20, 1, outputs=4, pooling="max"),
-    "rhn, last": SequenceSpec(40, 12, 20, 1, cell="rhn", depth=3, outputs=3, sparse_output=True),
-    "rhn, mean": SequenceSpec(40, 12, 20, 2, cell="rhn", depth=2, outputs=3, pooling="mean"),
-    "rhn, max": SequenceSpec(40, 12, 20, 1, cell="rhn", depth=2, pooling="max"),
+    "last": sequence_model(40, 12, 20, 2, outputs=3),
+    "mean": sequence_model(40, 12, 20, 1, pooling="mean", sparse_output=True),
+    "max": sequence_model(40, 12, 20, 1, outputs=4, pooling="max"),
+    "rhn, last": sequence_model(40, 12, 20, 1, cell="rhn", depth=3, outputs=3, sparse_output=True),
+    "rhn, mean": sequence_model(40, 12, 20, 2, cell="rhn", depth=2, outputs=3, pooling="mean"),
+    "rhn, max": sequence_model(40, 12, 20, 1, cell="rhn", depth=2, pooling="max"),
 }
 LABELS = ("good", "bad", "ugly", "none")
 
@@ -34,19 +30,19 @@ LABELS = ("good", "bad", "ugly", "none")
 class Pair(NamedTuple):
     """The same classifier in training and in the runtime."""
 
-    trained: SequenceModel
+    trained: Model
     model: runtime.Classifier
     path: Path
 
 
-def build(spec: SequenceSpec, path: Path, padding: str = "masked") -> Pair:
+def build(chain: Chain, path: Path, padding: str = "masked") -> Pair:
     rng = np.random.default_rng(1)
-    trained = build_sequence_model(spec, 0.3, rng, scale=0.5)
+    trained = random_model(chain, 0.3, rng, scale=0.5)
     for bias in trained.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
     vocabulary = Vocabulary(("<unk>", "<pad>", *(f"w{number}" for number in range(38))), "word", True)
     encoder = TextEncoder(vocabulary, 30, padding=padding)
-    save_model(path, trained, vocabulary, ClassifierConfig(), encoder, LABELS[: spec.outputs])
+    save_model(path, trained, vocabulary, ClassifierConfig(), encoder, LABELS[: chain.head.outputs])
     return Pair(trained, runtime.load_classifier(path), path)
 
 
@@ -60,10 +56,10 @@ def sequences(*lengths: int) -> list[np.ndarray]:
     return [rng.integers(0, 40, length).astype(np.int32) for length in lengths]
 
 
-def as_trained(trained: SequenceModel, texts: list[np.ndarray]) -> np.ndarray:
+def as_trained(trained: Model, texts: list[np.ndarray]) -> np.ndarray:
     """Log-probabilities, shape (texts, classes)."""
-    batch = Sequences.of(texts).batch(np.arange(len(texts)), len(texts))
-    return trained.predict(*batch, trained.workspace(30, len(texts))).T
+    inputs, lengths = Sequences.of(texts).batch(np.arange(len(texts)), len(texts))
+    return trained.predict(inputs, trained.workspace(30, len(texts)), lengths=lengths).T
 
 
 def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:
@@ -154,7 +150,7 @@ def test_models_of_another_kind(tmp_path: Path) -> None:
     assert isinstance(runtime.load(path), runtime.Classifier)
     with pytest.raises(UsageError, match="is a classifier, not a language model; use truesparse predict"):
         runtime.load_language_model(path)
-    trained = build_language_model(LanguageModelSpec(5, 4, 4, 1), 0.5, np.random.default_rng(1))
+    trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
     save_model(tmp_path / "l", trained, None, LanguageModelConfig())
     with pytest.raises(UsageError, match="is a language model, not a classifier; use truesparse generate"):
         runtime.load_classifier(tmp_path / "l")

@@ -11,7 +11,9 @@ from runtime.conftest import Pair
 from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.training.checkpoint import save_checkpoint, save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
@@ -22,7 +24,7 @@ def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:
     state = trained.zero_state(5)
     stream = model.stream(5)
     for step, tokens in enumerate(ids):
-        expected = trained.predict(ids[step : step + 1], state, trained.workspace(1, 5)).T
+        expected = trained.predict(ids[step : step + 1], trained.workspace(1, 5), state).T
         np.testing.assert_allclose(stream.step(tokens), expected, rtol=1e-6, atol=1e-6)
     for name, array in state.arrays().items():
         np.testing.assert_allclose(stream.state[name], array, rtol=0, atol=1e-6)
@@ -69,12 +71,12 @@ def test_streams_do_not_disturb_each_other(pair: Pair) -> None:
 
 
 def test_the_predictions_of_a_run_folder_and_of_a_checkpoint(tmp_path: Path) -> None:
-    trained = build_language_model(LanguageModelSpec(5, 4, 4, 1), 0.5, np.random.default_rng(1))
+    trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
     words = Vocabulary(tuple("abcde"), "char")
     save_checkpoint(tmp_path / "checkpoint.safetensors", trained, words, LanguageModelConfig(), {}, {})
     model = runtime.load(str(tmp_path))
     assert model.vocabulary == words
-    assert (model.architecture.cell, model.architecture.hidden_size) == ("lstm", 4)
+    assert model.chain.recurrent[0].spec == LSTM(4)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_bad_batches(pair: Pair) -> None:
 
 
 def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
-    trained = build_language_model(LanguageModelSpec(5, 4, 4, 1), 0.5, np.random.default_rng(1))
+    trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
     save_model(tmp_path / "m", trained, None, LanguageModelConfig())
     model = runtime.load(tmp_path / "m")
     assert model.stream().step(2).shape == (5,)

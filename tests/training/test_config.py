@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from truesparse.errors import UsageError
-from truesparse.nn import CELLS, RHN
+from truesparse.layers.registry import cells
+from truesparse.layers.rhn.spec import RHN
+from truesparse.settings import kind_of
 from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
-from truesparse.settings import kind_of
 from truesparse.training.sources import load_config, load_toml, resolve
 from truesparse.training.task_configs import LanguageModelConfig
 
@@ -175,7 +176,7 @@ def test_an_unknown_environment_variable_is_refused(variable: str, hint: str) ->
 
 def test_the_defaults_of_a_cell() -> None:
     config = LanguageModelConfig(cell="rhn", dropout=0.3, dropout_hidden=0.1).filled()
-    assert (config.depth, config.transform_bias) == (10, RHN.FIRST_BIAS["t"])
+    assert (config.depth, config.transform_bias) == (10, RHN(1).transform_bias)
     rates = config.dropout_embedding, config.dropout_input, config.dropout_hidden, config.dropout_output
     assert rates == (0.3, 0.3, 0.1, 0.3)
     assert config.filled() == config
@@ -228,7 +229,7 @@ def test_every_field_has_help_and_a_type() -> None:
 
 def test_the_choices_are_those_there_are() -> None:
     assert LanguageModelConfig.fields()["distribution"].metadata["choices"] == DISTRIBUTIONS
-    assert LanguageModelConfig.fields()["cell"].metadata["choices"] == tuple(CELLS)
+    assert LanguageModelConfig.fields()["cell"].metadata["choices"] == tuple(cells())
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.training.describe import describe
 
 
 def test_a_recurrent_highway_network() -> None:
-    spec = LanguageModelSpec(30, 8, 8, 1, tied=True, cell="rhn", depth=3)
-    description = describe(spec, build_language_model(spec, 0.5, np.random.default_rng(1)).arena)
+    spec = language_model(30, 8, 8, 1, tied=True, cell="rhn", depth=3)
+    description = describe(spec, random_model(spec, 0.5, np.random.default_rng(1)).arena)
     assert description["gates"] == ["h", "t"]
     assert description["total"]["biases"] == 3 * 16 + 30
     assert description["total"]["dense_flops"] == 2 * (4 * 16 * 8 + 30 * 8)
@@ -18,8 +19,8 @@ def test_a_recurrent_highway_network() -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_totals(tied: bool) -> None:
-    model = build_language_model(LanguageModelSpec(30, 8, 8, 1, tied=tied), 0.25, np.random.default_rng(1))
-    description = describe(model.spec, model.arena)
+    model = random_model(language_model(30, 8, 8, 1, tied=tied), 0.25, np.random.default_rng(1))
+    description = describe(model.chain, model.arena)
     rows = {row["name"]: row for row in description["matrices"]}
     total = description["total"]
     assert total["nnz"] == sum(row["nnz"] for row in rows.values()) == model.arena.nnz

@@ -62,7 +62,7 @@ def test_a_model_that_forgets_nothing(ids: np.ndarray, monkeypatch: pytest.Monke
         passes[0] += 1
         load(state, arrays)
 
-    monkeypatch.setattr("truesparse.nn.stack.State.load", counted)
+    monkeypatch.setattr("truesparse.model.model.State.load", counted)
     whole = evaluate(pair.trained, Windows(ids, 1, 50), pair.trained.workspace(50, 1))
     result = evaluate_stream(pair.trained, ids, 8, 10)
     assert result.loss == pytest.approx(whole.loss, rel=1e-5)

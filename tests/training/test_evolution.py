@@ -16,7 +16,7 @@ from truesparse.errors import UsageError
 from truesparse.topology import erdos_renyi_epsilon_counts, initial_counts
 from truesparse.training import checkpoint, language_modeling
 from truesparse.training.config import Config
-from truesparse.training.language_modeling import language_model_spec
+from truesparse.training.language_modeling import language_model_chain
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.run import resume_run, train_model
 
@@ -146,7 +146,7 @@ def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best
     assert results["density"] == pytest.approx(0.3, abs=1e-3)
     assert math.log(results["valid_perplexity"]) == pytest.approx(2.5)
     spec = checkpoint.load_model(run / "model.safetensors").model
-    counts = initial_counts(spec.spec.shapes, 0.3, "erdos-renyi")
+    counts = initial_counts(spec.chain.shapes, 0.3, "erdos-renyi")
     assert {name: matrix.nnz for name, matrix in spec.matrices.items()} == {
         n: c[0] for n, c in counts.items()
     }
@@ -205,7 +205,8 @@ def test_epsilon_says_how_many_weights_there_are(
     config = replace(config, method=method, gates=gates, update_interval=interval, **by_epsilon)
     results = train_model(config, tmp_path / "run")
     model = checkpoint.load_model(tmp_path / "run" / "model.safetensors").model
-    counts = erdos_renyi_epsilon_counts(language_model_spec(config, model.spec.vocab_size).shapes, 3.0, gates)
+    shapes = language_model_chain(config, model.chain.tokens).shapes
+    counts = erdos_renyi_epsilon_counts(shapes, 3.0, gates)
     if method == "small-dense":
         total = sum(count.sum() for count in counts.values())
         assert results["nnz"] == pytest.approx(total, rel=0.1)

@@ -12,7 +12,7 @@ import pytest
 from training_helpers import StopAt, assert_same_end, records, tensors, without_times
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.nn import LanguageModel
+from truesparse.model import Model
 from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
@@ -345,19 +345,19 @@ def check_it_goes_on(config: Config, run: Path) -> None:
     assert_same_end(run, whole)
 
 
-@pytest.mark.parametrize("name", ["forward", "evaluate"])
+@pytest.mark.parametrize("name", ["loss_and_gradients", "loss"])
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     run = tmp_path / "run"
-    right = getattr(LanguageModel, name)
+    right = getattr(Model, name)
 
-    def wrong(*given: Any) -> float:
-        loss = right(*given)
+    def wrong(*given: Any, **named: Any) -> float:
+        loss = right(*given, **named)
         return math.nan if (run / "checkpoint.safetensors").exists() else loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModel, name, wrong)
+        patch.setattr(Model, name, wrong)
         with pytest.raises(TruesparseError, match=r"is nan at step \d+; try a lower --lr"):
             train_model(config, run)
     check_it_goes_on(config, run)

@@ -11,7 +11,8 @@ import pytest
 from truesparse import runtime
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
-from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.model import random_model
 from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 from truesparse.training.use import Classifier, evaluate_file
@@ -20,13 +21,13 @@ WORDS = Vocabulary(("<unk>", "a", "b", "c"))
 
 
 def classifier(path: Path, **settings: int) -> Path:
-    model = build_sequence_model(SequenceSpec(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
+    model = random_model(sequence_model(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
     save_model(path, model, WORDS, ClassifierConfig(**settings), TextEncoder(WORDS, 9), ("x", "y"))
     return path
 
 
-def language_model(path: Path) -> Path:
-    model = build_language_model(LanguageModelSpec(4, 6, 8, 1), 0.5, np.random.default_rng(1))
+def save_language_model(path: Path) -> Path:
+    model = random_model(language_model(4, 6, 8, 1), 0.5, np.random.default_rng(1))
     save_model(path, model, WORDS, LanguageModelConfig(batch_size=2, bptt=5))
     return path
 
@@ -49,7 +50,7 @@ def test_memory_follows_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("part", ["lstm.0.weight_hh", "output.bias", "output.weight"])
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, part: str) -> None:
-    for path in (classifier(tmp_path / "c"), language_model(tmp_path / "l")):
+    for path in (classifier(tmp_path / "c"), save_language_model(tmp_path / "l")):
         saved = load_model(path)
         arena = saved.model.arena
         weights = arena.matrices[part].data if part in arena.matrices else arena.biases[part]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from truesparse.errors import UsageError
+from truesparse.layers.models import DropoutRates
+from truesparse.layers.registry import cells
 from truesparse.settings import checked, flag, setting, toml_value
 
 DENSITY = 0.2
@@ -20,15 +22,11 @@ AS_DROPOUT = "--dropout for rhn"
 
 # The cells, and for each the fields that it alone has, with their defaults; None is the value of `dropout`.
 CELL_SETTINGS: dict[str, dict[str, Any]] = {
-    "lstm": {},
-    "rhn": {
-        "depth": 10,
-        "transform_bias": -2.0,
-        "dropout_embedding": None,
-        "dropout_input": None,
-        "dropout_hidden": None,
-        "dropout_output": None,
-    },
+    name: {
+        **{field.name: field.default for field in cell.own_fields() if field.name != "dropout"},
+        **({f"dropout_{kind}": None for kind in DropoutRates._fields} if cell.LOCKED else {}),
+    }
+    for name, cell in cells().items()
 }
 
 
