@@ -192,6 +192,8 @@ def test_a_part_without_labels_is_told_as_such(tmp_path):
     write(tmp_path / "test.csv", [("1", "fine")], ("id", "text"))
     with pytest.raises(UsageError, match=r"test\.csv has no column 'label', so nothing can be measured"):
         load(tmp_path)
+    with pytest.raises(UsageError, match=r"or if it has none, .* only classify it, with truesparse predict"):
+        load(tmp_path / "test.csv")
 
 
 def test_what_unpacks_to_far_more_is_refused_early(tmp_path):
