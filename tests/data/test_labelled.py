@@ -107,6 +107,8 @@ GOOD = "label,text\na,one\nb,two\n"
         (b"%PDF-1.7", "is a PDF document, not text"),
         (b"label,text,text\na,b,c\n", "has 2 columns 'text'; give those that do not have the texts another"),
         (b"lable;text\na;b\n", "did you mean --label-column lable?"),
+        (b"LABEL,text\na,b\n", "did you mean --label-column LABEL?"),
+        (b"label:text\na:b\n", "its first row has label:text; part its columns with commas, semicolons, tab"),
         (b"label;text\na;b;c\n", 'put texts with semicolons into "quotes"'),
         (b"label,text\na,o\0ne\n", "row 2 of .*all.csv is not UTF-8 text: it has a zero byte"),
         (GOOD.encode() + b"b, \na,x\n", "row 4 of .*all.csv has an empty text; take the row out"),

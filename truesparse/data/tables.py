@@ -160,9 +160,14 @@ def _place(header: list[str], what: str, column: str, name: str) -> int:
         )
     if wanted in header:
         return header.index(wanted)
-    near = difflib.get_close_matches(wanted, header, n=1)
-    if near:
-        hint = f"did you mean --{what}-column {near[0]}?"
+    near = next((title for title in header if title.casefold() == wanted.casefold()), None) or next(
+        iter(difflib.get_close_matches(wanted, header, n=1)), None
+    )
+    if len(header) == 1 and near and wanted in re.split(r"\W", near):
+        near = None
+        hint = f"its first row has {header[0]}; part its columns with commas, semicolons, tabs or bars"
+    elif near:
+        hint = f"did you mean --{what}-column {near}?"
     else:
         listed = ", ".join(title if len(title) <= 30 else f"{title[:30]}..." for title in header[:8])
         hint = (
