@@ -17,7 +17,7 @@ SAMPLES: dict[type, tuple[Any, Any]] = {
     SparseLSTMRegressor: (np.eye(12), Y),
     SparseTextClassifier: (["a b", "c d"] * 6, Y),
 }
-ODD = (-1, 0, 1.5, 1e-9, float("nan"), "x", "nt-asgd")
+ODD = (-1, 1.5, float("nan"), "x")
 THREADS_AND_SEEDS = {"n_jobs", "random_state", "verbose"}  # of joblib and scikit-learn
 TOGETHER = [
     {"er_epsilon": 1e-9, "distribution": "erdos-renyi"},
@@ -43,4 +43,4 @@ def test_no_message_names_a_flag(kind: type) -> None:
             refused += 1
             message = str(error)
             assert "--" not in message, (given, message)
-    assert refused > 70
+    assert refused > 50
