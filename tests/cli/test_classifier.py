@@ -203,6 +203,20 @@ def test_bad_data(run, bad_files: None, tmp_path: Path, data: str, code: int, se
     assert set(tmp_path.iterdir()) == before
 
 
+def test_a_file_without_labels_is_only_classified(run, trained, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for file in ("test.csv", "folder/test.csv"):
+        (tmp_path / file).write_text("id,text\n1,fine words\n")
+    for arguments in (("train", "classifier", "--data", "test.csv"), ("evaluate", "run", "--data", "folder")):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "test.csv has no column 'label'; its first row has id, text" in result.stderr
+        assert "or if it has none" in result.stderr
+        assert "classify it, with truesparse predict" in result.stderr
+    assert run("evaluate", "run", "--data", "test.csv").stderr.endswith("truesparse predict\n")
+    assert run("predict", "run", "test.csv").exit_code == 0
+
+
 def test_commands_for_the_other_task(run, tiny: list[str], trained, labelled_file: Path) -> None:
     run("train", "lm", *tiny, "--max-steps", 3, "--out", "lm", "--quiet")
     for arguments, sentence in (

@@ -97,6 +97,20 @@ def test_the_live_display(terminal: Terminal) -> None:
         assert part in terminal.getvalue()
 
 
+def test_kernels_that_are_not_kept_are_not_said_to_be(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from truesparse.kernels import cache
+
+    monkeypatch.setattr(cache, "_kept", False)
+    stream = io.StringIO()
+    display.Lines(stream).compiling()
+    with display.Live(terminal) as live:
+        live.compiling()
+    for shown in (stream.getvalue(), terminal.getvalue()):
+        assert "compiling kernels ..." in shown
+
+
 def test_it_shows_a_loss_before_the_first_record(terminal: Terminal) -> None:
     with display.Live(terminal) as live:
         live.start(INFO)

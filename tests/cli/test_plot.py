@@ -68,7 +68,8 @@ def test_a_run_that_went_astray_is_drawn(
     run("plot", "astray")
     assert figures[1].axes[0].get_ylabel() == "perplexity"
     run("plot", "good", "astray")
-    assert [line.get_label()[:6] for line in figures[2].axes[0].lines] == ["good  ", "astray"]
+    (legend,) = figures[2].legends
+    assert [text.get_text()[:6] for text in legend.get_texts()] == ["good  ", "astray"]
 
 
 @needs_matplotlib
@@ -102,11 +103,44 @@ def test_runs_are_compared(run, tiny: list[str], tmp_path: Path, monkeypatch: py
     assert run("plot", "slow", "fast", "--against", "time").exit_code == 0
     for figure, where in zip(figures, (lambda r: r["epoch"], lambda r: r["seconds"] / 60), strict=True):
         (axes,) = figure.axes
-        for line, name in zip(axes.lines, ("fast", "slow"), strict=True):
+        (legend,) = figure.legends
+        for line, told, name in zip(axes.lines, legend.get_texts(), ("fast", "slow"), strict=True):
             points = [[where(record), record["perplexity"]] for record in evaluations[name]]
             assert line.get_xydata().tolist() == points
             best = min(record["perplexity"] for record in evaluations[name])
-            assert line.get_label() == f"{name}  {best:.1f}"
+            assert told.get_text() == f"{name}  {best:.1f}"
+
+
+@needs_matplotlib
+def test_a_name_that_is_not_utf8_is_drawn(run, tiny: list[str], tmp_path: Path) -> None:
+    run("train", "lm", *tiny, "--out", "a\udcff", "--quiet")
+    run("train", "lm", *tiny, "--out", "b", "--quiet")
+    for runs in (["a\udcff"], ["a\udcff", "b"]):
+        result = run("plot", *runs, "--out", "a.png")
+        assert result.exit_code == 0, result.stderr
+    result = run("distance", "a\udcff", "b", "--plot", "a.svg")
+    assert result.exit_code == 0, result.stderr
+
+
+@needs_matplotlib
+def test_a_picture_replaces_a_link_and_appears_whole_or_not_at_all(
+    run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("train", "lm", *tiny, "--out", "run", "--quiet")
+    (tmp_path / "other.txt").write_text("mine")
+    (tmp_path / "a.png").symlink_to("other.txt")
+    assert run("plot", "run", "--out", "a.png").exit_code == 0
+    assert (tmp_path / "other.txt").read_text() == "mine"
+    before = (tmp_path / "a.png").read_bytes()
+    assert before.startswith(b"\x89PNG")
+
+    def stop(path: Path, data: bytes) -> None:
+        path.open("wb").write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    assert "No space left on device" in run("plot", "run", "--out", "a.png").stderr
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 @needs_matplotlib

@@ -215,6 +215,7 @@ def test_a_name_that_is_no_utf8_is_read_written_and_shown(text_file: Path, tmp_p
     [
         ("NUMBA_DISABLE_JIT", "1"),
         ("NUMBA_NUM_THREADS", "0"),
+        ("NUMBA_NUM_THREADS", "100000"),
         ("NUMBA_THREADING_LAYER", "foo"),
         ("NUMBA_THREADING_LAYER_PRIORITY", "foo"),
         ("NUMBA_CPU_FEATURES", "foo"),

@@ -107,6 +107,8 @@ GOOD = "label,text\na,one\nb,two\n"
         (b"%PDF-1.7", "is a PDF document, not text"),
         (b"label,text,text\na,b,c\n", "has 2 columns 'text'; give those that do not have the texts another"),
         (b"lable;text\na;b\n", "did you mean --label-column lable?"),
+        (b"LABEL,text\na,b\n", "did you mean --label-column LABEL?"),
+        (b"label:text\na:b\n", "its first row has label:text; part its columns with commas, semicolons, tab"),
         (b"label;text\na;b;c\n", 'put texts with semicolons into "quotes"'),
         (b"label,text\na,o\0ne\n", "row 2 of .*all.csv is not UTF-8 text: it has a zero byte"),
         (GOOD.encode() + b"b, \na,x\n", "row 4 of .*all.csv has an empty text; take the row out"),
@@ -192,6 +194,8 @@ def test_a_part_without_labels_is_told_as_such(tmp_path):
     write(tmp_path / "test.csv", [("1", "fine")], ("id", "text"))
     with pytest.raises(UsageError, match=r"test\.csv has no column 'label', so nothing can be measured"):
         load(tmp_path)
+    with pytest.raises(UsageError, match=r"or if it has none, .* only classify it, with truesparse predict"):
+        load(tmp_path / "test.csv")
 
 
 def test_what_unpacks_to_far_more_is_refused_early(tmp_path):

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from truesparse.data import load_corpus, load_evaluation_text, unigram_perplexity
+from truesparse.data import Vocabulary, load_corpus, load_evaluation_text, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 
 PARTS = {
@@ -151,6 +151,13 @@ def test_evaluation_text_is_the_part_that_training_kept_apart(write):
         )
     everything = load_evaluation_text(file, corpus.vocabulary, "all")
     np.testing.assert_array_equal(everything, np.concatenate([corpus.train, corpus.valid, corpus.test]))
+
+
+@pytest.mark.parametrize(("name", "pack"), [("TEST.TXT", bytes), ("test.txt.gz", gzip.compress)])
+def test_evaluation_text_of_a_folder_without_the_other_parts(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(b"a b\n"))
+    ids = load_evaluation_text(tmp_path, Vocabulary(("a", "b", "<eos>")))
+    assert ids.tolist() == [0, 1, 2]
 
 
 def test_unknown_split_is_refused():

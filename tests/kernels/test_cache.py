@@ -19,9 +19,11 @@ def plus_one(x):
 PROGRAM = """
 import sys
 import kernel
+from truesparse.kernels.cache import code_is_kept
 
 assert kernel.plus_one(1) == 2
 stats = kernel.plus_one.stats
+print("kept" if code_is_kept() else "not kept", file=sys.stderr)
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
@@ -30,6 +32,7 @@ class Outcome(str):
     """What the program printed, and its warnings."""
 
     warnings: list[str]
+    kept: bool
 
 
 def use_the_kernel(folder: Path, before: str = "") -> Outcome:
@@ -44,6 +47,7 @@ def use_the_kernel(folder: Path, before: str = "") -> Outcome:
     assert done.returncode == 0, done.stderr
     outcome = Outcome(done.stdout.strip())
     outcome.warnings = [line for line in done.stderr.splitlines() if "Warning" in line]
+    outcome.kept = "not kept" not in done.stderr
     return outcome
 
 
@@ -121,6 +125,7 @@ IndexDataCacheFile.save = save
     assert len(outcome.warnings) == 1
     assert str(folder / FOLDER) in outcome.warnings[0]
     assert "No space left on device" in outcome.warnings[0]
+    assert not outcome.kept
 
 
 def test_nowhere_to_keep_code(folder: Path) -> None:
@@ -133,3 +138,4 @@ _CacheLocator.ensure_cache_path = refuse
     assert outcome == COMPILED
     assert len(outcome.warnings) == 1
     assert "NUMBA_CACHE_DIR" in outcome.warnings[0]
+    assert not outcome.kept

@@ -128,6 +128,10 @@ def test_targets_that_cannot_be() -> None:
         SparseLSTMClassifier(**SMALL).partial_fit(RAGGED, Y, [0, None])
     with pytest.raises(ValueError, match="the classes are of several kinds"):
         SparseLSTMClassifier(**SMALL).fit(RAGGED, in_array([0, "b"] * 12))
+    with pytest.raises(ValueError, match=r"^y has whole numbers beyond those of float64"):
+        SparseLSTMRegressor(**SMALL).fit(RAGGED[:2], [0, 10**400])
+    with pytest.raises(ValueError, match=r"^y has no classes"):
+        SparseTextClassifier(**SMALL).fit(["a b"], [])
 
 
 @pytest.mark.parametrize("scale", [2.0**-900, 2.0**-700, 2.0**600, 2.0**900])

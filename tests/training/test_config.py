@@ -195,7 +195,7 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_or_not_toml(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="there is no such file"):
         load_toml(tmp_path / "none.toml")
     file = tmp_path / "c.toml"
     file.write_text("density: 0.2\n")

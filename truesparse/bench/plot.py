@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from truesparse.bench.contest import LABELS
 from truesparse.bench.environment import Record
+from truesparse.training.pictures import save
 
 _COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2", "runtime": "C3", "c": "C4"}
 
@@ -153,7 +154,7 @@ def _save(figure: Figure, path: Path, records: Sequence[Record]) -> None:
     figure.suptitle(
         f"{where['cpu']}, {where['threads']} threads, truesparse {where['truesparse']}", fontsize=9
     )
-    figure.savefig(path, dpi=150, format=path.suffix[1:] or "png")
+    save(figure, path, 150)
 
 
 PLOTS = {"step": plot_step, "kernel": plot_kernels, "sweep": plot_sweep, "inference": plot_inference}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COMPILING = "compiling kernels, once on this machine; they are kept for later runs ..."
+COMPILING_EACH_TIME = "compiling kernels ..."
 STOPPING = "stopping after this step; Ctrl-C again stops without saving"
 
 
@@ -124,7 +125,7 @@ class Lines(Silent):
             self._print(line)
 
     def compiling(self) -> None:
-        self._print(COMPILING)
+        self._print(_compiling())
 
     def compiled(self, seconds: float) -> None:
         self._print(f"compiled in {seconds:.0f} s")
@@ -233,7 +234,7 @@ class Live(Silent):
         self._live.start()
 
     def compiling(self) -> None:
-        self._console.print(COMPILING)
+        self._console.print(_compiling())
 
     def compiled(self, seconds: float) -> None:
         self._console.print(f"compiled in {seconds:.0f} s")
@@ -301,6 +302,12 @@ class Live(Silent):
                 " ".join(note for note in ("averaged", "best") if record[note]),
             )
         return table
+
+
+def _compiling() -> str:
+    from truesparse.kernels.cache import code_is_kept  # here: with it comes Numba
+
+    return COMPILING if code_is_kept() else COMPILING_EACH_TIME
 
 
 def describe_loss(record: Record) -> str:

@@ -21,6 +21,7 @@ ENDINGS = (".csv", ".tsv")
 _LONGEST_TEXT = 1 << 27  # characters; of a field Python's own limit is 131,072
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of bytes that are no UTF-8
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_UNLABELLED = ", or if it has none, as the test file of a contest, only classify it, with truesparse predict"
 _LINE_END = re.compile("\r*\n|\r")
 
 
@@ -159,15 +160,21 @@ def _place(header: list[str], what: str, column: str, name: str) -> int:
         )
     if wanted in header:
         return header.index(wanted)
-    near = difflib.get_close_matches(wanted, header, n=1)
-    listed = ", ".join(title if len(title) <= 30 else f"{title[:30]}..." for title in header[:8])
-    hint = f"did you mean --{what}-column {near[0]}?" if near else f"its first row has {listed or 'nothing'}"
-    raise MissingColumn(
-        f"{name} has no column {column!r}; {hint}"
-        + ("" if near else f"; say which one has the {what}s with --{what}-column"),
-        what,
-        bool(near),
+    near = next((title for title in header if title.casefold() == wanted.casefold()), None) or next(
+        iter(difflib.get_close_matches(wanted, header, n=1)), None
     )
+    if len(header) == 1 and near and wanted in re.split(r"\W", near):
+        near = None
+        hint = f"its first row has {header[0]}; part its columns with commas, semicolons, tabs or bars"
+    elif near:
+        hint = f"did you mean --{what}-column {near}?"
+    else:
+        listed = ", ".join(title if len(title) <= 30 else f"{title[:30]}..." for title in header[:8])
+        hint = (
+            f"its first row has {listed or 'nothing'}; say which one has the {what}s with --{what}-column"
+            f"{_UNLABELLED if what == 'label' else ''}"
+        )
+    raise MissingColumn(f"{name} has no column {column!r}; {hint}", what, bool(near))
 
 
 def read_lines(file: TextFile) -> Iterator[list[tuple[int, str]]]:
@@ -205,6 +212,7 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[list[str]]:
     """
     first_end, held = "", ""  # a CR may be half an end
     rest: list[str] = []
+    length = 0  # of them together
     for piece in pieces:
         text = held + piece
         held = "\r" if text.endswith("\r") else ""
@@ -218,8 +226,10 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[list[str]]:
             whole[0] = "".join([*rest, whole[0]])
             rest = []
             yield [line.removesuffix("\r") for line in whole]
+            length = 0
         rest.append(last)
-        if sum(map(len, rest)) > _LONGEST_TEXT:
+        length += len(last)
+        if length > _LONGEST_TEXT:
             raise TruesparseError(f"{name} has a line of more than {_LONGEST_TEXT:,} characters; part it")
     line = "".join(rest)
     if line or held:

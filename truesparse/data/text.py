@@ -207,10 +207,10 @@ def _find_file(folder: Path, split: str) -> Path:
     try:
         return _find_files(folder)[place]
     except UsageError:
-        found = [folder / name for layout in LAYOUTS for name in layout[place] if (folder / name).is_file()]
-        if not found:
+        found = find_file(folder, [name for layout in LAYOUTS for name in layout[place]])
+        if found is None:
             raise
-        return found[0]
+        return found
 
 
 def _read_tokens(file: Path, level: Level, plain_text: bool, word_rule: int) -> Sequence[str]:

@@ -16,6 +16,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _SEAL_BYTES = 8
 _told = False
+_kept = True  # as far as has been tried
 
 
 class KernelCache(FunctionCache):
@@ -56,7 +57,7 @@ class KernelCache(FunctionCache):
             super().save_overload(sig, data)
         except Exception as error:
             self.disable()
-            _tell(f"compiled code cannot be kept in {self.cache_path} ({_reason(error)}); {_ADVICE}")
+            _tell_of_none(f"compiled code cannot be kept in {self.cache_path} ({_reason(error)})")
 
 
 class _SealedFiles(IndexDataCacheFile):
@@ -102,13 +103,25 @@ def keep_code(kernel: Any) -> None:
         kernel._cache = KernelCache(kernel.py_func)
     except Exception as error:
         folder = Path(kernel.py_func.__code__.co_filename).parent
-        _tell(f"compiled code of {folder} cannot be kept ({_reason(error)}); {_ADVICE}")
+        _tell_of_none(f"compiled code of {folder} cannot be kept ({_reason(error)})")
+
+
+def code_is_kept() -> bool:
+    """Whether later runs find the code that is compiled now, as far as has been seen."""
+    return _kept
 
 
 def _reason(error: Exception) -> str:
     """Why, in the first line of an error."""
     strerror = getattr(error, "strerror", None)
     return strerror or (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _tell_of_none(sentence: str) -> None:
+    """Warn that code is not kept."""
+    global _kept
+    _kept = False
+    _tell(f"{sentence}; {_ADVICE}")
 
 
 def _tell(sentence: str) -> None:

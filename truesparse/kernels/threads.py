@@ -18,6 +18,8 @@ from pathlib import Path
 
 from truesparse.errors import TruesparseError, UsageError
 
+_MOST_THREADS = 4096  # of kernels; many more do not fit the stack
+
 try:
     import numba
 except ValueError as error:  # the one variable that it refuses so early
@@ -25,6 +27,11 @@ except ValueError as error:  # the one variable that it refuses so early
         f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
         f"; unset it, or set it to 1 or more"
     ) from None
+if numba.config.NUMBA_NUM_THREADS > _MOST_THREADS:
+    raise UsageError(  # the process would end
+        f"NUMBA_NUM_THREADS is {numba.config.NUMBA_NUM_THREADS}, more than {_MOST_THREADS}; unset it, or set"
+        " it to as many as there are cores"
+    )
 if numba.config.DISABLE_JIT:
     raise UsageError("NUMBA_DISABLE_JIT is set, but kernels have to be compiled; unset it")
 if not all(feature[0] in "+-" for feature in filter(None, (numba.config.CPU_FEATURES or "").split(","))):

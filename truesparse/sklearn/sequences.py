@@ -103,7 +103,12 @@ def sequences_and_targets(
     sequences = read_sequences(estimator, X, reset)
     refuse_missing(y)
     if isinstance(estimator, RegressorMixin):
-        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=name)
+        try:
+            y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", estimator=name)
+        except OverflowError:
+            raise ValueError(
+                "y has whole numbers beyond those of float64; divide them by something"
+            ) from None
     else:
         y = check_array(
             y, dtype=None, ensure_2d=False, ensure_all_finite=True, input_name="y", estimator=name

@@ -94,6 +94,8 @@ def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
     ValueError
         There is only one class, or y has one that is not among them.
     """
+    if not len(classes):
+        raise ValueError("y has no classes")
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes.tolist()[0]!r}; a classifier needs two or more")
     numbers = np.minimum(np.searchsorted(classes, y), len(classes) - 1)

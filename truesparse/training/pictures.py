@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.errors import TruesparseError, printable
+from truesparse.modelfile.files import replacing
 from truesparse.training.reporter import Record
 from truesparse.training.rundir import CONFIG
 from truesparse.training.sources import load_config
@@ -50,7 +52,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     heights = (2, 1, 1) if counted else (2, 1)
     figure = _figure((8, 2.2 * sum(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
-    figure.suptitle(printable(run), fontsize=10, parse_math=False)
+    figure.suptitle(_drawable(run), fontsize=10, parse_math=False)
     if "perplexity" in training[0] and not any(map(_finite_perplexity, training + evaluations)):
         _loss(panels[0], training, evaluations)  # the run went astray
     elif "perplexity" in training[0]:
@@ -65,7 +67,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     panels[-1].set_xlabel("epoch")
     for axes in panels:
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -> None:
@@ -107,7 +109,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
         values = [math.nan if record[measure] is None else record[measure] for record in curves[run]]
         minutes = [record["seconds"] / 60 for record in curves[run]]
         x = minutes if against == "time" else _epochs(curves[run])
-        labels.append(f"{printable(run.name)}  {best[run]:{'.1%' if accuracy else '.1f'}}")
+        labels.append(f"{_drawable(run.name)}  {best[run]:{'.1%' if accuracy else '.1f'}}")
         style = "-" if number < 10 else "--"  # there are ten colors
         lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
     if not accuracy:
@@ -121,7 +123,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_text(label)  # now, since labels that begin with an underscore are left out
         text.set_parse_math(False)
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> None:
@@ -145,11 +147,24 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
         axes.text(
             column, row, f"{distances[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8
         )
-    names = [printable(name) for name in names]
+    names = [_drawable(name) for name in names]
     axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(range(count), names, parse_math=False)
     figure.colorbar(image, label="topology distance")
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
+
+
+def save(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a figure to a file, whole or not at all; the file's ending says of what kind."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=dpi)
+    with replacing(path) as partial:
+        partial.write_bytes(picture.getvalue())
+
+
+def _drawable(name: object) -> str:
+    """A name as fonts can draw it: as on a terminal, and of one that is no UTF-8 the bytes escaped."""
+    return printable(name).encode(errors="backslashreplace").decode()
 
 
 def _perplexity_of(record: Record) -> float:
