@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from truesparse.nn import LanguageModelSpec, SequenceSpec
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
-from truesparse.topology.wiring import wiring as wiring_of
+from truesparse.layers.wiring import wiring as wiring_of
 
 SPECS = {
     "lstm": LanguageModelSpec(vocab_size=30, embedding_size=9, hidden_size=12, layers=2),

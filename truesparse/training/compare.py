@@ -9,10 +9,10 @@ from typing import Any
 
 from truesparse.errors import UsageError
 from truesparse.layers.chain import Chain, Place
+from truesparse.layers.wiring import wiring
 from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
-from truesparse.topology.wiring import wiring
 
 # Settings of layers that the models to be compared may each have their own of
 _FREE = ("pattern", "group", "dropout", "transform_bias")
