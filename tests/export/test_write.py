@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
+from truesparse.runtime.layers import LAYERS
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
-from truesparse.modelfile.architecture import CELLS
 from truesparse.runtime import Classifier, LanguageModel
-from truesparse.runtime.layers import LAYERS
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
 from truesparse.training.checkpoint import load_model, save_model
@@ -35,8 +34,8 @@ def test_scipy(tmp_path: Path) -> None:
         np.testing.assert_array_equal(matrix.toarray(), csr.to_dense())
         assert matrix.nnz == csr.data.size
     biases = np.load(tmp_path / "a" / "b" / "biases.npz")
-    assert biases.keys() == stored.biases.keys()
-    for name, bias in stored.biases.items():
+    assert biases.keys() == stored.vectors.keys()
+    for name, bias in stored.vectors.items():
         np.testing.assert_array_equal(biases[name], bias)
     assert report["files"].keys() == {path.name for path in (tmp_path / "a" / "b").iterdir()}
     description = json.loads((tmp_path / "a" / "b" / "model.json").read_text())
@@ -50,11 +49,11 @@ def test_torch(tmp_path: Path, kind: str) -> None:
     file = save(tmp_path / "m", kind)
     export_model(file, "torch", tmp_path / "out")
     stored = read(file)
-    sizes = stored.architecture
+    chain = stored.chain
     module = torch.nn.Module()
-    module.embedding = torch.nn.Embedding(sizes.vocab_size, sizes.embedding_size)
-    module.lstm = torch.nn.LSTM(sizes.embedding_size, sizes.hidden_size, sizes.layers)
-    module.output = torch.nn.Linear(sizes.hidden_size, sizes.outputs)
+    module.embedding = torch.nn.Embedding(chain.tokens, chain.recurrent[0].given.size)
+    module.lstm = torch.nn.LSTM(chain.recurrent[0].given.size, chain.units, len(chain.recurrent))
+    module.output = torch.nn.Linear(chain.units, chain.head.outputs)
     module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
     tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
     with torch.inference_mode():
@@ -74,7 +73,7 @@ def test_onnx(tmp_path: Path, kind: str) -> None:
     assert report["largest_difference"] < 1e-5
     # the state that comes out goes on where it was
     model = LanguageModel(read(file))
-    size = model.architecture.vocab_size
+    size = model.chain.tokens
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     stream = model.stream(2)
     state = {name: np.zeros_like(array).T for name, array in stream.state.items()}
@@ -95,7 +94,7 @@ def test_onnx_of_a_classifier(tmp_path: Path, kind: str) -> None:
     assert report["largest_difference"] < 1e-5
     model = Classifier(read(file))
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
-    shape = (3, model.architecture.hidden_size)
+    shape = (3, model.chain.units)
     zeros = {
         value.name: np.zeros(shape, np.float32) for value in session.get_inputs() if value.name != "tokens"
     }
@@ -270,5 +269,5 @@ def test_sizes_add_up(tmp_path: Path, file: Path) -> None:
     stored = read(file)
     report = export_model(file, "c", tmp_path / "out")
     positions = sum(math.prod(csr.shape) for csr in stored.matrices.values())
-    assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.biases.values()))
+    assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.vectors.values()))
     assert report["files"]["model.c"] == (tmp_path / "out" / "model.c").stat().st_size
