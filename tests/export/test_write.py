@@ -5,20 +5,23 @@ import math
 import os
 import stat
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import scipy.sparse
 from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
-from truesparse.runtime.layers import LAYERS
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
+from truesparse.layers.chain import Chain
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.stepping import STEPS
+from truesparse.modelfile import StoredModel
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
@@ -39,7 +42,8 @@ def test_scipy(tmp_path: Path) -> None:
         np.testing.assert_array_equal(biases[name], bias)
     assert report["files"].keys() == {path.name for path in (tmp_path / "a" / "b").iterdir()}
     description = json.loads((tmp_path / "a" / "b" / "model.json").read_text())
-    assert description["model"]["hidden_size"] == 20
+    assert description["model"] == stored.chain.to_document()
+    assert [layer["units"] for layer in description["model"]["layers"] if layer["type"] == "rhn"] == [20, 20]
     assert len(description["vocabulary"]["tokens"]) == 70
 
 
@@ -131,7 +135,7 @@ def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("target", ["c", "onnx"])
+@pytest.mark.parametrize("target", ["c", "onnx", "torch"])
 def test_cells_that_have_no_source(
     tmp_path: Path, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,14 +143,18 @@ def test_cells_that_have_no_source(
         pytest.importorskip("onnx")
     original = write.read_model
 
-    def with_another_cell(reader: Any) -> Any:
+    @dataclass(frozen=True)
+    class Other(LSTM):
+        TYPE: ClassVar[str] = "gru"
+        NAME: ClassVar[str] = "lstm"
+
+    def with_another_cell(reader: Any) -> StoredModel:
         stored = original(reader)
-        object.__setattr__(stored.architecture, "cell", "gru")
-        return stored
+        others = (Other(layer.units) if isinstance(layer, LSTM) else layer for layer in stored.chain.layers)
+        return replace(stored, chain=Chain(*others))
 
     monkeypatch.setattr(write, "read_model", with_another_cell)
-    monkeypatch.setitem(LAYERS, "gru", LAYERS["lstm"])
-    monkeypatch.setitem(CELLS, "gru", CELLS["lstm"])
+    monkeypatch.setitem(STEPS, "gru", STEPS["lstm"])
     with pytest.raises(TruesparseError, match="the cell gru"):
         export_model(file, target, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
