@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from truesparse.data import TextEncoder, Vocabulary
+from truesparse.layers.chain import Chain
+from truesparse.layers.dropout.spec import Dropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.training.checkpoint import save_model
@@ -18,12 +25,18 @@ CLASSIFIERS = {
     "max": sequence_model(70, 12, 20, 1, outputs=5, pooling="max"),
     "rhn, last": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, sparse_output=True),
     "rhn, mean": sequence_model(70, 12, 20, 2, cell="rhn", depth=3, pooling="mean"),
+    "lstm, rhn": Chain(
+        Embedding(70, 12), LSTM(8), Dropout(0.1), RHN(10, depth=2), Pool("mean"), Softmax(3, sparse=False)
+    ),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
 SIZES = {
     "lstm": language_model(70, 12, 20, 2),
     "tied": language_model(70, 20, 20, 1, tied=True),
     "rhn": language_model(70, 12, 20, 2, cell="rhn", depth=3),
+    "of two sizes": Chain(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
+    "rhn, lstm": Chain(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
+    "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),
     "one token": language_model(1, 3, 3, 1),

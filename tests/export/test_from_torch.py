@@ -141,7 +141,7 @@ def test_what_may_be_missing_and_how_things_may_be_called(tmp_path: Path) -> Non
     np.testing.assert_array_equal(stored.matrices["output.weight"].to_dense(), same_sizes["b"])
     with pytest.raises(UsageError, match=r"has no matrix 'c' for --embedding; its matrices are a, b"):
         convert(tmp_path, same_sizes, embedding="c")
-    assert read(convert(tmp_path, state_dict(layers=1, prefix=""))).chain.recurrent[1:] == []
+    assert len(read(convert(tmp_path, state_dict(layers=1, prefix=""))).chain.recurrent) == 1
 
 
 def changed(**changes: np.ndarray | None) -> Tensors:
@@ -368,8 +368,8 @@ def test_vocabularies(tmp_path: Path) -> None:
     ):
         with pytest.raises(TruesparseError, match=message):
             import_torch(path, tmp_path / "b", 0.5, vocabulary(name, text))
-    with pytest.raises(TruesparseError, match=r"cannot read .*none.txt"):
+    with pytest.raises(TruesparseError, match=r"there is no file .*none.txt"):
         import_torch(path, tmp_path / "b", 0.5, tmp_path / "none.txt")
     (tmp_path / "latin.txt").write_bytes(b"\xff")
-    with pytest.raises(TruesparseError, match="is not valid UTF-8"):
+    with pytest.raises(TruesparseError, match=r"latin.txt is not UTF-8 text"):
         import_torch(path, tmp_path / "b", 0.5, tmp_path / "latin.txt")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -68,7 +69,7 @@ def test_torch(tmp_path: Path, kind: str) -> None:
         np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "one token"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token"])
 def test_onnx(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -98,9 +99,10 @@ def test_onnx_of_a_classifier(tmp_path: Path, kind: str) -> None:
     assert report["largest_difference"] < 1e-5
     model = Classifier(read(file))
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
-    shape = (3, model.chain.units)
     zeros = {
-        value.name: np.zeros(shape, np.float32) for value in session.get_inputs() if value.name != "tokens"
+        value.name: np.zeros((3, value.shape[1]), np.float32)
+        for value in session.get_inputs()
+        if value.name != "tokens"
     }
     tokens = np.random.default_rng(2).integers(0, 70, (11, 3))
     (scores,) = session.run(["scores"], {"tokens": tokens, **zeros})
@@ -193,6 +195,18 @@ def test_what_rounding_costs(tmp_path: Path, file: Path) -> None:
     report = export_model(save(tmp_path / "n", vocabulary=False), "c", tmp_path / "b", dtype="int8")
     assert report["loss"] is None
     assert "has no vocabulary" in report["loss_reason"]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "unit"])
+def test_what_is_measured_is_what_is_exported(tmp_path: Path, kind: str) -> None:
+    """Where rows share their positions, weights lie in another order in training."""
+    file, text = save(tmp_path / "m", kind), data_for(tmp_path, kind)
+    report = export_model(file, "c", tmp_path / "out", dtype="int8", data=text)
+    for dtype, name in (("float32", "loss"), ("int8", "loss_int8")):
+        model = LanguageModel(as_exported(read(file), dtype))
+        ids, stream = model.vocabulary.encode(text.read_text()), model.stream()
+        losses = [-stream.step(last)[token] for last, token in itertools.pairwise(ids)]
+        assert report[name] == pytest.approx(np.mean(losses), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "last"])
