@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse
 from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
 
+from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported
@@ -204,7 +205,7 @@ def test_what_is_measured_is_what_is_exported(tmp_path: Path, kind: str) -> None
     report = export_model(file, "c", tmp_path / "out", dtype="int8", data=text)
     for dtype, name in (("float32", "loss"), ("int8", "loss_int8")):
         model = LanguageModel(as_exported(read(file), dtype))
-        ids, stream = model.vocabulary.encode(text.read_text()), model.stream()
+        ids, stream = load_evaluation_text(text, model.vocabulary, "all"), model.stream()
         losses = [-stream.step(last)[token] for last, token in itertools.pairwise(ids)]
         assert report[name] == pytest.approx(np.mean(losses), abs=1e-4)
 

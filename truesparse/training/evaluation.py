@@ -121,7 +121,7 @@ def evaluate_stream(model: Model, ids: NDArray[np.int32], batch_size: int, bptt:
         for first in range(start, steps, workspace.window.panels.steps):
             window = slice(first, first + workspace.window.panels.steps)
             targets = y[window]  # the mean is over those that there are
-            loss += model.loss(x[window], targets, workspace, state) * np.count_nonzero(targets >= 0)
+            loss += model.loss(x[window], targets, workspace, state) * int(np.count_nonzero(targets >= 0))
         return loss
 
     def of_next_part() -> dict[str, NDArray[np.float32]]:
