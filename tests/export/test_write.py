@@ -18,10 +18,14 @@ from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
 from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
-from truesparse.export.c import as_exported
+from truesparse.export.c import as_exported, write_c
 from truesparse.export.folder import new_folder
+from truesparse.export.onnx_model import write_onnx
 from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.spec import LayerSpec
 from truesparse.layers.stepping import STEPS
 from truesparse.modelfile import StoredModel
 from truesparse.runtime import Classifier, LanguageModel
@@ -136,6 +140,32 @@ def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match="PyTorch has no module for the cell rhn"):
         export_model(save(tmp_path / "m", "rhn"), "torch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pytorch_has_no_layers_of_two_sizes(tmp_path: Path) -> None:
+    with pytest.raises(TruesparseError, match=r"no module for the layers lstm.0 and lstm.1 together"):
+        export_model(save(tmp_path / "m", "of two sizes"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("layers", "features", "message"),
+    [
+        ((LSTM(4), SquaredError(3)), 2, "(no C source|has nothing) for the layer squared-error"),
+        ((LSTM(4), Softmax(3)), 2, "reads features, and only what reads tokens"),
+        ((Embedding(9, 4), Softmax(9)), 0, "has no recurrent layer"),
+    ],
+)
+def test_models_that_have_no_source(
+    tmp_path: Path, file: Path, layers: tuple[LayerSpec, ...], features: int, message: str
+) -> None:
+    stored = replace(read(file), chain=Chain(*layers, features=features))
+    with pytest.raises(TruesparseError, match=message):
+        write_c(stored, tmp_path, "model", "float32")
+    pytest.importorskip("onnx")
+    with pytest.raises(TruesparseError, match=message):
+        write_onnx(stored, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize("target", ["c", "onnx", "torch"])
