@@ -77,6 +77,20 @@ def expand_groups(grouped: CSR, group: int, steps: tuple[int, int]) -> CSR:
     if group == 1:
         return grouped
     groups, columns = grouped.shape
+    indptr, places = group_places(grouped, group, steps)
+    indices = np.empty(places.size, grouped.indices.dtype)
+    data = np.empty(places.size, np.float32)
+    indices[places] = grouped.indices[:, None]
+    data[places] = grouped.data.reshape(-1, group)
+    return CSR(indptr, indices, data, (groups * group, columns))
+
+
+def group_places(
+    grouped: CSR, group: int, steps: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return `indptr` of a grouped matrix without groups, and where each value stands there: shape (entries,
+    group). Parameters are those of `expand_groups`."""
+    groups = grouped.shape[0]
     lengths = np.diff(grouped.indptr)
     rows = np.arange(groups)[:, None] * steps[0] + np.arange(group) * steps[1]
     indptr = np.zeros(groups * group + 1, np.int64)
@@ -84,11 +98,7 @@ def expand_groups(grouped: CSR, group: int, steps: tuple[int, int]) -> CSR:
     np.cumsum(indptr, out=indptr)
     first = grouped.rows
     places = indptr[rows[first]] + (np.arange(grouped.indices.size) - grouped.indptr[first])[:, None]
-    indices = np.empty(places.size, grouped.indices.dtype)
-    data = np.empty(places.size, np.float32)
-    indices[places] = grouped.indices[:, None]
-    data[places] = grouped.data.reshape(-1, group)
-    return CSR(indptr, indices, data, (groups * group, columns))
+    return indptr, places
 
 
 def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:

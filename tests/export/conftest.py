@@ -6,26 +6,40 @@ import numpy as np
 import pytest
 
 from truesparse.data import TextEncoder, Vocabulary
+from truesparse.layers.chain import Chain
+from truesparse.layers.dropout.spec import Dropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.rhn.spec import RHN
+from truesparse.model import random_model
 from truesparse.modelfile import Reader, StoredModel, read_model
-from truesparse.nn import LanguageModelSpec, SequenceSpec, build_language_model, build_sequence_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 CLASSIFIERS = {
-    "last": SequenceSpec(70, 12, 20, 2, outputs=3),
-    "mean": SequenceSpec(70, 12, 20, 1, pooling="mean", sparse_output=True),
-    "max": SequenceSpec(70, 12, 20, 1, outputs=5, pooling="max"),
-    "rhn, last": SequenceSpec(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, sparse_output=True),
-    "rhn, mean": SequenceSpec(70, 12, 20, 2, cell="rhn", depth=3, pooling="mean"),
-    "rhn, max": SequenceSpec(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
+    "last": sequence_model(70, 12, 20, 2, outputs=3),
+    "mean": sequence_model(70, 12, 20, 1, pooling="mean", sparse_output=True),
+    "max": sequence_model(70, 12, 20, 1, outputs=5, pooling="max"),
+    "rhn, last": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, sparse_output=True),
+    "rhn, mean": sequence_model(70, 12, 20, 2, cell="rhn", depth=3, pooling="mean"),
+    "lstm, rhn": Chain(
+        Embedding(70, 12), LSTM(8), Dropout(0.1), RHN(10, depth=2), Pool("mean"), Softmax(3, sparse=False)
+    ),
+    "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
 SIZES = {
-    "lstm": LanguageModelSpec(70, 12, 20, 2),
-    "tied": LanguageModelSpec(70, 20, 20, 1, tied=True),
-    "rhn": LanguageModelSpec(70, 12, 20, 2, cell="rhn", depth=3),
-    "dense": LanguageModelSpec(9, 4, 6, 1),
-    "almost empty": LanguageModelSpec(30, 8, 8, 1),
-    "one token": LanguageModelSpec(1, 3, 3, 1),
+    "lstm": language_model(70, 12, 20, 2),
+    "tied": language_model(70, 20, 20, 1, tied=True),
+    "rhn": language_model(70, 12, 20, 2, cell="rhn", depth=3),
+    "of two sizes": Chain(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
+    "rhn, lstm": Chain(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
+    "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
+    "dense": language_model(9, 4, 6, 1),
+    "almost empty": language_model(30, 8, 8, 1),
+    "one token": language_model(1, 3, 3, 1),
     **CLASSIFIERS,
 }
 DENSITIES = {"dense": 1.0, "almost empty": 0.02}
@@ -36,16 +50,15 @@ LABELS = ("good", "bad", '"\\\n', "ü", "??!")
 
 def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0) -> Path:
     """Save a model with random weights and biases; `first` of `WORDS` is its first token."""
-    spec = SIZES[kind]
+    chain = SIZES[kind]
     rng = np.random.default_rng(1)
-    build = build_language_model if isinstance(spec, LanguageModelSpec) else build_sequence_model
-    model = build(spec, DENSITIES.get(kind, 0.3), rng, scale=0.5)
+    model = random_model(chain, DENSITIES.get(kind, 0.3), rng, scale=0.5)
     for bias in model.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
-    words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: spec.vocab_size])
-    if isinstance(spec, SequenceSpec):
+    words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: chain.tokens])
+    if not chain.per_step:
         encoder = TextEncoder(words, 9)
-        save_model(path, model, words, ClassifierConfig(batch_size=2), encoder, LABELS[: spec.outputs])
+        save_model(path, model, words, ClassifierConfig(batch_size=2), encoder, LABELS[: chain.head.outputs])
     else:
         save_model(path, model, words if vocabulary else None, LanguageModelConfig(batch_size=2, bptt=5))
     return path

@@ -16,7 +16,8 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
 from truesparse.export.c import as_exported, check_name
 from truesparse.export.c_arrays import array, string
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.training.checkpoint import load_model, save_model
@@ -55,7 +56,7 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn", "mean", "rhn, max"])
+@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max"])
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -68,15 +69,17 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "almost empty", *CLASSIFIERS])
+@pytest.mark.parametrize(
+    "kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "unit", "almost empty", *CLASSIFIERS]
+)
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
     file = save(tmp_path / "m", kind)
     report = export_model(file, "c", tmp_path / "out", dtype=dtype, data=data_for(tmp_path, kind))
     library = _library(tmp_path / "out")
     stored = read(file)
-    size = stored.architecture.vocab_size
+    size = stored.chain.tokens
     state = (ctypes.c_byte * report["ram_bytes"])()
-    scores = np.empty(stored.architecture.outputs, np.float32)
+    scores = np.empty(stored.chain.head.outputs, np.float32)
     pointer = scores.ctypes.data_as(ctypes.c_void_p)
     stream = as_model(as_exported(stored, dtype)).stream()
 
@@ -110,7 +113,7 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
     library = _library(tmp_path / "out")
     state = (ctypes.c_byte * report["ram_bytes"])()
     trained = load_model(file).model
-    scores = np.empty(trained.spec.outputs, np.float32)
+    scores = np.empty(trained.chain.head.outputs, np.float32)
     pointer = scores.ctypes.data_as(ctypes.c_void_p)
     for length in (1, 2, 7, 30):
         ids = np.random.default_rng(length).integers(0, 70, (length, 1)).astype(np.int32)
@@ -119,7 +122,7 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
             library.model_step(state, ctypes.c_uint32(token))
         library.model_output(state, pointer)
         library.model_softmax(pointer)
-        expected = trained.predict(ids, np.array([length], np.int32), trained.workspace(length, 1))
+        expected = trained.predict(ids, trained.workspace(length, 1), lengths=np.array([length], np.int32))
         np.testing.assert_allclose(np.log(scores), expected[:, 0], rtol=1e-5, atol=1e-5)
 
 
@@ -130,10 +133,10 @@ def test_a_classifier_that_has_read_nothing(tmp_path: Path) -> None:
         library = _library(tmp_path / f"{kind}.c")
         state = (ctypes.c_byte * report["ram_bytes"])(*[255] * report["ram_bytes"])
         stored = read(tmp_path / kind)
-        scores = np.empty(stored.architecture.outputs, np.float32)
+        scores = np.empty(stored.chain.head.outputs, np.float32)
         library.model_init(state)
         library.model_output(state, scores.ctypes.data_as(ctypes.c_void_p))
-        np.testing.assert_array_equal(scores, stored.biases["output.bias"])
+        np.testing.assert_array_equal(scores, stored.vectors["output.bias"])
 
 
 def _library(folder: Path) -> ctypes.CDLL:
@@ -212,9 +215,9 @@ def test_the_sizes_that_are_told(tmp_path: Path, dtype: str) -> None:
     # a weight, and a byte for its column or row, of which there are less than 256; the length of each row
     expected = (1 + {"float32": 4, "int8": 1}[dtype]) * stored.nnz
     expected += sum(csr.shape[0] for name, csr in stored.matrices.items() if name != "lstm.0.weight_ih")
-    expected += 4 * (stored.architecture.embedding_size + 1)  # where columns of the first matrix start
+    expected += 4 * (stored.chain.recurrent[0].given.size + 1)  # where columns of the first matrix start
     expected += 4 * -(-70 // 16)  # where embeddings start
-    expected += 4 * sum(bias.size for bias in stored.biases.values())
+    expected += 4 * sum(bias.size for bias in stored.vectors.values())
     if dtype == "int8":
         expected += 2 * sum(csr.shape[0] for csr in stored.matrices.values()) + 4 * 2
     assert report["flash_bytes"] == expected
@@ -236,8 +239,8 @@ def test_the_source_needs_nothing_but_two_functions(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("tied", [False, True])
 def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> None:
-    spec = LanguageModelSpec(300, 300 if tied else 5, 300, 2, tied=tied)
-    model = build_language_model(spec, 0.9 if tied else 0.05, np.random.default_rng(1), scale=0.3)
+    chain = language_model(300, 300 if tied else 5, 300, 2, tied=tied)
+    model = random_model(chain, 0.9 if tied else 0.05, np.random.default_rng(1), scale=0.3)
     save_model(tmp_path / "m", model, None, LanguageModelConfig())
     export_model(tmp_path / "m", "c", tmp_path / "out")
     source = (tmp_path / "out" / "model.c").read_text()

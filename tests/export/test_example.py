@@ -12,7 +12,8 @@ from export.test_c import COMPILERS, STRICT, needs_compiler
 from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.export import export_model
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
@@ -23,9 +24,9 @@ WORDS = ("<unk>", "<eos>", "the", "cat", "isn't", "here", ",", "on", "mat", "dog
 @needs_compiler
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_suggest(tmp_path: Path, compiler: str) -> None:
-    spec = LanguageModelSpec(10, 6, 8, 1)
+    chain = language_model(10, 6, 8, 1)
     file = tmp_path / "model.safetensors"
-    model = build_language_model(spec, 0.5, np.random.default_rng(1), scale=1.0)
+    model = random_model(chain, 0.5, np.random.default_rng(1), scale=1.0)
     save_model(file, model, Vocabulary(WORDS, "word", True), LanguageModelConfig())
     export_model(file, "c", tmp_path / "words", "words")
     command = [compiler, *STRICT, "-I", "words", "-o", "suggest", str(SOURCE), "words/words.c", "-lm"]

@@ -58,9 +58,9 @@ def test_every_weight_has_its_place(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dense["embedding.weight"], tensors["encoder.weight"])
     np.testing.assert_array_equal(dense["lstm.1.weight_hh"], tensors["rnn.weight_hh_l1"])
     np.testing.assert_array_equal(dense["output.weight"], tensors["decoder.weight"])
-    np.testing.assert_array_equal(stored.biases["output.bias"], tensors["decoder.bias"])
+    np.testing.assert_array_equal(stored.vectors["output.bias"], tensors["decoder.bias"])
     np.testing.assert_array_equal(
-        stored.biases["lstm.0.bias"], tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"]
+        stored.vectors["lstm.0.bias"], tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"]
     )
 
 
@@ -123,13 +123,13 @@ def test_what_may_be_missing_and_how_things_may_be_called(tmp_path: Path) -> Non
         if "bias" in name:
             del tensors[name]
     stored = read(convert(tmp_path, tensors))
-    assert not any(bias.any() for bias in stored.biases.values())
+    assert not any(bias.any() for bias in stored.vectors.values())
 
     tied = state_dict(H)
     tied["decoder.weight"] = tied["encoder.weight"].copy()
-    assert read(convert(tmp_path, tied)).architecture.tied
+    assert read(convert(tmp_path, tied)).chain.head.tied
     del tied["decoder.weight"]
-    assert read(convert(tmp_path, tied)).architecture.tied
+    assert read(convert(tmp_path, tied)).chain.head.tied
 
     same_sizes = state_dict(H)  # by their names
     dense = read(convert(tmp_path, same_sizes)).matrices["output.weight"].to_dense()
@@ -141,7 +141,7 @@ def test_what_may_be_missing_and_how_things_may_be_called(tmp_path: Path) -> Non
     np.testing.assert_array_equal(stored.matrices["output.weight"].to_dense(), same_sizes["b"])
     with pytest.raises(UsageError, match=r"has no matrix 'c' for --embedding; its matrices are a, b"):
         convert(tmp_path, same_sizes, embedding="c")
-    assert read(convert(tmp_path, state_dict(layers=1, prefix=""))).architecture.layers == 1
+    assert len(read(convert(tmp_path, state_dict(layers=1, prefix=""))).chain.recurrent) == 1
 
 
 def changed(**changes: np.ndarray | None) -> Tensors:
@@ -368,8 +368,8 @@ def test_vocabularies(tmp_path: Path) -> None:
     ):
         with pytest.raises(TruesparseError, match=message):
             import_torch(path, tmp_path / "b", 0.5, vocabulary(name, text))
-    with pytest.raises(TruesparseError, match=r"cannot read .*none.txt"):
+    with pytest.raises(TruesparseError, match=r"there is no file .*none.txt"):
         import_torch(path, tmp_path / "b", 0.5, tmp_path / "none.txt")
     (tmp_path / "latin.txt").write_bytes(b"\xff")
-    with pytest.raises(TruesparseError, match="is not valid UTF-8"):
+    with pytest.raises(TruesparseError, match=r"latin.txt is not UTF-8 text"):
         import_torch(path, tmp_path / "b", 0.5, tmp_path / "latin.txt")

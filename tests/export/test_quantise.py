@@ -5,8 +5,8 @@ import scipy.sparse
 from hypothesis import given
 from oracles import csr_arrays, sparse_matrices
 
-from truesparse.export.quantise import dequantise, quantise
 from truesparse.csr import CSR
+from truesparse.export.quantise import dequantise, quantise
 
 
 @given(sparse_matrices())

@@ -1,26 +1,34 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import stat
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import scipy.sparse
 from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
 
+from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
-from truesparse.export.c import as_exported
+from truesparse.export.c import as_exported, write_c
 from truesparse.export.folder import new_folder
-from truesparse.modelfile.architecture import CELLS
+from truesparse.export.onnx_model import write_onnx
+from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.spec import LayerSpec
+from truesparse.layers.stepping import STEPS
+from truesparse.modelfile import StoredModel
 from truesparse.runtime import Classifier, LanguageModel
-from truesparse.runtime.layers import LAYERS
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
 from truesparse.training.checkpoint import load_model, save_model
@@ -35,12 +43,13 @@ def test_scipy(tmp_path: Path) -> None:
         np.testing.assert_array_equal(matrix.toarray(), csr.to_dense())
         assert matrix.nnz == csr.data.size
     biases = np.load(tmp_path / "a" / "b" / "biases.npz")
-    assert biases.keys() == stored.biases.keys()
-    for name, bias in stored.biases.items():
+    assert biases.keys() == stored.vectors.keys()
+    for name, bias in stored.vectors.items():
         np.testing.assert_array_equal(biases[name], bias)
     assert report["files"].keys() == {path.name for path in (tmp_path / "a" / "b").iterdir()}
     description = json.loads((tmp_path / "a" / "b" / "model.json").read_text())
-    assert description["model"]["hidden_size"] == 20
+    assert description["model"] == stored.chain.to_document()
+    assert [layer["units"] for layer in description["model"]["layers"] if layer["type"] == "rhn"] == [20, 20]
     assert len(description["vocabulary"]["tokens"]) == 70
 
 
@@ -50,11 +59,11 @@ def test_torch(tmp_path: Path, kind: str) -> None:
     file = save(tmp_path / "m", kind)
     export_model(file, "torch", tmp_path / "out")
     stored = read(file)
-    sizes = stored.architecture
+    chain = stored.chain
     module = torch.nn.Module()
-    module.embedding = torch.nn.Embedding(sizes.vocab_size, sizes.embedding_size)
-    module.lstm = torch.nn.LSTM(sizes.embedding_size, sizes.hidden_size, sizes.layers)
-    module.output = torch.nn.Linear(sizes.hidden_size, sizes.outputs)
+    module.embedding = torch.nn.Embedding(chain.tokens, chain.recurrent[0].given.size)
+    module.lstm = torch.nn.LSTM(chain.recurrent[0].given.size, chain.units, len(chain.recurrent))
+    module.output = torch.nn.Linear(chain.units, chain.head.outputs)
     module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
     tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
     with torch.inference_mode():
@@ -65,7 +74,7 @@ def test_torch(tmp_path: Path, kind: str) -> None:
         np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "one token"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token"])
 def test_onnx(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -74,7 +83,7 @@ def test_onnx(tmp_path: Path, kind: str) -> None:
     assert report["largest_difference"] < 1e-5
     # the state that comes out goes on where it was
     model = LanguageModel(read(file))
-    size = model.architecture.vocab_size
+    size = model.chain.tokens
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     stream = model.stream(2)
     state = {name: np.zeros_like(array).T for name, array in stream.state.items()}
@@ -95,9 +104,10 @@ def test_onnx_of_a_classifier(tmp_path: Path, kind: str) -> None:
     assert report["largest_difference"] < 1e-5
     model = Classifier(read(file))
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
-    shape = (3, model.architecture.hidden_size)
     zeros = {
-        value.name: np.zeros(shape, np.float32) for value in session.get_inputs() if value.name != "tokens"
+        value.name: np.zeros((3, value.shape[1]), np.float32)
+        for value in session.get_inputs()
+        if value.name != "tokens"
     }
     tokens = np.random.default_rng(2).integers(0, 70, (11, 3))
     (scores,) = session.run(["scores"], {"tokens": tokens, **zeros})
@@ -132,7 +142,33 @@ def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("target", ["c", "onnx"])
+def test_pytorch_has_no_layers_of_two_sizes(tmp_path: Path) -> None:
+    with pytest.raises(TruesparseError, match=r"no module for the layers lstm.0 and lstm.1 together"):
+        export_model(save(tmp_path / "m", "of two sizes"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("layers", "features", "message"),
+    [
+        ((LSTM(4), SquaredError(3)), 2, "(no C source|has nothing) for the layer squared-error"),
+        ((LSTM(4), Softmax(3)), 2, "reads features, and only what reads tokens"),
+        ((Embedding(9, 4), Softmax(9)), 0, "has no recurrent layer"),
+    ],
+)
+def test_models_that_have_no_source(
+    tmp_path: Path, file: Path, layers: tuple[LayerSpec, ...], features: int, message: str
+) -> None:
+    stored = replace(read(file), chain=Chain(*layers, features=features))
+    with pytest.raises(TruesparseError, match=message):
+        write_c(stored, tmp_path, "model", "float32")
+    pytest.importorskip("onnx")
+    with pytest.raises(TruesparseError, match=message):
+        write_onnx(stored, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("target", ["c", "onnx", "torch"])
 def test_cells_that_have_no_source(
     tmp_path: Path, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,14 +176,18 @@ def test_cells_that_have_no_source(
         pytest.importorskip("onnx")
     original = write.read_model
 
-    def with_another_cell(reader: Any) -> Any:
+    @dataclass(frozen=True)
+    class Other(LSTM):
+        TYPE: ClassVar[str] = "gru"
+        NAME: ClassVar[str] = "lstm"
+
+    def with_another_cell(reader: Any) -> StoredModel:
         stored = original(reader)
-        object.__setattr__(stored.architecture, "cell", "gru")
-        return stored
+        others = (Other(layer.units) if isinstance(layer, LSTM) else layer for layer in stored.chain.layers)
+        return replace(stored, chain=Chain(*others))
 
     monkeypatch.setattr(write, "read_model", with_another_cell)
-    monkeypatch.setitem(LAYERS, "gru", LAYERS["lstm"])
-    monkeypatch.setitem(CELLS, "gru", CELLS["lstm"])
+    monkeypatch.setitem(STEPS, "gru", STEPS["lstm"])
     with pytest.raises(TruesparseError, match="the cell gru"):
         export_model(file, target, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
@@ -186,6 +226,18 @@ def test_what_rounding_costs(tmp_path: Path, file: Path) -> None:
     report = export_model(save(tmp_path / "n", vocabulary=False), "c", tmp_path / "b", dtype="int8")
     assert report["loss"] is None
     assert "has no vocabulary" in report["loss_reason"]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "unit"])
+def test_what_is_measured_is_what_is_exported(tmp_path: Path, kind: str) -> None:
+    """Where rows share their positions, weights lie in another order in training."""
+    file, text = save(tmp_path / "m", kind), data_for(tmp_path, kind)
+    report = export_model(file, "c", tmp_path / "out", dtype="int8", data=text)
+    for dtype, name in (("float32", "loss"), ("int8", "loss_int8")):
+        model = LanguageModel(as_exported(read(file), dtype))
+        ids, stream = load_evaluation_text(text, model.vocabulary, "all"), model.stream()
+        losses = [-stream.step(last)[token] for last, token in itertools.pairwise(ids)]
+        assert report[name] == pytest.approx(np.mean(losses), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "last"])
@@ -270,5 +322,5 @@ def test_sizes_add_up(tmp_path: Path, file: Path) -> None:
     stored = read(file)
     report = export_model(file, "c", tmp_path / "out")
     positions = sum(math.prod(csr.shape) for csr in stored.matrices.values())
-    assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.biases.values()))
+    assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.vectors.values()))
     assert report["files"]["model.c"] == (tmp_path / "out" / "model.c").stat().st_size

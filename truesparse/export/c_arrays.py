@@ -23,12 +23,10 @@ C_TYPES = {
     "uint32": "uint32_t",
 }
 
-TEMPLATES = resources.files("truesparse.export") / "c"
 
-
-def read_template(name: str) -> Template:
-    """A file of C source with ``$`` before what is to be put in."""
-    return Template((TEMPLATES / name).read_text(encoding="utf-8"))
+def read_template(name: str, folder: str = "export/c") -> Template:
+    """A file of C source of a folder of truesparse, with ``$`` before what is to be put in."""
+    return Template((resources.files("truesparse") / folder / name).read_text(encoding="utf-8"))
 
 
 def array(name: str, values: NDArray[Any]) -> str:

@@ -27,7 +27,7 @@ class Head(NamedTuple):
     state_bytes: int
 
 
-def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
+def head(stored: StoredModel, name: str, products: Mapping[str, str], top: str) -> Head:
     """Write what follows the layers.
 
     Parameters
@@ -38,12 +38,14 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
         What names begin with.
     products : mapping of str to str
         See `truesparse.export.c_matrices.Matrices`.
+    top : str
+        Where the output of the last layer stands.
     """
-    architecture = stored.architecture
+    chain = stored.chain
     upper = name.upper()
-    product = products["embedding.weight" if architecture.tied else "output.weight"]
-    pools = architecture.pooling != "last"
-    x = "state->pooled" if pools else f"state->h[{upper}_LAYERS - 1]"
+    product = products[chain.output_matrix]
+    pools = chain.pooling not in ("", "last")
+    x = "state->pooled" if pools else top
     text = {
         "scores": _SCORES.format(name=name, upper=upper, product=product.format(y="scores", x=x)),
         "pool_function": "",
@@ -62,14 +64,14 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str]) -> Head:
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools:
         return Head(text, [], 0)
-    function = read_template(f"pool_{architecture.pooling}.c").substitute(name=name, upper=upper)
+    function = read_template(f"{chain.pooling}.c", "layers/pool").substitute(name=name, upper=upper, top=top)
     text |= {
         "pool_function": f"\n{function}",
         "reset_pool": _RESET.format(upper=upper),
         "pool": f"\n    {name}_pool(state);",
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
-    return Head(text, members, 4 * architecture.hidden_size + 4)
+    return Head(text, members, 4 * chain.units + 4)
 
 
 def _reading(encoder: TextEncoder | None) -> str:

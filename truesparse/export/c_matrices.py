@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.c_arrays import C_TYPES, Constants, read_template
 from truesparse.export.quantise import quantise
-from truesparse.modelfile import CSR, Architecture, StoredModel
+from truesparse.layers.chain import EMBEDDING, Chain
+from truesparse.layers.source import identifier
+from truesparse.modelfile import StoredModel
 
-_EMBEDDING = "embedding.weight"
 # Tokens from one start to the next. Lengths between are added up, which saves bytes in large vocabularies.
 _TOKENS_PER_START = 16
 
@@ -78,7 +80,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         A matrix has more than 2^32 - 1 weights.
     """
     constants, kinds, products = Constants(), {}, {}
-    first = first_matrix(stored.architecture)
+    first = first_matrix(stored.chain)
     for name, csr in stored.matrices.items():
         if csr.data.size >= 1 << 32:
             raise TruesparseError(
@@ -98,10 +100,10 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         constants.array(f"{own}_lengths", lengths)
         constants.array(f"{own}_places", indices)
         constants.array(f"{own}_weights", csr.data)
-        if name == _EMBEDDING:
+        if name == EMBEDDING:
             constants.array(f"{own}_starts", csr.indptr[:-1:_TOKENS_PER_START].astype(np.uint32))
             constants.number(f"{own}_unit", step)
-        if name != _EMBEDDING or stored.architecture.tied:
+        if name != EMBEDDING or stored.chain.head.tied:
             bits = f"{8 * indices.itemsize}_{8 * lengths.itemsize}"
             kinds[bits] = {"index": C_TYPES[indices.dtype.name], "length": C_TYPES[lengths.dtype.name]}
             members = [f"{csr.shape[0]}", f"{own}_lengths", f"{own}_places", f"{own}_weights"]
@@ -109,9 +111,9 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
                 members += [f"{own}_scales", f"{step:.8e}f"]
             constants.raw(f"static const {prefix}_matrix_{bits} {own} = {{{', '.join(members)}}};\n")
             products[name] = f"{prefix}_add_product_{bits}({{y}}, &{own}, {{x}});"
-    for name, bias in stored.biases.items():
-        constants.array(identifier(prefix, name), bias)
-    places = {"first": identifier(prefix, first), "embedding": identifier(prefix, _EMBEDDING)}
+    for name, vector in stored.vectors.items():
+        constants.array(identifier(prefix, name), vector)
+    places = {"first": identifier(prefix, first), "embedding": identifier(prefix, EMBEDDING)}
     expressions = {
         key: value.format(**places) if key in ("embedding", "column_product", "column_scale") else value
         for key, value in _EXPRESSIONS[dtype].items()
@@ -133,14 +135,21 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     return Matrices(text, products, constants.bytes)
 
 
-def first_matrix(architecture: Architecture) -> str:
-    """The matrix that multiplies an embedding. It is stored by columns: few of them meet a weight."""
-    return f"{architecture.layer_names[0]}.weight_ih"
+def first_matrix(chain: Chain) -> str:
+    """The matrix that multiplies an embedding. It is stored by columns: few of them meet a weight.
 
-
-def identifier(prefix: str, name: str) -> str:
-    """The name of a parameter as one in C."""
-    return f"{prefix}_{name.replace('.', '_')}"
+    Raises
+    ------
+    TruesparseError
+        There are several.
+    """
+    place = chain.recurrent[0]
+    names = [matrix.name for matrix in place.matrices if matrix.reads == "input"]
+    if len(names) != 1:
+        raise TruesparseError(
+            f"there is no C source for the layer {place.name} behind an embedding; export to another form"
+        )
+    return names[0]
 
 
 def _write_columns(constants: Constants, own: str, csr: CSR, step: np.float32 | None) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from truesparse.errors import TruesparseError
-from truesparse.export.c_arrays import TEMPLATES, read_template
+from truesparse.export.c_arrays import read_template
 from truesparse.export.c_head import head
-from truesparse.export.c_matrices import identifier, write_matrices
-from truesparse.modelfile import Architecture, StoredModel
-from truesparse.modelfile.architecture import CELLS
-from truesparse.runtime.layers import LAYERS
+from truesparse.export.c_matrices import first_matrix, write_matrices
+from truesparse.export.layers import check_layers
+from truesparse.layers.chain import Chain, Place
+from truesparse.layers.lstm.c import LSTMSource
+from truesparse.layers.rhn.c import RHNSource
+from truesparse.layers.source import ROOM, Source, identifier
+from truesparse.modelfile import StoredModel
+
+SOURCES: dict[str, type[Source]] = {"lstm": LSTMSource, "rhn": RHNSource}
+_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax")
+_RESET = """\
+    for (j = 0; j < {size}; j++) {{
+        {array}[j] = 0.0f;
+    }}"""
+_RESET_ALL = """\
+    for (layer = 0; layer < {upper}_LAYERS; layer++) {{
+        for (j = 0; j < {upper}_UNITS; j++) {{
+{parts}
+        }}
+    }}"""
 
 
 class Network(NamedTuple):
@@ -20,6 +34,33 @@ class Network(NamedTuple):
     text: dict[str, str]
     flash: int
     state_bytes: int
+
+
+class _State(NamedTuple):
+    """How the state of all layers lies in the caller's structure.
+
+    Attributes
+    ----------
+    members : list of str
+        Their declarations.
+    parts : list of dict of str to str
+        For each recurrent layer, where each part of its state stands.
+    top : str
+        Where the output of the last layer stands.
+    reset : str
+        Statements that set all to zero, and before them the variables that they take.
+    functions : list of str
+        For each recurrent layer, the name of its function.
+    units : list of str
+        For each, the number of its units.
+    """
+
+    members: list[str]
+    parts: list[dict[str, str]]
+    top: str
+    reset: str
+    functions: list[str]
+    units: list[str]
 
 
 def network(stored: StoredModel, dtype: str, name: str) -> Network:
@@ -37,50 +78,89 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     Raises
     ------
     TruesparseError
-        The model is of a cell that has no template, or of more than 2^32 - 1 weights in a matrix.
+        The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
-    architecture = stored.architecture
-    cell, units = architecture.cell, architecture.hidden_size
-    if not (TEMPLATES / f"{cell}.c").is_file():
-        raise TruesparseError(f"there is no C source for the cell {cell}; export to another form")
-    parts = LAYERS[cell].PARTS
-    rows = len(CELLS[cell].gates) * units
-    upper = name.upper()
+    chain = stored.chain
+    check_layers(stored, (*SOURCES, *_OTHERS), "there is no C source for", "export to another form")
     weights = write_matrices(stored, dtype, name)
-    top = head(stored, name, weights.products)
-    state = [f"    float {part}[{upper}_LAYERS][{upper}_UNITS];" for part in parts]
-    state += top.members
-    state.append(f"    float gates[{rows}]; /* room for a step */")
+    state = (_state_of_equals if are_equal(chain.recurrent) else _state)(chain.recurrent, name)
+    top = head(stored, name, weights.products, state.top)
+    sources = _sources(chain, state, weights.products, name)
+    room = max(source.room for source in sources)
+    members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
+    cells = {
+        function: read_template("step.c", f"layers/{source.place.spec.TYPE}").substitute(
+            name=name, function=function, units=units
+        )
+        for source, function, units in zip(sources, state.functions, state.units, strict=True)
+    }
     text = {
         **weights.text,
-        "rows": str(rows),
-        "state": "\n".join(state),
-        "reset": "\n".join(f"            state->{part}[layer][j] = 0.0f;" for part in parts),
-        "cell": read_template(f"{cell}.c").substitute(name=name, upper=upper),
-        "step": "\n".join(f"    {line}" for line in _step(architecture, parts, rows, weights.products, name)),
+        "rows": str(next(m.shape[0] for m in chain.matrices if m.name == first_matrix(chain))),
+        "state": "\n".join(members),
+        "reset": state.reset,
+        "cell": "\n".join(cells.values()),
+        "step": "\n".join(f"    {line}" for source in sources for line in source.statements()),
         **top.text,
     }
-    state_bytes = 4 * (len(parts) * architecture.layers * units + rows) + top.state_bytes
-    return Network(text, weights.flash, state_bytes)
+    sizes = sum(sum(place.spec.state.values()) for place in chain.recurrent)
+    return Network(text, weights.flash, 4 * (sizes + room) + top.state_bytes)
 
 
-def _step(
-    architecture: Architecture, parts: tuple[str, ...], rows: int, products: Mapping[str, str], prefix: str
-) -> list[str]:
-    """Statements that read `token` and carry the state on."""
-    statements = []
-    for layer, name in enumerate(architecture.layer_names):
-        own = [matrix for matrix in architecture.matrices if matrix.startswith(f"{name}.weight_hh")]
-        biases = [identifier(prefix, bias) for bias in architecture.biases if bias.startswith(f"{name}.")]
-        for level, (matrix, bias) in enumerate(zip(own, biases, strict=True)):
-            if level == 0 and layer == 0:
-                statements.append(f"{prefix}_read_token(state->gates, {bias}, token);")
-            else:
-                statements.append(f"{prefix}_copy(state->gates, {bias}, {rows});")
-                if level == 0:
-                    inputs = products[f"{name}.weight_ih"]
-                    statements.append(inputs.format(y="state->gates", x=f"state->h[{layer - 1}]"))
-            statements.append(products[matrix].format(y="state->gates", x=f"state->h[{layer}]"))
-            state = ", ".join(f"state->{part}[{layer}]" for part in parts)
-            statements.append(f"{prefix}_{architecture.cell}({state}, state->gates);")
-    return statements
+def are_equal(places: list[Place]) -> bool:
+    """Whether all layers are of one kind and all parts of their states of one size."""
+    sizes = {size for place in places for size in place.spec.state.values()}
+    kinds = {(place.spec.TYPE, tuple(place.spec.state)) for place in places}
+    return len(sizes) == len(kinds) == 1
+
+
+def _state_of_equals(places: list[Place], name: str) -> _State:
+    """An array for each part, and in it a row for each layer."""
+    upper, first = name.upper(), places[0].spec
+    units = f"{upper}_UNITS"
+    output, *_ = first.state
+    resets = "\n".join(f"            state->{part}[layer][j] = 0.0f;" for part in first.state)
+    reset = _RESET_ALL.format(upper=upper, parts=resets)
+    return _State(
+        [f"    float {part}[{upper}_LAYERS][{units}];" for part in first.state],
+        [{part: f"state->{part}[{number}]" for part in first.state} for number in range(len(places))],
+        f"state->{output}[{upper}_LAYERS - 1]",
+        f"    size_t layer, j;\n{reset}",
+        [f"{name}_{first.TYPE}"] * len(places),
+        [units] * len(places),
+    )
+
+
+def _state(places: list[Place], name: str) -> _State:
+    """An array for each part of each layer."""
+    own = [{part: f"state->{identifier(part, place.name)}" for part in place.spec.state} for place in places]
+    arrays = [
+        (array, size)
+        for parts, place in zip(own, places, strict=True)
+        for array, size in zip(parts.values(), place.spec.state.values(), strict=True)
+    ]
+    resets = (_RESET.format(array=array, size=size) for array, size in arrays)
+    return _State(
+        [f"    {_declaration(array, size)}" for array, size in arrays],
+        own,
+        next(iter(own[-1].values())),
+        "\n".join(("    size_t j;", *resets)),
+        [identifier(name, place.name) for place in places],
+        [str(place.output.size) for place in places],
+    )
+
+
+def _declaration(array: str, size: int) -> str:
+    """Of a member of the state that statements call `array`."""
+    return f"float {array.removeprefix('state->')}[{size}];"
+
+
+def _sources(chain: Chain, state: _State, products: dict[str, str], name: str) -> list[Source]:
+    """What writes each recurrent layer."""
+    sources: list[Source] = []
+    x = None
+    for place, parts, function in zip(chain.recurrent, state.parts, state.functions, strict=True):
+        source = SOURCES[place.spec.TYPE](place, name, function, x, parts, products)
+        sources.append(source)
+        x = next(iter(parts.values()))
+    return sources

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.csr import CSR, narrow_index_dtype
 from truesparse.data import Vocabulary
 from truesparse.data.files import read_text, without_packing
 from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.state_dict import Tensors, read_state_dict
-from truesparse.modelfile import CSR, narrow_index_dtype
+from truesparse.layers.models import language_model
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
@@ -68,7 +69,7 @@ def import_torch(
     UsageError, TruesparseError
         An argument cannot be right, the file cannot be read, or is not of such a model.
     """
-    from truesparse.nn import LanguageModel, LanguageModelSpec
+    from truesparse.model import Model  # which needs kernels
 
     if not 0 < density <= 1:
         raise UsageError(f"--density is {density:g}; it must be above 0 and at most 1")
@@ -82,13 +83,13 @@ def import_torch(
         raise TruesparseError(f"{vocabulary} has {len(words):,} tokens, the embedding of {path} {tokens:,}")
     tied = "output.weight" not in dense
     layers = sum(name.endswith("weight_hh") for name in dense)
-    spec = LanguageModelSpec(tokens, inputs, units, layers, tied=tied)
-    pruned = {shape.name: keep_largest(dense[shape.name], density) for shape in spec.shapes}
+    chain = language_model(tokens, inputs, units, layers, tied=tied)
+    pruned = {matrix.name: keep_largest(dense[matrix.name], density) for matrix in chain.matrices}
     patterns = {
-        shape.name: (Pattern(csr.indptr, csr.indices, csr.shape), shape.blocks)
-        for shape, csr in zip(spec.shapes, pruned.values(), strict=True)
+        matrix.name: (Pattern(csr.indptr, csr.indices, csr.shape), matrix.blocks)
+        for matrix, csr in zip(chain.matrices, pruned.values(), strict=True)
     }
-    arena = Arena(patterns, spec.bias_sizes)
+    arena = Arena(patterns, {vector.name: vector.size for vector in chain.vectors})
     for name, csr in pruned.items():
         arena.matrices[name].data[...] = csr.data
     for name, bias in arena.biases.items():
@@ -103,7 +104,7 @@ def import_torch(
         level="word" if words is None else words.level,
     )
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    save_model(out, LanguageModel(spec, arena), words, config.filled())
+    save_model(out, Model(chain, arena), words, config.filled())
     matrices = {
         name: {
             "shape": list(csr.shape),

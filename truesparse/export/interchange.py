@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
+from truesparse.export.layers import check_layers
+from truesparse.layers.chain import EMBEDDING, Place
+from truesparse.layers.lstm.torch import Array, lstm_parameters
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_DESCRIPTION = ("model", "vocabulary", "text", "labels")
+# What makes the parameters of a layer; those of equal layers are one module together.
+PARAMETERS: dict[str, Callable[[Place, Mapping[str, CSR], Mapping[str, Array]], dict[str, Array]]] = {
+    "lstm": lstm_parameters,
+}
+_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax", "squared-error")
+_DESCRIPTION = ("vocabulary", "text", "labels")
 
 
 def write_description(stored: StoredModel, folder: Path) -> None:
-    """Write `model.json`: sizes, vocabulary, and of a classifier what else its texts and classes are, as in
+    """Write `model.json`: layers, vocabulary, and of a classifier what else its texts and classes are, as in
     the model file's document."""
-    text = json.dumps(
-        {key: stored.document[key] for key in _DESCRIPTION if key in stored.document}, ensure_ascii=False
-    )
+    others = {key: stored.document[key] for key in _DESCRIPTION if key in stored.document}
+    text = json.dumps({"model": stored.chain.to_document(), **others}, ensure_ascii=False)
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 
@@ -33,25 +42,26 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     Raises
     ------
     TruesparseError
-        PyTorch has no such cell, or is not installed.
+        PyTorch has no such layer, or none with these sizes, or is not installed.
     """
-    if stored.architecture.cell != "lstm":
-        raise TruesparseError(
-            f"PyTorch has no module for the cell {stored.architecture.cell}; export to onnx or scipy"
-        )
+    instead = "export to onnx or scipy"
+    check_layers(stored, (*PARAMETERS, *_OTHERS), "PyTorch has no module for", instead)
+    chain = stored.chain
+    first, *others = chain.recurrent
+    for place in others:
+        if (place.spec.TYPE, place.output) != (first.spec.TYPE, first.output):
+            raise TruesparseError(
+                f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
+                f" not of one kind and size; {instead}"
+            )
     torch = need("torch", "torch")
-    dense = {name: csr.to_dense() for name, csr in stored.matrices.items()}
-    arrays = {"embedding.weight": dense["embedding.weight"]}
-    for layer, name in enumerate(stored.architecture.layer_names):
-        bias = stored.biases[f"{name}.bias"]
-        arrays |= {
-            f"lstm.weight_ih_l{layer}": dense[f"{name}.weight_ih"],
-            f"lstm.weight_hh_l{layer}": dense[f"{name}.weight_hh"],
-            f"lstm.bias_ih_l{layer}": bias,
-            f"lstm.bias_hh_l{layer}": np.zeros_like(bias),  # PyTorch adds two biases
-        }
-    arrays["output.weight"] = dense["embedding.weight" if stored.architecture.tied else "output.weight"]
-    arrays["output.bias"] = stored.biases["output.bias"]
+    arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
+    for layer, place in enumerate(chain.recurrent):
+        kind = place.spec.TYPE
+        own = PARAMETERS[kind](place, stored.matrices, stored.vectors)
+        arrays |= {f"{kind}.{name}_l{layer}": array for name, array in own.items()}
+    arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
+    arrays["output.bias"] = stored.vectors["output.bias"]
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")
     write_description(stored, folder)
     return {}
@@ -66,7 +76,7 @@ def write_scipy(stored: StoredModel, folder: Path) -> dict[str, Any]:
         # SciPy has no indices of 16 bits
         matrix = scipy.sparse.csr_array((csr.data, csr.indices.astype(np.int32), csr.indptr), csr.shape)
         scipy.sparse.save_npz(folder / f"{name}.npz", matrix)
-    np.savez(folder / "biases.npz", **stored.biases)  # type: ignore[arg-type]
+    np.savez(folder / "biases.npz", **stored.vectors)  # type: ignore[arg-type]
     write_description(stored, folder)
     return {}
 

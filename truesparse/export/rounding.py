@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from truesparse.csr import CSR, group_places
 from truesparse.errors import TruesparseError
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.modelfile import StoredModel
@@ -46,9 +47,14 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
         return {"loss": None, "loss_int8": None, "loss_reason": str(error)}
     arena = saved.model.arena
     for name, csr in stored.matrices.items():
-        # weights of a dense output layer lie where biases do
-        weights = arena.matrices[name].data if name in arena.matrices else arena.biases[name]
-        weights[...] = dequantise(csr, quantise(csr)).data
+        rounded = dequantise(csr, quantise(csr)).data
+        if name not in arena.matrices:  # weights of a dense output layer lie where biases do
+            arena.biases[name][...] = rounded
+            continue
+        matrix = arena.matrices[name]
+        grouped = CSR(matrix.indptr, matrix.indices, matrix.data, (matrix.indptr.size - 1, csr.shape[1]))
+        _, places = group_places(grouped, matrix.group, matrix.row_steps)
+        matrix.data[...] = rounded[places].ravel()
     arena.touch()
     after = {f"{name}_int8": value for name, value in _measures(saved, data).items()}
     return {**before, **after, "loss_reason": None}

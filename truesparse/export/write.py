@@ -77,5 +77,5 @@ def export_model(
         if dtype == "int8":
             report |= cost_of_rounding(stored, None if data is None else Path(data))
         files = {entry.name: entry.stat().st_size for entry in sorted(folder.iterdir())}
-    dense = stored.architecture.dense_parameters + sum(bias.size for bias in stored.biases.values())
+    dense = stored.chain.dense_parameters + sum(vector.size for vector in stored.vectors.values())
     return {"files": files, "dense_bytes": 4 * dense, **report}

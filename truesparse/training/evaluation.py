@@ -120,7 +120,8 @@ def evaluate_stream(model: Model, ids: NDArray[np.int32], batch_size: int, bptt:
         loss = 0.0
         for first in range(start, steps, workspace.window.panels.steps):
             window = slice(first, first + workspace.window.panels.steps)
-            loss += model.loss(x[window], y[window], workspace, state) * x[window].size
+            targets = y[window]  # the mean is over those that there are
+            loss += model.loss(x[window], targets, workspace, state) * int(np.count_nonzero(targets >= 0))
         return loss
 
     def of_next_part() -> dict[str, NDArray[np.float32]]:

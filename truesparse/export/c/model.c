@@ -52,12 +52,7 @@ void ${name}_init(${name}_state *state)
 
 void ${name}_reset(${name}_state *state)
 {
-    size_t layer, j;
-    for (layer = 0; layer < ${upper}_LAYERS; layer++) {
-        for (j = 0; j < ${upper}_UNITS; j++) {
-$reset
-        }
-    }$reset_pool
+$reset$reset_pool
 }
 
 int ${name}_step(${name}_state *state, uint32_t token)

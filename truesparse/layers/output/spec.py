@@ -18,7 +18,6 @@ class Head(LayerSpec):
     TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
     NUMBERED: ClassVar[bool] = False
     NAME: ClassVar[str] = "output"
-    LEAST: ClassVar[int] = 1
 
     outputs: int = count("Classes, tokens or numbers.")
     sparse: bool = setting(True, "Whether its matrix is sparse; if not, its weights are all there.")
@@ -27,8 +26,6 @@ class Head(LayerSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.outputs < self.LEAST:
-            raise UsageError(f"a {self.TYPE} needs {self.LEAST} or more outputs, not {self.outputs}")
         if self.tied and not self.sparse:
             raise UsageError("an output layer that is tied to the embedding is sparse; leave out one of both")
         check_groups(self.outputs, self.group)
@@ -57,7 +54,12 @@ class Softmax(Head):
     """Probabilities of classes or of the next token, and their cross-entropy."""
 
     TYPE: ClassVar[str] = "softmax"
-    LEAST: ClassVar[int] = 2
+
+    def output(self, given: Signal) -> Signal:
+        """A score for each output, of which a classifier has two or more; a vocabulary may have one token."""
+        if given.kind == SEQUENCE and self.outputs < 2:
+            raise UsageError(f"a classifier needs 2 or more outputs, not {self.outputs}")
+        return super().output(given)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 /* The gates i, f, g, o are stacked: c = ${name}_sigmoid(f) c + ${name}_sigmoid(i) tanh(g), h = ${name}_sigmoid(o) tanh(c) */
-static void ${name}_lstm(float *h, float *c, const float *gates)
+static void ${function}(float *h, float *c, const float *gates)
 {
     const float *i = gates;
-    const float *f = gates + ${upper}_UNITS;
-    const float *g = gates + 2 * ${upper}_UNITS;
-    const float *o = gates + 3 * ${upper}_UNITS;
+    const float *f = gates + ${units};
+    const float *g = gates + 2 * ${units};
+    const float *o = gates + 3 * ${units};
     size_t j;
-    for (j = 0; j < ${upper}_UNITS; j++) {
+    for (j = 0; j < ${units}; j++) {
         c[j] = ${name}_sigmoid(f[j]) * c[j] + ${name}_sigmoid(i[j]) * tanhf(g[j]);
         h[j] = ${name}_sigmoid(o[j]) * tanhf(c[j]);
     }

@@ -1,7 +1,7 @@
 /* Keep the mean of the outputs so far. */
 static void ${name}_pool(${name}_state *state)
 {
-    const float *h = state->h[${upper}_LAYERS - 1];
+    const float *h = $top;
     float share;
     size_t j;
     state->steps++;

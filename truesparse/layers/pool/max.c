@@ -2,7 +2,7 @@
 /* Keep the largest outputs so far. */
 static void ${name}_pool(${name}_state *state)
 {
-    const float *h = state->h[${upper}_LAYERS - 1];
+    const float *h = $top;
     size_t j;
     for (j = 0; j < ${upper}_UNITS; j++) {
         if (state->steps == 0 || h[j] > state->pooled[j]) {
