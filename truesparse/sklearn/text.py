@@ -18,7 +18,7 @@ from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.training.classification import text_settings
-from truesparse.training.sequence_learning import sequence_spec
+from truesparse.training.sequence_learning import sequence_chain
 from truesparse.training.task_configs import ClassifierConfig
 
 
@@ -183,8 +183,8 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         held_out = samples.select(valid) if valid.size else None
         sizes = len(self.encoder_.vocabulary), config.embedding_size or config.hidden_size
         with as_value_error():
-            spec = sequence_spec(config, *sizes, len(self.classes_))
-        self._fit(config, spec, samples.select(train), held_out, config.epochs)
+            chain = sequence_chain(config, *sizes, len(self.classes_))
+        self._fit(config, chain, samples.select(train), held_out, config.epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a fitted model with one more pass over some texts.
