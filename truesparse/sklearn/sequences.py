@@ -34,6 +34,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         distribution: str = "uniform",
         er_epsilon: float | None = None,
         gates: str = "fused",
+        pattern: str = "weight",
         method: str = "st-rnn",
         drop_fraction: float | None = None,
         update_interval: int | None = None,
@@ -59,6 +60,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         self.distribution = distribution
         self.er_epsilon = er_epsilon
         self.gates = gates
+        self.pattern = pattern
         self.method = method
         self.drop_fraction = drop_fraction
         self.update_interval = update_interval

@@ -50,9 +50,9 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         As in `SparseLSTMClassifier`; an `er_epsilon` of 10 if neither is given.
     distribution, gates : str, optional
         As in `SparseLSTMClassifier`; "erdos-renyi" and "separate" if not given and the method has a choice.
-    method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size
+    pattern, method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs
         As in `SparseLSTMClassifier`.
-    dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
+    batch_size, dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
         The same.
 
     Attributes
@@ -92,6 +92,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         distribution: str | None = None,
         er_epsilon: float | None = None,
         gates: str | None = None,
+        pattern: str = "weight",
         method: str = "st-rnn",
         drop_fraction: float | None = None,
         update_interval: int | None = None,
@@ -126,6 +127,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         self.distribution = distribution
         self.er_epsilon = er_epsilon
         self.gates = gates
+        self.pattern = pattern
         self.method = method
         self.drop_fraction = drop_fraction
         self.update_interval = update_interval
