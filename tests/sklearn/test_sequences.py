@@ -102,6 +102,8 @@ def test_the_seed_decides_and_threads_do_not(waves) -> None:
         {"method": "gmp", "update_interval": 5},
         {"method": "snip"},
         {"method": "dense"},
+        {"method": "st-rnn", "pattern": "unit"},
+        {"method": "static", "pattern": "unit", "cell": "rhn", "depth": 2},
     ],
     ids=lambda changes: changes["method"],
 )
@@ -109,6 +111,8 @@ def test_what_is_pickled_goes_on_to_the_same_bits(waves, changes: dict[str, Any]
     X, y = waves
     model = SparseLSTMClassifier(**{**SMALL, "epochs": 3, "dropout": 0.2, **changes})
     model.partial_fit(X, y, np.unique(y))
+    hidden = model.network_.model.matrices[f"{model.cell}.0.weight_ih"]
+    assert hidden.group == (hidden.blocks if model.pattern == "unit" else 1)
     others = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
     for other in others:
         np.testing.assert_array_equal(model.predict_proba(X), other.predict_proba(X))
@@ -156,6 +160,7 @@ def test_pipelines_and_searches(waves) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        ({"pattern": "gate"}, "pattern is 'gate'; it must be weight or unit"),
         ({"density": 0}, "density is 0.0; it must be above 0 and at most 1"),
         ({"hidden_size": 2.5}, "hidden_size is 2.5; it must be a whole number"),
         ({"method": "st-rn"}, "there is no method 'st-rn'; did you mean st-rnn"),

@@ -61,7 +61,7 @@ def test_a_saved_model_is_one_for_the_command_line(reviews, tmp_path: Path) -> N
     model.save(tmp_path / "model.safetensors")
     saved = Classifier(tmp_path / "model.safetensors")
     assert saved.labels == ("3", "4")
-    probabilities = saved.predict(list(enumerate(texts)), "here", "row")
+    probabilities = saved.predict(texts)
     np.testing.assert_allclose(probabilities, model.predict_proba(texts), rtol=1e-5, atol=1e-6)
 
 

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numba
 import numpy as np
 import pytest
@@ -279,6 +282,28 @@ def test_the_weights_of_a_connection_move_together(blocks):
         assert matrix.nnz == 3 * pattern.nnz
         assert np.array_equal(by_group(), np.where(mask(pattern)[:, None], before, 0))
         assert np.array_equal(matrix.state("momentum"), 2 * matrix.data)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda arena: pickle.loads(pickle.dumps(arena))])
+def test_a_copy_has_everything_but_gradients(copied):
+    rng = np.random.default_rng(0)
+    sizes = {"plain": (1, 1), "gates": (4, 1), "unit": (4, 4), "words": (1, 3)}
+    patterns = {name: (sample_pattern((8, 5), 13, rng), *size) for name, size in sizes.items()}
+    arena = Arena(patterns, {"bias": 3})
+    arena.add_state("momentum")
+    for flat in (arena.values, arena.grads, arena.states["momentum"]):
+        flat[...] = rng.standard_normal(arena.size)
+    other = copied(arena)
+    assert other.layout == arena.layout
+    assert not other.grads.any()
+    assert np.array_equal(other.values, arena.values)
+    assert np.array_equal(other.states["momentum"], arena.states["momentum"])
+    for name, matrix in other.matrices.items():
+        matrix.check()
+        assert (matrix.blocks, matrix.group) == sizes[name]
+        assert np.array_equal(matrix.to_scipy().toarray(), arena.matrices[name].to_scipy().toarray())
+    other.values.fill(0)
+    assert arena.values.all()
 
 
 def test_groups_that_cannot_be():

@@ -29,7 +29,7 @@ _FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 def compiles(task: Task) -> bool:
     """Whether there is a C compiler, and the source is for this batch and not too large for it."""
     return bool(
-        shutil.which("cc") and task.batch_size == 1 and task.density * task.spec.dense_parameters <= C_WEIGHTS
+        shutil.which("cc") and task.batch_size == 1 and task.density * task.dense_parameters <= C_WEIGHTS
     )
 
 

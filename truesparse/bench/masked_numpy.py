@@ -96,11 +96,9 @@ class MaskedNumpy:
     """
 
     def __init__(self, task: Task) -> None:
-        shapes = {name: shape for name, shape, _ in task.spec.shapes}
-        sizes: dict[str, tuple[int, ...]] = {
-            **shapes,
-            **{name: (size,) for name, size in task.spec.bias_sizes.items()},
-        }
+        chain = task.chain
+        sizes: dict[str, tuple[int, ...]] = {matrix.name: matrix.shape for matrix in chain.matrices}
+        sizes |= {vector.name: (vector.size,) for vector in chain.vectors}
         total = sum(int(np.prod(shape)) for shape in sizes.values())
         self.values, self.grads = np.zeros(total, np.float32), np.zeros(total, np.float32)
         self.momentum = np.zeros(total, np.float32)

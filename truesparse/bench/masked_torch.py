@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
-from truesparse.nn import LanguageModel, SequenceModel
+from truesparse.model import Model
 
 
 class MaskedLSTM:
@@ -24,7 +24,7 @@ class MaskedLSTM:
 
     Parameters
     ----------
-    sparse : LanguageModel or SequenceModel
+    sparse : Model
         Of LSTM layers.
     masked : bool
         Whether the weights that it does not have stay zero.
@@ -36,18 +36,18 @@ class MaskedLSTM:
         By the names of the sparse model.
     """
 
-    def __init__(self, sparse: LanguageModel | SequenceModel, masked: bool = True) -> None:
-        spec = sparse.spec
-        outputs = spec.bias_sizes["output.bias"]
-        self.embedding = torch.nn.Embedding(spec.vocab_size, spec.embedding_size)
-        self.lstm = torch.nn.LSTM(spec.embedding_size, spec.hidden_size, spec.layers)
-        self.output = torch.nn.Linear(spec.hidden_size, outputs)
+    def __init__(self, sparse: Model, masked: bool = True) -> None:
+        chain = sparse.chain
+        layers, embedding_size = len(chain.recurrent), chain.recurrent[0].given.size
+        self.embedding = torch.nn.Embedding(chain.tokens, embedding_size)
+        self.lstm = torch.nn.LSTM(embedding_size, chain.units, layers)
+        self.output = torch.nn.Linear(chain.units, chain.head.outputs)
         self.named = {
             "embedding.weight": self.embedding.weight,
             "output.weight": self.output.weight,
             "output.bias": self.output.bias,
         }
-        for layer in range(spec.layers):
+        for layer in range(layers):
             for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
                 self.named[f"lstm.{layer}.{name}"] = getattr(self.lstm, f"{theirs}_l{layer}")
             getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough

@@ -11,23 +11,14 @@ from numpy.typing import NDArray
 
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
-from truesparse.nn import (
-    LanguageModel,
-    LanguageModelSpec,
-    SequenceModel,
-    build_language_model,
-    build_sequence_model,
-)
+from truesparse.model import Model, random_model
 from truesparse.optim import SGD, GradientNorm
 from truesparse.sparse import Arena, SparseMatrix
 
 
-def build(task: Task) -> LanguageModel | SequenceModel:
+def build(task: Task) -> Model:
     """Return the sparse model of a task; the same task gives the same one."""
-    spec, rng = task.spec, np.random.default_rng(task.seed)
-    if isinstance(spec, LanguageModelSpec):
-        return build_language_model(spec, task.density, rng)
-    return build_sequence_model(spec, task.density, rng)
+    return random_model(task.chain, task.density, np.random.default_rng(task.seed))
 
 
 class Training:
@@ -43,23 +34,16 @@ class Training:
         self._windows = cycle(task.windows())
         self._optimizer = SGD(self.model.arena, LEARNING_RATE, MOMENTUM)
         self._norm = GradientNorm(MAX_NORM)
-        self._ws: Any = self.model.workspace(task.bptt, task.batch_size)
-        if isinstance(self.model, LanguageModel):
-            self._state = self.model.zero_state(task.batch_size)
-        self._lengths = np.full(task.batch_size, task.bptt, np.int32)
+        self._ws = self.model.workspace(task.bptt, task.batch_size)
+        # a window of a text goes on where the one before ended; sequences begin anew
+        self._state = self.model.zero_state(task.batch_size) if self.model.chain.per_step else None
         self._trial = ThreadTrial()
         self._threads: Counter[int] = Counter()
 
     def loss_and_gradients(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
         """Leave the gradients of a window in the arena and return the mean loss."""
-        model = self.model
-        model.arena.zero_grad()
-        if isinstance(model, LanguageModel):
-            loss = model.forward(ids, targets, self._state, self._ws)
-        else:
-            loss = model.forward(ids, self._lengths, targets, self._ws)
-        model.backward(self._ws)
-        return loss
+        self.model.arena.zero_grad()
+        return self.model.loss_and_gradients(ids, targets, self._ws, self._state)
 
     def step(self) -> float:
         """Train on the next window and return its mean loss before the update."""
@@ -104,16 +88,14 @@ class Prediction:
     """
 
     def __init__(self, task: Task) -> None:
-        model = build(task)
-        assert isinstance(model, LanguageModel)
-        self._model = model
+        self._model = build(task)
         self._ids = cycle([ids[:1] for ids, _ in task.windows()])
         self._ws = self._model.workspace(1, task.batch_size)
         self._state = self._model.zero_state(task.batch_size)
 
     def step(self) -> NDArray[np.float32]:
         """Read the next token of every sequence; return log-probabilities of shape (B, V)."""
-        return self._model.predict(next(self._ids), self._state, self._ws).T
+        return self._model.predict(next(self._ids), self._ws, self._state).T
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""

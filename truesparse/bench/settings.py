@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from truesparse.errors import UsageError
-from truesparse.training.outputs import check_folder, check_picture
 from truesparse.settings import shown
+from truesparse.training.outputs import check_folder, check_picture
 
 T = TypeVar("T")
 

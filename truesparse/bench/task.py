@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.nn import LanguageModelSpec, SequenceSpec
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import language_model, sequence_model
 
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
@@ -54,22 +55,22 @@ class Task:
     output_group: int = 1
 
     @property
-    def spec(self) -> LanguageModelSpec | SequenceSpec:
-        """The sizes as those of a model; the output layer is sparse in both."""
+    def chain(self) -> Chain:
+        """What the model is; the output layer is sparse in both kinds."""
         sizes = self.vocab_size, self.embedding_size, self.hidden_size, self.layers
         if self.kind == "lm":
-            return LanguageModelSpec(*sizes, pattern=self.pattern, output_group=self.output_group)
-        return SequenceSpec(*sizes, pattern=self.pattern, outputs=self.classes, sparse_output=True)
+            return language_model(*sizes, pattern=self.pattern, output_group=self.output_group)
+        return sequence_model(*sizes, pattern=self.pattern, outputs=self.classes, sparse_output=True)
 
     @property
     def outputs(self) -> int:
         """Rows of the output layer."""
-        return self.vocab_size if self.kind == "lm" else self.classes
+        return self.chain.head.outputs
 
     @property
     def dense_parameters(self) -> int:
         """Positions of all weight matrices."""
-        return self.spec.dense_parameters
+        return self.chain.dense_parameters
 
     @property
     def tokens(self) -> int:
@@ -95,13 +96,8 @@ class Task:
         int
             2 for each weight and column in the forward pass, 4 in the backward pass; a lookup has none.
         """
-        flops = 0
-        for name, count in weights.items():
-            if name == "output.weight" and self.kind != "lm":
-                flops += 6 * count * self.batch_size
-            elif name != "embedding.weight":
-                flops += 6 * count * self.tokens
-        return flops
+        columns = {"step": self.tokens, "sequence": self.batch_size, "lookup": 0}
+        return sum(6 * weights[matrix.name] * columns[matrix.used] for matrix in self.chain.matrices)
 
     def dense_bytes(self) -> int:
         """Estimate the memory of training the dense model: weights, gradients, momentum and masks, and

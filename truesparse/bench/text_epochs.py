@@ -7,7 +7,6 @@ from typing import Any
 
 from truesparse.bench.ours import most_used
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
-from truesparse.nn import SequenceModel
 from truesparse.training.build import build_model
 from truesparse.training.classification import TextClassification
 from truesparse.training.learner import Learner
@@ -25,7 +24,7 @@ class SparseEpochs:
 
     Attributes
     ----------
-    model : SequenceModel
+    model : Model
     batches : SequenceBatches
         Of the training texts.
     """
@@ -33,11 +32,10 @@ class SparseEpochs:
     def __init__(self, config: ClassifierConfig) -> None:
         self._task = task = TextClassification(config)
         generators = make_generators(config.seed)
-        model, _ = build_model(task, generators["initial"])
-        assert isinstance(model, SequenceModel)
-        self.model, self.batches = model, task.train
-        task.begin(model)
-        self._learner = Learner(config, model, generators, task.steps_per_epoch)
+        self.model, _ = build_model(task, generators["initial"])
+        self.batches = task.train
+        task.begin(self.model)
+        self._learner = Learner(config, self.model, generators, task.steps_per_epoch)
         self._planned = config.epochs * task.steps_per_epoch
         self._steps = 0
         self._trial = ThreadTrial()
@@ -73,7 +71,7 @@ class SparseEpochs:
         """Return what the report says about this side."""
         return {
             "nnz": self.model.arena.nnz,
-            "dense_parameters": self.model.spec.dense_parameters,
+            "dense_parameters": self.model.chain.dense_parameters,
             "texts": len(self.batches.sequences),
             "tokens": int(self.batches.sequences.lengths.sum()),
             "batches": self._task.steps_per_epoch,

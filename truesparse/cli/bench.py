@@ -147,7 +147,7 @@ def step(
     chosen = replace(DEFAULTS[task], pattern=pattern, **given)
     if task == "classifier" and chosen.output_group > 1:
         raise UsageError("--output-group is for the words of a language model; leave it out")
-    _ = chosen.spec  # raises for sizes that do not fit
+    _ = chosen.chain  # raises for sizes that do not fit
     with shown() as monitor:
         records = bench_step(chosen, densities, baselines, conditions, monitor)
     _show("step", records, monitor.notes, json_file, plot_file)

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
-from truesparse.nn import SequenceSpec
+from truesparse.layers.chain import Chain
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.training.sources import resolve
 from truesparse.training.task_configs import SequenceConfig
@@ -65,14 +65,14 @@ class SparseNetworkEstimator(BaseEstimator):
     def _fit(
         self,
         config: SequenceConfig,
-        spec: SequenceSpec,
+        chain: Chain,
         samples: Samples,
         held_out: Samples | None,
         passes: int,
     ) -> None:
         """Train anew; keep the last model, or the best one by the held-out data."""
         with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            network = Network(config, spec, samples)
+            network = Network(config, chain, samples)
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
             kept = network
@@ -129,7 +129,7 @@ class SparseNetworkEstimator(BaseEstimator):
     @property
     def density_(self) -> float:
         """Which fraction that is of the positions of these matrices."""
-        return self.nnz_ / self.network_.spec.dense_parameters
+        return self.nnz_ / self.network_.chain.dense_parameters
 
 
 @contextmanager

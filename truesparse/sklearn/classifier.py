@@ -46,6 +46,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Instead of `density`, with "erdos-renyi": weights of a matrix per row and column.
     gates : {"fused", "separate"}
         Count the gates of a cell as one matrix, or each one by itself.
+    pattern : {"weight", "unit"}
+        What exists or not: each weight, or each connection of two units, with a weight for each gate.
     method : str
         How connections are chosen and change, such as "st-rnn", "set", "rigl", "static" or "dense";
         ``truesparse methods`` lists them.
@@ -120,6 +122,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         distribution: str = "uniform",
         er_epsilon: float | None = None,
         gates: str = "fused",
+        pattern: str = "weight",
         method: str = "st-rnn",
         drop_fraction: float | None = None,
         update_interval: int | None = None,
@@ -147,6 +150,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
             distribution=distribution,
             er_epsilon=er_epsilon,
             gates=gates,
+            pattern=pattern,
             method=method,
             drop_fraction=drop_fraction,
             update_interval=update_interval,

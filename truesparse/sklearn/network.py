@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
-from truesparse.nn import SequenceModel, SequenceSpec
+from truesparse.layers.chain import Chain
 from truesparse.training.build import build_model
 from truesparse.training.learner import Learner
 from truesparse.training.sequence_learning import SequenceLearning
@@ -64,15 +64,16 @@ class Network:
     ----------
     config : SequenceConfig
         Filled in. Its `epochs` are the passes over which the topology changes.
-    spec : SequenceSpec
+    chain : Chain
+        What the configuration asks for; the model of a method that is small and dense has fewer units.
     samples : Samples
         What it will be trained on first.
 
     Attributes
     ----------
-    config, spec
+    config, chain
         As given.
-    model : SequenceModel
+    model : Model
     passes : int
         How often it was trained.
 
@@ -82,14 +83,13 @@ class Network:
         The density would leave a matrix without a weight.
     """
 
-    def __init__(self, config: SequenceConfig, spec: SequenceSpec, samples: Samples) -> None:
+    def __init__(self, config: SequenceConfig, chain: Chain, samples: Samples) -> None:
         self.config = config
-        self.spec = spec
+        self.chain = chain
         self.passes = 0
         self._rngs = make_generators(config.seed)
         learning = self._learning(samples)
-        model, _ = build_model(learning, self._rngs["initial"])
-        self.model = cast(SequenceModel, model)
+        self.model, _ = build_model(learning, self._rngs["initial"])
         self._learner = Learner(config, self.model, self._rngs, learning.steps_per_epoch)
         self._learner.evolution.check(config.epochs * learning.steps_per_epoch)
 
@@ -134,15 +134,16 @@ class Network:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
         size = min(self.config.batch_size, len(sequences))
         workspace = self.model.workspace(sequences.longest, size)
-        outputs = np.empty((len(sequences), self.spec.outputs), np.float32)
+        outputs = np.empty((len(sequences), self.chain.head.outputs), np.float32)
         order = np.argsort(sequences.lengths, kind="stable")
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            result = self.model.predict(*sequences.batch(chosen, size), workspace)
+            inputs, lengths = sequences.batch(chosen, size)
+            result = self.model.predict(inputs, workspace, lengths=lengths)
             outputs[chosen] = result[:, : len(chosen)].T
         return outputs
 
     def _learning(self, samples: Samples) -> SequenceLearning:
         sequences, targets, weights = samples
         batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)
-        return SequenceLearning(self.config, self.spec, batches, sequences.longest)
+        return SequenceLearning(self.config, self.chain, batches, sequences.longest)

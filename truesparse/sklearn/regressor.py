@@ -27,7 +27,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     Parameters
     ----------
-    hidden_size, layers, cell, depth, pooling, density, distribution, er_epsilon, gates, method
+    hidden_size, layers, cell, depth, pooling, density, distribution, er_epsilon, gates, pattern, method
         As in `SparseLSTMClassifier`, as are all the others.
     drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size, dropout
         The same.

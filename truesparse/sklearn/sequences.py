@@ -15,7 +15,7 @@ from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import refuse_missing
-from truesparse.training.sequence_learning import sequence_spec
+from truesparse.training.sequence_learning import sequence_chain
 from truesparse.training.task_configs import SequenceConfig
 
 
@@ -34,6 +34,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         distribution: str = "uniform",
         er_epsilon: float | None = None,
         gates: str = "fused",
+        pattern: str = "weight",
         method: str = "st-rnn",
         drop_fraction: float | None = None,
         update_interval: int | None = None,
@@ -59,6 +60,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         self.distribution = distribution
         self.er_epsilon = er_epsilon
         self.gates = gates
+        self.pattern = pattern
         self.method = method
         self.drop_fraction = drop_fraction
         self.update_interval = update_interval
@@ -79,13 +81,13 @@ class SequenceEstimator(SparseNetworkEstimator):
         """Fit, with some of the samples held out if asked for."""
         config = self._configuration(SequenceConfig)
         with as_value_error():
-            spec = sequence_spec(config, 0, samples.sequences.values.shape[1], outputs, kind)
+            chain = sequence_chain(config, 0, samples.sequences.values.shape[1], outputs, kind)
         stratify = samples.targets if kind == "classifier" else None
         train, valid = self._hold_out(len(samples.sequences), stratify)
         if not hold_out or not valid.size:
-            self._fit(config, spec, samples, None, config.epochs if hold_out else 1)
+            self._fit(config, chain, samples, None, config.epochs if hold_out else 1)
         else:
-            self._fit(config, spec, samples.select(train), samples.select(valid), config.epochs)
+            self._fit(config, chain, samples.select(train), samples.select(valid), config.epochs)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -18,7 +18,7 @@ from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.training.classification import text_settings
-from truesparse.training.sequence_learning import sequence_spec
+from truesparse.training.sequence_learning import sequence_chain
 from truesparse.training.task_configs import ClassifierConfig
 
 
@@ -50,9 +50,9 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         As in `SparseLSTMClassifier`; an `er_epsilon` of 10 if neither is given.
     distribution, gates : str, optional
         As in `SparseLSTMClassifier`; "erdos-renyi" and "separate" if not given and the method has a choice.
-    method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size
+    pattern, method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs
         As in `SparseLSTMClassifier`.
-    dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
+    batch_size, dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
         The same.
 
     Attributes
@@ -92,6 +92,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         distribution: str | None = None,
         er_epsilon: float | None = None,
         gates: str | None = None,
+        pattern: str = "weight",
         method: str = "st-rnn",
         drop_fraction: float | None = None,
         update_interval: int | None = None,
@@ -126,6 +127,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         self.distribution = distribution
         self.er_epsilon = er_epsilon
         self.gates = gates
+        self.pattern = pattern
         self.method = method
         self.drop_fraction = drop_fraction
         self.update_interval = update_interval
@@ -183,8 +185,8 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         held_out = samples.select(valid) if valid.size else None
         sizes = len(self.encoder_.vocabulary), config.embedding_size or config.hidden_size
         with as_value_error():
-            spec = sequence_spec(config, *sizes, len(self.classes_))
-        self._fit(config, spec, samples.select(train), held_out, config.epochs)
+            chain = sequence_chain(config, *sizes, len(self.classes_))
+        self._fit(config, chain, samples.select(train), held_out, config.epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a fitted model with one more pass over some texts.
