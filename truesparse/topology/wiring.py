@@ -30,7 +30,8 @@ def wiring(chain: Chain) -> list[Layer]:
         elif place.spec is chain.head:
             layers += [Layer(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
         elif matrices:
-            layers.append(Layer(place.name, place.name, _sums(place, source), gates=chain.gates))
+            gates = place.matrices[0].gates
+            layers.append(Layer(place.name, place.name, _sums(place, source), gates=gates))
             source = place.name
     return layers
 
