@@ -251,3 +251,10 @@ def test_layers_of_a_model_of_sequences():
     assert 0 < topology_distance(first, second, wiring(chain)).distance < 1
     dense_output = sequence_model(vocab_size=9, embedding_size=5, hidden_size=12, layers=1)
     assert [layer.name for layer in wiring(dense_output)] == ["embedding", "lstm.0"]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_layers_of_a_model_without_recurrent_ones(tied):
+    layers = wiring(Chain(Embedding(9, 5), Softmax(9, tied=tied)))
+    expected = [("embedding", "embedding"), ("output", FIXED)][: 1 if tied else 2]
+    assert [(layer.name, layer.units) for layer in layers] == expected
