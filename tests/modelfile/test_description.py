@@ -63,7 +63,7 @@ def test_a_chain_comes_back_from_its_document(chain: Chain) -> None:
 @pytest.mark.parametrize("cell", cells())
 @pytest.mark.parametrize("pattern", ["weight", "unit"])
 def test_language_models_of_version_0_1(cell: str, tied: bool, pattern: str) -> None:
-    own = {"depth": 3} if cell == "rhn" else {}
+    own: dict[str, Any] = {"depth": 3} if cell == "rhn" else {}
     document = {
         **SIZES, "type": f"{cell}-language-model", "embedding_size": 6, "tied": tied, "pattern": pattern,
         "output_group": 3, **own,
@@ -75,7 +75,7 @@ def test_language_models_of_version_0_1(cell: str, tied: bool, pattern: str) -> 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("cell", cells())
 def test_classifiers_of_version_0_1(cell: str, sparse: bool) -> None:
-    own = {"depth": 3} if cell == "rhn" else {}
+    own: dict[str, Any] = {"depth": 3} if cell == "rhn" else {}
     document = {**CLASSIFIER, "type": f"{cell}-classifier", "sparse_output": sparse, **own}
     chain = sequence_model(9, 4, 6, 2, cell, outputs=3, pooling="max", sparse_output=sparse, **own)
     assert read_chain(document, 100) == chain
@@ -152,7 +152,7 @@ def test_documents_that_lack_something() -> None:
     for key in ("outputs", "pooling", "sparse_output"):
         with pytest.raises(TruesparseError, match=f"'{key}' is missing"):
             read_chain({name: size for name, size in CLASSIFIER.items() if name != key}, 12)
-    for nothing in (None, [], "lstm", 4, {}, {"layers": 3}):
+    for nothing in (None, [4], "lstm", 4, {"layers": 3}):
         with pytest.raises(TruesparseError, match="says nothing of its model"):
             read_chain(nothing, 12)
 

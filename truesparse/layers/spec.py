@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-import numpy as np
-
 from truesparse.errors import UsageError
 from truesparse.settings import checked, setting, shown
 
@@ -112,7 +110,8 @@ def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
     UsageError
         The field cannot have it.
     """
-    value = value.item() if isinstance(value, np.generic) else value
+    if getattr(value, "shape", None) == ():  # NumPy is not imported to ask: --help would have to wait for it
+        value = value.item()
     return checked(field, value, f"{field.name} of the {owner}")
 
 
