@@ -77,7 +77,9 @@ class Arena:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies and pickles: no gradients, and nothing that can be derived."""
-        patterns = {name: (matrix.pattern, matrix.blocks) for name, matrix in self.matrices.items()}
+        patterns = {
+            name: (matrix.pattern, matrix.blocks, matrix.group) for name, matrix in self.matrices.items()
+        }
         return _restored, (patterns, self._bias_sizes, self.values, self.states)
 
     @property
@@ -236,7 +238,7 @@ class Arena:
 
 
 def _restored(
-    patterns: Mapping[str, tuple[Pattern, int]],
+    patterns: Mapping[str, tuple[Pattern, int, int]],
     biases: Mapping[str, int],
     values: Flat,
     states: Mapping[str, Flat],
