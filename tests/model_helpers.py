@@ -2,66 +2,84 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from truesparse.nn import DropoutRates, LanguageModelSpec, build_language_model
+from truesparse.layers.models import DropoutRates, language_model
+from truesparse.model import random_model
 
 CASES = {
-    "stacked": {"spec": LanguageModelSpec(30, 7, 9, 2), "density": 0.4, "window": (5, 3), "steps": 5},
-    "tied": {"spec": LanguageModelSpec(12, 6, 6, 1, tied=True), "density": 0.5, "window": (4, 3), "steps": 4},
-    "dense": {"spec": LanguageModelSpec(12, 5, 8, 1), "density": 1.0, "window": (4, 3), "steps": 4},
-    "short window": {"spec": LanguageModelSpec(12, 5, 8, 2), "density": 0.3, "window": (30, 3), "steps": 7},
-    "batch in blocks": {"spec": LanguageModelSpec(9, 4, 5, 1), "density": 0.6, "window": (3, 70), "steps": 3},
+    "stacked": {"chain": partial(language_model, 30, 7, 9, 2), "density": 0.4, "window": (5, 3), "steps": 5},
+    "tied": {
+        "chain": partial(language_model, 12, 6, 6, 1, tied=True),
+        "density": 0.5,
+        "window": (4, 3),
+        "steps": 4,
+    },
+    "dense": {"chain": partial(language_model, 12, 5, 8, 1), "density": 1.0, "window": (4, 3), "steps": 4},
+    "short window": {
+        "chain": partial(language_model, 12, 5, 8, 2),
+        "density": 0.3,
+        "window": (30, 3),
+        "steps": 7,
+    },
+    "batch in blocks": {
+        "chain": partial(language_model, 9, 4, 5, 1),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
     "unit": {
-        "spec": LanguageModelSpec(30, 7, 9, 2, pattern="unit", output_group=3),
+        "chain": partial(language_model, 30, 7, 9, 2, pattern="unit", output_group=3),
         "density": 0.4,
         "window": (5, 3),
         "steps": 5,
     },
     "unit, tied, short window": {
-        "spec": LanguageModelSpec(12, 6, 6, 1, tied=True, pattern="unit", output_group=4),
+        "chain": partial(language_model, 12, 6, 6, 1, tied=True, pattern="unit", output_group=4),
         "density": 0.5,
         "window": (30, 20),
         "steps": 7,
     },
     "unit, batch in blocks": {
-        "spec": LanguageModelSpec(9, 4, 5, 1, pattern="unit"),
+        "chain": partial(language_model, 9, 4, 5, 1, pattern="unit"),
         "density": 0.6,
         "window": (3, 70),
         "steps": 3,
     },
     "rhn": {
-        "spec": LanguageModelSpec(20, 7, 9, 2, cell="rhn", depth=3),
+        "chain": partial(language_model, 20, 7, 9, 2, cell="rhn", depth=3),
         "density": 0.4,
         "window": (5, 3),
         "steps": 5,
     },
     "rhn, tied, short window": {
-        "spec": LanguageModelSpec(12, 6, 6, 1, tied=True, cell="rhn", depth=2),
+        "chain": partial(language_model, 12, 6, 6, 1, tied=True, cell="rhn", depth=2),
         "density": 0.5,
         "window": (30, 3),
         "steps": 7,
     },
     "rhn, dense, depth 1": {
-        "spec": LanguageModelSpec(12, 5, 8, 1, cell="rhn"),
+        "chain": partial(language_model, 12, 5, 8, 1, cell="rhn", depth=1),
         "density": 1.0,
         "window": (4, 20),
         "steps": 4,
     },
     "rhn, unit": {
-        "spec": LanguageModelSpec(20, 7, 9, 2, cell="rhn", depth=3, pattern="unit", output_group=2),
+        "chain": partial(language_model, 20, 7, 9, 2, cell="rhn", depth=3, pattern="unit", output_group=2),
         "density": 0.4,
         "window": (5, 3),
         "steps": 5,
     },
     "rhn, unit, batch in blocks": {
-        "spec": LanguageModelSpec(9, 4, 5, 1, cell="rhn", depth=2, pattern="unit"),
+        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=2, pattern="unit"),
         "density": 0.6,
         "window": (3, 70),
         "steps": 3,
     },
     "rhn, batch in blocks": {
-        "spec": LanguageModelSpec(9, 4, 5, 1, cell="rhn", depth=4),
+        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=4),
         "density": 0.6,
         "window": (3, 70),
         "steps": 3,
@@ -69,17 +87,17 @@ CASES = {
 }
 
 
-def make(case, seed=0):
+def make(case, seed=0, dropout=0.0):
     """A model with random biases, a window, and a random hidden state."""
-    spec, (steps, batch) = case["spec"], case["window"]
+    chain, (steps, batch) = case["chain"](dropout=dropout), case["window"]
     rng = np.random.default_rng(seed)
-    model = build_language_model(spec, case["density"], rng, scale=0.6)
+    model = random_model(chain, case["density"], rng, scale=0.6)
     for bias in model.arena.biases.values():
         bias[...] = rng.uniform(-0.3, 0.3, bias.shape)
     state = model.zero_state(batch)
     state.load({k: rng.uniform(-0.5, 0.5, v.shape).astype(np.float32) for k, v in state.arrays().items()})
-    ids = rng.integers(0, spec.vocab_size, (case["steps"], batch)).astype(np.int32)
-    targets = rng.integers(0, spec.vocab_size, ids.shape).astype(np.int32)
+    ids = rng.integers(0, chain.tokens, (case["steps"], batch)).astype(np.int32)
+    targets = rng.integers(0, chain.tokens, ids.shape).astype(np.int32)
     return model, model.workspace(steps, batch), state, ids, targets
 
 

@@ -96,18 +96,37 @@ def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
     return np.stack(outputs), s
 
 
-def run_layer(parameters, spec, name, x, state):
-    """Outputs of a layer and its new state by name, in float64."""
-    state = {key: array.astype(np.float64) for key, array in state.items()}
+def run_layer(parameters, place, x, state):
+    """Outputs of a recurrent layer and its new state by name, in float64."""
+    name = place.name
+    state = {part: state[part].astype(np.float64) for part in place.state}
     w_ih = parameters[f"{name}.weight_ih"]
-    if spec.cell == "rhn":
-        weights = [parameters[f"{name}.weight_hh.{level}"] for level in range(spec.depth)]
-        biases = [parameters[f"{name}.bias.{level}"] for level in range(spec.depth)]
+    if place.spec.TYPE == "rhn":
+        weights = [parameters[f"{name}.weight_hh.{level}"] for level in range(place.spec.depth)]
+        biases = [parameters[f"{name}.bias.{level}"] for level in range(place.spec.depth)]
         y, h = rhn_window(x, state[f"{name}.h"], w_ih, weights, biases)
         return y, {f"{name}.h": h}
     w_hh, bias = parameters[f"{name}.weight_hh"], parameters[f"{name}.bias"]
     y, h, c = lstm_window(x, state[f"{name}.h"], state[f"{name}.c"], w_ih, w_hh, bias)
     return y, {f"{name}.h": h, f"{name}.c": c}
+
+
+def scores(parameters, chain, inputs, state):
+    """What the head says, (steps, outputs, B) or after pooling (1, outputs, B), and the new state, in
+    float64; nothing is dropped."""
+    x, new_state = inputs, {}
+    for place in chain.places[:-1]:
+        if place.spec.TYPE == "embedding":
+            x = parameters["embedding.weight"][x].transpose(0, 2, 1)
+        elif place.spec.TYPE == "pool":
+            pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}
+            x = pooled[place.spec.kind][None]
+        elif "dropout" not in place.spec.TYPE:
+            x, after = run_layer(parameters, place, x, state)
+            new_state |= after
+    weight = parameters["embedding.weight" if chain.head.tied else "output.weight"]
+    weight = weight.reshape(chain.head.outputs, -1)
+    return np.einsum("vh,thb->tvb", weight, x) + parameters["output.bias"][:, None], new_state
 
 
 def dense_parameters(model):
@@ -118,43 +137,31 @@ def dense_parameters(model):
     return parameters | {name: bias.astype(np.float64) for name, bias in model.arena.biases.items()}
 
 
-def language_model_loss(parameters, spec, ids, targets, state):
-    """Mean cross-entropy per token and the new state of a language model, in float64."""
-    x = parameters["embedding.weight"][ids].transpose(0, 2, 1)
-    new_state = {}
-    for name in spec.layer_names:
-        x, after = run_layer(parameters, spec, name, x, state)
-        new_state |= after
-    weight = parameters["embedding.weight" if spec.tied else "output.weight"]
-    logits = np.einsum("vh,thb->tbv", weight, x) + parameters["output.bias"]
-    logits -= logits.max(axis=-1, keepdims=True)
-    log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    return -np.take_along_axis(log_probabilities, targets[..., None].astype(int), axis=-1).mean(), new_state
+def cross_entropies(logits, targets):
+    """Minus the log-probabilities of targets; classes are the second axis of the logits."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return -np.take_along_axis(log_probabilities, targets[:, None].astype(int), axis=1)
 
 
-def sequence_model_loss(parameters, spec, inputs, lengths, targets):
+def language_model_loss(parameters, chain, ids, targets, state):
+    """Mean cross-entropy per token and the new state of a chain that reads all steps, in float64."""
+    logits, new_state = scores(parameters, chain, ids, state)
+    return cross_entropies(logits, targets).mean(), new_state
+
+
+def sequence_model_loss(parameters, chain, inputs, lengths, targets):
     """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length."""
+    zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
     for b, length in enumerate(lengths):
         if length == 0:
             continue
-        if spec.vocab_size:
-            x = parameters["embedding.weight"][inputs[:length, b]][:, :, None]
+        outputs, _ = scores(parameters, chain, inputs[:length, ..., b : b + 1], zeros)
+        if chain.head.TYPE == "softmax":
+            losses.append(cross_entropies(outputs, targets[None, b : b + 1]).mean())
         else:
-            x = inputs[:length, :, b : b + 1].astype(np.float64)
-        zeros = dict.fromkeys(
-            [f"{name}.{part}" for name in spec.layer_names for part in "hc"], np.zeros((spec.hidden_size, 1))
-        )
-        for name in spec.layer_names:
-            x, _ = run_layer(parameters, spec, name, x, zeros)
-        pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}[spec.pooling][:, 0]
-        weight = parameters["output.weight"].reshape(spec.outputs, spec.hidden_size)
-        outputs = weight @ pooled + parameters["output.bias"]
-        if spec.kind == "classifier":
-            shifted = outputs - outputs.max()
-            losses.append(np.log(np.exp(shifted).sum()) - shifted[targets[b]])
-        else:
-            losses.append(((outputs - targets[:, b]) ** 2).sum() / 2)
+            losses.append(((outputs[0, :, 0] - targets[:, b]) ** 2).sum() / 2)
     return np.mean(losses)
 
 

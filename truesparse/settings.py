@@ -123,8 +123,9 @@ def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float)
     below = value < high if rule["open_high"] else value <= high
     if not (above and below):  # as with nan
         words = [f"{'above' if rule['open_low'] else 'at least'} {low:g}"]
-        if rule["high"] < math.inf or value > high:
-            words.append(f"{'below' if rule['open_high'] else 'at most'} {high:g}")
+        if high < highest or value > high:
+            bound = str(high) if isinstance(high, int) else f"{high:g}"
+            words.append(f"{'below' if rule['open_high'] else 'at most'} {bound}")
         raise UsageError(f"{name} is {shown(value)}; it must be {' and '.join(words)}")
 
 

@@ -3,7 +3,7 @@ import pytest
 from oracles import csr_arrays, lstm_window, random_csr
 
 from truesparse.kernels.lstm import lstm_forward
-from truesparse.nn.lstm import LSTMState, LSTMWorkspace
+from truesparse.layers.lstm.layer import LSTMWorkspace
 from truesparse.sparse.panels import Panels
 
 
@@ -14,11 +14,10 @@ def test_recurrence_against_float64(steps, batch, shares, apart):
     units = 6
     w_hh = random_csr(4 * units, units, 0.5, rng)
     panels = Panels(steps, batch)
-    ws, state = LSTMWorkspace(panels, units), LSTMState(panels, units)
+    ws = LSTMWorkspace(panels, units)
     h, c = rng.standard_normal((2, units, batch)).astype(np.float32)
-    panels.array_to_state(state.h, h)
-    panels.array_to_state(state.c, c)
-    ws.h[0], ws.c[0] = state.h, state.c
+    panels.array_to_state(ws.h[0], h)
+    panels.array_to_state(ws.c[0], c)
     # The kernel's input are pre-activations: the identity stands for W_ih.
     inputs = rng.standard_normal((steps, 4 * units, batch)).astype(np.float32)
     panels.place(ws.gates, inputs)

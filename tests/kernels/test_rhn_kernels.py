@@ -3,8 +3,8 @@ import pytest
 from oracles import csr_arrays, random_csr, rhn_window
 
 from truesparse.kernels.rhn import rhn_backward, rhn_forward
-from truesparse.nn.dropout import Mask, apply_mask
-from truesparse.nn.rhn import RHNState, RHNWorkspace
+from truesparse.layers.dropout.layer import Mask, apply_mask
+from truesparse.layers.rhn.layer import RHNWorkspace
 from truesparse.sparse.panels import Panels
 
 SIZES = pytest.mark.parametrize(("steps", "batch", "depth"), [(1, 1, 1), (5, 3, 3), (9, 20, 2), (3, 70, 4)])
@@ -33,9 +33,9 @@ def test_recurrence_against_float64(steps, batch, depth, rate, shares):
     biases = rng.standard_normal((depth, 2 * UNITS)).astype(np.float32)
     biases[0] = 0  # the pre-activations have it
     panels = Panels(steps, batch)
-    ws, state = RHNWorkspace(panels, UNITS, depth), RHNState(panels, UNITS)
+    ws, state = RHNWorkspace(panels, UNITS, depth), panels.state_zeros(UNITS)
     start = rng.standard_normal((UNITS, batch)).astype(np.float32)
-    panels.array_to_state(state.h, start)
+    panels.array_to_state(state, start)
     # The kernel's input are pre-activations: the identity stands for W.
     inputs = rng.standard_normal((steps, 2 * UNITS, batch)).astype(np.float32)
     panels.place(ws.gates[0], inputs)
@@ -44,7 +44,7 @@ def test_recurrence_against_float64(steps, batch, depth, rate, shares):
     forward = rhn_forward(panels.step_lanes, panels.lanes)
     arrays = [csr_arrays(weight) for weight in weights]
     csr = [tuple(parts) for parts in zip(*arrays, strict=True)]
-    forward(ws.gates, y, ws.s_prev, state.h, ws.s, *csr, tuple(biases), *mask, steps, shares)
+    forward(ws.gates, y, ws.s_prev, state, ws.s, *csr, tuple(biases), *mask, steps, shares)
 
     dense = [weight.toarray().astype(np.float64) for weight in weights]
     factor = mask_of(mask, panels)
@@ -60,7 +60,7 @@ def test_recurrence_against_float64(steps, batch, depth, rate, shares):
         np.testing.assert_allclose(panels.step(y, step), outputs[step], rtol=rtol, atol=1e-6)
         before = start if step == 0 else outputs[step - 1]
         np.testing.assert_allclose(panels.step(ws.s_prev[0], step), before, rtol=rtol, atol=1e-6)
-    np.testing.assert_allclose(panels.state_to_array(state.h), last, rtol=rtol, atol=1e-6)
+    np.testing.assert_allclose(panels.state_to_array(state), last, rtol=rtol, atol=1e-6)
 
     dy = rng.standard_normal(outputs.shape)
     dy_panels = panels.zeros(UNITS)

@@ -1,30 +1,43 @@
-import dataclasses
 import functools
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from truesparse.nn import LanguageModelSpec, SequenceSpec
+from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.rhn.spec import RHN
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
-from truesparse.layers.wiring import wiring as wiring_of
+from truesparse.layers.wiring import wiring
 
-SPECS = {
-    "lstm": LanguageModelSpec(vocab_size=30, embedding_size=9, hidden_size=12, layers=2),
-    "tied lstm": LanguageModelSpec(vocab_size=30, embedding_size=12, hidden_size=12, layers=1, tied=True),
-    "tied lstm of two layers": LanguageModelSpec(30, embedding_size=12, hidden_size=12, layers=2, tied=True),
-    "rhn": LanguageModelSpec(vocab_size=30, embedding_size=9, hidden_size=12, layers=2, cell="rhn", depth=3),
-    "tied rhn": LanguageModelSpec(
-        30, embedding_size=12, hidden_size=12, layers=1, tied=True, cell="rhn", depth=3
-    ),
+
+def two_cells(vocab_size, embedding_size, hidden_size):
+    return Chain(
+        Embedding(vocab_size, embedding_size),
+        LSTM(hidden_size),
+        RHN(hidden_size, depth=2),
+        Softmax(vocab_size),
+    )
+
+
+CHAINS = {
+    "lstm": partial(language_model, layers=2),
+    "tied lstm": partial(language_model, layers=1, tied=True),
+    "tied lstm of two layers": partial(language_model, layers=2, tied=True),
+    "rhn": partial(language_model, layers=2, cell="rhn", depth=3),
+    "tied rhn": partial(language_model, layers=1, tied=True, cell="rhn", depth=3),
+    "an lstm and a rhn": two_cells,
 }
 
 
-def wiring(spec):
-    names = [shape.name for shape in spec.shapes]
-    return wiring_of(names, spec.layer_names, spec.gates, getattr(spec, "tied", False))
+def make(name):
+    return CHAINS[name](vocab_size=30, embedding_size=12 if "tied" in name else 9, hidden_size=12)
 
 
 def pattern(dense):
@@ -37,9 +50,9 @@ def dense(pattern):
     return sp.csr_array((ones, pattern.indices.astype(np.int32), pattern.indptr), pattern.shape).toarray() > 0
 
 
-def random_network(spec, density, seed):
+def random_network(chain, density, seed):
     rng = np.random.default_rng(seed)
-    return {shape.name: pattern(rng.random(shape.shape) < density) for shape in spec.shapes}
+    return {matrix.name: pattern(rng.random(matrix.shape) < density) for matrix in chain.matrices}
 
 
 def jaccard(first, second):
@@ -67,15 +80,15 @@ def naive_distance(first, second, layer, sums, orders):
     return np.mean(distances)
 
 
-def permuted(spec, network, rng):
+def permuted(chain, network, rng):
     """The same network with its hidden units in another order; and the order that undoes it."""
     orders = {}
-    for layer in wiring(spec):
+    for layer in wiring(chain):
         if layer.units != FIXED and layer.units not in orders:
             sized = network[layer.sums[0][0].matrix].shape
             orders[layer.units] = rng.permutation(sized[1] if layer.by_column else sized[0] // layer.blocks)
     result = {}
-    for layer in wiring(spec):
+    for layer in wiring(chain):
         for item in (item for inputs in layer.sums for item in inputs):
             matrix = dense(network[item.matrix])
             matrix = matrix.T if layer.by_column else matrix
@@ -154,14 +167,14 @@ def test_a_recurrent_layer_comes_nearer_to_the_least_distance_of_all_orders():
     assert np.mean(unmatched) - np.mean(found) > 0.7 * (np.mean(unmatched) - np.mean(least))
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CHAINS)
 def test_parts_and_total_are_what_the_orders_give(name):
-    spec = SPECS[name]
-    first, second = random_network(spec, 0.3, 1), random_network(spec, 0.15, 2)
-    result = topology_distance(first, second, wiring(spec))
+    chain = make(name)
+    first, second = random_network(chain, 0.3, 1), random_network(chain, 0.15, 2)
+    result = topology_distance(first, second, wiring(chain))
     assert result.distance < result.unmatched
     as_they_are = {units: np.arange(order.size) for units, order in result.orders.items()}
-    for layer, part in zip(wiring(spec), result.layers, strict=True):
+    for layer, part in zip(wiring(chain), result.layers, strict=True):
         for sums, one in (
             (layer.sums, part),
             *(
@@ -175,66 +188,73 @@ def test_parts_and_total_are_what_the_orders_give(name):
             assert one.distance == pytest.approx(naive_distance(first, second, layer, sums, result.orders))
             assert one.unmatched == pytest.approx(naive_distance(first, second, layer, sums, as_they_are))
             if layer.gates:
-                assert list(one.per_gate) == list(spec.gates)
+                assert list(one.per_gate) == list("ifgo" if layer.name.startswith("lstm") else "ht")
                 assert np.mean(list(one.per_gate.values())) == pytest.approx(one.distance)
     assert result.distance == pytest.approx(np.mean([part.distance for part in result.layers]))
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_hidden_units_does_not_count(name, seed):
-    spec = SPECS[name]
-    network = random_network(spec, 0.4, seed)
-    shuffled, orders = permuted(spec, network, np.random.default_rng(seed))
-    result = topology_distance(network, shuffled, wiring(spec))
+    chain = make(name)
+    network = random_network(chain, 0.4, seed)
+    shuffled, orders = permuted(chain, network, np.random.default_rng(seed))
+    result = topology_distance(network, shuffled, wiring(chain))
     assert result.distance == 0
     assert result.unmatched > 0.5
     for units, order in orders.items():
         np.testing.assert_array_equal(result.orders[units], order)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CHAINS)
 def test_units_are_found_again_when_half_of_their_connections_have_moved(name):
     rng = np.random.default_rng(0)
-    spec = dataclasses.replace(SPECS[name], vocab_size=200, embedding_size=40, hidden_size=40)
-    network = random_network(spec, 0.3, 1)
-    shuffled, orders = permuted(spec, network, rng)
+    chain = CHAINS[name](vocab_size=200, embedding_size=40, hidden_size=40)
+    network = random_network(chain, 0.3, 1)
+    shuffled, orders = permuted(chain, network, rng)
     moved = {}
     for matrix, positions in shuffled.items():
         ones = dense(positions)
         stay = ones & (rng.random(ones.shape) < 0.5)
         moved[matrix] = pattern(stay | (rng.random(ones.shape) < 0.15))
-    result = topology_distance(network, moved, wiring(spec))
+    result = topology_distance(network, moved, wiring(chain))
     for units, order in orders.items():
         np.testing.assert_array_equal(result.orders[units], order)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CHAINS)
 def test_a_network_is_at_distance_0_of_itself_even_where_units_are_alike(name):
-    spec = SPECS[name]
+    chain = make(name)
     for density in (0.02, 1.0):
-        network = random_network(spec, density, 5)
-        result = topology_distance(network, network, wiring(spec))
+        network = random_network(chain, density, 5)
+        result = topology_distance(network, network, wiring(chain))
         assert result.distance == result.unmatched == 0
         assert all((order == np.arange(order.size)).all() for order in result.orders.values())
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CHAINS)
 def test_no_array_of_the_size_of_a_weight_matrix_is_made(name, monkeypatch):
-    spec = SPECS[name]
+    chain = make(name)
     made = []
     original = sp.csr_array.toarray
     monkeypatch.setattr(
         sp.csr_array, "toarray", lambda self: made.append(self.shape) or original(self), raising=True
     )
-    topology_distance(random_network(spec, 0.3, 1), random_network(spec, 0.3, 2), wiring(spec))
-    assert set(made) <= {(spec.hidden_size,) * 2, (spec.embedding_size,) * 2}
+    topology_distance(random_network(chain, 0.3, 1), random_network(chain, 0.3, 2), wiring(chain))
+    assert set(made) <= {(12, 12), (9, 9)}
 
 
 def test_layers_of_a_model_of_sequences():
-    spec = SequenceSpec(vocab_size=0, embedding_size=5, hidden_size=12, layers=1, sparse_output=True)
-    assert [(layer.name, layer.units) for layer in wiring(spec)] == [("lstm.0", "lstm.0"), ("output", FIXED)]
-    first, second = random_network(spec, 0.3, 1), random_network(spec, 0.3, 2)
-    assert 0 < topology_distance(first, second, wiring(spec)).distance < 1
-    dense_output = dataclasses.replace(spec, vocab_size=9, sparse_output=False)
+    chain = sequence_model(vocab_size=0, embedding_size=5, hidden_size=12, layers=1, sparse_output=True)
+    assert [(layer.name, layer.units) for layer in wiring(chain)] == [("lstm.0", "lstm.0"), ("output", FIXED)]
+    first, second = random_network(chain, 0.3, 1), random_network(chain, 0.3, 2)
+    assert 0 < topology_distance(first, second, wiring(chain)).distance < 1
+    dense_output = sequence_model(vocab_size=9, embedding_size=5, hidden_size=12, layers=1)
     assert [layer.name for layer in wiring(dense_output)] == ["embedding", "lstm.0"]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_layers_of_a_model_without_recurrent_ones(tied):
+    layers = wiring(Chain(Embedding(9, 5), Softmax(9, tied=tied)))
+    expected = [("embedding", "embedding"), ("output", FIXED)][: 1 if tied else 2]
+    assert [(layer.name, layer.units) for layer in layers] == expected

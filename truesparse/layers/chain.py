@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
 from truesparse.layers.registry import layer_type
 from truesparse.layers.spec import (
+    LARGEST,
     SEQUENCE,
     STEPS,
     TOKENS,
@@ -22,7 +24,9 @@ from truesparse.layers.spec import (
     Recurrent,
     Signal,
     Vector,
+    checked_field,
 )
+from truesparse.settings import setting, shown
 
 EMBEDDING = "embedding.weight"
 
@@ -80,11 +84,12 @@ class Chain:
     """
 
     layers: tuple[LayerSpec, ...]
-    features: int = 0
+    features: int = setting(0, "Numbers at each step.", low=0, high=LARGEST)
 
     def __init__(self, *layers: LayerSpec, features: int = 0) -> None:
+        _, field = dataclasses.fields(self)
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "features", checked_field(field, features, "model"))
         for place in self.places:
             if place.given.kind not in place.spec.TAKES:
                 raise UsageError(
@@ -110,8 +115,8 @@ class Chain:
             )
         if (embedding.tokens, embedding.group) != (self.head.outputs, self.head.group):
             raise UsageError(
-                f"tied weights need an output for each of the embedding's {embedding.tokens} tokens, in the"
-                f" same groups, not {self.head.outputs} outputs"
+                f"tied weights need the {embedding.tokens} tokens of the embedding, in groups of"
+                f" {embedding.group}, as outputs, not {self.head.outputs} in groups of {self.head.group}"
             )
 
     @cached_property
@@ -123,7 +128,9 @@ class Chain:
         signal = Signal(STEPS, self.features)
         if self.tokens:
             signal = Signal(TOKENS, self.tokens)
-        elif self.features < 1:
+            if self.features:
+                raise UsageError("a model with an embedding reads tokens; leave out its features")
+        elif not self.features:
             raise UsageError("a model without an embedding must say how many features it reads")
         numbers: Counter[str] = Counter()
         for layer in self.layers:
@@ -199,8 +206,8 @@ class Chain:
 
     @property
     def units(self) -> int:
-        """Units of the last recurrent layer."""
-        return self.recurrent[-1].output.size
+        """Length of the vector that the head reads: units of the last recurrent layer."""
+        return self.places[-1].given.size
 
     def resized(self, numerator: int, denominator: int) -> Chain:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
@@ -213,12 +220,14 @@ class Chain:
         Raises
         ------
         UsageError
-            If one hidden unit has more already.
+            If one hidden unit has more already, or no layer has a size of its own.
         """
 
         def sized(units: int) -> Chain:
             return self.resized(units, self.units)
 
+        if sized(2) == sized(1):
+            raise UsageError("no layer of this model has a size that could change")
         if sized(1).dense_parameters > count:
             raise UsageError(
                 f"a dense model of one unit has more than {count:,} weights, namely"
@@ -252,8 +261,8 @@ class Chain:
             isinstance(layer, dict) and isinstance(layer.get("type"), str) for layer in layers
         ):
             raise UsageError("the model's document has no list of layers")
-        features = document.get("features", 0)
-        if type(features) is not int:
-            raise UsageError(f"the model's features are {str(features)[:20]}, not a whole number")
-        specs = tuple(layer_type(layer["type"]).from_document(layer) for layer in layers)
-        return cls(*specs, features=features)
+        unknown = sorted(document.keys() - {"features", "layers"})
+        if unknown:
+            raise UsageError(f"the model's document has {shown(unknown[0])}, which is unknown")
+        specs = tuple(layer_type(layer["type"][:40]).from_document(layer) for layer in layers)
+        return cls(*specs, features=document.get("features", 0))

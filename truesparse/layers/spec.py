@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from truesparse.errors import UsageError
-from truesparse.settings import checked, setting
+from truesparse.settings import checked, setting, shown
 
 LARGEST = (1 << 31) - 1  # numbers of units and tokens are 32-bit integers everywhere
 PATTERNS = ("weight", "unit")
@@ -102,6 +102,19 @@ def rate(help: str) -> Any:
     return setting(0.0, help, low=0, high=1, open_high=True)
 
 
+def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
+    """Return a value, which may be one of NumPy's, in the field's own type.
+
+    Raises
+    ------
+    UsageError
+        The field cannot have it.
+    """
+    if getattr(value, "shape", None) == ():  # NumPy is not imported to ask: --help would have to wait for it
+        value = value.item()
+    return checked(field, value, f"{field.name} of the {owner}")
+
+
 @dataclass(frozen=True)
 class LayerSpec(ABC):
     """What a layer is. A subclass is a frozen dataclass whose fields are made with `setting`.
@@ -125,8 +138,8 @@ class LayerSpec(ABC):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            name = f"{field.name} of the layer {self.TYPE}"
-            object.__setattr__(self, field.name, checked(field, getattr(self, field.name), name))
+            value = checked_field(field, getattr(self, field.name), f"layer {self.TYPE}")
+            object.__setattr__(self, field.name, value)
 
     @abstractmethod
     def output(self, given: Signal) -> Signal:
@@ -184,7 +197,7 @@ class LayerSpec(ABC):
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(given.keys() - fields)
         if unknown:
-            raise UsageError(f"the layer {cls.TYPE} has no setting {unknown[0]!r}")
+            raise UsageError(f"the layer {cls.TYPE} has no setting {shown(unknown[0])}")
         for name, field in fields.items():
             if name not in given and field.default is dataclasses.MISSING:
                 raise UsageError(f"the layer {cls.TYPE} lacks its {name}")

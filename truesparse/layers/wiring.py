@@ -25,12 +25,13 @@ def wiring(chain: Chain) -> list[Layer]:
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = chain.recurrent[-1].name if chain.head.tied else place.name
+            source = chain.recurrent[-1].name if chain.head.tied and chain.recurrent else place.name
             layers.append(Layer(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
             layers += [Layer(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
         elif matrices:
-            layers.append(Layer(place.name, place.name, _sums(place, source), gates=chain.gates))
+            gates = place.matrices[0].gates
+            layers.append(Layer(place.name, place.name, _sums(place, source), gates=gates))
             source = place.name
     return layers
 

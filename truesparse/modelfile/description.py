@@ -7,6 +7,7 @@ from typing import Any
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import Chain
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.settings import shown
 
 _LANGUAGE_MODEL, _CLASSIFIER = "language-model", "classifier"
 # What the document of version 0.1 has: sizes, with the defaults of those that it may leave out, and what
@@ -64,14 +65,14 @@ def _version_0_1(document: dict[str, Any], tensors: int) -> Chain:
         raise TruesparseError("says nothing of its model")
     cell, _, head = kind.partition("-")
     if head not in _HEADS:
-        raise TruesparseError(f"is of another model: its type is {kind}")
+        raise TruesparseError(f"is of another model: its type is {kind[:40]}")
     wanted = {**_SIZES, "depth": 1, "pattern": "weight", **_HEADS[head]}
     sizes = {**wanted, **{name: value for name, value in document.items() if name != "type"}}
     unknown = sizes.keys() - wanted.keys()
     missing = {name for name, value in sizes.items() if value is None}
     if unknown or missing:
         key = min(unknown or missing)
-        raise TruesparseError(f"is of another model: {key!r} is {'unknown' if unknown else 'missing'}")
+        raise TruesparseError(f"is of another model: {shown(key)} is {'unknown' if unknown else 'missing'}")
     for name in ("layers", "depth"):
         if type(sizes[name]) is not int or not 1 <= sizes[name] <= tensors:
             raise TruesparseError(f"is of no model: {name} is {str(sizes[name])[:20]}")

@@ -81,8 +81,11 @@ class DropoutLayer(Layer):
                 panels = window.panels
                 kernel = locked_dropout(panels.step_lanes, panels.lanes)
                 kernel(x, mask.key, mask.rate, np.float32(scale), panels.blocks)
-        elif self.rate > 0:
+            return
+        if self.rate > 0:
             dropout(x, mask.key, mask.rate)
+        if self.kept < 1:
+            x *= np.float32(1 / self.kept)
 
 
 class WordDropoutLayer(Layer):

@@ -10,7 +10,8 @@ from oracles import central_differences, dense_parameters, language_model_loss, 
 
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
 from truesparse.kernels.dense import decay_and_add, lookup_rows, product_rows, softmax_rows
-from truesparse.nn import LanguageModelSpec, build_language_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
 from truesparse.optim import SGD
 from truesparse.topology import Update, get_method
 
@@ -33,10 +34,9 @@ def dense_gradients(model, ws, height):
 @pytest.mark.parametrize("height", [1, 5, 1000])
 @pytest.mark.parametrize("case", KINDS.values(), ids=KINDS)
 def test_they_are_those_of_the_arena_where_there_is_a_weight(case, height):
-    model, ws, state, ids, targets = make(case)
+    model, ws, state, ids, targets = make(case, dropout=case.get("dropout", 0.0))
     model.arena.zero_grad()
-    model.forward(ids, targets, state, ws, case.get("dropout", 0.0), np.random.default_rng(3))
-    model.backward(ws)
+    model.loss_and_gradients(ids, targets, ws, state, rng=np.random.default_rng(3))
     gradients = dense_gradients(model, ws, height)
     assert gradients.keys() == model.matrices.keys()
     for name, matrix in model.matrices.items():
@@ -50,12 +50,11 @@ def test_they_are_derivatives_where_there_is_none(case):
     """A weight of 0 at an empty position changes the loss at the rate of its gradient."""
     model, ws, state, ids, targets = make(CASES[case])
     start = state.arrays()
-    model.forward(ids, targets, state, ws)
-    model.backward(ws)
+    model.loss_and_gradients(ids, targets, ws, state)
     gradients = dense_gradients(model, ws, 4)
 
     def loss(parameters):
-        return language_model_loss(parameters, model.spec, ids, targets, start)[0]
+        return language_model_loss(parameters, model.chain, ids, targets, start)[0]
 
     parameters = dense_parameters(model)
     rng = np.random.default_rng(0)
@@ -71,9 +70,12 @@ def test_they_are_derivatives_where_there_is_none(case):
 
 def test_they_need_a_backward_pass():
     model, ws, state, ids, targets = make(CASES["stacked"])
-    for run in (None, model.forward, model.evaluate):
-        if run is not None:
-            run(ids, targets, state, ws)
+    with pytest.raises(RuntimeError, match="backward"):
+        model.dense_gradients(ws)
+    for run in (lambda: model.loss(ids, targets, ws, state), lambda: model.predict(ids, ws, state)):
+        model.loss_and_gradients(ids, targets, ws, state)
+        model.dense_gradients(ws)
+        run()
         with pytest.raises(RuntimeError, match="backward"):
             model.dense_gradients(ws)
 
@@ -82,8 +84,7 @@ def test_they_need_a_backward_pass():
 @pytest.mark.parametrize("case", ["stacked", "rhn, tied, short window", "batch in blocks"])
 def test_two_threads_give_the_bits_of_one(case):
     model, ws, state, ids, targets = make(CASES[case])
-    model.forward(ids, targets, state, ws)
-    model.backward(ws)
+    model.loss_and_gradients(ids, targets, ws, state)
     results = []
     try:
         for threads in (1, 2):
@@ -147,20 +148,19 @@ def test_decay_and_add():
 
 def test_growth_by_the_gradient_needs_little_more_memory_than_random_growth():
     """At density 0.05, in training: within a tenth."""
-    spec = LanguageModelSpec(5000, 400, 400, 1)
+    large = (5000, 400, 400, 1)
 
-    def peak(method, spec, density):
+    def peak(method, sizes, density):
         rng = np.random.default_rng(0)
-        ids = rng.integers(0, spec.vocab_size, (35, 20)).astype(np.int32)
+        ids = rng.integers(0, sizes[0], (35, 20)).astype(np.int32)
         tracemalloc.start()
         try:
-            model = build_language_model(spec, density, rng)
+            model = random_model(language_model(*sizes), density, rng)
             ws, state = model.workspace(35, 20), model.zero_state(20)
             optimizer = SGD(model.arena, 0.5, 0.9)
             for _ in range(2):
                 model.arena.zero_grad()
-                model.forward(ids, ids, state, ws)
-                model.backward(ws)
+                model.loss_and_gradients(ids, ids, ws, state)
                 get_method(method).update(model.arena, Update(0.3, rng, model.dense_gradients(ws)))
                 optimizer.step()
             return tracemalloc.get_traced_memory()[1]
@@ -168,6 +168,6 @@ def test_growth_by_the_gradient_needs_little_more_memory_than_random_growth():
             tracemalloc.stop()
 
     for method in ("st-rnn", "rigl"):  # compiles, which takes memory of its own
-        peak(method, LanguageModelSpec(50, 20, 20, 1), 0.2)
-    drawn, grown = peak("st-rnn", spec, 0.05), peak("rigl", spec, 0.05)
+        peak(method, (50, 20, 20, 1), 0.2)
+    drawn, grown = peak("st-rnn", large, 0.05), peak("rigl", large, 0.05)
     assert grown < 1.1 * drawn

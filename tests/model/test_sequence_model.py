@@ -1,51 +1,49 @@
 import gc
 import tracemalloc
+from functools import partial
 
 import numba
 import numpy as np
 import pytest
+from model_helpers import positions
 from numba.core.runtime import _nrt_python, rtsys
 from oracles import central_differences, dense_parameters, sequence_model_loss
 
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.nn import DropoutRates, SequenceSpec, build_sequence_model
+from truesparse.layers.models import DropoutRates, sequence_model
+from truesparse.model import random_model
 from truesparse.optim import GradientNorm
 from truesparse.optim.adam import Adam
 
+
+def case(batch, steps, *sizes, **others):
+    """Sizes of a batch and, as for `sequence_model`, of a chain."""
+    return {"chain": partial(sequence_model, *sizes, **others), "batch": batch, "steps": steps}
+
+
 CASES = {
-    "last": {"spec": SequenceSpec(30, 7, 9, 1), "batch": 3, "steps": 5},
-    "mean of two layers": {
-        "spec": SequenceSpec(30, 7, 9, 2, pooling="mean", outputs=3),
-        "batch": 5,
-        "steps": 6,
-    },
-    "max": {"spec": SequenceSpec(30, 7, 9, 1, pooling="max", outputs=4), "batch": 5, "steps": 6},
-    "sparse output": {
-        "spec": SequenceSpec(12, 5, 8, 1, sparse_output=True, outputs=5),
-        "batch": 4,
-        "steps": 4,
-    },
-    "rhn": {"spec": SequenceSpec(20, 7, 9, 2, cell="rhn", depth=3, outputs=3), "batch": 3, "steps": 5},
-    "rhn, mean": {"spec": SequenceSpec(20, 7, 9, 1, "rhn", 2, pooling="mean"), "batch": 20, "steps": 4},
-    "batch in blocks": {"spec": SequenceSpec(9, 4, 5, 1, pooling="max"), "batch": 70, "steps": 3},
-    "blocks, last": {"spec": SequenceSpec(9, 4, 5, 1, outputs=3), "batch": 130, "steps": 3},
-    "features": {"spec": SequenceSpec(0, 4, 6, 1, pooling="mean"), "batch": 5, "steps": 7},
-    "features in blocks": {"spec": SequenceSpec(0, 3, 5, 1), "batch": 70, "steps": 3},
-    "regressor": {"spec": SequenceSpec(0, 2, 6, 1, kind="regressor", outputs=1), "batch": 5, "steps": 4},
-    "two numbers": {
-        "spec": SequenceSpec(9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
-        "batch": 70,
-        "steps": 3,
-    },
-}  # fmt: skip
+    "last": case(3, 5, 30, 7, 9, 1),
+    "mean of two layers": case(5, 6, 30, 7, 9, 2, pooling="mean", outputs=3),
+    "max": case(5, 6, 30, 7, 9, 1, pooling="max", outputs=4),
+    "sparse output": case(4, 4, 12, 5, 8, 1, sparse_output=True, outputs=5),
+    "unit": case(4, 4, 12, 5, 8, 2, pattern="unit", sparse_output=True, outputs=5),
+    "rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, outputs=3),
+    "rhn, mean": case(20, 4, 20, 7, 9, 1, cell="rhn", depth=2, pooling="mean"),
+    "batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="max"),
+    "blocks, last": case(130, 3, 9, 4, 5, 1, outputs=3),
+    "features": case(5, 7, 0, 4, 6, 1, pooling="mean"),
+    "features in blocks": case(70, 3, 0, 3, 5, 1),
+    "regressor": case(5, 4, 0, 2, 6, 1, kind="regressor", outputs=1),
+    "two numbers": case(70, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
+}
 
 
-def make(case, density=0.4, seed=0, room=4):
+def make(case, density=0.4, seed=0, room=4, dropout=0.0):
     """A model with random biases, and a batch of sequences of all lengths, some of its places empty."""
-    spec, steps, batch = case["spec"], case["steps"], case["batch"]
+    chain, steps, batch = case["chain"](dropout=dropout), case["steps"], case["batch"]
     rng = np.random.default_rng(seed)
-    model = build_sequence_model(spec, density, rng, scale=0.6)
+    model = random_model(chain, density, rng, scale=0.6)
     for bias in model.arena.biases.values():
         bias[...] = rng.uniform(-0.3, 0.3, bias.shape)
     model.arena.touch()
@@ -53,34 +51,30 @@ def make(case, density=0.4, seed=0, room=4):
     lengths[0] = steps
     lengths[-1] = 0
     after = np.arange(steps)[:, None] >= lengths
-    if spec.vocab_size:
-        inputs = rng.integers(0, spec.vocab_size, (steps, batch)).astype(np.int32)
+    if chain.tokens:
+        inputs = rng.integers(0, chain.tokens, (steps, batch)).astype(np.int32)
         inputs[after] = -1
     else:
-        inputs = rng.standard_normal((steps, spec.embedding_size, batch)).astype(np.float32)
-    if spec.kind == "classifier":
-        targets = rng.integers(0, spec.outputs, batch).astype(np.int32)
+        inputs = rng.standard_normal((steps, chain.features, batch)).astype(np.float32)
+    if chain.head.TYPE == "softmax":
+        targets = rng.integers(0, chain.head.outputs, batch).astype(np.int32)
         targets[lengths == 0] = -1
     else:
-        targets = rng.standard_normal((spec.outputs, batch)).astype(np.float32)
+        targets = rng.standard_normal((chain.head.outputs, batch)).astype(np.float32)
         targets[:, lengths == 0] = np.nan
     return model, model.workspace(steps + room, batch), inputs, lengths, targets
-
-
-def positions(matrix):
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices.astype(int)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_loss_and_predictions_against_float64(case):
     model, ws, inputs, lengths, targets = make(case)
     parameters = dense_parameters(model)
-    exact = sequence_model_loss(parameters, model.spec, inputs, lengths, targets)
-    assert model.forward(inputs, lengths, targets, ws) == pytest.approx(exact, rel=1e-6)
-    outputs = model.predict(inputs, lengths, ws)
+    exact = sequence_model_loss(parameters, model.chain, inputs, lengths, targets)
+    assert model.loss(inputs, targets, ws, lengths=lengths) == pytest.approx(exact, rel=1e-6)
+    outputs = model.predict(inputs, ws, lengths=lengths)
     used = lengths > 0
-    assert outputs.shape == (model.spec.outputs, len(lengths))
-    if model.spec.kind == "classifier":
+    assert outputs.shape == (model.chain.head.outputs, len(lengths))
+    if model.chain.head.TYPE == "softmax":
         np.testing.assert_allclose(np.exp(outputs).sum(axis=0), 1, rtol=1e-5)
         loss = -np.take_along_axis(outputs[:, used], targets[None, used].astype(int), axis=0).mean()
     else:
@@ -92,11 +86,11 @@ def test_loss_and_predictions_against_float64(case):
 def test_every_gradient_against_central_differences(case):
     model, ws, inputs, lengths, targets = make(case)
     model.arena.zero_grad()
-    model.forward(inputs, lengths, targets, ws)
-    model.backward(ws)
+    exact = sequence_model_loss(dense_parameters(model), model.chain, inputs, lengths, targets)
+    assert model.loss_and_gradients(inputs, targets, ws, lengths=lengths) == pytest.approx(exact, rel=1e-6)
 
     def loss(parameters):
-        return sequence_model_loss(parameters, model.spec, inputs, lengths, targets)
+        return sequence_model_loss(parameters, model.chain, inputs, lengths, targets)
 
     for name, rows_of in model.dense_gradients(ws).items():
         matrix = model.matrices[name]
@@ -117,15 +111,12 @@ def test_every_gradient_against_central_differences(case):
 def test_weights_of_sequences(case):
     """Loss and gradients are the weighted means of those of the sequences, each by itself."""
     model, ws, inputs, lengths, targets = make(CASES[case])
-    name = next(iter(model.dense_gradients(learnt(model, ws, inputs, lengths, targets))))
-    if model.spec.sparse_output:
-        name = "output.weight"
+    name = "output.weight" if model.chain.head.sparse else next(iter(model.matrices))
     weights = np.random.default_rng(1).uniform(0, 3, lengths.size) * (lengths > 0)
 
-    def results(*batch):
+    def results(lengths, targets, weights):
         model.arena.zero_grad()
-        loss = model.forward(*batch[:3], ws, weights=batch[3])
-        model.backward(ws)
+        loss = model.loss_and_gradients(inputs, targets, ws, lengths=lengths, weights=weights)
         dense = aligned_zeros(model.matrices[name].shape)
         model.dense_gradients(ws)[name](dense, 0)
         return loss, model.arena.grads.astype(np.float64), dense.astype(np.float64)
@@ -133,20 +124,12 @@ def test_weights_of_sequences(case):
     exact = [0.0, 0.0, 0.0]
     for k in np.flatnonzero(lengths):
         alone = np.where(np.arange(lengths.size) == k, lengths, 0).astype(np.int32)
-        none = -1 if model.spec.kind == "classifier" else np.nan
-        one = results(inputs, alone, np.where(alone > 0, targets, none).astype(targets.dtype), None)
+        none = -1 if model.chain.head.TYPE == "softmax" else np.nan
+        one = results(alone, np.where(alone > 0, targets, none).astype(targets.dtype), None)
         exact = [mean + weights[k] / weights.sum() * part for mean, part in zip(exact, one, strict=True)]
-    for got, wanted in zip(results(inputs, lengths, targets, weights), exact, strict=True):
+    for got, wanted in zip(results(lengths, targets, weights), exact, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
-    assert (
-        results(inputs, lengths, targets, np.sign(weights))[0] == results(inputs, lengths, targets, None)[0]
-    )
-
-
-def learnt(model, ws, *batch):
-    model.forward(*batch, ws)
-    model.backward(ws)
-    return ws
+    assert results(lengths, targets, np.sign(weights))[0] == results(lengths, targets, None)[0]
 
 
 @pytest.mark.parametrize("case", ["last", "mean of two layers", "max", "rhn", "features"])
@@ -162,9 +145,10 @@ def test_what_lies_beyond_a_sequence_changes_no_bit(case):
             beyond = np.arange(steps + padding)[:, None, None] >= lengths
             padded = np.where(beyond, rng.standard_normal(padded.shape).astype(np.float32), padded)
         model.arena.zero_grad()
-        loss = model.forward(padded, lengths, targets, ws)
-        model.backward(ws)
-        results.append((loss, model.arena.grads.copy(), model.predict(padded, lengths, ws)[:, lengths > 0]))
+        loss = model.loss_and_gradients(padded, targets, ws, lengths=lengths)
+        gradients = model.arena.grads.copy()
+        said = model.predict(padded, ws, lengths=lengths)[:, lengths > 0]
+        results.append((loss, gradients, said))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -181,17 +165,16 @@ def test_what_lies_beyond_a_sequence_changes_no_bit(case):
         ("blocks, last", 0.3),
     ],
 )
-def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks(case, dropout):
-    model, ws, inputs, lengths, targets = make(CASES[case])
+def test_gradients_with_dropout_are_those_of_the_loss_with_the_same_masks(case, dropout):
+    model, ws, inputs, lengths, targets = make(CASES[case], dropout=dropout)
 
     def loss():
-        return model.forward(inputs, lengths, targets, ws, dropout, np.random.default_rng(7))
+        rng = np.random.default_rng(7)
+        return model.loss_and_gradients(inputs, targets, ws, lengths=lengths, rng=rng)
 
-    model.arena.zero_grad()
-    assert loss() != model.forward(inputs, lengths, targets, ws)
+    assert loss() != model.loss(inputs, targets, ws, lengths=lengths)
     model.arena.zero_grad()
     loss()
-    model.backward(ws)
     gradient = model.arena.grads.astype(np.float64)
     norm = np.linalg.norm(gradient)
     values = model.arena.values.copy()
@@ -203,13 +186,10 @@ def test_backward_with_dropout_is_the_gradient_of_forward_with_the_same_masks(ca
     assert (losses[0] - losses[1]) / 0.02 == pytest.approx(norm, rel=2e-3)
 
 
-def test_backward_needs_its_forward():
+def test_a_batch_that_does_not_fit_is_refused():
     model, ws, inputs, lengths, _ = make(CASES["last"])
-    model.predict(inputs, lengths, ws)
-    with pytest.raises(RuntimeError, match="forward"):
-        model.backward(ws)
     with pytest.raises(ValueError, match="does not fit"):
-        model.predict(inputs[:, :-1], lengths[:-1], ws)
+        model.predict(inputs[:, :-1], ws, lengths=lengths[:-1])
 
 
 def train(model, ws, inputs, lengths, targets, steps, optimizer=None):
@@ -217,8 +197,7 @@ def train(model, ws, inputs, lengths, targets, steps, optimizer=None):
     rng = np.random.default_rng(5)
     for _ in range(steps):
         model.arena.zero_grad()
-        model.forward(inputs, lengths, targets, ws, 0.2, rng)
-        model.backward(ws)
+        model.loss_and_gradients(inputs, targets, ws, lengths=lengths, rng=rng)
         optimizer.step(norm(model.arena)[1])
     return optimizer
 
@@ -226,12 +205,12 @@ def train(model, ws, inputs, lengths, targets, steps, optimizer=None):
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 def test_two_threads_give_the_bits_of_one(pooling):
-    case = {"spec": SequenceSpec(300, 40, 50, 2, outputs=4, pooling=pooling), "batch": 70, "steps": 12}
+    sized = case(70, 12, 300, 40, 50, 2, outputs=4, pooling=pooling)
     results = []
     try:
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            model, *batch = make(case, 0.2)
+            model, *batch = make(sized, 0.2, dropout=0.2)
             train(model, *batch, 4)
             results.append(model.arena.values.copy())
     finally:
@@ -242,10 +221,10 @@ def test_two_threads_give_the_bits_of_one(pooling):
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 def test_training_steps_learn_and_allocate_nothing(pooling):
     """After warm-up ten steps add nothing to NumPy's heap or to Numba's."""
-    case = {"spec": SequenceSpec(2000, 128, 128, 1, pooling=pooling), "batch": 32, "steps": 30}
-    model, *batch = make(case, 0.1)
+    sized = case(32, 30, 2000, 128, 128, 1, pooling=pooling)
+    model, *batch = make(sized, 0.1, dropout=0.2)
     ws, inputs, lengths, targets = batch
-    before = model.forward(inputs, lengths, targets, ws)
+    before = model.loss(inputs, targets, ws, lengths=lengths)
     optimizer = train(model, *batch, 3)  # compiles, builds the transposed indices
     _nrt_python.memsys_enable_stats()
     gc.collect()
@@ -259,15 +238,15 @@ def test_training_steps_learn_and_allocate_nothing(pooling):
     assert peak < 32 * 1024  # bytes: views and small objects of Python
     after = rtsys.get_allocation_stats()  # Numba makes one small array, O(threads), a parallel region
     assert after.alloc - kernels.alloc == after.free - kernels.free
-    assert model.forward(inputs, lengths, targets, ws) < 0.7 * before
+    assert model.loss(inputs, targets, ws, lengths=lengths) < 0.7 * before
 
 
 def test_the_paper_counts_243520_of_5644288_weights():
     """Liu et al. 2021: vocabulary 20,000, 256 units, epsilon 10, gates one by one, no output layer."""
-    spec = SequenceSpec(20_000, 256, 256, 1)
-    assert spec.dense_parameters == 5_644_288
-    density = 243_520 / spec.dense_parameters
-    model = build_sequence_model(spec, density, np.random.default_rng(0), "erdos-renyi", "separate")
+    chain = sequence_model(20_000, 256, 256, 1)
+    assert chain.dense_parameters == 5_644_288
+    density = 243_520 / chain.dense_parameters
+    model = random_model(chain, density, np.random.default_rng(0), "erdos-renyi", "separate")
     assert model.arena.nnz == 243_520
     assert model.matrices["embedding.weight"].nnz == 202_560
     for name in ("lstm.0.weight_ih", "lstm.0.weight_hh"):
@@ -277,14 +256,14 @@ def test_the_paper_counts_243520_of_5644288_weights():
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"outputs": 1}, "a classifier needs 2 or more outputs, not 1"),
-        ({"kind": "regressor", "outputs": 0}, "a regressor needs 1 or more"),
+        ({"outputs": 1}, "a softmax needs 2 or more outputs, not 1"),
+        ({"kind": "regressor", "outputs": 0}, "outputs of the layer squared-error is 0; it must be at least"),
         ({"kind": "ranker"}, "a classifier or a regressor, not a 'ranker'"),
-        ({"pooling": "first"}, "no pooling 'first'; use last, mean, max"),
+        ({"pooling": "first"}, "kind of the layer pool is 'first'; it must be last, mean or max"),
         ({"cell": "gru"}, "no cell 'gru'"),
-        ({"hidden_size": 0}, "hidden_size must be at least 1"),
+        ({"hidden_size": 0}, "units of the layer lstm is 0; it must be at least 1"),
     ],
 )
 def test_sizes_that_cannot_be(fields, sentence):
     with pytest.raises(UsageError, match=sentence):
-        SequenceSpec(**{"vocab_size": 10, "embedding_size": 3, "hidden_size": 3, "layers": 1, **fields})
+        sequence_model(**{"vocab_size": 10, "embedding_size": 3, "hidden_size": 3, "layers": 1, **fields})

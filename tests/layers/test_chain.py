@@ -1,0 +1,392 @@
+"""What follows from the layers of a chain, which chains there cannot be, and chains that no task builds."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+from model_helpers import positions
+from oracles import (
+    central_differences,
+    dense_parameters,
+    language_model_loss,
+    sequence_model_loss,
+)
+
+from truesparse.errors import UsageError
+from truesparse.kernels.buffers import aligned_zeros
+from truesparse.layers import compute, registry, stepping
+from truesparse.layers.chain import Chain
+from truesparse.layers.dropout.spec import Dropout, WordDropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm import layer as lstm_layer
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import DropoutRates, language_model, sequence_model
+from truesparse.layers.output.spec import Head, Softmax, SquaredError
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.rhn.spec import RHN
+from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
+from truesparse.model import random_model
+
+
+def two_cells(**head):
+    """Cells of two kinds and sizes, the second wider than the first."""
+    return Chain(
+        WordDropout(0.1),
+        Embedding(9, 5),
+        Dropout(0.2, True),
+        LSTM(8),
+        Dropout(0.3, True),
+        RHN(12, "unit", depth=2, dropout=0.4),
+        Softmax(9, **head),
+    )
+
+
+def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
+    assert registry.LAYERS.keys() == compute.LAYERS.keys() | compute.HEADS.keys()
+    assert registry.cells().keys() == stepping.STEPS.keys() == {"lstm", "rhn"}
+    with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
+        registry.layer_type("ltsm")
+
+
+def test_names_and_signals():
+    places = two_cells().places
+    assert [(place.name, *place.output) for place in places] == [
+        ("word-dropout.0", TOKENS, 9),
+        ("embedding", STEPS, 5),
+        ("dropout.0", STEPS, 5),
+        ("lstm.0", STEPS, 8),
+        ("dropout.1", STEPS, 8),
+        ("rhn.0", STEPS, 12),
+        ("output", STEPS, 9),
+    ]
+    assert [place.given for place in places] == [
+        Signal(TOKENS, 9), *(place.output for place in places[:-1])
+    ]  # fmt: skip
+    chain = Chain(LSTM(4), LSTM(5), Pool(), SquaredError(2), features=3)
+    assert [(place.name, *place.output) for place in chain.places] == [
+        ("lstm.0", STEPS, 4), ("lstm.1", STEPS, 5), ("pool", SEQUENCE, 5), ("output", SEQUENCE, 2)
+    ]  # fmt: skip
+    assert chain.places[0].given == Signal(STEPS, 3)
+
+
+def test_matrices_and_vectors():
+    chain = two_cells(group=3)
+    lstm, rhn = ("i", "f", "g", "o"), ("h", "t")
+    assert chain.matrices == (
+        Matrix("embedding.weight", (9, 5), used="lookup"),
+        Matrix("lstm.0.weight_ih", (32, 5), lstm),
+        Matrix("lstm.0.weight_hh", (32, 8), lstm, reads="state"),
+        Matrix("rhn.0.weight_ih", (24, 8), rhn, 2),
+        Matrix("rhn.0.weight_hh.0", (24, 12), rhn, 2, reads="state"),
+        Matrix("rhn.0.weight_hh.1", (24, 12), rhn, 2, reads="state"),
+        Matrix("output.weight", (9, 12), group=3),
+    )
+    assert chain.vectors == (
+        Vector("lstm.0.bias", 32, lstm),
+        Vector("rhn.0.bias.0", 24, rhn, {"t": -2.0}),
+        Vector("rhn.0.bias.1", 24, rhn, {"t": -2.0}),
+        Vector("output.bias", 9),
+    )
+    assert chain.shapes[1] == ("lstm.0.weight_ih", (32, 5), 4)
+    assert chain.dense_parameters == 45 + 32 * 13 + 24 * 32 + 108
+    assert sum(layer.matrix_count for layer in chain.layers) == len(chain.matrices)
+    assert [place.state for place in chain.recurrent] == [{"lstm.0.h": 8, "lstm.0.c": 8}, {"rhn.0.h": 12}]
+    assert chain.output_matrix == "output.weight"
+
+
+def test_heads_once_a_sequence_dense_and_tied():
+    pooled = Chain(Embedding(9, 5), LSTM(5), Pool("mean"), Softmax(3))
+    assert pooled.matrices[-1] == Matrix("output.weight", (3, 5), used="sequence")
+    assert (pooled.per_step, pooled.pooling, pooled.units) == (False, "mean", 5)
+    dense = Chain(Embedding(9, 5), LSTM(5), Softmax(3, sparse=False))
+    assert (dense.per_step, dense.pooling) == (True, "")
+    assert "output.weight" not in [matrix.name for matrix in dense.matrices]
+    assert dense.vectors[-2:] == (Vector("output.bias", 3), Vector("output.weight", 15, drawn=True))
+    tied = Chain(Embedding(9, 5), LSTM(5), Softmax(9, tied=True))
+    assert tied.matrices[0] == Matrix("embedding.weight", (9, 5), used="step")
+    assert len(tied.matrices) == 3
+    assert tied.output_matrix == "embedding.weight"
+
+
+class _Scores(Head):
+    """A head that shares no name with the others."""
+
+    TYPE = NAME = "scores"
+
+
+@pytest.mark.parametrize(
+    ("layers", "features", "sentence"),
+    [
+        ((), 0, "a model without an embedding must say how many features it reads"),
+        ((), 3, "the last layer of a model must be a head, such as softmax"),
+        ((Embedding(9, 5), LSTM(5)), 0, "the last layer of a model must be a head, such as softmax"),
+        ((Embedding(9, 5), Softmax(9), LSTM(5)), 0, "the last layer of a model must be a head"),
+        ((_Scores(5), LSTM(5), Softmax(9)), 3, "only the last layer of a model can be a head"),
+        ((Softmax(5), Softmax(5)), 3, "a model can have only one layer output"),
+        ((LSTM(5), Softmax(9)), 0, "a model without an embedding must say how many features it reads"),
+        ((Embedding(9, 5), Softmax(9)), 5, "a model with an embedding reads tokens; leave out its features"),
+        ((LSTM(5), Softmax(9)), -1, "features of the model is -1; it must be at least 0"),
+        ((LSTM(5), Softmax(9)), 2.5, "features of the model is 2.5; it must be a whole number"),
+        ((Embedding(9, 5), Embedding(9, 5), Softmax(9)), 0, "a model can have only one layer embedding"),
+        (
+            (LSTM(5), Pool(), LSTM(5), Softmax(9)),
+            3,
+            "the layer lstm.1 cannot follow what gives one vector a sequence; it takes features at each step",
+        ),
+        ((LSTM(5), Embedding(9, 5), Softmax(9)), 0, "the layer lstm.0 cannot follow what gives tokens; it"),
+        (
+            (Dropout(0.5), Embedding(9, 5), Softmax(9)),
+            0,
+            "dropout.0 cannot follow what gives tokens; it takes features at each step or one vector",
+        ),
+        ((WordDropout(0.5), LSTM(5), Softmax(9)), 3, "word-dropout.0 cannot .* it takes tokens"),
+        ((LSTM(5), Softmax(9, tied=True)), 3, "there is no embedding to tie the output layer to"),
+        (
+            (Embedding(9, 4), LSTM(5), Softmax(9, tied=True)),
+            0,
+            "the embedding has 4 and the hidden layer 5; give both the same size or leave out --tied",
+        ),
+        (
+            (Embedding(9, 5), LSTM(5), Softmax(8, tied=True)),
+            0,
+            "the 9 tokens of the embedding, in groups of 1, as outputs, not 8 in groups of 1",
+        ),
+        (
+            (Embedding(9, 5, group=3), LSTM(5), Softmax(9, tied=True)),
+            0,
+            "the 9 tokens of the embedding, in groups of 3, as outputs, not 9 in groups of 1",
+        ),
+    ],
+)
+def test_chains_that_cannot_be(layers, features, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Chain(*layers, features=features)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Embedding(0, 5), "tokens of the layer embedding is 0; it must be at least 1$"),
+        (lambda: Embedding(9, 1 << 31), "is 2147483648; it must be at least 1 and at most 2147483647"),
+        (lambda: Embedding(9, 5, group=2), "9 cannot be cut into groups of 2"),
+        (lambda: LSTM(5.0), "units of the layer lstm is 5.0; it must be a whole number"),
+        (lambda: LSTM(5, "gate"), "pattern of the layer lstm is 'gate'; it must be weight or unit"),
+        (lambda: RHN(5, depth=0), "depth of the layer rhn is 0; it must be at least 1"),
+        (lambda: RHN(5, dropout=1), "dropout of the layer rhn is 1.0; it must be at least 0 and below 1"),
+        (lambda: Dropout(-0.1), "rate of the layer dropout is -0.1; it must be at least 0 and below 1"),
+        (lambda: WordDropout("0"), "rate of the layer word-dropout is '0'; it must be a number"),
+        (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
+        (lambda: Softmax(1), "a softmax needs 2 or more outputs, not 1"),
+        (lambda: Softmax(9, tied=True, sparse=False), "tied to the embedding is sparse"),
+        (lambda: Softmax(9, group=4), "9 cannot be cut into groups of 4"),
+        (lambda: language_model(9, 5, 5, 0), "layers must be at least 1, not 0"),
+        (lambda: language_model(9, 5, 5, 1, transform_bias=1.0), "the cell lstm has no transform bias"),
+    ],
+)
+def test_settings_that_cannot_be(make, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers():
+    chain = Chain(LSTM(np.int64(5)), Dropout(np.float32(0.5)), Softmax(np.uint8(9)), features=np.int32(3))
+    assert chain == Chain(LSTM(5), Dropout(0.5), Softmax(9), features=3)
+    assert Chain.from_document(json.loads(json.dumps(chain.to_document()))) == chain
+
+
+def test_chains_of_language_models():
+    assert language_model(9, 5, 5, 2, tied=True, output_group=3, dropout=0.5) == Chain(
+        Embedding(9, 5, group=3),
+        Dropout(0.5),
+        LSTM(5),
+        Dropout(0.5),
+        LSTM(5),
+        Dropout(0.5),
+        Softmax(9, tied=True, group=3),
+    )
+    rates = DropoutRates(0.1, 0.2, 0.3, 0.4)
+    assert language_model(9, 5, 6, 1, "rhn", "unit", depth=3, dropout=rates) == Chain(
+        WordDropout(0.1),
+        Embedding(9, 5),
+        Dropout(0.2, locked=True),
+        RHN(6, "unit", depth=3, dropout=0.3),
+        Dropout(0.4, locked=True),
+        Softmax(9),
+    )
+
+
+def test_chains_of_models_of_sequences():
+    assert sequence_model(9, 5, 6, 1, outputs=3, pooling="max", dropout=0.5) == Chain(
+        Embedding(9, 5), Dropout(0.5), LSTM(6), Pool("max"), Dropout(0.5), Softmax(3, sparse=False)
+    )
+    assert sequence_model(0, 5, 6, 1, kind="regressor", outputs=1, sparse_output=True) == Chain(
+        Dropout(), LSTM(6), Pool(), Dropout(), SquaredError(1), features=5
+    )
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        language_model(1000, 30, 60, 2),
+        language_model(1000, 60, 60, 1, "rhn", tied=True, depth=3),
+        sequence_model(0, 7, 20, 2),
+        sequence_model(1000, 20, 20, 1, sparse_output=True, pattern="unit"),
+        Chain(Embedding(500, 20), LSTM(40), RHN(60, depth=2), Softmax(9)),
+        Chain(Embedding(500, 20), Softmax(9)),
+    ],
+)
+def test_chains_of_a_given_number_of_weights(chain):
+    for factor in (0.3, 1.0, 2.5):
+        count = round(factor * chain.dense_parameters)
+        found = chain.with_parameters(count)
+        assert found.tokens == chain.tokens
+        assert found.features == chain.features
+        assert found.head == chain.head
+        error = abs(found.dense_parameters - count)
+        for units in (found.units - 1, found.units + 1):
+            assert error <= abs(chain.resized(units, chain.units).dense_parameters - count)
+        if factor == 1:
+            assert found == chain
+        for layer, former in zip(found.layers, chain.layers, strict=True):
+            if isinstance(former, Embedding):
+                assert layer.size == max(1, round(former.size * found.units / chain.units))
+
+
+def test_numbers_of_weights_that_cannot_be():
+    with pytest.raises(UsageError, match="a dense model of one unit has more than 100 weights, namely 2,008"):
+        language_model(1000, 30, 30, 1).with_parameters(100)
+    for head in (Softmax(9), Softmax(9, sparse=False)):
+        with pytest.raises(UsageError, match="no layer of this model has a size that could change"):
+            Chain(head, features=4).with_parameters(1000)
+
+
+def batch_of(model, steps, batch, seed=1):
+    """A window of tokens, or of features, and random biases and state."""
+    rng = np.random.default_rng(seed)
+    chain = model.chain
+    for bias in model.arena.biases.values():
+        bias[...] = rng.uniform(-0.3, 0.3, bias.shape)
+    state = model.zero_state(batch)
+    state.load({k: rng.uniform(-0.5, 0.5, v.shape).astype(np.float32) for k, v in state.arrays().items()})
+    if chain.tokens:
+        inputs = rng.integers(0, chain.tokens, (steps, batch)).astype(np.int32)
+    else:
+        inputs = rng.standard_normal((steps, chain.features, batch)).astype(np.float32)
+    targets = rng.integers(0, chain.head.outputs, (steps, batch)).astype(np.int32)
+    return inputs, targets if chain.per_step else targets[0], model.workspace(steps + 2, batch), state
+
+
+OF_ONES_OWN = {
+    "two cells": two_cells(),
+    "wider first": Chain(Embedding(9, 5), RHN(12, depth=2), LSTM(8, "unit"), Softmax(7)),
+    "features at each step": Chain(LSTM(8), RHN(3, depth=1), Softmax(5), features=4),
+    "dense head at each step": Chain(Embedding(9, 5), LSTM(8), Softmax(5, sparse=False)),
+    "tied, of two cells": Chain(Embedding(9, 12), LSTM(8), RHN(12, depth=2), Softmax(9, tied=True)),
+    "no recurrent layer": Chain(Embedding(9, 5), Softmax(9)),
+    "pooled words": Chain(Embedding(9, 5), Pool("mean"), Softmax(4)),
+    "tied after pooling": Chain(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
+    "only a head": Chain(Softmax(5), features=4),
+}
+
+
+@pytest.mark.parametrize("chain", OF_ONES_OWN.values(), ids=OF_ONES_OWN)
+def test_gradients_of_chains_of_ones_own(chain):
+    """Against central differences where there is a weight; the dense ones at every position."""
+    model = random_model(chain, 0.6, np.random.default_rng(0), scale=0.6)
+    inputs, targets, ws, state = batch_of(model, 4, 3)
+    start = state.arrays()
+
+    def loss(parameters):
+        if chain.per_step:
+            return language_model_loss(parameters, chain, inputs, targets, start)[0]
+        return sequence_model_loss(parameters, chain, inputs, [4] * 3, targets)
+
+    if not chain.per_step:
+        state.reset()
+    parameters = dense_parameters(model)
+    model.arena.zero_grad()
+    assert model.loss_and_gradients(inputs, targets, ws, state) == pytest.approx(loss(parameters), rel=1e-6)
+    for name, grad in model.arena.bias_grads.items():
+        exact = central_differences(loss, parameters, name, (np.arange(grad.size),))
+        np.testing.assert_allclose(grad, exact, rtol=2e-4, atol=2e-6, err_msg=name)
+    dense = model.dense_gradients(ws)
+    assert dense.keys() == model.matrices.keys()
+    for name, matrix in model.matrices.items():
+        everywhere = tuple(places.ravel() for places in np.indices(matrix.shape))
+        exact = central_differences(loss, parameters, name, everywhere).reshape(matrix.shape)
+        np.testing.assert_allclose(matrix.grad, exact[positions(matrix)], rtol=2e-4, atol=2e-6, err_msg=name)
+        gradient = aligned_zeros(matrix.shape)
+        for first in range(0, matrix.shape[0], 5):
+            dense[name](gradient[first : first + 5], first)
+        np.testing.assert_allclose(gradient, exact, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["two cells", "wider first"])
+def test_windows_in_parts_give_the_same_gradients(name, monkeypatch):
+    """Gradients of layers of different sizes lie in one buffer; the parts of an LSTM's window must not get
+    into each other's way there."""
+    chain, results = OF_ONES_OWN[name], []
+    for part_bytes, part_weights in ((1 << 30, 4), (1, 0)):
+        monkeypatch.setattr(lstm_layer, "_PART_BYTES", part_bytes)
+        monkeypatch.setattr(lstm_layer, "_PART_WEIGHTS", part_weights)
+        model = random_model(chain, 0.6, np.random.default_rng(0))
+        inputs, targets, ws, state = batch_of(model, 25, 20)
+        model.arena.zero_grad()
+        loss = model.loss_and_gradients(inputs, targets, ws, state, rng=np.random.default_rng(3))
+        results.append((loss, model.arena.grads.copy(), *state.arrays().values()))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_dropout_in_a_chain_of_two_cells():
+    """With the masks held fixed the loss's slope along the gradient is the gradient's norm."""
+    model = random_model(two_cells(), 0.6, np.random.default_rng(0))
+    inputs, targets, ws, state = batch_of(model, 5, 20)
+    start = state.arrays()
+
+    def loss():
+        state.load(start)
+        return model.loss_and_gradients(inputs, targets, ws, state, rng=np.random.default_rng(7))
+
+    model.arena.zero_grad()
+    loss()
+    gradient = model.arena.grads.astype(np.float64)
+    norm = np.linalg.norm(gradient)
+    values = model.arena.values.copy()
+    losses = []
+    for sign in (1, -1):
+        model.arena.values[...] = values + sign * 0.02 * gradient / norm
+        model.arena.touch()
+        losses.append(loss())
+    assert (losses[0] - losses[1]) / 0.04 == pytest.approx(norm, rel=2e-3)
+
+
+@pytest.mark.parametrize("pattern", ["weight", "unit"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_computes_the_same_and_has_numbers_of_its_own(pattern, copied):
+    chain = Chain(Embedding(9, 5), LSTM(8, pattern), RHN(12, pattern, depth=2), Softmax(9, group=3))
+    model = random_model(chain, 0.6, np.random.default_rng(0))
+    inputs, targets, ws, _ = batch_of(model, 4, 3)
+    other = copied(model)
+    assert other.chain == chain
+    assert other.loss(inputs, targets, other.workspace(4, 3)) == model.loss(inputs, targets, ws)
+    before = model.arena.values.copy()
+    other.arena.values.fill(0)
+    np.testing.assert_array_equal(model.arena.values, before)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_of_words_scales_what_stays(locked):
+    """The mean over many masks of what comes out is what goes in."""
+    chain = Chain(WordDropout(0.5), Embedding(1, 3), Dropout(0.25, locked), Softmax(2))
+    model = random_model(chain, 1.0, np.random.default_rng(0), scale=0.5)
+    ids, targets = np.zeros((1, 4000), np.int32), np.zeros((1, 4000), np.int32)
+    ws = model.workspace(1, 4000)
+    model.loss_and_gradients(ids, targets, ws, rng=np.random.default_rng(1))
+    mean = ws.window.panels.step(ws.x[-1], 0).mean(axis=1)
+    np.testing.assert_allclose(mean, model.matrices["embedding.weight"].data, rtol=0.1)
+    model.loss(ids, targets, ws)
+    mean = ws.window.panels.step(ws.x[-1], 0).mean(axis=1)
+    np.testing.assert_allclose(mean, model.matrices["embedding.weight"].data, rtol=1e-5)
