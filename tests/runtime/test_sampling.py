@@ -23,10 +23,7 @@ def test_the_likeliest_tokens_are_those_of_the_trained_model(pair: Pair) -> None
     ids = np.array([*prompt, *drawn], np.int32)[:, None]
     trained = pair.trained
     workspace = trained.workspace(len(ids), 1)
-    whole = [
-        int(trained.predict(ids[: len(prompt) + place], workspace).argmax())
-        for place in range(4)
-    ]
+    whole = [int(trained.predict(ids[: len(prompt) + place], workspace).argmax()) for place in range(4)]
     assert drawn == whole
     assert tokens(pair.model, prompt, 4, top_k=1) == drawn
 

@@ -12,9 +12,9 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.rhn.spec import RHN
+from truesparse.layers.wiring import wiring
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
-from truesparse.layers.wiring import wiring
 
 
 def two_cells(vocab_size, embedding_size, hidden_size):

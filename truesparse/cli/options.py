@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from truesparse.training.config import Config
 from truesparse.settings import flag, kind_of
+from truesparse.training.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 

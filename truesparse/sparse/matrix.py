@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.csr import CSR, expand_groups, row_steps
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
-from truesparse.csr import CSR, expand_groups, row_steps
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 

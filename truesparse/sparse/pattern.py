@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.errors import TruesparseError
 from truesparse.csr import broken_invariant, narrow_index_dtype
+from truesparse.errors import TruesparseError
 
 
 @dataclass(frozen=True, eq=False)
