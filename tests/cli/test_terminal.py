@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from document_helpers import with_settings
 
 from truesparse.cli.terminal import standard_output
 from truesparse.data import TextEncoder, Vocabulary
@@ -94,18 +95,19 @@ def test_errors_are_harmless(run, models: None) -> None:
     with container.Reader(Path(in_folder("c"))) as reader:
         document = reader.document
     bad = {
-        "type": document | {"model": document["model"] | {"type": TITLE}},
+        "type": document | {"model": with_settings(document["model"], "lstm", type=TITLE)},
         "key": document | {"model": document["model"] | {TITLE: 1}},
         "config": document | {"config": {TITLE: 1}},
         "version": document | {"truesparse_version": TITLE, "config": {"colour": 1}},
     }
     commands = [("info", in_folder("none")), ("evaluate", in_folder("c"), "--data", in_folder("none"))]
+    Path("more.csv").write_text(f"label,text\n{TITLE},a\n")
     for name, wrong in bad.items():
         with container.Reader(Path(in_folder("c"))) as reader:
             tensors = {tensor: reader.get(tensor) for tensor in reader.names}
         container.write(Path(name), tensors, wrong)
-        commands.append(("info", name))
-    Path("more.csv").write_text(f"label,text\n{TITLE},a\n")
+        commands.append(("evaluate", name, "--data", "more.csv"))
+    commands += [("info", "type"), ("info", "key")]
     commands.append(("evaluate", in_folder("c"), "--data", "more.csv"))
     Path("other.csv").write_text(f"{TITLE},b\n1,2\n")
     commands.append(("evaluate", in_folder("c"), "--data", "other.csv"))

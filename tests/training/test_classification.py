@@ -161,14 +161,15 @@ def test_predictions_do_not_depend_on_who_else_is_in_the_batch(
 ) -> None:
     train_model(config, tmp_path / "run")
     model = Classifier(tmp_path / "run")
-    texts = list(enumerate(["so awful", "great " * 300, "w3 w4 so-so w5", "great", "nobody knows these"] * 7))
-    together = model.predict(texts, "here", "line")
+    texts = ["so awful", "great " * 300, "w3 w4 so-so w5", "great", "nobody knows these"] * 7
+    together = model.predict(texts)
     np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-5)
     for text, probabilities in zip(texts, together, strict=True):
-        np.testing.assert_array_equal(model.predict([text], "here", "line")[0], probabilities)
+        np.testing.assert_array_equal(model.predict([text])[0], probabilities)
     assert [model.labels[number] for number in together[:4].argmax(axis=1)] == ["bad", "good", "fair", "good"]
-    with pytest.raises(TruesparseError, match="line 7 of here has an empty text; take the line out"):
-        model.predict([(6, "x"), (7, " ")], "here", "line")
+    some = model.predict(["great", " ", "so awful"])  # in the batch of one that has no words
+    np.testing.assert_array_equal(some[::2], together[[3, 0]])
+    assert np.isnan(some[1]).all()
 
 
 def test_measures() -> None:
@@ -216,7 +217,7 @@ def test_the_most_words_of_a_text_cost_nothing_where_texts_are_short(tmp_path: P
     evaluated = evaluate_file(tmp_path / "run", None, "test")
     assert isinstance(evaluated, ClassifierEvaluation)
     assert evaluated.classified.accuracy == results["test_accuracy"]
-    texts = [(k, row.partition(",")[2]) for k, row in enumerate([*rows, *longer])]
-    together = Classifier(tmp_path / "run").predict(texts, "texts", "row")
-    alone = Classifier(tmp_path / "run").predict(texts[len(rows) :], "texts", "row")
+    texts = [row.partition(",")[2] for row in [*rows, *longer]]
+    together = Classifier(tmp_path / "run").predict(texts)
+    alone = Classifier(tmp_path / "run").predict(texts[len(rows) :])
     np.testing.assert_array_equal(together[len(rows) :], alone)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from training_helpers import StopAt, assert_same_end, records, tensors, without_
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.model import Model
+from truesparse.modelfile import container
 from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
@@ -366,18 +370,18 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(
 def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import safetensors.numpy
-
     run = tmp_path / "run"
-    save = safetensors.numpy.save_file
+    write = container.replacing
 
-    def fail(*given: Any) -> None:
-        if (run / "checkpoint.safetensors").exists():
-            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
-        save(*given)
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        with write(path) as partial:
+            yield partial
+            if (run / "checkpoint.safetensors").exists():
+                raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(safetensors.numpy, "save_file", fail)
+        patch.setattr(container, "replacing", full)
         with pytest.raises(TruesparseError, match=r"cannot save .*: No space left on device; make room"):
             train_model(config, run)
     check_it_goes_on(config, run)
