@@ -229,7 +229,7 @@ def test_embeddings_of_a_size_that_no_tensor_has(file: Path) -> None:
     for size in (1 << 17, (1 << 31) - 1):
         document["model"] = with_settings(document["model"], "embedding", size=size)
         container.write(file, tensors, document)
-        with pytest.raises(TruesparseError, match="its embeddings are longer than the file"):
+        with pytest.raises(TruesparseError, match="its embeddings or features are longer than the file"):
             read(file)
 
 

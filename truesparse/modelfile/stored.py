@@ -26,7 +26,7 @@ from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.description import read_chain
 
-# Of all sizes, only that of embeddings is no tensor's: beyond this it must be below the bytes of the file.
+# Of all sizes, only those of embeddings and features are no tensor's: beyond this it must be below the bytes of the file.
 _WIDE = 1 << 16
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
@@ -170,10 +170,11 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
         chain = read_chain(reader.document.get("model"), len(reader.names))
     except TruesparseError as error:
         raise TruesparseError(f"{path} {error}; use another file or train again") from None
-    widest = max((layer.size for layer in chain.layers if isinstance(layer, Embedding)), default=0)
-    if widest > max(_WIDE, path.stat().st_size):
+    widths = [chain.features, *(layer.size for layer in chain.layers if isinstance(layer, Embedding))]
+    if max(widths) > max(_WIDE, path.stat().st_size):
         raise TruesparseError(
-            f"{path} is of no model: its embeddings are longer than the file; use another file or train again"
+            f"{path} is of no model: its embeddings or features are longer than the file; use another file or"
+            " train again"
         )
     matrices = {matrix.name: _read_csr(reader, matrix) for matrix in chain.matrices}
     vectors = {vector.name: _read_floats(reader, vector.name, vector.size) for vector in chain.vectors}
