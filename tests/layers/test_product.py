@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from oracles import csr_arrays, random_csr, sparse_matrices
 
 from truesparse.csr import CSR
+from truesparse.layers import product
 from truesparse.layers.product import Product, beside
-from truesparse.runtime import product
 
 
 def as_csr(matrix: scipy.sparse.csr_array) -> CSR:

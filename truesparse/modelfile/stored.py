@@ -26,7 +26,7 @@ from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.description import read_chain
 
-# Of all sizes, only those of embeddings and features are no tensor's: beyond this they must be below the bytes
+# Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
 # of the file.
 _WIDE = 1 << 16
 CHECKPOINT = "checkpoint.safetensors"
