@@ -64,9 +64,12 @@ def test_refused(run, runs: list[str], tiny: list[str], text_file: Path, monkeyp
         (["a"], "a distance needs two models; give two or more"),
         (
             ["a", "wide"],
-            "a and wide cannot be compared: embedding_size is 12 in the first and 13 in the second",
+            "a and wide cannot be compared: embedding.size is 12 in the first and 13 in the second",
         ),
-        (["a", "b", "rhn"], "a and rhn cannot be compared: cell is lstm in the first and rhn in the second"),
+        (
+            ["a", "b", "rhn"],
+            "a and rhn cannot be compared: a layer is lstm in the first and rhn in the second",
+        ),
         (["a", "words"], "a and words cannot be compared: their vocabularies differ; give models that"),
         (["a", "none"], "there is no file or folder none"),
         (["a", "b", "--plot", "map"], "--plot is map; a picture's name must end in .png, .svg or .pdf"),

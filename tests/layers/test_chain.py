@@ -178,7 +178,10 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: Dropout(-0.1), "rate of the layer dropout is -0.1; it must be at least 0 and below 1"),
         (lambda: WordDropout("0"), "rate of the layer word-dropout is '0'; it must be a number"),
         (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
-        (lambda: Softmax(1), "a softmax needs 2 or more outputs, not 1"),
+        (
+            lambda: Chain(Embedding(3, 4), LSTM(5), Pool(), Softmax(1)),
+            "a classifier needs 2 or more outputs, not 1",
+        ),
         (lambda: Softmax(9, tied=True, sparse=False), "tied to the embedding is sparse"),
         (lambda: Softmax(9, group=4), "9 cannot be cut into groups of 4"),
         (lambda: language_model(9, 5, 5, 0), "layers must be at least 1, not 0"),

@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_round_trip(file: Path) -> None:
     with container.Reader(file) as reader:
-        assert reader.document == {"format_version": 1, **DOCUMENT}
+        assert reader.document == {"format_version": 2, **DOCUMENT}
         assert reader.names == set(TENSORS)
         for name, tensor in TENSORS.items():
             assert reader.get(name).dtype == tensor.dtype
@@ -46,7 +46,7 @@ def test_the_file_is_what_the_documentation_says(file: Path) -> None:
         metadata = other.metadata()
         tensors = other.get_tensors()
     assert set(metadata) == {"truesparse", "crc32"}
-    assert json.loads(metadata["truesparse"])["format_version"] == 1
+    assert json.loads(metadata["truesparse"])["format_version"] == 2
     whole = metadata["truesparse"].encode()
     lines = ("a.data float32 [2, 3]\n", "b.indices uint16 [5]\n", "empty int64 [0]\n")
     for name, line in zip(sorted(tensors), lines, strict=True):
@@ -76,7 +76,7 @@ def test_any_changed_byte_is_found(file: Path) -> None:
         file.write_bytes(bad)
         try:
             with container.Reader(file) as reader:
-                changed = reader.document != {"format_version": 1, **DOCUMENT} or reader.names != set(TENSORS)
+                changed = reader.document != {"format_version": 2, **DOCUMENT} or reader.names != set(TENSORS)
                 changed = changed or any(
                     reader.get(name).dtype != tensor.dtype or not np.array_equal(reader.get(name), tensor)
                     for name, tensor in TENSORS.items()
@@ -98,10 +98,10 @@ def test_other_files(tmp_path: Path) -> None:
 
 
 def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(container, "FORMAT_VERSION", 3)
     container.write(tmp_path / "m", TENSORS, DOCUMENT)
     monkeypatch.undo()
-    with pytest.raises(TruesparseError, match=r"has format version 2.* upgrade"):
+    with pytest.raises(TruesparseError, match=r"has format version 3.* upgrade"):
         container.Reader(tmp_path / "m")
 
 

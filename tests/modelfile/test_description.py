@@ -91,7 +91,7 @@ def test_what_version_0_1_may_leave_out() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"outputs": 1}, "a softmax needs 2 or more outputs, not 1"),
+        ({"outputs": 1}, "a classifier needs 2 or more outputs, not 1"),
         ({"outputs": "2"}, "outputs of the layer softmax is '2'; it must be a whole number"),
         ({"pooling": "first"}, "kind of the layer pool is 'first'; it must be last, mean or max"),
         ({"pattern": "gate"}, "pattern of the layer lstm is 'gate'; it must be weight or unit"),

@@ -136,7 +136,7 @@ def test_files_whose_parts_do_not_fit(
     )
     check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
     check("bad says nothing of its model; use another", tensors, {**document, "model": None})
-    check("'colour' is unknown", tensors, {**document, "model": document["model"] | {"colour": 2}})
+    check("'colour', which is unknown", tensors, {**document, "model": document["model"] | {"colour": 2}})
     check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
     check(
         r"was written by truesparse 9 and does not fit this one, .*unknown key 'colour'",

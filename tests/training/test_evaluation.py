@@ -9,6 +9,7 @@ from runtime.conftest import Pair, pair
 
 from truesparse.data import Windows
 from truesparse.errors import TruesparseError
+from truesparse.layers.lstm.spec import LSTM
 from truesparse.training import evaluation
 from truesparse.training.evaluation import evaluate, evaluate_stream
 
@@ -48,13 +49,13 @@ def test_parts_side_by_side_are_one_stream(
 
 def test_a_model_that_forgets_nothing(ids: np.ndarray, monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
     """Every part is read until it begins as the one before has ended."""
-    spec, hidden = pair.trained.spec, pair.trained.spec.hidden_size
-    if spec.cell != "lstm":
+    places = pair.trained.chain.recurrent
+    if not isinstance(places[0].spec, LSTM):
         pytest.skip("of an LSTM's forget gates")
     monkeypatch.setattr(evaluation, "PART", 40)
     monkeypatch.setattr(evaluation, "WARM_UP", 3)
-    for layer in range(spec.layers):
-        pair.trained.arena.biases[f"lstm.{layer}.bias"].reshape(4, hidden)[1] = 30
+    for place in places:
+        pair.trained.arena.biases[f"{place.name}.bias"].reshape(4, -1)[1] = 30
     passes = [0]
     load = type(pair.trained.zero_state(1)).load
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain, Place
+from truesparse.layers.chain import Chain
 from truesparse.layers.wiring import wiring
 from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.sparse import Pattern
@@ -74,16 +74,14 @@ def _read(path: Path) -> tuple[Chain, dict[str, Any], dict[str, Pattern]]:
 def _differences(one: Chain, two: Chain) -> Iterator[tuple[str, Any, Any]]:
     """What two chains do not have in common, but for dropout: name and both values."""
     first, second = (
-        {f"{place.name}.{name}": value for place in chain.places for name, value in _settings(place).items()}
-        for chain in (one, two)
+        [place for place in chain.places if place.matrices or place.vectors] for chain in (one, two)
     )
-    for name in [*first, *second]:
-        if first.get(name) != second.get(name):
-            yield name, first.get(name, "missing"), second.get(name, "missing")
-
-
-def _settings(place: Place) -> dict[str, Any]:
-    """What decides the matrices of a layer."""
-    if not place.spec.matrices(place.given) and not place.spec.vectors(place.given):
-        return {}
-    return {name: value for name, value in place.spec.to_document().items() if name not in _FREE}
+    for mine, other in zip(first, second, strict=False):
+        if mine.spec.TYPE != other.spec.TYPE:
+            yield "a layer", mine.spec.TYPE, other.spec.TYPE
+        settings, theirs = mine.spec.to_document(), other.spec.to_document()
+        for name in settings:
+            if name not in _FREE and settings[name] != theirs.get(name):
+                yield f"{mine.name}.{name}", settings[name], theirs.get(name)
+    if len(first) != len(second):
+        yield "the number of layers", len(first), len(second)
