@@ -18,6 +18,8 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
+from truesparse.export.interchange import write_scipy
+from truesparse.modelfile import Reader, read_model
 from truesparse.modelfile.architecture import CELLS
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.layers import LAYERS
@@ -272,3 +274,14 @@ def test_sizes_add_up(tmp_path: Path, file: Path) -> None:
     positions = sum(math.prod(csr.shape) for csr in stored.matrices.values())
     assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.biases.values()))
     assert report["files"]["model.c"] == (tmp_path / "out" / "model.c").stat().st_size
+
+
+def test_a_description_of_what_is_no_unicode(file: Path, tmp_path: Path) -> None:
+    """Under a key that nobody knows, which is kept."""
+    with Reader(file) as reader:
+        stored = read_model(reader).with_sparse_output()
+    stored.document["vocabulary"]["note"] = "half a pair: \ud83d"
+    write_scipy(stored, tmp_path)
+    assert json.loads((tmp_path / "model.json").read_text()) == {
+        key: stored.document[key] for key in ("model", "vocabulary")
+    }

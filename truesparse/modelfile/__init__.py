@@ -14,6 +14,7 @@ from truesparse.modelfile.stored import (
     find_model,
     need_vocabulary,
     read_model,
+    scores_overflow,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "narrow_index_dtype",
     "need_vocabulary",
     "read_model",
+    "scores_overflow",
 ]

@@ -202,8 +202,9 @@ class SequenceModel:
         ]
         outputs = np.concatenate(blocks, axis=1)[:, : ws.one.batch]
         if self.spec.kind == "classifier":
-            outputs -= outputs.max(axis=0)
-            outputs -= np.log(np.exp(outputs).sum(axis=0))
+            with np.errstate(over="ignore", invalid="ignore"):  # whoever uses them looks for NaN
+                outputs -= outputs.max(axis=0)
+                outputs -= np.log(np.exp(outputs).sum(axis=0))
         return outputs
 
     def _run(self, inputs: NDArray[Any], lengths: NDArray[np.int32], ws: SequenceWorkspace) -> int:

@@ -14,6 +14,7 @@ from truesparse.runtime.layers import LAYERS
 from truesparse.runtime.product import Product
 
 Array = NDArray[np.float32]
+_OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever uses the scores looks for it
 State = list[tuple[Array, ...]]
 
 
@@ -54,9 +55,10 @@ class Recurrent:
             Output of the last layer: a part of the state.
         """
         x = self._look_up(tokens)
-        for layer, own in zip(self.layers, state, strict=True):
-            layer.step(x, own)
-            x = own[0]
+        with np.errstate(**_OVERFLOW):
+            for layer, own in zip(self.layers, state, strict=True):
+                layer.step(x, own)
+                x = own[0]
         return x
 
     def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -119,8 +121,9 @@ class OutputLayer:
 
     def __call__(self, x: Array) -> Array:
         """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
-        scores = self._product(x)
-        scores += self._bias
+        with np.errstate(**_OVERFLOW):
+            scores = self._product(x)
+            scores += self._bias
         return scores
 
 
@@ -196,7 +199,8 @@ class Stream:
 
 
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities over the first axis; overwrites `logits`."""
-    logits -= logits.max(axis=0)
-    logits -= np.log(np.exp(logits).sum(axis=0))
+    """Log-probabilities over the first axis, NaN where a score is not finite; overwrites `logits`."""
+    with np.errstate(**_OVERFLOW):
+        logits -= logits.max(axis=0)
+        logits -= np.log(np.exp(logits).sum(axis=0))
     return logits
