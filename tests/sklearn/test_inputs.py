@@ -132,7 +132,7 @@ def test_targets_that_cannot_be() -> None:
         SparseLSTMClassifier(**SMALL).fit(RAGGED, in_array([0, "b"] * 12))
     with pytest.raises(ValueError, match=r"^y has whole numbers beyond those of float64"):
         SparseLSTMRegressor(**SMALL).fit(RAGGED[:2], [0, 10**400])
-    with pytest.raises(ValueError, match=r"^y has no classes"):
+    with pytest.raises(ValueError, match=r"^y has no labels"):
         SparseTextClassifier(**SMALL).fit(["a b"], [])
 
 
