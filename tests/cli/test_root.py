@@ -259,3 +259,11 @@ def test_commands_that_need_no_kernels(model: Path, tmp_path: Path, arguments: s
     before = "import sys; sys.modules['numba'] = None"  # importing it is an error now
     done = run_program(arguments.split(), tmp_path, before=before)
     assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_while_the_commands_load() -> None:
+    """`click` is interrupted, as if the user had pressed Ctrl-C at once."""
+    program = "import sys, truesparse; sys.modules['click'] = Stop(); import truesparse.cli"
+    interrupted = "class Stop:\n    def __getattr__(self, name): raise KeyboardInterrupt\n" + program
+    result = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "truesparse: stopped\n")

@@ -215,3 +215,10 @@ def test_spaces_around_labels_do_not_count(tmp_path):
     assert numbers_of_labels(table, (" b", "a ")).tolist() == [1, 0]
     with pytest.raises(TruesparseError, match="differ only in spaces"):
         numbers_of_labels(table, ("a", "a ", "b"))
+
+
+@pytest.mark.parametrize("fraction", [0.7, 0.99])
+def test_parts_that_leave_nothing_to_train_on(tmp_path, fraction):
+    (tmp_path / "x.csv").write_text("label,text\n" + "a,some words\nb,other words\n" * 3)
+    with pytest.raises(TruesparseError, match=r"leave no rows of .*x\.csv to train on; give a smaller"):
+        load(tmp_path / "x.csv", valid_fraction=0.9, test_fraction=fraction)

@@ -20,6 +20,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported, write_c
 from truesparse.export.folder import new_folder
+from truesparse.export.interchange import write_scipy
 from truesparse.export.onnx_model import write_onnx
 from truesparse.layers.chain import Chain
 from truesparse.layers.embedding.spec import Embedding
@@ -27,7 +28,7 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import LayerSpec
 from truesparse.layers.stepping import STEPS
-from truesparse.modelfile import StoredModel
+from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
@@ -324,3 +325,15 @@ def test_sizes_add_up(tmp_path: Path, file: Path) -> None:
     positions = sum(math.prod(csr.shape) for csr in stored.matrices.values())
     assert report["dense_bytes"] == 4 * (positions + sum(bias.size for bias in stored.vectors.values()))
     assert report["files"]["model.c"] == (tmp_path / "out" / "model.c").stat().st_size
+
+
+def test_a_description_of_what_is_no_unicode(file: Path, tmp_path: Path) -> None:
+    """Under a key that nobody knows, which is kept."""
+    with Reader(file) as reader:
+        stored = read_model(reader).with_sparse_output()
+    stored.document["vocabulary"]["note"] = "half a pair: \ud83d"
+    write_scipy(stored, tmp_path)
+    assert json.loads((tmp_path / "model.json").read_text()) == {
+        "model": stored.chain.to_document(),
+        "vocabulary": stored.document["vocabulary"],
+    }

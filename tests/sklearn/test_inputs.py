@@ -120,6 +120,8 @@ def test_missing_targets_are_told_with_their_row(name: str) -> None:
 
 
 def test_targets_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="y has no labels; a classifier needs two classes"):
+        SparseTextClassifier(**SMALL).fit(["a text"] * 3, [])
     with pytest.raises(ValueError, match=r"^row 2 of y is missing \(nan\)"):
         SparseLSTMRegressor(**SMALL).fit(RAGGED[:3], [[1, 2], [3, 4], [5, np.nan]])
     with pytest.raises(ValueError, match=r"^row 1 of y is inf"):
@@ -130,7 +132,7 @@ def test_targets_that_cannot_be() -> None:
         SparseLSTMClassifier(**SMALL).fit(RAGGED, in_array([0, "b"] * 12))
     with pytest.raises(ValueError, match=r"^y has whole numbers beyond those of float64"):
         SparseLSTMRegressor(**SMALL).fit(RAGGED[:2], [0, 10**400])
-    with pytest.raises(ValueError, match=r"^y has no classes"):
+    with pytest.raises(ValueError, match=r"^y has no labels"):
         SparseTextClassifier(**SMALL).fit(["a b"], [])
 
 
@@ -155,3 +157,11 @@ def test_targets_of_no_possible_scale() -> None:
     model = SparseLSTMRegressor(**SMALL).fit(RAGGED, Y)
     with pytest.raises(ValueError, match="row 1 of y is too far from the targets of the first call"):
         model.partial_fit(RAGGED[:2], [1, 1e200])
+
+
+def test_what_lies_under_a_mask_is_not_read() -> None:
+    X = np.array(EQUAL)
+    with pytest.raises(ValueError, match=r"^row 7 of X contains NaN"):
+        SparseLSTMClassifier(**SMALL).fit(np.ma.array(X, mask=np.arange(24)[:, None] == [7, -1, -1]), Y)
+    model = SparseLSTMClassifier(**SMALL).fit(np.ma.array(X, mask=False), Y)
+    np.testing.assert_array_equal(model.predict_proba(memoryview(X)), model.predict_proba(X))

@@ -68,3 +68,29 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, p
     ):
         with pytest.raises(TruesparseError, match=message):
             use()
+
+
+@pytest.mark.filterwarnings("error")  # an overflow on the way is no news
+def test_scores_that_overflow_are_refused(tmp_path: Path) -> None:
+    """Not shown as words of chance, as a perplexity that is none, or as texts without words."""
+    for path in (classifier(tmp_path / "c"), language_model(tmp_path / "l")):
+        saved = load_model(path)
+        arena = saved.model.arena
+        for weights in [matrix.data for matrix in arena.matrices.values()] + list(arena.biases.values()):
+            weights[...] = 3e38
+        arena.touch()
+        save_model(path, saved.model, saved.vocabulary, saved.config, saved.encoder, saved.labels)
+    (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
+    (tmp_path / "text.txt").write_text("a b c a\n" * 30)
+    for use in (
+        lambda: Classifier(tmp_path / "c").predict(["a b"]),
+        lambda: evaluate_file(tmp_path / "c", tmp_path / "texts.csv"),
+        lambda: evaluate_file(tmp_path / "l", tmp_path / "text.txt"),
+        lambda: runtime.load_classifier(tmp_path / "c").predict(["a b"]),
+        lambda: list(runtime.load_language_model(tmp_path / "l").generate("a", 3, temperature=0)),
+        lambda: list(runtime.load_language_model(tmp_path / "l").generate("a", 3)),
+    ):
+        with pytest.raises(
+            TruesparseError, match=r"^the scores of .* are not finite, so large are its weigh"
+        ):
+            use()

@@ -135,6 +135,11 @@ def read_parts(
                     f"{parts['train'].name} has too few rows of each label to take {fraction:g} of them for"
                     f" the {part} set; give more rows, a larger --{part}-fraction, or a {part}.csv as well"
                 )
+            if not len(parts["train"]):
+                raise TruesparseError(
+                    f"the other parts leave no rows of {parts['train'].name} to train on; give a smaller"
+                    " --valid-fraction or --test-fraction, or more rows"
+                )
     return {part: parts[part] for part in _FILES}
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import truesparse
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 from truesparse.export.c_arrays import lines, numbers, read_template, string
 from truesparse.export.c_network import network
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.layers.chain import Place
 from truesparse.layers.spec import Recurrent
-from truesparse.modelfile import StoredModel
+from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.loading import as_model
 
 DTYPES = ("float32", "int8")
@@ -114,15 +114,11 @@ def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArra
     """
     stream = as_model(stored).stream(*tokens.shape[1:])
     scores = []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for token in tokens:
-            stream.advance(token)
-            scores.append(stream.logits())
+    for token in tokens:
+        stream.advance(token)
+        scores.append(stream.logits())
     if not all(np.isfinite(logits).all() for logits in scores):
-        raise TruesparseError(
-            f"the scores of {stored.path} are not finite, so large are its weights: its training went astray"
-            f"; export another model"
-        )
+        raise scores_overflow(stored.path)
     return scores
 
 

@@ -32,7 +32,8 @@ def write_description(stored: StoredModel, folder: Path) -> None:
     the model file's document."""
     others = {key: stored.document[key] for key in _DESCRIPTION if key in stored.document}
     text = json.dumps({"model": stored.chain.to_document(), **others}, ensure_ascii=False)
-    (folder / "model.json").write_text(text, encoding="utf-8")
+    # what is no UTF-8, such as half a pair of surrogates under a key that nobody knows, as JSON's own escapes
+    (folder / "model.json").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from truesparse.modelfile.stored import (
     find_model,
     need_vocabulary,
     read_model,
+    scores_overflow,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "narrow_index_dtype",
     "need_vocabulary",
     "read_model",
+    "scores_overflow",
 ]

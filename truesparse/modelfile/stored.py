@@ -143,6 +143,14 @@ def check_finite(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> None:
             )
 
 
+def scores_overflow(path: Path) -> TruesparseError:
+    """The error for a model of finite weights whose scores are not: so large are the weights."""
+    return TruesparseError(
+        f"the scores of {path} are not finite, so large are its weights: its training went astray"
+        f"; use another model"
+    )
+
+
 def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     """Read a model, or the model of a checkpoint; whatever the file may hold, what comes back is valid.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
-from truesparse.modelfile import StoredModel
+from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, State, Stream, log_softmax
 
 _BATCH = 32  # texts that are read side by side
@@ -36,6 +36,7 @@ class Classifier:
         self.chain = stored.chain
         self.labels = stored.labels
         self.encoder = stored.encoder
+        self._path = stored.path
         self._recurrent = Recurrent(stored)
         self._output = OutputLayer(stored)
 
@@ -90,7 +91,7 @@ class Classifier:
         Raises
         ------
         TruesparseError
-            A token is no whole number or not in the vocabulary.
+            A token is no whole number or not in the vocabulary, or the scores are not finite.
         """
         checked = [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
         result = np.empty((len(checked), self.chain.head.outputs), np.float32)
@@ -99,6 +100,8 @@ class Classifier:
         for start in range(0, len(checked), _BATCH):
             places = order[start : start + _BATCH]
             result[places] = self._read([checked[place] for place in places]).T
+        if np.isnan(result).any():
+            raise scores_overflow(self._path)
         return result
 
     def _read(self, sequences: list[NDArray[np.intp]]) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
 from truesparse.errors import UsageError
-from truesparse.modelfile import StoredModel, need_vocabulary
+from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, Stream, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
 
@@ -113,13 +113,15 @@ class LanguageModel:
         Raises
         ------
         UsageError, TruesparseError
-            An argument is out of range.
+            An argument is out of range, or the scores are not finite.
         """
         check_sampling(length, temperature, top_k)
         rng = rng or np.random.default_rng()
         stream = self.stream()
         log_probabilities = stream.read(prompt)
         for place in range(length):
+            if np.isnan(log_probabilities).any():
+                raise scores_overflow(self._path)
             token = draw(log_probabilities, rng, temperature, top_k)
             yield token
             if place < length - 1:

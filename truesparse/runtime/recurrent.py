@@ -14,6 +14,7 @@ from truesparse.layers.stepping import step_of
 from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]
+_OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever uses the scores looks for it
 State = list[tuple[Array, ...]]
 
 
@@ -53,8 +54,9 @@ class Recurrent:
             Output of the last layer: a part of the state.
         """
         x = self._look_up(tokens)
-        for layer, own in zip(self.layers, state, strict=True):
-            x = layer.step(x, own)
+        with np.errstate(**_OVERFLOW):
+            for layer, own in zip(self.layers, state, strict=True):
+                x = layer.step(x, own)
         return x
 
     def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -116,8 +118,9 @@ class OutputLayer:
 
     def __call__(self, x: Array) -> Array:
         """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
-        scores = self._product(x)
-        scores += self._bias
+        with np.errstate(**_OVERFLOW):
+            scores = self._product(x)
+            scores += self._bias
         return scores
 
 
@@ -193,7 +196,8 @@ class Stream:
 
 
 def log_softmax(logits: Array) -> Array:
-    """Log-probabilities over the first axis; overwrites `logits`."""
-    logits -= logits.max(axis=0)
-    logits -= np.log(np.exp(logits).sum(axis=0))
+    """Log-probabilities over the first axis, NaN where a score is not finite; overwrites `logits`."""
+    with np.errstate(**_OVERFLOW):
+        logits -= logits.max(axis=0)
+        logits -= np.log(np.exp(logits).sum(axis=0))
     return logits

@@ -34,6 +34,8 @@ def read_sequences(estimator: BaseEstimator, X: Any, reset: bool) -> Sequences:
     ValueError, TypeError
         It is none of these, has NaN or infinite numbers, or does not fit what ``fit`` was given.
     """
+    if isinstance(X, np.ma.MaskedArray):  # NumPy would hand on what lies under the mask
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     name = type(estimator).__name__
     fitted = None if reset else estimator.layout_
     items = _items(X)
@@ -100,7 +102,7 @@ def _items(X: Any) -> Sequence[Any] | None:
 
     The type decides, never the lengths: those of some sequences may be equal by chance.
     """
-    if isinstance(X, Sequence) and not isinstance(X, (str, bytes)):
+    if isinstance(X, Sequence) and not isinstance(X, (str, bytes, memoryview)):
         return X
     if len(getattr(X, "shape", ())) == 1 and np.asarray(X).dtype == object:
         return list(X)

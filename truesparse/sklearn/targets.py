@@ -92,10 +92,10 @@ def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
     Raises
     ------
     ValueError
-        There is only one class, or y has one that is not among them.
+        There is no class or only one, or y has one that is not among them.
     """
     if not len(classes):
-        raise ValueError("y has no classes")
+        raise ValueError("y has no labels; a classifier needs two classes or more")
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes.tolist()[0]!r}; a classifier needs two or more")
     numbers = np.minimum(np.searchsorted(classes, y), len(classes) - 1)

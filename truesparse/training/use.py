@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from truesparse.data.labelled import (
     read_table,
 )
 from truesparse.errors import UsageError
-from truesparse.modelfile import find_model, need_vocabulary
+from truesparse.modelfile import find_model, need_vocabulary, scores_overflow
 from truesparse.training.checkpoint import SavedModel, load_model
 from truesparse.training.classification import Classified, crc32_of_texts, evaluate_batches
 from truesparse.training.evaluation import evaluate_stream, perplexity
@@ -104,8 +105,8 @@ def evaluate_file(
     Raises
     ------
     UsageError, TruesparseError
-        The model or the data cannot be read, they are not those of training though `data` is not given, or a
-        text has fewer than two tokens.
+        The model or the data cannot be read, they are not those of training though `data` is not given, a
+        text has fewer than two tokens, or the loss is not finite.
     """
     return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column)
 
@@ -138,6 +139,8 @@ def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | 
         split = split or ("test" if data.is_dir() else "all")
         ids = load_evaluation_text(data, vocabulary, split)
     result = evaluate_stream(model, ids, config.batch_size, config.bptt)
+    if not math.isfinite(result.loss):
+        raise scores_overflow(saved.path)
     number = vocabulary.unknown
     return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
 
@@ -166,7 +169,10 @@ def _evaluate_classifier(
     size = min(config.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)
-    return ClassifierEvaluation(saved.labels, evaluate_batches(model, batches, workspace))
+    classified = evaluate_batches(model, batches, workspace)
+    if not math.isfinite(classified.loss):
+        raise scores_overflow(saved.path)
+    return ClassifierEvaluation(saved.labels, classified)
 
 
 def _labelled_table(data: Path, columns: Columns, split: str) -> Table:
@@ -220,6 +226,7 @@ class Classifier:
         if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
         saved.check_finite()
+        self._path = saved.path
         self._model = saved.model
         self._encoder = saved.encoder
         self.labels = saved.labels
@@ -238,6 +245,11 @@ class Classifier:
         -------
         ndarray of float32, shape (texts, labels)
             Probabilities; NaN for a text without words.
+
+        Raises
+        ------
+        TruesparseError
+            The scores of a text are not finite.
         """
         probabilities = np.full((len(texts), len(self.labels)), np.nan, np.float32)
         for start in range(0, len(texts), self.batch_size):
@@ -253,4 +265,6 @@ class Classifier:
             inputs, lengths = sequences.batch(np.arange(len(some)), self.batch_size)
             outputs = self._model.predict(inputs, self._workspace, lengths=lengths)
             probabilities[list(some)] = np.exp(outputs).T[: len(some)]
+            if np.isnan(probabilities[list(some)]).any():
+                raise scores_overflow(self._path)
         return probabilities

@@ -155,8 +155,9 @@ class HeadLayer:
     @staticmethod
     def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """What scores mean: log-probabilities over the first axis, in place."""
-        scores -= scores.max(axis=0)
-        scores -= np.log(np.exp(scores).sum(axis=0))
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever uses them looks for NaN
+            scores -= scores.max(axis=0)
+            scores -= np.log(np.exp(scores).sum(axis=0))
         return scores
 
     def logits(self, x: NDArray[np.float32], ws: HeadWorkspace) -> NDArray[np.float32]:
