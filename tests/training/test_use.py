@@ -73,7 +73,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, p
 @pytest.mark.filterwarnings("error")  # an overflow on the way is no news
 def test_scores_that_overflow_are_refused(tmp_path: Path) -> None:
     """Not shown as words of chance, as a perplexity that is none, or as texts without words."""
-    for path in (classifier(tmp_path / "c"), language_model(tmp_path / "l")):
+    for path in (classifier(tmp_path / "c"), save_language_model(tmp_path / "l")):
         saved = load_model(path)
         arena = saved.model.arena
         for weights in [matrix.data for matrix in arena.matrices.values()] + list(arena.biases.values()):
