@@ -202,6 +202,24 @@ def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch)
     assert "it was killed; its numbers are missing" in result.stdout
 
 
+def test_a_baseline_whose_memory_is_too_small_to_see(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ask = contest.Contestant.ask
+
+    def without_memory(self: contest.Contestant, question: str, **arguments: object) -> dict[str, object]:
+        answer = ask(self, question, **arguments)
+        return answer | {"peak_bytes": 0} if question == "finish" and self.side == "numpy" else answer
+
+    monkeypatch.setattr(contest.Contestant, "ask", without_memory)
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    plot = ["--plot", tmp_path / "step.png"] if settings.installed("matplotlib") else []
+    result = run("bench", "step", *sizes, *TINY, *plot, "--json", tmp_path / "out.json")
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert (record["masked_peak_bytes"], record["memory_ratio"]) == (0, None)
+
+
 def test_step_with_connections_of_units(run, tmp_path: Path) -> None:
     sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
     flags = ["--pattern", "unit", "--output-group", "5", "--json", tmp_path / "out.json"]

@@ -142,11 +142,12 @@ def _axes(axes: Any, x: str, y: str, logarithmic_y: bool = True) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, which="both", alpha=0.3)
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
 
 
 def _mega(value: int | None) -> float | None:
-    return None if value is None else value / 1e6
+    return value / 1e6 if value else None  # a logarithmic axis has no 0
 
 
 def _save(figure: Figure, path: Path, records: Sequence[Record]) -> None:

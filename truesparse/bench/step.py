@@ -141,7 +141,8 @@ def _record(task: Task, timings: dict[str, Timing], facts: dict[str, Record], wh
         "masked_peak_bytes": peaks[best] if best else None,
         "masked_torch_peak_bytes": of("torch", peaks),
         "masked_numpy_peak_bytes": of("numpy", peaks),
-        "memory_ratio": peaks["ours"] / peaks[best] if best else None,
+        # A model that fits into what the process had free already needs no memory that can be seen.
+        "memory_ratio": peaks["ours"] / peaks[best] if best and peaks[best] else None,
         "fraction_of_ideal": ratios[best].median * task.density if best else None,
         "tokens_per_second": task.tokens / seconds,
         "flops": task.flops(weights),

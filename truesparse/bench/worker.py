@@ -117,7 +117,7 @@ class Worker:
 
     def finish(self) -> dict[str, Any]:
         """Return the peak of memory since the model began to be built, in bytes, and facts."""
-        return {"peak_bytes": max(self._built, peak_bytes()) - self._base, **self._facts()}
+        return {"peak_bytes": max(0, self._built - self._base, peak_bytes() - self._base), **self._facts()}
 
 
 def _class(kind: str, side: str) -> Any:
