@@ -37,7 +37,10 @@ def test_every_sequence_comes_once_an_epoch_with_its_target():
     for epoch in range(3):
         seen = []
         for k in range(len(batches)):
-            inputs, lengths, targets, chosen = batches.batch(epoch, k)
+            batch = batches.batch(epoch, k)
+            inputs, lengths, targets, chosen = batch.inputs, batch.lengths, batch.targets, batch.chosen
+            assert batch.counted == len(chosen)
+            assert batch.tokens == lengths.sum()
             used = lengths > 0
             assert used.sum() == len(chosen)
             assert (inputs[0, used] == targets[used]).all()  # sequence number k consists of k
@@ -52,17 +55,17 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     sequences, _ = make(300)
     targets = np.zeros(300, np.int32)
     batches = SequenceBatches(sequences, targets, 8, seed=3)
-    late = batches.batch(2, 5)[3]
+    late = batches.batch(2, 5).chosen
     again = SequenceBatches(sequences, targets, 8, seed=3)
     again.batch(0, 0)
-    np.testing.assert_array_equal(again.batch(2, 5)[3], late)
-    assert not np.array_equal(SequenceBatches(sequences, targets, 8, seed=4).batch(2, 5)[3], late)
+    np.testing.assert_array_equal(again.batch(2, 5).chosen, late)
+    assert not np.array_equal(SequenceBatches(sequences, targets, 8, seed=4).batch(2, 5).chosen, late)
 
 
 def test_sequences_of_similar_length_share_a_batch():
     sequences, _ = make(2000)
     batches = SequenceBatches(sequences, np.zeros(2000, np.int32), 10)
-    lengths = [batches.batch(0, k)[1] for k in range(len(batches))]
+    lengths = [batches.batch(0, k).lengths for k in range(len(batches))]
     padded = sum(10 * int(batch.max()) for batch in lengths)
     assert padded < 1.1 * len(sequences.values)
     assert (
@@ -73,6 +76,6 @@ def test_sequences_of_similar_length_share_a_batch():
 def test_numbers_as_targets():
     sequences, _ = make(5)
     targets = np.arange(10, dtype=np.float32).reshape(2, 5)
-    _, _, batch, chosen = SequenceBatches(sequences, targets, 8).batch(0, 0)
-    np.testing.assert_array_equal(batch[:, :5], targets[:, chosen])
-    assert np.isnan(batch[:, 5:]).all()
+    batch = SequenceBatches(sequences, targets, 8).batch(0, 0)
+    np.testing.assert_array_equal(batch.targets[:, :5], targets[:, batch.chosen])
+    assert np.isnan(batch.targets[:, 5:]).all()

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 from sklearn.exceptions import NotFittedError
 
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
-from truesparse.training.learner import Learner
+from truesparse.training.training import Training
 
 SMALL = {"hidden_size": 8, "epochs": 2, "batch_size": 8, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(40, 5))
@@ -32,14 +32,14 @@ def estimators() -> dict[str, tuple[Any, tuple[Any, Any], tuple[Any, Any]]]:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
     """Let training end with an error after the weights have changed in some steps."""
-    true, steps = Learner.step, iter(range(1, 10**6))
+    true, steps = Training.step, iter(range(1, 10**6))
 
-    def failing(self: Learner, *args: Any) -> Any:
+    def failing(self: Training, *args: Any) -> Any:
         if next(steps) == step:
             raise error
         return true(self, *args)
 
-    monkeypatch.setattr(Learner, "step", failing)
+    monkeypatch.setattr(Training, "step", failing)
 
 
 @pytest.mark.parametrize("name", estimators())

@@ -56,7 +56,7 @@ def test_only_a_method_that_shrinks_prunes(
 
     def counted(self: Evolution, *given: Any) -> Any:
         changed = update(self, *given)
-        numbers.append(self._arena.nnz)
+        numbers.append(self.hooks.arena.nnz)
         return changed
 
     monkeypatch.setattr(Evolution, "update", counted)

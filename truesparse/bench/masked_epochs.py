@@ -38,7 +38,7 @@ class MaskedEpochs:
 
     def tune(self) -> None:
         """Choose the faster configuration, by a batch of the median length."""
-        steps = [int(self._batches.batch(0, k)[1].max()) for k in range(len(self._batches))]
+        steps = [self._batches.batch(0, k).inputs.shape[0] for k in range(len(self._batches))]
         median = sorted(range(len(steps)), key=steps.__getitem__)[len(steps) // 2]
         self._onednn = choose_onednn(lambda: self._train(0, median))
 
@@ -61,7 +61,9 @@ class MaskedEpochs:
         self._model.apply_masks()
 
     def _loss(self, epoch: int, k: int, dropout: float) -> torch.Tensor:
-        ids, lengths, labels, _ = self._batches.batch(epoch, k)
+        batch = self._batches.batch(epoch, k)
+        ids, lengths, labels = batch.inputs, batch.lengths, batch.targets
+        assert lengths is not None
         model, drop = self._model, torch.nn.functional.dropout
         y, _ = model.lstm(drop(model.embedding(torch.from_numpy(ids).long().clamp(min=0)), dropout))
         last = y[torch.from_numpy(lengths).long() - 1, torch.arange(len(lengths))]

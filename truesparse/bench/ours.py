@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.data import Batch
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.model import Model, random_model
-from truesparse.optim import SGD, GradientNorm
+from truesparse.optim import SGD
 from truesparse.sparse import Arena, SparseMatrix
+from truesparse.training.training import Training
 
 
 def build(task: Task) -> Model:
@@ -21,7 +23,7 @@ def build(task: Task) -> Model:
     return random_model(task.chain, task.density, np.random.default_rng(task.seed))
 
 
-class Training:
+class SparseTraining:
     """Training steps of the sparse model: forward, backward, clip, update.
 
     Parameters
@@ -30,20 +32,17 @@ class Training:
     """
 
     def __init__(self, task: Task) -> None:
-        self.model = build(task)
-        self._windows = cycle(task.windows())
-        self._optimizer = SGD(self.model.arena, LEARNING_RATE, MOMENTUM)
-        self._norm = GradientNorm(MAX_NORM)
-        self._ws = self.model.workspace(task.bptt, task.batch_size)
+        model = build(task)
+        optimizer = SGD(model.arena, LEARNING_RATE, MOMENTUM)
+        self._training = Training(model, optimizer, clip=MAX_NORM)
+        self._training.workspace(task.bptt, task.batch_size)
         # a window of a text goes on where the one before ended; sequences begin anew
-        self._state = self.model.zero_state(task.batch_size) if self.model.chain.per_step else None
+        carries = model.chain.per_step
+        self._batches = (
+            Batch(ids, targets, carries=carries, begins=False) for ids, targets in cycle(task.windows())
+        )
         self._trial = ThreadTrial()
         self._threads: Counter[int] = Counter()
-
-    def loss_and_gradients(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
-        """Leave the gradients of a window in the arena and return the mean loss."""
-        self.model.arena.zero_grad()
-        return self.model.loss_and_gradients(ids, targets, self._ws, self._state)
 
     def step(self) -> float:
         """Train on the next window and return its mean loss before the update."""
@@ -63,22 +62,19 @@ class Training:
                 self._train()
 
     def _train(self) -> float:
-        loss = self.loss_and_gradients(*next(self._windows))
-        _, scale = self._norm(self.model.arena)
-        self._optimizer.step(scale)
-        return loss
+        return self._training.step(next(self._batches)).loss
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
         return {
-            "weights": {name: matrix.nnz for name, matrix in self.model.matrices.items()},
-            "parameter_bytes": parameter_bytes(self.model.arena),
+            "weights": {name: matrix.nnz for name, matrix in self._training.model.matrices.items()},
+            "parameter_bytes": parameter_bytes(self._training.model.arena),
             "threads": most_used(self._threads),
             "threading_layer": threading_layer(),
         }
 
 
-class Prediction:
+class SparsePrediction:
     """The next token's log-probabilities, one step at a time.
 
     Parameters

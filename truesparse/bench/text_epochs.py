@@ -7,9 +7,8 @@ from typing import Any
 
 from truesparse.bench.ours import most_used
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
-from truesparse.training.build import build_model
+from truesparse.training.build import build_model, build_training
 from truesparse.training.classification import TextClassification
-from truesparse.training.learner import Learner
 from truesparse.training.state import make_generators
 from truesparse.training.task_configs import ClassifierConfig
 
@@ -30,25 +29,29 @@ class SparseEpochs:
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
-        self._task = task = TextClassification(config)
+        task = TextClassification(config)
         generators = make_generators(config.seed)
-        self.model, _ = build_model(task, generators["initial"])
         self.batches = task.train
-        task.begin(self.model)
-        self._learner = Learner(config, self.model, generators, task.steps_per_epoch)
-        self._planned = config.epochs * task.steps_per_epoch
+        self.model, _ = build_model(config, task.chain, self.batches, generators["initial"])
+        steps = len(self.batches)
+        planned = config.epochs * steps
+        self._training = build_training(config, self.model, generators, task.chain, steps, planned)
+        self._training.workspace(task.longest, config.batch_size)
+        self._planned = planned
         self._steps = 0
         self._trial = ThreadTrial()
         self._threads: Counter[int] = Counter()
 
     def loss(self) -> float:
         """The mean loss of the first batch, without dropout."""
-        return self._task.learn(0, 0, None).loss
+        batch = self.batches.batch(0, 0)
+        workspace = self._training.workspace(*batch.inputs.shape)
+        return self.model.loss(batch.inputs, batch.targets, workspace, lengths=batch.lengths)
 
     def tune(self) -> None:
         """Find out whether one thread is faster than all, as training does; compile what an epoch needs."""
         self.tune_again()
-        self._steps = self._task.steps_per_epoch - 1
+        self._steps = len(self.batches) - 1
         self._step()  # with the update that ends an epoch
         self._steps = 0
 
@@ -64,7 +67,7 @@ class SparseEpochs:
     def step(self) -> None:
         """An epoch."""
         self._threads[thread_count()] += 1
-        for _ in range(self._task.steps_per_epoch):
+        for _ in range(len(self.batches)):
             self._step()
 
     def facts(self) -> dict[str, Any]:
@@ -74,16 +77,16 @@ class SparseEpochs:
             "dense_parameters": self.model.chain.dense_parameters,
             "texts": len(self.batches.sequences),
             "tokens": int(self.batches.sequences.lengths.sum()),
-            "batches": self._task.steps_per_epoch,
+            "batches": len(self.batches),
             "threads": most_used(self._threads),
             "threading_layer": threading_layer(),
         }
 
     def _step(self) -> int:
-        learner, task, planned = self._learner, self._task, self._planned
-        step = self._steps % planned
-        epoch, k = divmod(step, task.steps_per_epoch)
-        done = learner.step(task, epoch, k, step + 1, planned)
-        learner.evolve(task, step + 1, planned)
+        self._training.steps = self._steps % self._planned
+        epoch, k = divmod(self._training.steps, len(self.batches))
+        batch = self.batches.batch(epoch, k)
+        self._training.step(batch)
+        self._training.evolve()
         self._steps += 1
-        return done.tokens
+        return batch.tokens

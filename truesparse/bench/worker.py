@@ -27,7 +27,7 @@ from truesparse.errors import TruesparseError
 # Module and class of each side of each kind of comparison.
 MODELS = {
     "step": {
-        "ours": ("ours", "Training"),
+        "ours": ("ours", "SparseTraining"),
         "torch": ("masked_torch", "Training"),
         "numpy": ("masked_numpy", "Training"),
     },
@@ -36,7 +36,7 @@ MODELS = {
         "torch": ("masked_epochs", "MaskedEpochs"),
     },
     "inference": {
-        "ours": ("ours", "Prediction"),
+        "ours": ("ours", "SparsePrediction"),
         "torch": ("masked_torch", "Prediction"),
         "numpy": ("masked_numpy", "Prediction"),
         "runtime": ("deployed", "RuntimePrediction"),

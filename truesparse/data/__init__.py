@@ -1,6 +1,6 @@
 """Text corpora and windows for truncated backpropagation through time; labelled texts and batches of them."""
 
-from truesparse.data.batches import Windows
+from truesparse.data.batches import Batch, Batches, Windows
 from truesparse.data.encoder import TextEncoder
 from truesparse.data.labelled import ClassificationData, Columns, load_classification_data
 from truesparse.data.sequences import SequenceBatches, Sequences
@@ -9,6 +9,8 @@ from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import tokenise
 
 __all__ = [
+    "Batch",
+    "Batches",
     "ClassificationData",
     "Columns",
     "Corpus",

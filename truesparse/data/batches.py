@@ -1,10 +1,75 @@
-"""Windows of a text for truncated backpropagation through time."""
+"""What a training step learns from; windows of a text for truncated backpropagation through time."""
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, NamedTuple, Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError, UsageError
+
+
+class Batch(NamedTuple):
+    """What a training step learns from.
+
+    Attributes
+    ----------
+    inputs : ndarray of int32, shape (steps, B), or of float32, shape (steps, D, B)
+    targets : ndarray
+        As the head of the model takes them: for each step or for each sequence.
+    lengths : ndarray of int32, shape (B,), or None
+        Steps of each sequence, 0 in places that hold none; None if all have all steps.
+    weights : ndarray of float64, shape (B,), or None
+        How much each sequence counts in the mean loss; None if all count the same.
+    carries : bool
+        Whether sequences go on in the next batch, so that the hidden state is carried there.
+    begins : bool
+        Whether they begin here.
+    counted : float
+        How much the mean loss counts in the mean of several batches.
+    tokens : int
+        Steps of all sequences together.
+    chosen : ndarray of int64, shape (at most B,), or None
+        The numbers of the sequences, where they have any.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    lengths: NDArray[np.int32] | None = None
+    weights: NDArray[np.float64] | None = None
+    carries: bool = False
+    begins: bool = True
+    counted: float = 1.0
+    tokens: int = 0
+    chosen: NDArray[np.int64] | None = None
+
+
+class Batches(Protocol):
+    """Training data: batches of an epoch, always the same for the same epoch.
+
+    Attributes
+    ----------
+    batch_size : int
+        Sequences of a batch, B.
+    longest : int
+        The most steps of a batch.
+    carries : bool
+        See `Batch`.
+    """
+
+    batch_size: int
+    carries: ClassVar[bool]
+
+    @property
+    def longest(self) -> int:
+        """The most steps of a batch."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+    def batch(self, epoch: int, k: int) -> Batch:
+        """Batch number `k` of an epoch, both from 0."""
 
 
 class Windows:
@@ -50,6 +115,7 @@ class Windows:
     """
 
     __slots__ = ("_streams", "batch_size", "bptt", "steps", "tokens")
+    carries: ClassVar[bool] = True
 
     def __init__(self, ids: np.ndarray, batch_size: int, bptt: int, name: str = "text") -> None:
         if batch_size < 1:
@@ -73,6 +139,16 @@ class Windows:
     def __len__(self) -> int:
         """Windows of an epoch."""
         return -(-self.steps // self.bptt)
+
+    @property
+    def longest(self) -> int:
+        """The most steps of a window."""
+        return min(self.bptt, self.steps)
+
+    def batch(self, epoch: int, k: int) -> Batch:
+        """Window `k` of an epoch, both from 0; all epochs have the same windows."""
+        x, y = self.window(k)
+        return Batch(x, y, carries=True, begins=k == 0, counted=x.size, tokens=x.size)
 
     def window(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of window `k`.

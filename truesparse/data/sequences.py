@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from truesparse.data.batches import Batch
 
 # Batches that are sorted by length together: more save more padding, fewer leave more to chance.
 _SORTED_TOGETHER = 32
@@ -105,6 +107,7 @@ class SequenceBatches:
     """
 
     __slots__ = ("sequences", "targets", "batch_size", "weights", "_seed", "_epoch", "_order")
+    carries: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -126,25 +129,13 @@ class SequenceBatches:
         """Batches of an epoch."""
         return -(-len(self.sequences) // self.batch_size)
 
-    def batch(
-        self, epoch: int, k: int
-    ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[Any], NDArray[np.int64]]:
-        """Batch number `k` of an epoch.
+    @property
+    def longest(self) -> int:
+        """The most steps of a sequence."""
+        return self.sequences.longest
 
-        Parameters
-        ----------
-        epoch, k : int
-            From 0; ``k < len(self)``.
-
-        Returns
-        -------
-        inputs, lengths : ndarray
-            See `Sequences.batch`.
-        targets : ndarray of int32, shape (B,), or of float32, shape (outputs, B)
-            -1 or NaN in empty places.
-        chosen : ndarray of int64
-            The numbers of the sequences.
-        """
+    def batch(self, epoch: int, k: int) -> Batch:
+        """Batch number `k` of an epoch, both from 0; targets are -1 or NaN in empty places."""
         if epoch != self._epoch:
             self._order = self._shuffled(epoch)
             self._epoch = epoch
@@ -154,7 +145,14 @@ class SequenceBatches:
         shape = (*self.targets.shape[:-1], self.batch_size)
         targets = np.full(shape, -1 if classes else np.nan, self.targets.dtype)
         targets[..., : len(chosen)] = self.targets[..., chosen]
-        return inputs, lengths, targets, chosen
+        weights: NDArray[np.float64] | None = None
+        counted: float = len(chosen)
+        if self.weights is not None:
+            weights = np.zeros(self.batch_size)
+            weights[: len(chosen)] = self.weights[chosen]
+            counted = float(weights.sum())
+        tokens = int(lengths.sum())
+        return Batch(inputs, targets, lengths, weights, counted=counted, tokens=tokens, chosen=chosen)
 
     def _shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng([self._seed, epoch])

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
 from truesparse.layers.chain import Chain
-from truesparse.training.build import build_model
-from truesparse.training.learner import Learner
-from truesparse.training.sequence_learning import SequenceLearning
+from truesparse.training.build import build_model, build_training
+from truesparse.training.evolution import Evolution
 from truesparse.training.state import make_generators
 from truesparse.training.task_configs import SequenceConfig
 
@@ -87,11 +86,12 @@ class Network:
         self.config = config
         self.chain = chain
         self.passes = 0
-        self._rngs = make_generators(config.seed)
-        learning = self._learning(samples)
-        self.model, _ = build_model(learning, self._rngs["initial"])
-        self._learner = Learner(config, self.model, self._rngs, learning.steps_per_epoch)
-        self._learner.evolution.check(config.epochs * learning.steps_per_epoch)
+        rngs = make_generators(config.seed)
+        batches = self._batches(samples)
+        steps = len(batches)
+        self.model, _ = build_model(config, chain, batches, rngs["initial"])
+        self._training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)
+        self._evolution.check()
 
     def train(self, samples: Samples) -> float:
         """Train once on each sequence.
@@ -110,25 +110,25 @@ class Network:
         TruesparseError
             The loss or the gradient is not finite any more.
         """
-        learning, learner = self._learning(samples), self._learner
-        steps = learning.steps_per_epoch
-        before, planned = self.passes * steps, self.config.epochs * steps
-        learner.evolution.interval = self.config.update_interval or steps
-        learning.begin(self.model)
+        training, batches = self._training, self._batches(samples)
+        steps = len(batches)
+        training.steps = self.passes * steps
+        self._evolution.planned = self.config.epochs * steps
+        self._evolution.interval = self.config.update_interval or steps
+        training.workspace(batches.longest, batches.batch_size)
         loss = counted = 0.0
         for k in range(steps):
-            number = before + k + 1
-            done = learner.step(learning, self.passes, k, number, planned)
-            loss += done.loss * done.weight
-            counted += done.weight
-            learner.evolve(learning, number, planned)
-        learning.end()
+            batch = batches.batch(self.passes, k)
+            loss += training.step(batch).loss * batch.counted
+            counted += batch.counted
+        training.evolve()
+        training.free_workspace()
         self.passes += 1
         return loss / counted
 
     def lower_lr(self) -> None:
         """Divide the learning rate by the configuration's `lr_decay`."""
-        self._learner.optimizer.lr /= self.config.lr_decay
+        self._training.optimizer.lr /= self.config.lr_decay
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
@@ -143,7 +143,11 @@ class Network:
             outputs[chosen] = result[:, : len(chosen)].T
         return outputs
 
-    def _learning(self, samples: Samples) -> SequenceLearning:
+    @property
+    def _evolution(self) -> Evolution:
+        assert self._training.evolution is not None
+        return self._training.evolution
+
+    def _batches(self, samples: Samples) -> SequenceBatches:
         sequences, targets, weights = samples
-        batches = SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)
-        return SequenceLearning(self.config, self.chain, batches, sequences.longest)
+        return SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)

@@ -15,7 +15,7 @@ from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import refuse_missing
-from truesparse.training.sequence_learning import sequence_chain
+from truesparse.training.classification import sequence_chain
 from truesparse.training.task_configs import SequenceConfig
 
 

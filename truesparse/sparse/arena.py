@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.sparse.matrix import SparseMatrix
+from truesparse.sparse.matrix import Numbers, SparseMatrix
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
 from truesparse.sparse.rewiring import Rewiring
 
@@ -60,20 +60,22 @@ class Arena:
     has the size of a dense matrix.
     """
 
-    __slots__ = ("values", "grads", "states", "layout", "matrices", "version", "_bias_sizes")
+    __slots__ = ("matrices", "_numbers", "_bias_sizes")
 
     def __init__(
         self,
         patterns: Mapping[str, tuple[Pattern, int] | tuple[Pattern, int, int]],
         biases: Mapping[str, int],
     ) -> None:
-        self.matrices = {name: SparseMatrix(name, self, *entry) for name, entry in patterns.items()}
+        # Matrices refer to these, not to the arena: without a circle, memory is free when a model is gone.
+        self._numbers = numbers = Numbers()
+        self.matrices = {name: SparseMatrix(name, numbers, *entry) for name, entry in patterns.items()}
         self._bias_sizes = dict(biases)
-        self.layout = self._lay_out({})
-        self.values: Flat = aligned_zeros(self._end())
-        self.grads: Flat = aligned_zeros(self._end())
-        self.states: dict[str, Flat] = {}
-        self.version = 0
+        numbers.layout = self._lay_out({})
+        numbers.values = aligned_zeros(self._end())
+        numbers.grads = aligned_zeros(self._end())
+        numbers.states = {}
+        numbers.version = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies and pickles: no gradients, and nothing that can be derived."""
@@ -81,6 +83,31 @@ class Arena:
             name: (matrix.pattern, matrix.blocks, matrix.group) for name, matrix in self.matrices.items()
         }
         return _restored, (patterns, self._bias_sizes, self.values, self.states)
+
+    @property
+    def values(self) -> Flat:
+        """Weights and biases."""
+        return self._numbers.values
+
+    @property
+    def grads(self) -> Flat:
+        """Their gradients."""
+        return self._numbers.grads
+
+    @property
+    def states(self) -> dict[str, Flat]:
+        """Optimizer slots by name."""
+        return self._numbers.states
+
+    @property
+    def layout(self) -> dict[str, slice]:
+        """Where each matrix and bias lies."""
+        return self._numbers.layout
+
+    @property
+    def version(self) -> int:
+        """Grows whenever values changed."""
+        return self._numbers.version
 
     @property
     def size(self) -> int:
@@ -134,16 +161,16 @@ class Arena:
         rows, columns = shape
         indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
         indptr = np.arange(rows + 1, dtype=np.int64) * columns
-        return SparseMatrix(name, self, Pattern(indptr, indices, shape))
+        return SparseMatrix(name, self._numbers, Pattern(indptr, indices, shape))
 
     def exchange(self, state: str) -> None:
         """Swap the values and a state, both keeping their numbers and their memory."""
-        self.values, self.states[state] = self.states[state], self.values
+        self._numbers.values, self.states[state] = self.states[state], self.values
         self.touch()
 
     def touch(self) -> None:
         """Say that values have changed, which puts every copy of them out of date."""
-        self.version += 1
+        self._numbers.version += 1
 
     def zero_grad(self) -> None:
         """Set every gradient to 0."""
@@ -206,7 +233,7 @@ class Arena:
         groups = {name: matrix.group for name, matrix in self.matrices.items()}
         sizes = {name: change.pattern.nnz * groups[name] for name, change in rewiring.changes.items()}
         old, new = self.layout, self._lay_out(sizes)
-        self.layout = new
+        self._numbers.layout = new
 
         def moved(flat: Flat, grown_only: bool = False) -> Flat:
             fresh = aligned_zeros(self._end())
@@ -217,8 +244,8 @@ class Arena:
                     gather(fresh[where], flat[old[name]], rewiring.changes[name].source, groups[name])
             return fresh
 
-        self.grads = moved(self.grads, grown_only=True)
-        self.values = moved(self.values)
+        self._numbers.grads = moved(self.grads, grown_only=True)
+        self._numbers.values = moved(self.values)
         for state in self.states:
             self.states[state] = moved(self.states[state])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,17 @@ from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 
-if TYPE_CHECKING:
-    from truesparse.sparse.arena import Arena
+
+class Numbers:
+    """What an arena's matrices are views of; see `truesparse.sparse.Arena`, whose attributes these are."""
+
+    __slots__ = ("values", "grads", "states", "layout", "version")
+
+    values: NDArray[np.float32]
+    grads: NDArray[np.float32]
+    states: dict[str, NDArray[np.float32]]
+    layout: dict[str, slice]
+    version: int
 
 
 class SparseMatrix:
@@ -51,13 +60,15 @@ class SparseMatrix:
         "group",
         "indptr",
         "indices",
-        "_arena",
+        "_numbers",
         "_transposed",
         "_stale",
         "_tiles",
     )
 
-    def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1, group: int = 1) -> None:
+    def __init__(
+        self, name: str, numbers: Numbers, pattern: Pattern, blocks: int = 1, group: int = 1
+    ) -> None:
         pattern.check(name)
         rows, columns = pattern.shape[0] * group, pattern.shape[1]
         if blocks < 1 or rows % blocks:
@@ -68,7 +79,7 @@ class SparseMatrix:
         self.shape = rows, columns
         self.blocks = blocks
         self.group = group
-        self._arena = arena
+        self._numbers = numbers
         self._transposed: Transposed | None = None
         self.set_pattern(pattern)
 
@@ -85,16 +96,16 @@ class SparseMatrix:
     def data(self) -> NDArray[np.float32]:
         """The values: a view of the arena, shape (nnz,), those of a connection side by side. Call
         `arena.touch()` after writing to it."""
-        return self._arena.values[self._arena.layout[self.name]]
+        return self._numbers.values[self._numbers.layout[self.name]]
 
     @property
     def grad(self) -> NDArray[np.float32]:
         """The gradients: a view of the arena, shape (nnz,)."""
-        return self._arena.grads[self._arena.layout[self.name]]
+        return self._numbers.grads[self._numbers.layout[self.name]]
 
     def state(self, name: str) -> NDArray[np.float32]:
         """An optimizer's state or another one of the arena's, by name: a view, shape (nnz,)."""
-        return self._arena.states[name][self._arena.layout[self.name]]
+        return self._numbers.states[name][self._numbers.layout[self.name]]
 
     @property
     def pattern(self) -> Pattern:
@@ -160,7 +171,7 @@ class SparseMatrix:
         elif self._stale or transposed.tile_rows != (tile_rows or self.shape[0]):
             transposed.rebuild(self.pattern, tile_rows)
         self._stale = False
-        transposed.refresh(self.data, self._arena.version)
+        transposed.refresh(self.data, self._numbers.version)
         return transposed
 
     def backward_index(self) -> SparseMatrix | Transposed:

@@ -1,5 +1,6 @@
 """Which connections exist: initial patterns, drop and grow rules, schedules, named methods."""
 
+from truesparse.topology.hooks import Beginning, GradientHooks, Hooks
 from truesparse.topology.initial import (
     DISTRIBUTIONS,
     erdos_renyi_counts,
@@ -8,18 +9,22 @@ from truesparse.topology.initial import (
     sample_pattern,
     uniform_counts,
 )
-from truesparse.topology.method import Changed, Method
+from truesparse.topology.method import Method
 from truesparse.topology.methods import METHODS, get_method, register
-from truesparse.topology.momentum import DenseMomentum
 from truesparse.topology.schedules import constant, cosine, cubic
-from truesparse.topology.update import Part, Update, parts_of
+from truesparse.topology.snfs import DenseMomentum, MomentumHooks
+from truesparse.topology.update import Changed, Part, Update, parts_of
 
 __all__ = [
     "DISTRIBUTIONS",
     "METHODS",
+    "Beginning",
     "Changed",
     "DenseMomentum",
+    "GradientHooks",
+    "Hooks",
     "Method",
+    "MomentumHooks",
     "Part",
     "Update",
     "constant",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,16 +15,10 @@ from truesparse.sparse.rewiring import Rewired, Rewiring
 from truesparse.topology.drop import DropRule, Keep
 from truesparse.topology.first_values import FirstValues
 from truesparse.topology.grow import GrowRule, join, random_positions
+from truesparse.topology.hooks import Hooks
 from truesparse.topology.redistribute import Fractions, Redistribution, as_dropped, none_grown
 from truesparse.topology.schedules import Schedule, constant
-from truesparse.topology.update import Part, Update, parts_of
-
-
-class Changed(NamedTuple):
-    """How many weights of a matrix an update has dropped, and how many it has grown."""
-
-    dropped: int
-    grown: int
+from truesparse.topology.update import Changed, Part, Update, parts_of
 
 
 @dataclass(frozen=True)
@@ -56,13 +50,13 @@ class Method:
     initial : {"sparse", "dense", "small", "salient"}
         Begin with random positions at the density asked for; with all positions; with all positions of a
         model so much smaller that it has as many weights; or with the positions that matter most to the loss.
-    scores : {"", "gradient", "momentum"}
-        What `Update.scores` are: the gradient of all positions, for which the update takes the place of the
-        optimizer's step; or its average over past steps, which takes an array of the dense size.
+    hooks : type of Hooks
+        What it does besides these rules in the course of training, such as what `Update.scores` are: with
+        `GradientHooks` the gradient of all positions, for which the update takes the place of the optimizer's
+        step; see `truesparse.topology.hooks`.
     defaults : mapping of str to number
         The settings that it takes, with their defaults: `drop_fraction`; `update_interval`, in steps, 0 for
-        once an epoch; `update_end`, the fraction of the run in which there are updates; `l1` and `noise` of
-        DeepR, which come with the state "sign".
+        once an epoch; `update_end`, the fraction of the run in which there are updates; others of `hooks`.
     fused : str
         Why it cannot keep a number of entries for each gate; empty if it can.
     single : str
@@ -82,7 +76,7 @@ class Method:
     schedule: Schedule = constant
     final_fraction: float = 0.0
     initial: Literal["sparse", "dense", "small", "salient"] = "sparse"
-    scores: Literal["", "gradient", "momentum"] = ""
+    hooks: type[Hooks] = Hooks
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fused: str = ""
     single: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from truesparse.errors import UsageError, unknown_name
+from truesparse.topology.deepr import SignedHooks
 from truesparse.topology.drop import (
     below_threshold,
     changed_sign,
@@ -13,6 +14,7 @@ from truesparse.topology.drop import (
 )
 from truesparse.topology.first_values import random_signs
 from truesparse.topology.grow import highest_scores, untried_positions
+from truesparse.topology.hooks import GradientHooks
 from truesparse.topology.method import Method
 from truesparse.topology.redistribute import (
     by_mean_score,
@@ -21,6 +23,7 @@ from truesparse.topology.redistribute import (
     none_grown,
 )
 from truesparse.topology.schedules import constant, cosine, cubic
+from truesparse.topology.snfs import MomentumHooks
 
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
 
@@ -120,6 +123,7 @@ register(
         "each weight keeps its sign; one that would change it is dropped, and another grown at random",
         drop=changed_sign,
         first_values=random_signs,
+        hooks=SignedHooks,
         defaults={"update_interval": 1, "update_end": 1.0, "l1": 1e-5, "noise": 1e-5},
         single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
@@ -146,7 +150,7 @@ register(
         drop=smallest_magnitude,
         grow=highest_scores,
         schedule=cosine,
-        scores="gradient",
+        hooks=GradientHooks,
         defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
@@ -162,7 +166,7 @@ register(
         fractions=less_of_nearly_full,
         schedule=cosine,
         final_fraction=0.005,
-        scores="momentum",
+        hooks=MomentumHooks,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
         fused="moves weights between matrices",
         stores="4 bytes a position: a momentum of all, dense",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,3 +178,10 @@ class Update:
     targets: Mapping[str, int] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     importance: str = "l1"
+
+
+class Changed(NamedTuple):
+    """How many weights of a matrix an update has dropped, and how many it has grown."""
+
+    dropped: int
+    grown: int

@@ -1,18 +1,25 @@
-"""The model that a configuration asks for, as it is before training."""
+"""The model that a configuration asks for, as it is before training, and what trains it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truesparse.topology import erdos_renyi_epsilon_counts, get_method
+from truesparse.data.batches import Batches
+from truesparse.layers.chain import Chain
+from truesparse.optim import Optimizer, get_optimizer
+from truesparse.topology import Beginning, erdos_renyi_epsilon_counts, get_method, initial_counts
+from truesparse.topology.snip import keep_salient
 from truesparse.training.config import Config
+from truesparse.training.describe import flops_per_token
+from truesparse.training.evolution import Evolution
+from truesparse.training.training import Training
 
 if TYPE_CHECKING:
-    from truesparse.layers.chain import Chain
     from truesparse.model import Model
-    from truesparse.training.task import Learning
 
 
 def wanted_density(config: Config, chain: Chain) -> float:
@@ -35,12 +42,19 @@ def wanted_density(config: Config, chain: Chain) -> float:
     return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
 
 
-def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]:
+def build_model(
+    config: Config, chain: Chain, batches: Batches, rng: np.random.Generator
+) -> tuple[Model, float]:
     """Return the model of a new run, and what it took to choose its weights.
 
     Parameters
     ----------
-    task : Learning
+    config : Config
+        Filled in.
+    chain : Chain
+        The model that it asks for; a method may make it smaller.
+    batches : Batches
+        The first ones tell which weights matter, for a method that asks before training.
     rng : numpy.random.Generator
         Draws topology and weights.
 
@@ -48,26 +62,84 @@ def build_model(task: Learning, rng: np.random.Generator) -> tuple[Model, float]
     -------
     model : Model
     flops : float
-        Multiplications and additions; see `truesparse.training.saliency.keep_salient`.
+        Multiplications and additions of the gradients that told.
 
     Raises
     ------
     UsageError
         The density would leave a matrix without a weight.
     """
-    from truesparse.model import random_model
-    from truesparse.training.saliency import keep_salient
+    from truesparse.model import draw_values, random_model
 
-    config, chain = task.config, task.chain
-    initial = get_method(config.method).initial
-    if initial == "small":
+    method = get_method(config.method)
+    if method.initial == "small":
         chain = chain.with_parameters(round(wanted_density(config, chain) * chain.dense_parameters))
     model = random_model(
         chain,
-        wanted_density(config, chain) if initial == "sparse" else 1.0,
+        wanted_density(config, chain) if method.initial == "sparse" else 1.0,
         rng,
         distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
     )
-    return model, keep_salient(model, task, rng) if initial == "salient" else 0.0
+    if method.initial != "salient":
+        return model, 0.0
+    flops = _add_gradients(model, batches, config.saliency_windows)
+    keep_salient(model.arena, config.density, config.importance, rng)
+    draw_values(model, rng, config.init_scale)
+    return model, flops
+
+
+def _add_gradients(model: Model, batches: Batches, count: int) -> float:
+    """Leave the gradients of the first batches in the arena, without dropout; returns what that took."""
+    training = Training(model, Optimizer(model.arena, lr=0.0))
+    model.arena.zero_grad()
+    tokens = 0
+    for k in range(min(count, len(batches))):
+        batch = batches.batch(0, k)
+        training.add_gradients(batch)
+        tokens += batch.tokens
+    return 3.0 * tokens * flops_per_token(model)
+
+
+def build_training(
+    config: Config,
+    model: Model,
+    generators: Mapping[str, np.random.Generator],
+    chain: Chain,
+    steps_per_epoch: int,
+    planned: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Training:
+    """Return what trains a model as a configuration asks.
+
+    Parameters
+    ----------
+    config : Config
+        Filled in.
+    model : Model
+    generators : dict of str to Generator
+        See `truesparse.training.state.make_generators`.
+    chain : Chain
+        The model that the configuration asks for.
+    steps_per_epoch, planned : int
+        Steps of an epoch and of the run.
+    clock : callable
+        See `Training`.
+    """
+    method = get_method(config.method)
+    optimizer = get_optimizer(config.optimizer).build(model.arena, config.weight_decay, vars(config))
+    counts = {}
+    if method.shrinks:
+        density = wanted_density(config, chain)
+        counts = initial_counts(chain.shapes, density, config.distribution, config.gates)
+    evolution = Evolution(
+        method,
+        Beginning(model.arena, generators["topology"], vars(config), config.gates, config.importance, counts),
+        planned,
+        config.update_interval or steps_per_epoch,
+        config.drop_fraction or 0.0,
+        1.0 if config.update_end is None else config.update_end,
+        config.track_positions,
+    )
+    return Training(model, optimizer, evolution, config.clip, generators["dropout"], clock)

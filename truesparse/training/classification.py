@@ -14,16 +14,17 @@ from truesparse.data import ClassificationData, Columns, SequenceBatches, load_c
 from truesparse.data.labelled import LabelledText
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import sequence_model
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.sequence_learning import SequenceLearning, sequence_chain
-from truesparse.training.task import Measures, Task, crc32_of
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.training.task import Measures, Task, Workspaces, cell_settings, crc32_of
+from truesparse.training.task_configs import ClassifierConfig, SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
 
 
-class TextClassification(SequenceLearning, Task):
+class TextClassification(Task):
     """A classifier on labelled texts.
 
     Parameters
@@ -51,8 +52,9 @@ class TextClassification(SequenceLearning, Task):
         }
         embedding_size = config.embedding_size or config.hidden_size
         sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
-        longest = max(self._parts[part].sequences.longest for part in ("train", "valid"))
-        super().__init__(config, sequence_chain(config, *sizes), self._parts["train"], longest)
+        super().__init__(config, sequence_chain(config, *sizes), self._parts["train"])
+        self.train: SequenceBatches = self._parts["train"]
+        self.longest = max(self._parts[part].longest for part in ("train", "valid"))
         self.labels = data.labels
         self.name = data.name
         self.description = data.description
@@ -63,12 +65,13 @@ class TextClassification(SequenceLearning, Task):
             "labels": data.labels,
         }
 
-    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
+    def evaluate(
+        self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
+    ) -> Measures:
         """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
-        batches, workspace = self._parts[part], self._workspace
-        if batches.sequences.longest > workspace.window.panels.steps:
-            workspace = self._model.workspace(batches.sequences.longest, self.config.batch_size)
-        return evaluate_batches(self._model, batches, workspace, stop).measures
+        batches = self._parts[part]
+        workspace = workspaces(batches.longest, batches.batch_size)
+        return evaluate_batches(model, batches, workspace, stop).measures
 
     def of_loss(self, loss: float) -> Measures:
         """`loss`."""
@@ -88,6 +91,35 @@ class TextClassification(SequenceLearning, Task):
             "test_macro_f1": test["macro_f1"],
             "majority_accuracy": float(always.mean()),
         }
+
+
+def sequence_chain(
+    config: SequenceConfig, vocab_size: int, embedding_size: int, outputs: int, kind: str = "classifier"
+) -> Chain:
+    """Return the model that a configuration asks for.
+
+    Parameters
+    ----------
+    config : SequenceConfig
+    vocab_size, embedding_size, outputs, kind
+        See `truesparse.layers.models.sequence_model`.
+
+    Raises
+    ------
+    UsageError
+        Sizes do not fit each other.
+    """
+    return sequence_model(
+        vocab_size=vocab_size,
+        embedding_size=embedding_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        outputs=outputs,
+        kind=kind,
+        pooling=config.pooling,
+        sparse_output=config.output == "sparse",
+        **cell_settings(config),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,12 +186,12 @@ def evaluate_batches(
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
-        texts, lengths, labels, chosen = batches.batch(0, k)
-        log_probabilities, labels = (
-            model.predict(texts, workspace, lengths=lengths)[:, : len(chosen)],
-            labels[: len(chosen)],
-        )
-        loss -= float(log_probabilities[labels, np.arange(len(chosen))].sum(dtype=np.float64))
+        batch = batches.batch(0, k)
+        assert batch.chosen is not None
+        texts = len(batch.chosen)
+        labels = batch.targets[:texts]
+        log_probabilities = model.predict(batch.inputs, workspace, lengths=batch.lengths)[:, :texts]
+        loss -= float(log_probabilities[labels, np.arange(texts)].sum(dtype=np.float64))
         np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
     return Classified(loss / len(batches.sequences), confusion)
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.words import WORD_RULE, Level
 from truesparse.layers.chain import Chain
 from truesparse.layers.models import language_model
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Learned, Measures, Task, cell_settings, crc32_of
+from truesparse.training.task import Measures, Task, Workspaces, cell_settings, crc32_of
 from truesparse.training.task_configs import LanguageModelConfig
 
 if TYPE_CHECKING:
-    from truesparse.layers.layer import GradientRows
     from truesparse.model import Model
 
 
@@ -42,7 +38,6 @@ class LanguageModeling(Task):
     def __init__(
         self, config: LanguageModelConfig, corpus: Corpus | None = None, word_rule: int = WORD_RULE
     ) -> None:
-        super().__init__(config)
         if corpus is None:
             corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
         size = config.batch_size, config.bptt
@@ -51,43 +46,23 @@ class LanguageModeling(Task):
             "valid": Windows(corpus.valid, *size, "validation text"),
             "test": Windows(corpus.test, *size, "test text"),
         }
-        self._size = config.bptt, config.batch_size
+        chain = language_model_chain(config, len(corpus.vocabulary))
+        super().__init__(config, chain, self._windows["train"])
         self._unigram = {
             part: unigram_perplexity(corpus.train, text, len(corpus.vocabulary))
             for part, text in (("valid", corpus.valid), ("test", corpus.test))
         }
         self.name = corpus.name
         self.description = corpus.description
-        self.steps_per_epoch = len(self._windows["train"])
         self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": corpus.vocabulary}
-        self.chain = language_model_chain(config, len(corpus.vocabulary))
 
-    def begin(self, model: Model) -> None:
-        """See `Learning.begin`."""
-        self._model = model
-        self._workspace = self._model.workspace(*self._size)
-        self._hidden = self._model.zero_state(self._size[1])
-
-    def end(self) -> None:
-        """See `Learning.end`."""
-        del self._model, self._workspace, self._hidden
-
-    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
-        """See `Learning.learn`."""
-        if k == 0:
-            self._hidden.reset()
-        x, y = self._windows["train"].window(k)
-        loss = self._model.loss_and_gradients(x, y, self._workspace, self._hidden, rng=rng)
-        return Learned(loss, x.size, x.size)
-
-    def dense_gradients(self) -> dict[str, GradientRows]:
-        """See `Learning.dense_gradients`."""
-        return self._model.dense_gradients(self._workspace)
-
-    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
+    def evaluate(
+        self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
+    ) -> Measures:
         """See `Task.evaluate`; also `perplexity` and `tokens`."""
-        loss, tokens = evaluate(self._model, self._windows[part], self._workspace, stop)
+        windows = self._windows[part]
+        loss, tokens = evaluate(model, windows, workspaces(windows.longest, windows.batch_size), stop)
         return {**self.of_loss(loss), "tokens": tokens}
 
     def of_loss(self, loss: float) -> Measures:
@@ -106,14 +81,6 @@ class LanguageModeling(Task):
             "unigram_perplexity": self._unigram["test"],
             "valid_unigram_perplexity": self._unigram["valid"],
         }
-
-    def hidden(self) -> dict[str, NDArray[np.float32]]:
-        """See `Task.hidden`."""
-        return self._hidden.arrays()
-
-    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        """See `Task.load_hidden`."""
-        self._hidden.load(arrays)
 
 
 def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> Chain:

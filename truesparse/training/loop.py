@@ -1,7 +1,6 @@
 """The training loop: when things happen.
 
-A step is: gradients to zero, forward, backward, norm, clipped optimizer step, or in the place of that an
-update of the topology that goes by the gradient. What follows a step is *settled* in this order: evaluate
+`Training` makes a step. What follows it is *settled* in this order: evaluate
 (and keep the model if it is the best so far), lower the learning rate, rewire, record what an epoch cost,
 write a checkpoint. A checkpoint says whether its step is settled, so a run can stop within an evaluation and
 repeat it later. Everything else is a function of the step number: the position in the text, and when to
@@ -10,7 +9,6 @@ evaluate or rewire.
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
 import time
@@ -22,11 +20,13 @@ import numpy as np
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import ThreadTrial
+from truesparse.optim import Optimizer
 from truesparse.training import checkpoint
+from truesparse.training.build import build_training
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.learner import Learner
+from truesparse.training.evolution import Evolution, Rewired
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.restoring import check_memory, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
@@ -63,8 +63,10 @@ class Trainer:
 
     Attributes
     ----------
-    task, model, reporter, stop
+    task, reporter, stop
         As given.
+    training : Training
+        Until `train` has ended.
     config : Config
         That of the task.
     state : TrainingState
@@ -86,18 +88,40 @@ class Trainer:
         self.task = task
         self.config = config = task.config
         self._dense_flops = dense_flops_per_token(task.chain)
-        self.steps_per_epoch = task.steps_per_epoch
+        self.steps_per_epoch = len(task.train)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
         self._threads = ThreadTrial(on=config.threads == 0)
-        self.model = model
-        task.begin(model)
         self.state = TrainingState(planned_steps=self.total_steps, lr=config.lr)
         self._generators = generators
         self.reporter = reporter
         self.stop = stop
         self._compile_seconds = compile_seconds
-        self._learner = Learner(config, model, generators, self.steps_per_epoch)
-        self._optimizer, self._evolution = self._learner.optimizer, self._learner.evolution
+        self.training = build_training(
+            config,
+            model,
+            generators,
+            task.chain,
+            self.steps_per_epoch,
+            self.total_steps,
+            lambda: time.perf_counter() - compile_seconds(),
+        )
+        self.training.workspace(task.longest, config.batch_size)
+        if task.train.carries:
+            self.training.state = model.zero_state(config.batch_size)
+
+    @property
+    def model(self) -> Model:
+        """The model that is trained."""
+        return self.training.model
+
+    @property
+    def _optimizer(self) -> Optimizer:
+        return self.training.optimizer
+
+    @property
+    def _evolution(self) -> Evolution:
+        assert self.training.evolution is not None
+        return self.training.evolution
 
     @property
     def relative_flops(self) -> float:
@@ -111,7 +135,7 @@ class Trainer:
 
     def check_plan(self) -> None:
         """Raise UsageError if the run is too short for what its method has to do."""
-        self._evolution.check(self.state.planned_steps)
+        self._evolution.check()
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Go back to where a checkpoint was written; `model` must be the checkpoint's.
@@ -127,21 +151,28 @@ class Trainer:
                 "the text is not the one this run was trained on"
                 "; give --data the same text, or start a new run"
             )
-        check_memory(saved, self._learner)
+        check_memory(saved, self.training)
         restore_generators(saved, self._generators)
-        self._learner.restore(saved.training, saved.evolution)
+        self.training.restore(state.step, state.settled, saved.training, saved.evolution)
+        self._evolution.planned = state.planned_steps
         self.state = state
-        self.task.load_hidden(saved.hidden)
+        if self.training.state is not None:
+            self.training.state.load(saved.hidden)
         self._optimizer.lr = self.state.lr
 
-    def train(self, run: RunDirectory) -> None:
-        """Train to the end.
+    def train(self, run: RunDirectory) -> dict[str, Any]:
+        """Train to the end; then the memory of the last model is free, the best one being in a file.
 
         Parameters
         ----------
         run : RunDirectory
             Where metrics, the best model and checkpoints go. Of its records those that were written after
             the checkpoint are dropped.
+
+        Returns
+        -------
+        dict
+            See `Evolution.measures`.
 
         Raises
         ------
@@ -163,7 +194,7 @@ class Trainer:
                 if not self.state.settled:
                     self._settle()
                 if self.state.step >= self.total_steps:
-                    return
+                    break
                 if self.stop():
                     raise EvaluationStopped
                 if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
@@ -180,40 +211,34 @@ class Trainer:
             ) from None
         finally:
             self.state.seconds = time.perf_counter() - self._began_at
-
-    def measures(self) -> dict[str, Any]:
-        """See `Evolution.measures`."""
-        return self._evolution.measures()
-
-    def release(self) -> None:
-        """Free the memory of the model; there is no more training after it."""
-        self.task.end()
-        del self.model, self._learner, self._optimizer, self._evolution
-        gc.collect()  # an arena and its matrices refer to each other
+        measures = self._evolution.measures()
+        del self.training
+        return measures
 
     def _step(self) -> int:
-        """One batch: forward, backward, update; returns its tokens."""
+        """One batch; returns its tokens."""
         state = self.state
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
-        done = self._learner.step(self.task, epoch, k, state.step + 1, state.planned_steps)
+        batch = self.task.train.batch(epoch, k)
+        done = self.training.step(batch)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
-        state.tokens += done.tokens
-        state.flops += done.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
+        state.tokens += batch.tokens
+        state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.step_seconds += seconds
         state.epoch["steps"] += seconds
-        state.interval["loss"] += done.loss * done.weight
-        state.interval["weight"] += done.weight
-        state.interval["tokens"] += done.tokens
+        state.interval["loss"] += done.loss * batch.counted
+        state.interval["weight"] += batch.counted
+        state.interval["tokens"] += batch.tokens
         state.interval["seconds"] += seconds
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
             self._log(done.gradient_norm)
-        if done.rewire:
-            self._rewire()
-        return done.tokens
+        if self._evolution.replaces(state.step):  # before an evaluation uses the buffers of the step
+            self._note(self.training.evolve())
+        return batch.tokens
 
     def _log(self, norm: float) -> None:
         """Record the training loss since the last record."""
@@ -235,10 +260,7 @@ class Trainer:
         if not self._optimizer.averaging and (stalled or self._annealing()):
             state.lr /= self.config.lr_decay
             self._optimizer.lr = state.lr
-        evolution = self._evolution
-        due = evolution.due(state.step, state.planned_steps)
-        if due and not evolution.replaces(state.step, state.planned_steps):
-            self._rewire()
+        self._note(self.training.evolve())
         ended = self._due(0)
         logged = ended or self._due(self.config.log_interval) or state.step == self.total_steps
         if logged and state.changed:
@@ -256,8 +278,8 @@ class Trainer:
         """Measure the validation loss, and keep the model if it is the best; returns whether it is."""
         state, optimizer = self.state, self._optimizer
         with optimizer.averaged():
-            measures = self.task.evaluate("valid", self.stop)
-            self._learner.check_finite(measures["loss"], "validation loss", state.step + 1)
+            measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)
+            self.training.check_finite(measures["loss"], "validation loss", state.step + 1)
             nnz = self.model.arena.nnz
             shrinks = self._evolution.method.shrinks
             pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
@@ -282,16 +304,15 @@ class Trainer:
         epoch, rest = divmod(self.state.step, self.steps_per_epoch)
         return rest == 0 and 0 < self.config.lr_decay_start <= epoch
 
-    def _rewire(self) -> None:
-        """Change the topology. Of updates that come thicker than epochs and records, sums are recorded."""
+    def _note(self, done: Rewired | None) -> None:
+        """Take note of a change of the topology. Of those that come thicker than epochs and records, sums are
+        recorded."""
+        if done is None:
+            return
         state, evolution, interval = self.state, self._evolution, self.config.log_interval
-        began, compiled = time.perf_counter(), self._compile_seconds()
-        fraction = evolution.fraction(state.step, state.planned_steps)
-        changes = evolution.update(fraction, self.task.dense_gradients)
-        seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
-        state.update_seconds += seconds
-        state.epoch["updates"] += seconds
-        for name, (dropped, grown) in changes.items():
+        state.update_seconds += done.seconds
+        state.epoch["updates"] += done.seconds
+        for name, (dropped, grown) in done.changed.items():
             before = state.changed.get(name, (0, 0))
             state.changed[name] = before[0] + dropped, before[1] + grown
         if evolution.interval >= min(interval, self.steps_per_epoch) or state.step % interval == 0:
@@ -300,11 +321,11 @@ class Trainer:
     def _log_changes(self) -> None:
         """Record the changes of the topology since the last record of them."""
         state, evolution = self.state, self._evolution
-        last = evolution.last_update(state.step, state.planned_steps)
+        last = evolution.last_update(state.step)
         changed, state.changed = state.changed, {}
         self._record(
             "rewire",
-            drop_fraction=evolution.fraction(last, state.planned_steps),
+            drop_fraction=evolution.fraction(last),
             replaced={name: grown for name, (_, grown) in changed.items()},
             dropped={name: dropped for name, (dropped, _) in changed.items()},
         )
@@ -340,7 +361,7 @@ class Trainer:
                 if matrix.blocks > 1
             },
             "seconds": state.seconds,
-            **self.measures(),
+            **self._evolution.measures(),
             "peak_memory_bytes": peak_memory_bytes(),
         }
         self._run.record(record)
@@ -353,7 +374,7 @@ class Trainer:
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),
-            **self._learner.counters(),
+            **self.training.counters(),
             "generators": {
                 name: generator.bit_generator.state for name, generator in self._generators.items()
             },
@@ -363,8 +384,8 @@ class Trainer:
             self._run.checkpoint,
             self.model,
             config=self.config,
-            hidden=self.task.hidden(),
-            evolution=self._learner.arrays(),
+            hidden={} if self.training.state is None else self.training.state.arrays(),
+            evolution=self.training.arrays(),
             training=training,
             **self.task.reading,
         )

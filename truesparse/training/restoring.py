@@ -11,8 +11,8 @@ import numpy as np
 from truesparse.errors import TruesparseError
 from truesparse.optim.averaging import SNTASGD
 from truesparse.training.checkpoint import Checkpoint
-from truesparse.training.learner import Learner
 from truesparse.training.state import TrainingState
+from truesparse.training.training import Training
 
 _LARGEST = 1 << 62  # of a count
 
@@ -46,29 +46,29 @@ def restored_state(saved: Checkpoint) -> TrainingState:
     return state
 
 
-def check_memory(saved: Checkpoint, learner: Learner) -> None:
-    """Check that a checkpoint has all that an optimizer and a method remember; `learner` is new.
+def check_memory(saved: Checkpoint, training: Training) -> None:
+    """Check that a checkpoint has all that an optimizer and a method remember; `training` is new.
 
     Raises
     ------
     TruesparseError
         Something is missing, of another type, shape or out of range.
     """
-    lost = learner.model.arena.states.keys() - saved.slots
+    lost = training.model.arena.states.keys() - saved.slots
     optimizer = _counters(saved, "optimizer")
-    for name, value in learner.optimizer.counters().items():
+    for name, value in training.optimizer.counters().items():
         right = _is_losses if isinstance(value, list) else _is_count
         if not right(optimizer.get(name)):
             raise _broken(saved, f"{name} of the optimizer is {str(optimizer.get(name, 'missing'))[:40]}")
     if optimizer.get("averaged_steps"):
-        needed = {"average", "averaged_steps"} if isinstance(learner.optimizer, SNTASGD) else {"average"}
+        needed = {"average", "averaged_steps"} if isinstance(training.optimizer, SNTASGD) else {"average"}
         lost |= needed - saved.slots
     if lost:
         raise _broken(saved, f"the optimizer's state {min(lost)} is missing")
     for name, value in _counters(saved, "evolution").items():
         if not _is_number(value):
             raise _broken(saved, f"{name[:40]} of the method is {str(value)[:40]}")
-    for name, array in learner.arrays().items():
+    for name, array in training.arrays().items():
         found = saved.evolution.get(name)
         if found is None or found.dtype != array.dtype or found.shape != array.shape:
             what = "missing" if found is None else f"{found.dtype} of shape {found.shape}"

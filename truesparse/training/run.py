@@ -132,7 +132,7 @@ def _begin(
 ) -> Trainer:
     """A trainer before its first step."""
     generators = make_generators(task.config.seed)
-    model, flops = build_model(task, generators["initial"])
+    model, flops = build_model(task.config, task.chain, task.train, generators["initial"])
     trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -231,13 +231,10 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
             gates=trainer.model.chain.gates,
         )
     )
-    trainer.train(run)
-    measures = trainer.measures()
-    trainer.release()
+    measures = trainer.train(run)
     best = load_model(run.model).model
-    task.begin(best)
     try:
-        test = task.evaluate("test", trainer.stop)
+        test = task.evaluate(best, "test", best.workspace, trainer.stop)
     except EvaluationStopped:
         raise TrainingStopped(
             f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"

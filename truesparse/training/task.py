@@ -1,83 +1,48 @@
-"""What the training loop asks of what it trains."""
+"""What a task gives a training run: batches, the model it asks for, and measures."""
 
 from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.batches import Batches
 from truesparse.layers.chain import Chain
 from truesparse.layers.models import DropoutRates
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.layers.layer import GradientRows
-    from truesparse.model import Model
+    from truesparse.model import Model, Workspace
     from truesparse.training.checkpoint import SavedModel
 
 Measures = dict[str, Any]
 
 
-class Learned(NamedTuple):
-    """Mean loss of a batch, in nats; how much it counts in the mean of several; tokens read."""
-
-    loss: float
-    weight: float
-    tokens: int
+# Makes a workspace for so many steps and sequences, or gives one that there is.
+Workspaces = Callable[[int, int], "Workspace"]
 
 
-class Learning(ABC):
-    """Data to train on, and how a model is made for them and learns from them.
-
-    It holds no model until `begin`; what it makes for that one, such as a workspace, is gone after `end`.
+class Task(ABC):
+    """What is learned: batches to train on, what model is asked for, and how it is measured.
 
     Parameters
     ----------
     config : Config
         Filled in (`Config.filled`).
-
-    Attributes
-    ----------
-    config : Config
-    steps_per_epoch : int
-        Batches of the data.
     chain : Chain
         The model that the configuration asks for.
-    """
-
-    steps_per_epoch: int
-    chain: Chain
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @abstractmethod
-    def begin(self, model: Model) -> None:
-        """Take a model to train or to measure."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Let go of the model and of all that was made for it."""
-
-    @abstractmethod
-    def learn(self, epoch: int, k: int, rng: np.random.Generator | None) -> Learned:
-        """Add the gradients of batch `k` of an epoch to the arena; without `rng` there is no dropout."""
-
-    @abstractmethod
-    def dense_gradients(self) -> dict[str, GradientRows]:
-        """Functions that compute the gradients of the last `learn` at all positions of each matrix; see
-        `truesparse.model.Model.dense_gradients`."""
-
-
-class Task(Learning):
-    """What a run needs besides: other data to choose the model by and to test it on, and how it is measured.
+    train : Batches
+        To train on.
 
     Attributes
     ----------
+    config, chain, train
+        As given.
+    longest : int
+        The most steps of a batch to train on or to choose the model by.
     name, description : str
         Of the data: fit for a file name; one line for people.
     crc32 : int
@@ -91,13 +56,24 @@ class Task(Learning):
     crc32: int
     reading: dict[str, Any]
 
+    def __init__(self, config: Config, chain: Chain, train: Batches) -> None:
+        self.config = config
+        self.chain = chain
+        self.train = train
+        self.longest = train.longest
+
     @abstractmethod
-    def evaluate(self, part: str, stop: Callable[[], bool] = lambda: False) -> Measures:
-        """Measure the model.
+    def evaluate(
+        self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
+    ) -> Measures:
+        """Measure a model.
 
         Parameters
         ----------
+        model : Model
         part : {"valid", "test"}
+        workspaces : callable
+            Such as `model.workspace`.
         stop : callable
             Asked before each batch.
 
@@ -123,13 +99,6 @@ class Task(Learning):
     @abstractmethod
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What the run comes to, for the best model."""
-
-    def hidden(self) -> dict[str, NDArray[np.float32]]:
-        """State that is carried from batch to batch, for a checkpoint."""
-        return {}
-
-    def load_hidden(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        """Take back what `hidden` gave."""
 
     def reads_like(self, saved: SavedModel) -> bool:
         """Whether a saved model was made for these tokens and labels."""

@@ -1,14 +1,16 @@
-"""A running mean of the gradients of all positions, for the method that cannot do without."""
+"""Sparse momentum: what SNFS remembers, a running mean of the gradients of all positions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.topology.hooks import Gradients, Hooks
 from truesparse.topology.scores import blocks_of_rows
 from truesparse.topology.update import Scores
 
@@ -72,3 +74,26 @@ class DenseMomentum:
 
 def _copy_rows(mean: NDArray[np.float32], out: NDArray[np.float32], first: int) -> None:
     out[...] = mean[first : first + len(out)]
+
+
+class MomentumHooks(Hooks):
+    """Weights grow where the momentum of the gradient is largest; see `DenseMomentum`."""
+
+    OBSERVES = True
+
+    def start(self) -> None:
+        """Make room for the momentum of all positions."""
+        shapes = {name: matrix.shape for name, matrix in self.arena.matrices.items()}
+        self._momentum = DenseMomentum(shapes)
+
+    def observe(self, gradients: Gradients, scale: float) -> None:
+        """Take the gradients in."""
+        self._momentum.add(gradients(), scale)
+
+    def scores(self, gradients: Gradients) -> Mapping[str, Scores]:
+        """The momentum."""
+        return self._momentum.scores
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The momentum."""
+        return {f"method.{name}": array for name, array in self._momentum.arrays.items()}

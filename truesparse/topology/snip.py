@@ -1,0 +1,69 @@
+"""SNIP: pruning before training, of a dense model the weights that matter least to the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.errors import UsageError
+from truesparse.sparse.arena import Arena
+from truesparse.sparse.matrix import SparseMatrix
+from truesparse.sparse.rewiring import Rewiring
+from truesparse.topology.drop import smallest
+from truesparse.topology.grow import random_positions
+from truesparse.topology.update import IMPORTANCE, Part, Update
+
+
+def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.Generator) -> None:
+    """Leave a dense model the weights with the largest |w dL/dw|; their values are to be drawn anew.
+
+    They are chosen from all matrices together, so that a matrix gets as many as matter.
+
+    Parameters
+    ----------
+    arena : Arena
+        All positions hold weights, with the gradients of some batches; modified in place.
+    density : float
+        Fraction of the weights that stay.
+    importance : {"l1", "l2", "max"}
+        What a connection of several weights counts; see `truesparse.topology.update.Part`.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    UsageError
+        A matrix would be left without a weight.
+
+    Notes
+    -----
+    The gradient of the dense model is asked for, so for once all positions are stored: about 20 bytes each.
+    Of equal products the last positions stay.
+
+    References
+    ----------
+    N. Lee, T. Ajanthan and P. H. S. Torr, "SNIP: single-shot network pruning based on connection
+    sensitivity", 2019.
+    """
+    sensitivity = np.concatenate([_sensitivity(matrix, importance) for matrix in arena.matrices.values()])
+    keep = ~smallest(sensitivity, arena.nnz - round(density * arena.nnz))
+    del sensitivity
+    changes, start = {}, 0
+    for name, matrix in arena.matrices.items():
+        mine = np.logical_and.reduce(keep[start : start + matrix.nnz].reshape(-1, matrix.group), axis=1)
+        if not mine.any():
+            raise UsageError(
+                f"density {density:g} leaves {name} without a weight, because others matter more"
+                f"; use a higher density or another method than snip"
+            )
+        changes[name] = random_positions(Part(matrix), mine, 0, Update(0.0, rng))
+        start += matrix.nnz
+    arena.apply(Rewiring(changes))
+
+
+def _sensitivity(matrix: SparseMatrix, importance: str) -> NDArray[np.float32]:
+    """For each weight what matters: its own product, or that of its connection's weights, on average."""
+    products = matrix.data * matrix.grad
+    if matrix.group == 1:
+        return products
+    together = IMPORTANCE[importance](products.reshape(-1, matrix.group).T)
+    return np.repeat(together / np.float32(matrix.group), matrix.group)
