@@ -38,6 +38,23 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Values that belong to one thing, such as an optimizer or a method.
+
+    A subclass is a frozen dataclass whose fields are made with `setting`.
+
+    Raises
+    ------
+    UsageError
+        A value is of the wrong type, out of range or not one of the choices.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name), field.name))
+
+
 def kind_of(field: dataclasses.Field[Any]) -> type:
     """Type of a field's values, without the None of "decide for me"."""
     kinds: dict[str, type] = {"int": int, "float": float, "bool": bool}
@@ -131,8 +148,13 @@ def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float)
 
 def listed(names: Iterable[str]) -> str:
     """One or more names as "a, b or c"."""
+    return joined(names, "or")
+
+
+def joined(names: Iterable[str], word: str) -> str:
+    """One or more names with commas, and a word before the last."""
     *first, last = names
-    return f"{', '.join(first)} or {last}" if first else last
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def toml_value(value: str | int | float | bool) -> str:

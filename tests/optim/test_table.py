@@ -4,28 +4,36 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.optim import OPTIMIZERS, get_optimizer
+from truesparse.training.chosen import defaults
 from truesparse.training.task_configs import LanguageModelConfig
 
-SETTINGS = frozenset().union(*(choice.defaults for choice in OPTIMIZERS.values()))
+DEFAULTS = {name: defaults("optimizer", name) for name in OPTIMIZERS}
+SETTINGS = frozenset().union(*DEFAULTS.values()) - {"weight_decay"}  # whose default is that of all
 
 
 def test_every_setting_is_a_field_whose_default_is_the_optimizers():
     assert set(LanguageModelConfig.fields()) >= SETTINGS
     assert all(LanguageModelConfig.fields()[name].default is None for name in SETTINGS)
-    for name, choice in OPTIMIZERS.items():
+    for name, settings in DEFAULTS.items():
         filled = LanguageModelConfig(optimizer=name).filled()
-        assert {setting: getattr(filled, setting) for setting in choice.defaults} == choice.defaults
-        assert all(getattr(filled, setting) is None for setting in SETTINGS - choice.defaults.keys())
+        assert {setting: getattr(filled, setting) for setting in settings} == settings
+        assert all(getattr(filled, setting) is None for setting in SETTINGS - settings.keys())
         assert filled.filled() == filled
+        assert filled.optimizer_settings == OPTIMIZERS[name]()
     assert dataclasses.replace(LanguageModelConfig(), optimizer="adam", lr=3.0).filled().lr == 3.0
 
 
 def test_they_are_built_with_their_settings(arena):
     settings = {"lr": 0.5, "beta1": 0.1, "beta2": 0.2, "epsilon": 0.3, "decoupled_decay": True, "clip": 9.0}
-    optimizer = get_optimizer("adam").build(arena, 0.7, settings)
+    optimizer = get_optimizer("adam")(weight_decay=0.7, **settings).build(arena)
     assert (optimizer.lr, optimizer.weight_decay, optimizer.beta1) == (0.5, 0.7, 0.1)
     assert (optimizer.beta2, optimizer.epsilon, optimizer.decoupled_decay) == (0.2, 0.3, True)
-    assert all(choice.name == name for name, choice in OPTIMIZERS.items())
+    assert all(name == kind.NAME for name, kind in OPTIMIZERS.items())
+
+
+def test_a_setting_out_of_range_is_refused():
+    with pytest.raises(UsageError, match=r"momentum is 1\.5; it must be at least 0 and below 1"):
+        get_optimizer("sgd")(momentum=1.5)
 
 
 def test_settings_of_another_optimizer_are_refused():

@@ -89,7 +89,9 @@ def test_gradual_pruning_goes_from_full_to_the_target():
 
 def test_deep_rewiring_drops_what_has_changed_its_sign():
     part = part_of([1.0, -1.0, 0.0, 2.0])
-    part.matrix._arena.add_state("sign")[:4] = [1, 1, 1, -1]
+    numbers = part.matrix._numbers
+    numbers.states["sign"] = np.zeros_like(numbers.values)
+    numbers.states["sign"][:4] = [1, 1, 1, -1]
     assert changed_sign(part, an_update(0.0)).tolist() == [True, False, False, False]
 
 

@@ -25,10 +25,11 @@ class MaskedEpochs:
 
     def __init__(self, config: ClassifierConfig) -> None:
         self._config = config
+        self._clip = config.optimizer_settings.clip
         sparse = SparseEpochs(config)
         self._batches, self._model = sparse.batches, MaskedLSTM(sparse.model)
         self._parameters = self._model.named.values()
-        self._optimizer = torch.optim.Adam(self._parameters, lr=config.lr, fused=True)
+        self._optimizer = torch.optim.Adam(self._parameters, lr=config.optimizer_settings.lr, fused=True)
         self._epochs = 0
         self._onednn = False
 
@@ -55,8 +56,8 @@ class MaskedEpochs:
     def _train(self, epoch: int, k: int) -> None:
         self._optimizer.zero_grad(set_to_none=True)
         self._loss(epoch, k, self._config.dropout).backward()
-        if self._config.clip:
-            clip(self._parameters, self._config.clip)
+        if self._clip:
+            clip(self._parameters, self._clip)
         self._optimizer.step()
         self._model.apply_masks()
 

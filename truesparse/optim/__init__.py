@@ -1,21 +1,28 @@
 """How a number changes: optimizers as flat kernels over the arena."""
 
-from truesparse.optim.adam import Adam
-from truesparse.optim.averaging import ASGD, NTASGD, SNTASGD
-from truesparse.optim.base import Optimizer
-from truesparse.optim.clipping import GradientNorm
-from truesparse.optim.sgd import SGD
-from truesparse.optim.table import OPTIMIZERS, OptimizerChoice, get_optimizer
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ASGD",
-    "NTASGD",
-    "OPTIMIZERS",
-    "SGD",
-    "SNTASGD",
-    "Adam",
-    "GradientNorm",
-    "Optimizer",
-    "OptimizerChoice",
-    "get_optimizer",
-]
+from truesparse.lazy import lazy
+
+if TYPE_CHECKING:
+    from truesparse.optim.adam import Adam as Adam
+    from truesparse.optim.averaging import ASGD as ASGD
+    from truesparse.optim.averaging import NTASGD as NTASGD
+    from truesparse.optim.averaging import SNTASGD as SNTASGD
+    from truesparse.optim.base import Optimizer as Optimizer
+    from truesparse.optim.clipping import GradientNorm as GradientNorm
+    from truesparse.optim.sgd import SGD as SGD
+    from truesparse.optim.table import OPTIMIZERS as OPTIMIZERS
+    from truesparse.optim.table import get_optimizer as get_optimizer
+
+__all__, __getattr__ = lazy(
+    __name__,
+    {
+        "adam": ["Adam"],
+        "averaging": ["ASGD", "NTASGD", "SNTASGD"],
+        "base": ["Optimizer"],
+        "clipping": ["GradientNorm"],
+        "sgd": ["SGD"],
+        "table": ["OPTIMIZERS", "get_optimizer"],
+    },
+)

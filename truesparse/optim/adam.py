@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.optim.base import Optimizer
-from truesparse.sparse import Arena
+from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
+from truesparse.settings import setting
+
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings(FallingSettings):
+    """What `Adam` is told."""
+
+    NAME: ClassVar[str] = "adam"
+
+    lr: float = learning_rate(0.002)
+    beta1: float = setting(0.9, "Decay of the mean gradient.", low=0, high=1, open_high=True)
+    beta2: float = setting(0.999, "Decay of the mean square.", low=0, high=1, open_high=True)
+    epsilon: float = setting(1e-8, "Added to the root of the mean square.", low=0, open_low=True)
+    decoupled_decay: bool = setting(
+        False, "Take the weight decay off the weights, do not add it to the gradient."
+    )
+    clip: float = longest_gradient(10.0)
+    lr_decay: float = lr_divisor(1.33)
+
+    def build(self, arena: Arena) -> Adam:
+        """See `OptimizerSettings.build`."""
+        return Adam(
+            arena, self.lr, self.beta1, self.beta2, self.epsilon, self.weight_decay, self.decoupled_decay
+        )
 
 
 class Adam(Optimizer):
@@ -65,6 +91,8 @@ class Adam(Optimizer):
 
     def step(self, scale: float = 1.0) -> None:
         """Update every weight and bias from `arena.grads`, each multiplied by `scale` first."""
+        import numpy as np
+
         from truesparse.kernels.update import adam
 
         arena = self.arena

@@ -4,12 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.optim.base import Optimizer
-from truesparse.sparse import Arena
+from truesparse.optim.settings import (
+    FallingSettings,
+    OptimizerSettings,
+    learning_rate,
+    longest_gradient,
+    lr_divisor,
+)
+from truesparse.settings import setting
+
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
+
+_LR, _CLIP = 20.0, 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ASGDSettings(OptimizerSettings):
+    """What `ASGD` is told."""
+
+    NAME: ClassVar[str] = "asgd"
+
+    lr: float = learning_rate(_LR)
+    clip: float = longest_gradient(_CLIP)
+
+    def build(self, arena: Arena) -> ASGD:
+        """See `OptimizerSettings.build`."""
+        return ASGD(arena, self.lr, self.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NTASGDSettings(FallingSettings):
+    """What `NTASGD` is told."""
+
+    NAME: ClassVar[str] = "nt-asgd"
+
+    lr: float = learning_rate(_LR)
+    clip: float = longest_gradient(_CLIP)
+    lr_decay: float = lr_divisor(1.0)
+    nonmonotone: int = setting(
+        5,
+        "Begin to average when the validation loss is above the best of those more than this many evaluations"
+        " ago.",
+        low=1,
+    )
+
+    def build(self, arena: Arena) -> NTASGD:
+        """See `OptimizerSettings.build`."""
+        return NTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SNTASGDSettings(NTASGDSettings):
+    """What `SNTASGD` is told."""
+
+    NAME: ClassVar[str] = "snt-asgd"
+
+    def build(self, arena: Arena) -> SNTASGD:
+        """See `OptimizerSettings.build`."""
+        return SNTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
 
 
 class ASGD(Optimizer):
@@ -57,6 +114,8 @@ class ASGD(Optimizer):
 
     def step(self, scale: float = 1.0) -> None:
         """Update every weight and bias from `arena.grads`, each multiplied by `scale` first; then average."""
+        import numpy as np
+
         from truesparse.kernels.update import sgd
 
         arena = self.arena
@@ -69,6 +128,8 @@ class ASGD(Optimizer):
 
     def _average(self) -> None:
         """Take the weights into the averages."""
+        import numpy as np
+
         from truesparse.kernels.update import average
 
         averages = self.arena.states["average"]

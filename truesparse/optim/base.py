@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from truesparse.sparse import Arena
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
 
 
 class Optimizer:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from truesparse.sparse import Arena
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
 
 
 class GradientNorm:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from truesparse.optim.base import Optimizer
-from truesparse.sparse import Arena
+from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
+from truesparse.settings import setting
+
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDSettings(FallingSettings):
+    """What `SGD` is told."""
+
+    NAME: ClassVar[str] = "sgd"
+
+    lr: float = learning_rate(2.0)
+    momentum: float = setting(0.9, "Momentum.", low=0, high=1, open_high=True)
+    clip: float = longest_gradient(10.0)
+    lr_decay: float = lr_divisor(1.33)
+
+    def build(self, arena: Arena) -> SGD:
+        """See `OptimizerSettings.build`."""
+        return SGD(arena, self.lr, self.momentum, self.weight_decay)
 
 
 class SGD(Optimizer):
@@ -30,6 +51,8 @@ class SGD(Optimizer):
 
     def step(self, scale: float = 1.0) -> None:
         """Update every weight and bias from `arena.grads`, each multiplied by `scale` first."""
+        import numpy as np
+
         from truesparse.kernels.update import sgd, sgd_momentum
 
         arena = self.arena

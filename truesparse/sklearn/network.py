@@ -114,7 +114,7 @@ class Network:
         steps = len(batches)
         training.steps = self.passes * steps
         self._evolution.planned = self.config.epochs * steps
-        self._evolution.interval = self.config.update_interval or steps
+        self._evolution.interval = self.config.settings_of("method").get("update_interval") or steps
         training.workspace(batches.longest, batches.batch_size)
         loss = counted = 0.0
         for k in range(steps):
@@ -128,7 +128,7 @@ class Network:
 
     def lower_lr(self) -> None:
         """Divide the learning rate by the configuration's `lr_decay`."""
-        self._training.optimizer.lr /= self.config.lr_decay
+        self._training.optimizer.lr /= self.config.optimizer_settings.decay()[0]
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""

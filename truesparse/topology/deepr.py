@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
+from truesparse.settings import setting
 from truesparse.topology.hooks import Hooks
+from truesparse.topology.settings import method_settings
+
+_Common = method_settings({"update_interval": 1, "update_end": 1.0})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepRSettings(_Common):  # type: ignore[misc, valid-type]
+    """What deep rewiring is told."""
+
+    l1: float = setting(1e-5, "What is taken off each weight in a step, per lr.", low=0)
+    noise: float = setting(1e-5, "Standard deviation of the noise that is added in a step, per lr.", low=0)
 
 
 class SignedHooks(Hooks):
@@ -19,6 +31,8 @@ class SignedHooks(Hooks):
 
     def start(self) -> None:
         """Give each weight the sign that it has."""
+        import numpy as np
+
         if "sign" in self.arena.states:
             return
         self.arena.add_state("sign")
@@ -27,6 +41,8 @@ class SignedHooks(Hooks):
 
     def after_step(self, lr: float) -> None:
         """Shrink the weights and add noise."""
+        import numpy as np
+
         from truesparse.kernels.noise import signed_noise
 
         arena, settings = self.arena, self._beginning.settings

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from truesparse.sparse.arena import Arena
-from truesparse.topology.update import Changed, Scores, Update, parts_of
+    from truesparse.sparse.arena import Arena
+    from truesparse.topology.update import Changed, Scores, Update
 
-Gradients = Callable[[], Mapping[str, Scores]]
+Gradients = Callable[[], Mapping[str, "Scores"]]
 
 
 class Rules(Protocol):
@@ -122,6 +123,8 @@ class Hooks:
         dict of str to Changed
             See `Method.update`.
         """
+        from truesparse.topology.update import Update
+
         importance = self._beginning.importance
         update = Update(fraction, self.rng, self.scores(gradients), self.targets, self.memory, importance)
         return self._method.update(self.arena, update, self._beginning.gates)
@@ -140,6 +143,8 @@ class Hooks:
             array[...] = arrays[name]
 
     def _final_entries(self) -> dict[str, int]:
+        from truesparse.topology.update import parts_of
+
         counts, gates = self._beginning.final_counts, self._beginning.gates
         targets = {}
         for name, matrix in self.arena.matrices.items():

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from truesparse.errors import UsageError, unknown_name
-from truesparse.topology.deepr import SignedHooks
-from truesparse.topology.drop import (
-    below_threshold,
-    changed_sign,
-    double_or_halve,
-    down_to_target,
-    smallest_magnitude,
-    smallest_of_each_sign,
-)
-from truesparse.topology.first_values import random_signs
-from truesparse.topology.grow import highest_scores, untried_positions
-from truesparse.topology.hooks import GradientHooks
+from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.method import Method
-from truesparse.topology.redistribute import (
-    by_mean_score,
-    by_survivors,
-    less_of_nearly_full,
-    none_grown,
-)
-from truesparse.topology.schedules import constant, cosine, cubic
-from truesparse.topology.snfs import MomentumHooks
+from truesparse.topology.schedules import cosine, cubic
+from truesparse.topology.snip import SNIPSettings
 
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
 
@@ -79,7 +62,7 @@ register(
     Method(
         "st-rnn",
         "drop the smallest weights of each matrix, grow as many at random",
-        drop=smallest_magnitude,
+        drop="smallest_magnitude",
         schedule=cosine,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
     )
@@ -88,7 +71,7 @@ register(
     Method(
         "selfish",
         "as st-rnn, the gates of a cell always competing for one budget",
-        drop=smallest_magnitude,
+        drop="smallest_magnitude",
         schedule=cosine,
         final_fraction=0.005,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
@@ -99,8 +82,7 @@ register(
     Method(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
-        drop=smallest_of_each_sign,
-        schedule=constant,
+        drop="smallest_of_each_sign",
         defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
     )
 )
@@ -108,11 +90,10 @@ register(
     Method(
         "dsr",
         "drop below one threshold for the whole model, grow where most weights survive",
-        drop=below_threshold,
-        grow=untried_positions,
-        redistribute=by_survivors,
-        adapt=double_or_halve,
-        schedule=constant,
+        drop="below_threshold",
+        grow="untried_positions",
+        redistribute="by_survivors",
+        adapt="double_or_halve",
         defaults={"drop_fraction": 0.05, "update_interval": 200, "update_end": 0.75},
         fused="moves weights between matrices",
     )
@@ -121,10 +102,10 @@ register(
     Method(
         "deepr",
         "each weight keeps its sign; one that would change it is dropped, and another grown at random",
-        drop=changed_sign,
-        first_values=random_signs,
-        hooks=SignedHooks,
-        defaults={"update_interval": 1, "update_end": 1.0, "l1": 1e-5, "noise": 1e-5},
+        drop="changed_sign",
+        first_values="random_signs",
+        hooks="deepr.SignedHooks",
+        settings=DeepRSettings,
         single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
     )
@@ -133,8 +114,8 @@ register(
     Method(
         "gmp",
         "begin dense, drop the smallest weights little by little, grow none",
-        drop=down_to_target,
-        redistribute=none_grown,
+        drop="down_to_target",
+        redistribute="none_grown",
         schedule=cubic,
         final_fraction=1.0,
         initial="dense",
@@ -147,10 +128,10 @@ register(
     Method(
         "rigl",
         "drop the smallest weights of each matrix, grow as many where the gradient is largest",
-        drop=smallest_magnitude,
-        grow=highest_scores,
+        drop="smallest_magnitude",
+        grow="highest_scores",
         schedule=cosine,
-        hooks=GradientHooks,
+        hooks="hooks.GradientHooks",
         defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
@@ -160,13 +141,13 @@ register(
     Method(
         "snfs",
         "drop the smallest weights, grow where the momentum of the gradient is largest",
-        drop=smallest_magnitude,
-        grow=highest_scores,
-        redistribute=by_mean_score,
-        fractions=less_of_nearly_full,
+        drop="smallest_magnitude",
+        grow="highest_scores",
+        redistribute="by_mean_score",
+        fractions="less_of_nearly_full",
         schedule=cosine,
         final_fraction=0.005,
-        hooks=MomentumHooks,
+        hooks="snfs.MomentumHooks",
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
         fused="moves weights between matrices",
         stores="4 bytes a position: a momentum of all, dense",
@@ -178,7 +159,7 @@ register(
         "snip",
         "begin dense, keep once the weights that matter most to the loss, before training",
         initial="salient",
-        defaults={"saliency_windows": 100},
+        settings=SNIPSettings,
         fused="shares out the weights over the whole model",
         stores="all positions once, before training",
         work="3 f_S, and 3 f_D for the windows before",

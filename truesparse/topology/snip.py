@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from truesparse.errors import UsageError
-from truesparse.sparse.arena import Arena
-from truesparse.sparse.matrix import SparseMatrix
-from truesparse.sparse.rewiring import Rewiring
-from truesparse.topology.drop import smallest
-from truesparse.topology.grow import random_positions
-from truesparse.topology.update import IMPORTANCE, Part, Update
+from truesparse.settings import Settings, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from truesparse.sparse.arena import Arena
+    from truesparse.sparse.matrix import SparseMatrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class SNIPSettings(Settings):
+    """What SNIP is told."""
+
+    saliency_windows: int = setting(
+        100, "Windows of text, or batches, that tell how much a weight matters.", low=1
+    )
 
 
 def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.Generator) -> None:
@@ -44,6 +55,13 @@ def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.G
     N. Lee, T. Ajanthan and P. H. S. Torr, "SNIP: single-shot network pruning based on connection
     sensitivity", 2019.
     """
+    import numpy as np
+
+    from truesparse.sparse.rewiring import Rewiring
+    from truesparse.topology.drop import smallest
+    from truesparse.topology.grow import random_positions
+    from truesparse.topology.update import Part, Update
+
     sensitivity = np.concatenate([_sensitivity(matrix, importance) for matrix in arena.matrices.values()])
     keep = ~smallest(sensitivity, arena.nnz - round(density * arena.nnz))
     del sensitivity
@@ -62,6 +80,10 @@ def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.G
 
 def _sensitivity(matrix: SparseMatrix, importance: str) -> NDArray[np.float32]:
     """For each weight what matters: its own product, or that of its connection's weights, on average."""
+    import numpy as np
+
+    from truesparse.topology.update import IMPORTANCE
+
     products = matrix.data * matrix.grad
     if matrix.group == 1:
         return products

@@ -10,7 +10,7 @@ import numpy as np
 
 from truesparse.data.batches import Batches
 from truesparse.layers.chain import Chain
-from truesparse.optim import Optimizer, get_optimizer
+from truesparse.optim import Optimizer
 from truesparse.topology import Beginning, erdos_renyi_epsilon_counts, get_method, initial_counts
 from truesparse.topology.snip import keep_salient
 from truesparse.training.config import Config
@@ -84,7 +84,7 @@ def build_model(
     )
     if method.initial != "salient":
         return model, 0.0
-    flops = _add_gradients(model, batches, config.saliency_windows)
+    flops = _add_gradients(model, batches, config.settings_of("method")["saliency_windows"])
     keep_salient(model.arena, config.density, config.importance, rng)
     draw_values(model, rng, config.init_scale)
     return model, flops
@@ -128,18 +128,23 @@ def build_training(
         See `Training`.
     """
     method = get_method(config.method)
-    optimizer = get_optimizer(config.optimizer).build(model.arena, config.weight_decay, vars(config))
+    told = config.optimizer_settings
+    settings = config.settings_of("method")
+    optimizer = told.build(model.arena)
     counts = {}
     if method.shrinks:
         density = wanted_density(config, chain)
         counts = initial_counts(chain.shapes, density, config.distribution, config.gates)
+    beginning = Beginning(
+        model.arena, generators["topology"], settings, config.gates, config.importance, counts
+    )
     evolution = Evolution(
         method,
-        Beginning(model.arena, generators["topology"], vars(config), config.gates, config.importance, counts),
+        beginning,
         planned,
-        config.update_interval or steps_per_epoch,
-        config.drop_fraction or 0.0,
-        1.0 if config.update_end is None else config.update_end,
+        settings.get("update_interval") or steps_per_epoch,
+        settings.get("drop_fraction", 0.0),
+        settings.get("update_end", 1.0),
         config.track_positions,
     )
-    return Training(model, optimizer, evolution, config.clip, generators["dropout"], clock)
+    return Training(model, optimizer, evolution, told.clip, generators["dropout"], clock)

@@ -79,7 +79,7 @@ class Evolution:
         self.interval = interval
         self._first = drop_fraction
         self._end = end
-        self.hooks = method.hooks(method, beginning)
+        self.hooks = method.begin(beginning)
         self.positions = PositionsUsed(beginning.arena.matrices) if track_positions else None
 
     def check(self) -> None:

@@ -87,11 +87,12 @@ class Trainer:
     ) -> None:
         self.task = task
         self.config = config = task.config
+        self._told = config.optimizer_settings
         self._dense_flops = dense_flops_per_token(task.chain)
         self.steps_per_epoch = len(task.train)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
         self._threads = ThreadTrial(on=config.threads == 0)
-        self.state = TrainingState(planned_steps=self.total_steps, lr=config.lr)
+        self.state = TrainingState(planned_steps=self.total_steps, lr=self._told.lr)
         self._generators = generators
         self.reporter = reporter
         self.stop = stop
@@ -258,7 +259,7 @@ class Trainer:
         evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
         stalled = evaluated and not self._evaluate()
         if not self._optimizer.averaging and (stalled or self._annealing()):
-            state.lr /= self.config.lr_decay
+            state.lr /= self._told.decay()[0]
             self._optimizer.lr = state.lr
         self._note(self.training.evolve())
         ended = self._due(0)
@@ -302,7 +303,7 @@ class Trainer:
     def _annealing(self) -> bool:
         """Whether an epoch has ended from which on the learning rate falls in any case."""
         epoch, rest = divmod(self.state.step, self.steps_per_epoch)
-        return rest == 0 and 0 < self.config.lr_decay_start <= epoch
+        return rest == 0 and 0 < self._told.decay()[1] <= epoch
 
     def _note(self, done: Rewired | None) -> None:
         """Take note of a change of the topology. Of those that come thicker than epochs and records, sums are

@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import checked, kind_of, parse, shown
-from truesparse.training.config import Config, choices
+from truesparse.topology.methods import METHODS
+from truesparse.training.chosen import choices
+from truesparse.training.config import Config
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
 
 Fields = Mapping[str, dataclasses.Field[Any]]
@@ -67,8 +69,6 @@ def resolve(
 
 def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """A preset without what it says of an optimizer, a method, a cell or a density that is replaced."""
-    from truesparse.topology.methods import METHODS  # here: a list of flags needs no NumPy
-
     fitting = dict(preset)
     method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
     replaced: set[str] = set()

@@ -115,11 +115,11 @@ def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
 
 def cell_settings(config: Config) -> dict[str, Any]:
     """What a configuration says of the recurrent layers, as `truesparse.layers.models` takes it."""
-    rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
-    own = {"depth": config.depth, "transform_bias": config.transform_bias}
+    own = config.settings_of("cell")
+    rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
     return {
         "cell": config.cell,
         "pattern": config.pattern,
         "dropout": config.dropout if None in rates else DropoutRates(*rates),
-        **{name: value for name, value in own.items() if value is not None},
+        **own,
     }

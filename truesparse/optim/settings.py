@@ -1,0 +1,74 @@
+"""What every optimizer can be told; each one's own settings are in its file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from truesparse.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from truesparse.optim.base import Optimizer
+    from truesparse.sparse import Arena
+
+
+def learning_rate(default: float) -> Any:
+    """A field for the learning rate."""
+    return setting(default, "Learning rate at the start.", low=0, open_low=True)
+
+
+def longest_gradient(default: float) -> Any:
+    """A field for the norm that gradients are clipped to."""
+    return setting(default, "Largest norm of the whole gradient; 0 for no limit.", low=0)
+
+
+def lr_divisor(default: float) -> Any:
+    """A field for what the learning rate is divided by."""
+    return setting(
+        default,
+        "Divide the learning rate by this after each evaluation whose loss is no new best, until weights are"
+        " averaged.",
+        low=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings(Settings):
+    """Which optimizer, and what it is told.
+
+    `clip`, `lr_decay` and `lr_decay_start` are for the loop around it, but their good values depend on it.
+
+    Attributes
+    ----------
+    NAME : str
+        What the user calls the optimizer.
+    """
+
+    NAME: ClassVar[str]
+
+    lr: float = learning_rate(1.0)
+    weight_decay: float = setting(0.0, "L2 penalty added to the gradient.", low=0)
+    clip: float = longest_gradient(0.0)
+
+    @abstractmethod
+    def build(self, arena: Arena) -> Optimizer:
+        """Return the optimizer of an arena, which gets the states that it needs."""
+
+    def decay(self) -> tuple[float, int]:
+        """`lr_decay` and `lr_decay_start`, where there are any."""
+        return 1.0, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallingSettings(OptimizerSettings):
+    """Of an optimizer whose learning rate can fall."""
+
+    lr_decay: float = lr_divisor(1.0)
+    lr_decay_start: int = setting(
+        0, "Also divide it after every epoch from this one on; 0 for only when the loss stalls.", low=0
+    )
+
+    def decay(self) -> tuple[float, int]:
+        """See `OptimizerSettings.decay`."""
+        return self.lr_decay, self.lr_decay_start

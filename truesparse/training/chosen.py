@@ -1,0 +1,113 @@
+"""Settings that belong to a choice, of a cell, an optimizer or a method, as fields of one configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from truesparse.layers.models import DropoutRates
+from truesparse.layers.registry import cells
+from truesparse.optim.table import OPTIMIZERS
+from truesparse.settings import joined, setting
+from truesparse.topology.methods import METHODS
+
+K = TypeVar("K", bound=type)
+Fields = Mapping[str, dataclasses.Field[Any]]
+
+# Of cells whose models drop the same units at every step; what is not given is as `dropout`.
+_RATES = {
+    "embedding": "Fraction of the words dropped from a sequence.",
+    "input": "Fraction of a layer's inputs dropped.",
+    "hidden": "Fraction of the state dropped from recurrent products.",
+    "output": "Fraction of the output layer's inputs dropped.",
+}
+
+
+def choices() -> dict[str, dict[str, Fields]]:
+    """The settings that each option of each choice has.
+
+    Returns
+    -------
+    dict of str to dict
+        For ``cell``, ``optimizer`` and ``method`` the options' names, and for each the fields with their
+        defaults; a default of None stands for the value of ``dropout``.
+    """
+    return {
+        "cell": {name: _of_cell(spec) for name, spec in cells().items()},
+        "optimizer": {name: _fields(kind) for name, kind in OPTIMIZERS.items()},
+        "method": {name: _fields(method.settings) for name, method in METHODS.items()},
+    }
+
+
+def defaults(choice: str, option: str) -> dict[str, Any]:
+    """The settings that an option has, with their defaults; none of an option that nobody knows."""
+    return {name: field.default for name, field in choices()[choice].get(option, {}).items()}
+
+
+def with_choices(kind: K) -> K:
+    """Give a class, before it becomes a dataclass, the settings of all options as fields.
+
+    Each comes after the field that chooses. None stands for "as the option has it".
+    """
+    annotations: dict[str, Any] = {}
+    options = choices()
+    for name, annotation in kind.__annotations__.items():
+        annotations[name] = annotation
+        for own, field in _merged(options.get(name, {})).items():
+            annotations[own] = field.type
+            setattr(kind, own, field)
+    kind.__annotations__ = annotations
+    return kind
+
+
+def _of_cell(spec: Any) -> Fields:
+    own = {field.name: field for field in spec.own_fields() if field.name != "dropout"}
+    return own | (dict(zip(_rate_names(), _rate_fields(), strict=True)) if spec.LOCKED else {})
+
+
+def _rate_names() -> list[str]:
+    return [f"dropout_{kind}" for kind in DropoutRates._fields]
+
+
+def _rate_fields() -> list[dataclasses.Field[Any]]:
+    fields = []
+    for kind in DropoutRates._fields:
+        field = setting(None, _RATES[kind], low=0, high=1, open_high=True, shown="as --dropout")
+        field.type = "float"
+        fields.append(field)
+    return fields
+
+
+def _fields(kind: type[Any]) -> Fields:
+    return {field.name: field for field in dataclasses.fields(kind)}
+
+
+def _merged(options: Mapping[str, Fields]) -> dict[str, dataclasses.Field[Any]]:
+    """One field for each name that an option has: with the default of all, or with None for theirs."""
+    merged = {}
+    for name in dict.fromkeys(name for fields in options.values() for name in fields):
+        own = {option: fields[name] for option, fields in options.items() if name in fields}
+        first = next(iter(own.values()))
+        values = {option: field.default for option, field in own.items()}
+        same = len(values) == len(options) and len(set(values.values())) == 1
+        rule = dict(first.metadata)
+        if not same and rule["shown"] is None:
+            rule["shown"] = _words(values, len(options))
+        merged[name] = setting(first.default if same else None, rule.pop("help"), **rule)
+        merged[name].type = str(first.type)
+    return merged
+
+
+def _words(values: Mapping[str, Any], options: int) -> str:
+    """Defaults and the options that have them, such as "2 for sgd, 20 for the others"."""
+    holders: dict[Any, list[str]] = {}
+    for option, value in values.items():
+        holders.setdefault(value, []).append(option)
+    parts = []
+    for value, names in holders.items():
+        others = len(values) == options and len(names) > 2 and value == [*holders][-1]
+        word = ("no", "yes")[value] if isinstance(value, bool) else value
+        word = f"{word:g}" if isinstance(word, float) else word
+        parts.append(f"{word} for {'the others' if others else joined(names, 'and')}")
+    return ", ".join(parts)
