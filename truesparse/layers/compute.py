@@ -7,6 +7,7 @@ from truesparse.layers.chain import Place
 from truesparse.layers.dropout.layer import DropoutLayer, WordDropoutLayer
 from truesparse.layers.embedding.layer import EmbeddingLayer
 from truesparse.layers.layer import Layer
+from truesparse.layers.linear.layer import LinearLayer
 from truesparse.layers.lstm.layer import LSTMLayer
 from truesparse.layers.output.layer import HeadLayer, SoftmaxLayer, SquaredErrorLayer
 from truesparse.layers.pool.layer import PoolLayer
@@ -19,6 +20,7 @@ LAYERS: dict[str, type[Layer]] = {
     "dropout": DropoutLayer,
     "lstm": LSTMLayer,
     "rhn": RHNLayer,
+    "linear": LinearLayer,
     "pool": PoolLayer,
 }
 HEADS: dict[str, type[HeadLayer]] = {"softmax": SoftmaxLayer, "squared-error": SquaredErrorLayer}

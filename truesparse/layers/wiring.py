@@ -19,13 +19,14 @@ def wiring(chain: Chain) -> list[Layer]:
     list of Layer
         The units of the embedding are its features, and its inputs the words. Words and outputs have an order
         of their own, so the rows of the output layer are not matched. With tied weights the features of the
-        embedding are the units of the last layer, and the one matrix is the embedding's.
+        embedding are the units of the layer before the head, and the one matrix is the embedding's.
     """
     layers, source = [], FIXED
+    last = next((place.name for place in reversed(chain.places) if place.spec.sums), "")
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = chain.recurrent[-1].name if chain.head.tied and chain.recurrent else place.name
+            source = (chain.head.tied and last) or place.name
             layers.append(Layer(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
             layers += [Layer(place.name, FIXED, ((Input(name, source),),)) for name in matrices]

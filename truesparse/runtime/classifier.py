@@ -109,7 +109,7 @@ class Classifier:
         before."""
         lengths = np.array([ids.size for ids in sequences])
         state = self._recurrent.zero_state(len(sequences))
-        pool = Pool(self.chain.pooling, self.chain.units, len(sequences))
+        pool = Pool(self.chain.pooling, self._recurrent.places[-1].output.size, len(sequences))
         for step in range(lengths[0]):
             active = int(np.count_nonzero(lengths > step))
             tokens = np.array([ids[step] for ids in sequences[:active]])
@@ -175,12 +175,12 @@ class ClassifierStream(Stream):
     def reset(self) -> None:
         """Forget what was read."""
         super().reset()
-        self._pool = Pool(self._pooling, *self._state[-1][0].shape)
+        units, batch = self._recurrent.places[-1].output.size, self._shape[0] if self._shape else 1
+        self._pool = Pool(self._pooling, units, batch)
 
     def advance(self, tokens: ArrayLike) -> None:
         """Read a token of each sequence; see `Stream.advance`."""
-        super().advance(tokens)
-        self._pool.add(self._state[-1][0])
+        self._pool.add(self._read(tokens))
 
     def logits(self) -> Array:
         """Return scores of the classes, given what was read: log-probabilities up to a constant.
