@@ -9,7 +9,9 @@ from truesparse.layers.embedding.layer import EmbeddingLayer
 from truesparse.layers.layer import Layer
 from truesparse.layers.linear.layer import LinearLayer
 from truesparse.layers.lstm.layer import LSTMLayer
-from truesparse.layers.output.layer import HeadLayer, SoftmaxLayer, SquaredErrorLayer
+from truesparse.layers.output.layer import HeadLayer
+from truesparse.layers.output.softmax import SoftmaxLayer
+from truesparse.layers.output.squared_error import SquaredErrorLayer
 from truesparse.layers.pool.layer import PoolLayer
 from truesparse.layers.rhn.layer import RHNLayer
 from truesparse.sparse import Arena
