@@ -1,8 +1,6 @@
 """What follows from the layers of a chain, which chains there cannot be, and chains that no task builds."""
 
-import copy
 import json
-import pickle
 import tracemalloc
 
 import numba
@@ -380,20 +378,6 @@ def test_dropout_in_a_chain_of_two_cells():
         model.arena.touch()
         losses.append(loss())
     assert (losses[0] - losses[1]) / 0.04 == pytest.approx(norm, rel=2e-3)
-
-
-@pytest.mark.parametrize("pattern", ["weight", "unit"])
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_computes_the_same_and_has_numbers_of_its_own(pattern, copied):
-    chain = Chain(Embedding(9, 5), LSTM(8, pattern), RHN(12, pattern, depth=2), Softmax(9, group=3))
-    model = random_model(chain, 0.6, np.random.default_rng(0))
-    inputs, targets, ws, _ = batch_of(model, 4, 3)
-    other = copied(model)
-    assert other.chain == chain
-    assert other.loss(inputs, targets, other.workspace(4, 3)) == model.loss(inputs, targets, ws)
-    before = model.arena.values.copy()
-    other.arena.values.fill(0)
-    np.testing.assert_array_equal(model.arena.values, before)
 
 
 @pytest.mark.parametrize("locked", [False, True])
