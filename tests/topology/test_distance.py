@@ -15,7 +15,7 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.wiring import wiring
 from truesparse.sparse import Pattern
-from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
+from truesparse.topology.distance import FIXED, Input, LayerWiring, topology_distance
 
 
 def two_cells(vocab_size, embedding_size, hidden_size):
@@ -120,7 +120,7 @@ def permuted(chain, network, rng):
 )
 def test_distance_of_two_sets(first, second, distance):
     rows = [np.isin(np.arange(6), list(inputs))[None] for inputs in (first, second)]
-    layers = [Layer("layer", FIXED, ((Input("w", FIXED),),))]
+    layers = [LayerWiring("layer", FIXED, ((Input("w", FIXED),),))]
     assert topology_distance({"w": pattern(rows[0])}, {"w": pattern(rows[1])}, layers).distance == distance
 
 
@@ -129,9 +129,9 @@ def test_distance_of_two_sets(first, second, distance):
 def test_every_layer_of_a_feed_forward_network_has_the_least_distance_of_all_orders(density, seed):
     rng = np.random.default_rng(seed)
     layers = [
-        Layer("one", "one", ((Input("w1", FIXED),),)),
-        Layer("two", "two", ((Input("w2", "one"),),)),
-        Layer("three", FIXED, ((Input("w3", "two"),),)),
+        LayerWiring("one", "one", ((Input("w1", FIXED),),)),
+        LayerWiring("two", "two", ((Input("w2", "one"),),)),
+        LayerWiring("three", FIXED, ((Input("w3", "two"),),)),
     ]
     shapes = {"w1": (5, 8), "w2": (6, 5), "w3": (4, 6)}
     first, second = (
@@ -155,7 +155,9 @@ def test_every_layer_of_a_feed_forward_network_has_the_least_distance_of_all_ord
 
 
 def test_a_recurrent_layer_comes_nearer_to_the_least_distance_of_all_orders():
-    layer = Layer("lstm", "lstm", ((Input("ih", FIXED), Input("hh", "lstm")),), gates=("i", "f", "g", "o"))
+    layer = LayerWiring(
+        "lstm", "lstm", ((Input("ih", FIXED), Input("hh", "lstm")),), gates=("i", "f", "g", "o")
+    )
     found, least, unmatched = [], [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ _RESET = """
     state->steps = 0;"""
 
 
-class Head(NamedTuple):
+class HeadText(NamedTuple):
     """What is put into the templates; members of the state and their bytes."""
 
     text: dict[str, str]
@@ -40,7 +40,7 @@ def head(
     top: str,
     x: str,
     statements: Sequence[str],
-) -> Head:
+) -> HeadText:
     """Write what follows the layers of each step.
 
     Parameters
@@ -79,7 +79,7 @@ def head(
         text["labels_declaration"] = f"/* Names of the classes. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools(chain):
-        return Head(text, [], 0)
+        return HeadText(text, [], 0)
     function = read_template(f"{chain.pooling}.c", "layers/pool").substitute(name=name, upper=upper, top=top)
     text |= {
         "pool_function": f"\n{function}",
@@ -88,7 +88,7 @@ def head(
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
     units = next(place.output.size for place in chain.places if place.spec.TYPE == "pool")
-    return Head(text, members, 4 * units + 4)
+    return HeadText(text, members, 4 * units + 4)
 
 
 def _reading(encoder: TextEncoder | None) -> str:

@@ -29,7 +29,7 @@ _RESET_ALL = """\
     }}"""
 
 
-class Network(NamedTuple):
+class NetworkText(NamedTuple):
     """What is put into the templates, and the bytes of constant arrays, a state and what scores take."""
 
     text: dict[str, str]
@@ -65,7 +65,7 @@ class _State(NamedTuple):
     units: list[str]
 
 
-def network(stored: StoredModel, dtype: str, name: str) -> Network:
+def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     """Write a model's arrays and what is done with them.
 
     Parameters
@@ -116,7 +116,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     sizes = sum(sum(_parts(place).values()) for place in body)
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (sizes + room) + top.state_bytes
-    return Network(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+    return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
 
 
 def are_equal(places: list[Place]) -> bool:

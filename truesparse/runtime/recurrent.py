@@ -18,7 +18,7 @@ _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever u
 State = list[tuple[Array, ...]]
 
 
-class Recurrent:
+class Recurrence:
     """The embedding and the layers that compute something at each step; keeps no state.
 
     Parameters
@@ -133,7 +133,7 @@ class Stream:
 
     Parameters
     ----------
-    recurrent : Recurrent
+    recurrent : Recurrence
     batch : int or None
         How many sequences are read side by side; None for one, whose tokens are numbers, not arrays.
 
@@ -145,7 +145,7 @@ class Stream:
 
     __slots__ = ("_recurrent", "_shape", "_state")
 
-    def __init__(self, recurrent: Recurrent, batch: int | None) -> None:
+    def __init__(self, recurrent: Recurrence, batch: int | None) -> None:
         if batch is not None and batch < 1:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
         self._recurrent = recurrent

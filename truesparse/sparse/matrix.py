@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,15 @@ from truesparse.kernels.buffers import ALIGNMENT, aligned_copy
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.transposed import Transposed
 
-if TYPE_CHECKING:
-    from truesparse.sparse.arena import Arena
+
+class FlatArrays(Protocol):
+    """What a matrix is a view of: an `Arena`."""
+
+    values: NDArray[np.float32]
+    grads: NDArray[np.float32]
+    states: dict[str, NDArray[np.float32]]
+    layout: dict[str, slice]
+    version: int
 
 
 class SparseMatrix:
@@ -57,7 +64,9 @@ class SparseMatrix:
         "_tiles",
     )
 
-    def __init__(self, name: str, arena: Arena, pattern: Pattern, blocks: int = 1, group: int = 1) -> None:
+    def __init__(
+        self, name: str, arena: FlatArrays, pattern: Pattern, blocks: int = 1, group: int = 1
+    ) -> None:
         pattern.check(name)
         rows, columns = pattern.shape[0] * group, pattern.shape[1]
         if blocks < 1 or rows % blocks:
