@@ -121,6 +121,11 @@ def scores(parameters, chain, inputs, state):
         elif place.spec.TYPE == "pool":
             pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}
             x = pooled[place.spec.kind][None]
+        elif place.spec.TYPE == "linear":
+            name, activation = place.name, place.spec.activation
+            sums = np.einsum("hd,tdb->thb", parameters[f"{name}.weight"], x)
+            sums += parameters[f"{name}.bias"][:, None]
+            x = {"none": sums, "relu": np.maximum(sums, 0), "tanh": np.tanh(sums)}[activation]
         elif "dropout" not in place.spec.TYPE:
             x, after = run_layer(parameters, place, x, state)
             new_state |= after

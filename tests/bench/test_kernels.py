@@ -5,7 +5,8 @@ import pytest
 
 from truesparse.bench import products
 from truesparse.bench.kernels import bound
-from truesparse.bench.products import PRODUCTS, Case, Operands, make_products
+from truesparse.bench.peers import make_products
+from truesparse.bench.products import PRODUCTS, Case, Operands
 from truesparse.bench.roofs import (
     cache_bytes,
     level_of,

@@ -61,12 +61,12 @@ def test_loss_and_gradients_of_masked_torch(task):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_training_takes_the_same_course(task):
     """Twelve updates with momentum, and masks on the dense sides: the same losses."""
-    sides = [ours.Training(task), masked_numpy.Training(task)]
+    sides = [ours.Training(task), masked_numpy.NumpyTraining(task)]
     try:
         from truesparse.bench import masked_torch
 
-        masked_torch.Training(task).tune()  # with oneDNN or without: the same numbers
-        sides.append(masked_torch.Training(task))
+        masked_torch.TorchTraining(task).tune()  # with oneDNN or without: the same numbers
+        sides.append(masked_torch.TorchTraining(task))
     except ImportError:
         pass
     losses = np.array([[side.step() for side in sides] for _ in range(12)])
@@ -91,11 +91,11 @@ def test_masked_numpy_clips():
 
 def test_predictions_agree():
     task = Task("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
-    sides = [ours.Prediction(task), masked_numpy.Prediction(task)]
+    sides = [ours.Prediction(task), masked_numpy.NumpyPrediction(task)]
     try:
         from truesparse.bench import masked_torch
 
-        sides.append(masked_torch.Prediction(task))
+        sides.append(masked_torch.TorchPrediction(task))
     except ImportError:
         pass
     for _ in range(4):  # the state is carried

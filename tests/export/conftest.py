@@ -9,6 +9,7 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.layers.output.spec import Softmax
@@ -28,6 +29,10 @@ CLASSIFIERS = {
     "lstm, rhn": Chain(
         Embedding(70, 12), LSTM(8), Dropout(0.1), RHN(10, depth=2), Pool("mean"), Softmax(3, sparse=False)
     ),
+    "linear, mean": Chain(
+        Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool("mean"), Linear(30, "relu"), Softmax(4)
+    ),
+    "linear, last": Chain(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
 SIZES = {
@@ -36,6 +41,10 @@ SIZES = {
     "rhn": language_model(70, 12, 20, 2, cell="rhn", depth=3),
     "of two sizes": Chain(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
     "rhn, lstm": Chain(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
+    "linear": Chain(
+        Embedding(70, 12), Linear(9, "tanh"), LSTM(20), LSTM(20), Linear(12, "relu"), Softmax(70, tied=True)
+    ),
+    "linear between": Chain(Embedding(70, 12), LSTM(20), Linear(20), LSTM(20), Softmax(70)),
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),

@@ -56,7 +56,7 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max"])
+@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "linear, mean"])
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -70,7 +70,8 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
-    "kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "unit", "almost empty", *CLASSIFIERS]
+    "kind",
+    ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "linear", "unit", "almost empty", *CLASSIFIERS],
 )
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
     file = save(tmp_path / "m", kind)
@@ -106,7 +107,7 @@ def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) 
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["max", "rhn, mean"])
+@pytest.mark.parametrize("kind", ["max", "rhn, mean", "linear, mean", "linear, last"])
 def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str) -> None:
     file = save(tmp_path / "m", kind)
     report = export_model(file, "c", tmp_path / "out")

@@ -75,7 +75,9 @@ def test_torch(tmp_path: Path, kind: str) -> None:
         np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token"])
+@pytest.mark.parametrize(
+    "kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token", "linear", "linear between"]
+)
 def test_onnx(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -140,6 +142,32 @@ def test_what_is_not_installed(tmp_path: Path, file: Path, monkeypatch: pytest.M
 def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match="PyTorch has no module for the cell rhn"):
         export_model(save(tmp_path / "m", "rhn"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_linear_layers_of_pytorch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    export_model(save(tmp_path / "m", "linear"), "torch", tmp_path / "out")
+    stored = read(tmp_path / "m")
+    module = torch.nn.Module()
+    module.embedding = torch.nn.Embedding(70, 12)
+    module.linear = torch.nn.ModuleList([torch.nn.Linear(12, 9), torch.nn.Linear(20, 12)])
+    module.lstm = torch.nn.LSTM(9, 20, 2)
+    module.output = torch.nn.Linear(12, 70)
+    module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
+    tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
+    with torch.inference_mode():
+        x = torch.tanh(module.linear[0](module.embedding(torch.from_numpy(tokens))))
+        scores = module.output(torch.relu(module.linear[1](module.lstm(x)[0])))
+    stream = as_model(stored).stream(3)
+    for step, expected in zip(tokens, scores.numpy(), strict=True):
+        stream.advance(step)
+        np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_pytorch_has_no_layers_of_two_kinds_in_one(tmp_path: Path) -> None:
+    with pytest.raises(TruesparseError, match=r"no module for the layers lstm.0 and linear.0 together"):
+        export_model(save(tmp_path / "m", "linear between"), "torch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

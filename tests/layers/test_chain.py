@@ -1,9 +1,9 @@
 """What follows from the layers of a chain, which chains there cannot be, and chains that no task builds."""
 
-import copy
 import json
-import pickle
+import tracemalloc
 
+import numba
 import numpy as np
 import pytest
 from model_helpers import positions
@@ -20,6 +20,7 @@ from truesparse.layers import compute, registry, stepping
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm import layer as lstm_layer
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
@@ -28,6 +29,7 @@ from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
 from truesparse.model import random_model
+from truesparse.optim.adam import Adam
 
 
 def two_cells(**head):
@@ -45,7 +47,8 @@ def two_cells(**head):
 
 def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
     assert registry.LAYERS.keys() == compute.LAYERS.keys() | compute.HEADS.keys()
-    assert registry.cells().keys() == stepping.STEPS.keys() == {"lstm", "rhn"}
+    assert registry.cells().keys() == {"lstm", "rhn"}
+    assert stepping.STEPS.keys() == registry.cells().keys() | {"linear"}
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
         registry.layer_type("ltsm")
 
@@ -177,6 +180,8 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: RHN(5, dropout=1), "dropout of the layer rhn is 1.0; it must be at least 0 and below 1"),
         (lambda: Dropout(-0.1), "rate of the layer dropout is -0.1; it must be at least 0 and below 1"),
         (lambda: WordDropout("0"), "rate of the layer word-dropout is '0'; it must be a number"),
+        (lambda: Linear(5, "gelu"), "layer linear is 'gelu'; it must be none, relu or tanh"),
+        (lambda: Linear(0), "units of the layer linear is 0; it must be at least 1"),
         (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
         (
             lambda: Chain(Embedding(3, 4), LSTM(5), Pool(), Softmax(1)),
@@ -238,6 +243,7 @@ def test_chains_of_models_of_sequences():
         sequence_model(1000, 20, 20, 1, sparse_output=True, pattern="unit"),
         Chain(Embedding(500, 20), LSTM(40), RHN(60, depth=2), Softmax(9)),
         Chain(Embedding(500, 20), Softmax(9)),
+        Chain(Embedding(500, 20), LSTM(40), Linear(30, "relu"), Softmax(9)),
     ],
 )
 def test_chains_of_a_given_number_of_weights(chain):
@@ -290,6 +296,14 @@ OF_ONES_OWN = {
     "no recurrent layer": Chain(Embedding(9, 5), Softmax(9)),
     "pooled words": Chain(Embedding(9, 5), Pool("mean"), Softmax(4)),
     "tied after pooling": Chain(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
+    "linear before the head": Chain(Embedding(9, 5), LSTM(8), Linear(6, "relu"), Softmax(7)),
+    "linear before an LSTM": Chain(Embedding(9, 5), Linear(11, "tanh"), LSTM(4), Softmax(7)),
+    "linear layers alone": Chain(Linear(7, "relu"), Linear(3), Softmax(5), features=4),
+    "linear after pooling": Chain(Embedding(9, 5), LSTM(8), Pool(), Linear(6, "tanh"), Softmax(4)),
+    "linear before pooling": Chain(
+        Embedding(9, 5), LSTM(8), Linear(12, "relu"), Pool("mean"), Linear(6), Linear(9, "relu"), Softmax(4)
+    ),
+    "tied to a linear layer": Chain(Embedding(9, 5), LSTM(8), Linear(5, "tanh"), Softmax(9, tied=True)),
     "only a head": Chain(Softmax(5), features=4),
 }
 
@@ -366,20 +380,6 @@ def test_dropout_in_a_chain_of_two_cells():
     assert (losses[0] - losses[1]) / 0.04 == pytest.approx(norm, rel=2e-3)
 
 
-@pytest.mark.parametrize("pattern", ["weight", "unit"])
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_computes_the_same_and_has_numbers_of_its_own(pattern, copied):
-    chain = Chain(Embedding(9, 5), LSTM(8, pattern), RHN(12, pattern, depth=2), Softmax(9, group=3))
-    model = random_model(chain, 0.6, np.random.default_rng(0))
-    inputs, targets, ws, _ = batch_of(model, 4, 3)
-    other = copied(model)
-    assert other.chain == chain
-    assert other.loss(inputs, targets, other.workspace(4, 3)) == model.loss(inputs, targets, ws)
-    before = model.arena.values.copy()
-    other.arena.values.fill(0)
-    np.testing.assert_array_equal(model.arena.values, before)
-
-
 @pytest.mark.parametrize("locked", [False, True])
 def test_dropout_of_words_scales_what_stays(locked):
     """The mean over many masks of what comes out is what goes in."""
@@ -393,3 +393,55 @@ def test_dropout_of_words_scales_what_stays(locked):
     model.loss(ids, targets, ws)
     mean = ws.window.panels.step(ws.x[-1], 0).mean(axis=1)
     np.testing.assert_allclose(mean, model.matrices["embedding.weight"].data, rtol=1e-5)
+
+
+LINEAR = Chain(
+    Embedding(600, 100),
+    Linear(128, "relu"),
+    LSTM(128),
+    Linear(128, "tanh"),
+    Dropout(0.2),
+    Pool("mean"),
+    Linear(64),
+    Softmax(4),
+)
+
+
+def train_linear(steps, ws=None, model=None, optimizer=None):
+    """Train on one batch."""
+    model = model or random_model(LINEAR, 0.2, np.random.default_rng(0))
+    ws = ws or model.workspace(20, 70)
+    optimizer = optimizer or Adam(model.arena, 0.01)
+    rng = np.random.default_rng(1)
+    ids = rng.integers(0, 600, (20, 70)).astype(np.int32)
+    targets = rng.integers(0, 4, 70).astype(np.int32)
+    losses = []
+    for _ in range(steps):
+        model.arena.zero_grad()
+        losses.append(model.loss_and_gradients(ids, targets, ws, rng=rng))
+        optimizer.step()
+    return losses, ws, model, optimizer
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+def test_linear_layers_give_the_same_bits_with_one_thread_and_with_two():
+    results = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            results.append(train_linear(3)[2].arena.values)
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    np.testing.assert_array_equal(*results)
+
+
+def test_linear_layers_learn_and_allocate_nothing():
+    losses, *rest = train_linear(3)
+    tracemalloc.start()
+    try:
+        losses += train_linear(30, *rest)[0]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024  # bytes: views, the batch and small objects of Python
+    assert losses[-1] < 0.5 * losses[0]

@@ -12,6 +12,7 @@ from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
 from truesparse.layers.output.spec import Softmax, SquaredError
@@ -46,6 +47,7 @@ CHAINS = {
     "kinds of dropout": language_model(9, 4, 6, 1, "rhn", depth=2, dropout=DropoutRates(0.1, 0.2, 0.3, 0.4)),
     "other transform bias": language_model(9, 4, 6, 1, "rhn", depth=2, transform_bias=-0.5),
     "two cells": Chain(Embedding(9, 4), LSTM(8), Dropout(0.5), RHN(12, "unit", depth=2), Softmax(9)),
+    "linear": Chain(Embedding(9, 4), LSTM(8), Pool(), Linear(5, "tanh"), Linear(3), Softmax(9, tied=False)),
     "tagger": Chain(LSTM(8, "unit"), Softmax(5), features=3),
     "numbers": Chain(Embedding(9, 4), RHN(3, depth=1), Pool("max"), SquaredError(2), features=0),
 }

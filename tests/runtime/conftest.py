@@ -8,7 +8,13 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
+from truesparse.layers.chain import Chain
+from truesparse.layers.dropout.spec import Dropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
+from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
+from truesparse.layers.output.spec import Softmax
 from truesparse.model import Model, random_model
 from truesparse.training.checkpoint import save_model
 from truesparse.training.task_configs import LanguageModelConfig
@@ -18,6 +24,14 @@ SIZES = {
     "tied": language_model(40, 20, 20, 1, tied=True),
     "rhn": language_model(40, 12, 20, 2, cell="rhn", depth=3),
     "unit": language_model(40, 12, 20, 2, pattern="unit", output_group=4),
+    "linear": Chain(
+        Embedding(40, 12),
+        Linear(9, "tanh"),
+        LSTM(20),
+        Dropout(0.2),
+        Linear(12, "relu"),
+        Softmax(40, tied=True),
+    ),
     "rhn, unit": language_model(40, 20, 20, 1, cell="rhn", depth=3, tied=True, pattern="unit"),
 }
 

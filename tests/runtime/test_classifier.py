@@ -10,7 +10,12 @@ from truesparse import runtime
 from truesparse.data import Sequences, TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
+from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
 from truesparse.model import Model, random_model
 from truesparse.runtime.classifier import _BATCH
 from truesparse.training.checkpoint import save_model
@@ -22,6 +27,10 @@ SIZES = {
     "max": sequence_model(40, 12, 20, 1, outputs=4, pooling="max"),
     "rhn, last": sequence_model(40, 12, 20, 1, cell="rhn", depth=3, outputs=3, sparse_output=True),
     "rhn, mean": sequence_model(40, 12, 20, 2, cell="rhn", depth=2, outputs=3, pooling="mean"),
+    "linear, max": Chain(
+        Embedding(40, 12), LSTM(20), Linear(9, "tanh"), Pool("max"), Linear(30, "relu"), Softmax(4)
+    ),
+    "linear, last": Chain(Embedding(40, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(40, 12, 20, 1, cell="rhn", depth=2, pooling="max"),
 }
 LABELS = ("good", "bad", "ugly", "none")

@@ -8,13 +8,14 @@ import scipy.sparse as sp
 
 from truesparse.layers.chain import Chain
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.wiring import wiring
 from truesparse.sparse import Pattern
-from truesparse.topology.distance import FIXED, Input, Layer, topology_distance
+from truesparse.topology.distance import FIXED, Input, LayerWiring, topology_distance
 
 
 def two_cells(vocab_size, embedding_size, hidden_size):
@@ -26,6 +27,15 @@ def two_cells(vocab_size, embedding_size, hidden_size):
     )
 
 
+def linear(vocab_size, embedding_size, hidden_size, tied=False):
+    return Chain(
+        Embedding(vocab_size, embedding_size),
+        LSTM(hidden_size),
+        Linear(embedding_size, "relu"),
+        Softmax(vocab_size, tied=tied),
+    )
+
+
 CHAINS = {
     "lstm": partial(language_model, layers=2),
     "tied lstm": partial(language_model, layers=1, tied=True),
@@ -33,6 +43,8 @@ CHAINS = {
     "rhn": partial(language_model, layers=2, cell="rhn", depth=3),
     "tied rhn": partial(language_model, layers=1, tied=True, cell="rhn", depth=3),
     "an lstm and a rhn": two_cells,
+    "a linear layer": linear,
+    "tied to a linear layer": partial(linear, tied=True),
 }
 
 
@@ -108,7 +120,7 @@ def permuted(chain, network, rng):
 )
 def test_distance_of_two_sets(first, second, distance):
     rows = [np.isin(np.arange(6), list(inputs))[None] for inputs in (first, second)]
-    layers = [Layer("layer", FIXED, ((Input("w", FIXED),),))]
+    layers = [LayerWiring("layer", FIXED, ((Input("w", FIXED),),))]
     assert topology_distance({"w": pattern(rows[0])}, {"w": pattern(rows[1])}, layers).distance == distance
 
 
@@ -117,9 +129,9 @@ def test_distance_of_two_sets(first, second, distance):
 def test_every_layer_of_a_feed_forward_network_has_the_least_distance_of_all_orders(density, seed):
     rng = np.random.default_rng(seed)
     layers = [
-        Layer("one", "one", ((Input("w1", FIXED),),)),
-        Layer("two", "two", ((Input("w2", "one"),),)),
-        Layer("three", FIXED, ((Input("w3", "two"),),)),
+        LayerWiring("one", "one", ((Input("w1", FIXED),),)),
+        LayerWiring("two", "two", ((Input("w2", "one"),),)),
+        LayerWiring("three", FIXED, ((Input("w3", "two"),),)),
     ]
     shapes = {"w1": (5, 8), "w2": (6, 5), "w3": (4, 6)}
     first, second = (
@@ -143,7 +155,9 @@ def test_every_layer_of_a_feed_forward_network_has_the_least_distance_of_all_ord
 
 
 def test_a_recurrent_layer_comes_nearer_to_the_least_distance_of_all_orders():
-    layer = Layer("lstm", "lstm", ((Input("ih", FIXED), Input("hh", "lstm")),), gates=("i", "f", "g", "o"))
+    layer = LayerWiring(
+        "lstm", "lstm", ((Input("ih", FIXED), Input("hh", "lstm")),), gates=("i", "f", "g", "o")
+    )
     found, least, unmatched = [], [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -206,7 +220,8 @@ def test_the_order_of_hidden_units_does_not_count(name, seed):
         np.testing.assert_array_equal(result.orders[units], order)
 
 
-@pytest.mark.parametrize("name", CHAINS)
+# A linear layer's unit has a dozen inputs here, too few to be told from the others by half of them.
+@pytest.mark.parametrize("name", [name for name in CHAINS if "linear" not in name])
 def test_units_are_found_again_when_half_of_their_connections_have_moved(name):
     rng = np.random.default_rng(0)
     chain = CHAINS[name](vocab_size=200, embedding_size=40, hidden_size=40)

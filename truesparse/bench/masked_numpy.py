@@ -29,7 +29,7 @@ def sigmoid(x: Array) -> None:
     x += np.float32(0.5)
 
 
-class Layer:
+class NumpyLSTM:
     """Buffers and state of one LSTM layer over a window; gates in the order i, f, g, o."""
 
     def __init__(self, steps: int, batch: int, units: int) -> None:
@@ -111,7 +111,7 @@ class MaskedNumpy:
             if masks:
                 masks[name][...] = mask
         self._task = task
-        self._layers = [Layer(task.bptt, task.batch_size, task.hidden_size) for _ in range(task.layers)]
+        self._layers = [NumpyLSTM(task.bptt, task.batch_size, task.hidden_size) for _ in range(task.layers)]
         self._x = np.zeros((task.bptt, task.batch_size, task.embedding_size), np.float32)
         columns = task.tokens if task.kind == "lm" else task.batch_size
         self._logits = np.zeros((columns, task.outputs), np.float32)
@@ -182,7 +182,7 @@ class MaskedNumpy:
         return {"numpy_blas": blas_name()}
 
 
-class Training:
+class NumpyTraining:
     """Training steps of the masked model in NumPy."""
 
     def __init__(self, task: Task) -> None:
@@ -197,14 +197,14 @@ class Training:
         return loss
 
 
-class Prediction:
+class NumpyPrediction:
     """The next token's log-probabilities, one step at a time, in NumPy."""
 
     def __init__(self, task: Task) -> None:
         sparse = build(task)
         self._parameters = {name: dense_copy(matrix)[0] for name, matrix in sparse.matrices.items()}
         self._parameters |= {name: bias.copy() for name, bias in sparse.arena.biases.items()}
-        self._layers = [Layer(1, task.batch_size, task.hidden_size) for _ in range(task.layers)]
+        self._layers = [NumpyLSTM(1, task.batch_size, task.hidden_size) for _ in range(task.layers)]
         self._ids = cycle([ids[:1] for ids, _ in task.windows()])
 
     def step(self) -> Array:

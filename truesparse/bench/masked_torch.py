@@ -119,7 +119,7 @@ class MaskedTorch:
         return torch.log_softmax(self._model.output(y[0]), dim=1)
 
 
-class Training:
+class TorchTraining:
     """Training steps of the masked model in PyTorch, with or without oneDNN, whichever is faster."""
 
     def __init__(self, task: Task) -> None:
@@ -142,7 +142,7 @@ class Training:
         return torch_facts(self._onednn)
 
 
-class Prediction:
+class TorchPrediction:
     """The next token's log-probabilities, one step at a time, in PyTorch."""
 
     def __init__(self, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""The products of a sparse layer in other libraries; see `truesparse.bench.products`."""
+"""The products of a sparse layer in truesparse and in other libraries; see `truesparse.bench.products`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from truesparse.bench.products import Array, Library, Operands
+from truesparse.bench.products import PRODUCTS, Array, Call, Case, Library, Operands, Ours
 
 _GATHERED = 1 << 18  # numbers gathered at a time for the gradient: two arrays of 1 MB
 
@@ -142,6 +142,7 @@ class SparseProp(Library):
 
 
 LIBRARIES: dict[str, Callable[[Operands], Library]] = {
+    "ours": Ours,
     "scipy": SciPy,
     "numpy-dense": NumpyDense,
     "torch-dense": TorchDense,
@@ -149,3 +150,28 @@ LIBRARIES: dict[str, Callable[[Operands], Library]] = {
     "sparselab": SparseLab,
     "sparseprop": SparseProp,
 }
+
+
+def make_products(side: str, case: Case) -> tuple[dict[str, Call], dict[str, int]]:
+    """Return the products of a side, each checked, and "layer" where it has all three; and of truesparse how
+    many rows of the dense operand a product reads at a time (see `Ours.tiles`).
+
+    Parameters
+    ----------
+    side : {"ours", "scipy", "torch-csr", "torch-dense", "numpy-dense", "sparselab", "sparseprop"}
+    case : Case
+
+    Raises
+    ------
+    TruesparseError
+        If a product is wrong.
+    """
+    operands = Operands(case)
+    library = LIBRARIES[side](operands)
+    calls = dict(library.calls)
+    for product in PRODUCTS[:3]:
+        if product in calls:
+            operands.check(product, library.array(product, calls[product]()))
+    if all(product in calls for product in PRODUCTS[:3]):
+        calls.setdefault("layer", lambda: [calls[product]() for product in PRODUCTS[:3]])
+    return calls, library.tiles()

@@ -99,36 +99,6 @@ class Operands:
             raise TruesparseError(f"its {product} product is wrong by {error:.1e}")
 
 
-def make_products(side: str, case: Case) -> tuple[dict[str, Call], dict[str, int]]:
-    """Return the products of a side, each checked, and "layer" where it has all three; and of truesparse how
-    many rows of the dense operand a product reads at a time (see `Ours.tiles`).
-
-    Parameters
-    ----------
-    side : {"ours", "scipy", "torch-csr", "torch-dense", "numpy-dense", "sparselab", "sparseprop"}
-    case : Case
-
-    Raises
-    ------
-    TruesparseError
-        If a product is wrong.
-    """
-    from truesparse.bench import peers
-
-    operands = Operands(case)
-    if side == "ours":
-        library: Library = Ours(operands)
-    else:
-        library = peers.LIBRARIES[side](operands)
-    calls = dict(library.calls)
-    for product in PRODUCTS[:3]:
-        if product in calls:
-            operands.check(product, library.array(product, calls[product]()))
-    if all(product in calls for product in PRODUCTS[:3]):
-        calls.setdefault("layer", lambda: [calls[product]() for product in PRODUCTS[:3]])
-    return calls, library.tiles()
-
-
 class Library:
     """What a library can do with the operands of a case.
 

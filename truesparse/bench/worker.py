@@ -28,8 +28,8 @@ from truesparse.errors import TruesparseError
 MODELS = {
     "step": {
         "ours": ("ours", "SparseTraining"),
-        "torch": ("masked_torch", "Training"),
-        "numpy": ("masked_numpy", "Training"),
+        "torch": ("masked_torch", "TorchTraining"),
+        "numpy": ("masked_numpy", "NumpyTraining"),
     },
     "epoch": {
         "ours": ("text_epochs", "SparseEpochs"),
@@ -37,8 +37,8 @@ MODELS = {
     },
     "inference": {
         "ours": ("ours", "SparsePrediction"),
-        "torch": ("masked_torch", "Prediction"),
-        "numpy": ("masked_numpy", "Prediction"),
+        "torch": ("masked_torch", "TorchPrediction"),
+        "numpy": ("masked_numpy", "NumpyPrediction"),
         "runtime": ("deployed", "RuntimePrediction"),
         "c": ("deployed", "CPrediction"),
     },
@@ -93,7 +93,8 @@ class Worker:
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
         """Make matrices and a library's products of them; return the names of those it has, and tiles."""
-        from truesparse.bench.products import Case, make_products
+        from truesparse.bench.peers import make_products
+        from truesparse.bench.products import Case
 
         self._parts, tiles = make_products(side, Case(**case))
         return {"parts": list(self._parts), "tiles": tiles}

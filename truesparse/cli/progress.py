@@ -13,7 +13,7 @@ from truesparse.bench.monitor import Monitor
 from truesparse.errors import printable
 
 
-class Lines(Monitor):
+class ProgressLines(Monitor):
     """Prints a line on standard error for each thing that is measured; a context manager.
 
     Attributes
@@ -26,7 +26,7 @@ class Lines(Monitor):
         self.notes: list[str] = []
         self._total = self._count = 0
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> ProgressLines:
         return self
 
     def __exit__(
@@ -48,7 +48,7 @@ class Lines(Monitor):
         self._count += rounds
 
 
-class Bar(Lines):
+class Bar(ProgressLines):
     """Draws a bar on standard error, which is a terminal."""
 
     def __init__(self) -> None:
@@ -91,6 +91,6 @@ class Bar(Lines):
         self._progress.advance(self._task, rounds)
 
 
-def shown() -> Lines:
+def shown() -> ProgressLines:
     """Return what fits standard error."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr.isatty() else ProgressLines()

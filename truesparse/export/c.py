@@ -64,7 +64,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     Returns
     -------
     dict
-        `flash_bytes`: constant arrays; the code takes some 2 kB more. `ram_bytes`: a state and the scores.
+        `flash_bytes`: constant arrays; the code takes some 2 kB more. `ram_bytes`: a state, the scores, and
+        what computing these needs on the stack.
 
     Raises
     ------
@@ -83,7 +84,6 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         "tokens": str(chain.tokens),
         "outputs": str(chain.head.outputs),
         "layers": str(len(chain.recurrent)),
-        "units": str(chain.units),
         "state_bytes": f"{parts.state_bytes:,}",
         **parts.text,
         **_texts(stored, name),
@@ -95,7 +95,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
         (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8")
-    return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + 4 * chain.head.outputs}
+    return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
 
 
 def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArray[np.float32]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from truesparse.data import TextEncoder
 from truesparse.export.c_arrays import read_template, string
+from truesparse.layers.chain import Chain
 from truesparse.modelfile import StoredModel
 
 _SCORES = """\
@@ -19,7 +20,7 @@ _RESET = """
     state->steps = 0;"""
 
 
-class Head(NamedTuple):
+class HeadText(NamedTuple):
     """What is put into the templates; members of the state and their bytes."""
 
     text: dict[str, str]
@@ -27,8 +28,20 @@ class Head(NamedTuple):
     state_bytes: int
 
 
-def head(stored: StoredModel, name: str, products: Mapping[str, str], top: str) -> Head:
-    """Write what follows the layers.
+def pools(chain: Chain) -> bool:
+    """Whether the state has to hold what is pooled."""
+    return chain.pooling not in ("", "last")
+
+
+def head(
+    stored: StoredModel,
+    name: str,
+    products: Mapping[str, str],
+    top: str,
+    x: str,
+    statements: Sequence[str],
+) -> HeadText:
+    """Write what follows the layers of each step.
 
     Parameters
     ----------
@@ -39,15 +52,18 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str], top: str) 
     products : mapping of str to str
         See `truesparse.export.c_matrices.Matrices`.
     top : str
-        Where the output of the last layer stands.
+        Where the output of the last layer of each step stands.
+    x : str
+        Where stands what the head reads.
+    statements : sequence of str
+        What computes that, before the scores.
     """
     chain = stored.chain
     upper = name.upper()
-    product = products[chain.output_matrix]
-    pools = chain.pooling not in ("", "last")
-    x = "state->pooled" if pools else top
+    product = products[chain.output_matrix].format(y="scores", x=x)
+    before = "".join(f"    {line}\n" for line in statements)
     text = {
-        "scores": _SCORES.format(name=name, upper=upper, product=product.format(y="scores", x=x)),
+        "scores": before + _SCORES.format(name=name, upper=upper, product=product),
         "pool_function": "",
         "reset_pool": "",
         "pool": "",
@@ -62,8 +78,8 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str], top: str) 
         text["scores_of"] = "the classes"
         text["labels_declaration"] = f"/* Names of the classes. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
-    if not pools:
-        return Head(text, [], 0)
+    if not pools(chain):
+        return HeadText(text, [], 0)
     function = read_template(f"{chain.pooling}.c", "layers/pool").substitute(name=name, upper=upper, top=top)
     text |= {
         "pool_function": f"\n{function}",
@@ -71,7 +87,8 @@ def head(stored: StoredModel, name: str, products: Mapping[str, str], top: str) 
         "pool": f"\n    {name}_pool(state);",
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
-    return Head(text, members, 4 * chain.units + 4)
+    units = next(place.output.size for place in chain.places if place.spec.TYPE == "pool")
+    return HeadText(text, members, 4 * units + 4)
 
 
 def _reading(encoder: TextEncoder | None) -> str:

@@ -143,7 +143,7 @@ def first_matrix(chain: Chain) -> str:
     TruesparseError
         There are several.
     """
-    place = chain.recurrent[0]
+    place = chain.split()[0][0]
     names = [matrix.name for matrix in place.matrices if matrix.reads == "input"]
     if len(names) != 1:
         raise TruesparseError(

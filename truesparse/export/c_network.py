@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from truesparse.export.c_arrays import read_template
-from truesparse.export.c_head import head
+from truesparse.export.c_head import head, pools
 from truesparse.export.c_matrices import first_matrix, write_matrices
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import Chain, Place
+from truesparse.layers.chain import Place
+from truesparse.layers.linear.c import LinearSource
 from truesparse.layers.lstm.c import LSTMSource
 from truesparse.layers.rhn.c import RHNSource
 from truesparse.layers.source import ROOM, Source, identifier
 from truesparse.modelfile import StoredModel
 
-SOURCES: dict[str, type[Source]] = {"lstm": LSTMSource, "rhn": RHNSource}
+SOURCES: dict[str, type[Source]] = {"lstm": LSTMSource, "rhn": RHNSource, "linear": LinearSource}
 _OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax")
 _RESET = """\
     for (j = 0; j < {size}; j++) {{
@@ -28,12 +29,13 @@ _RESET_ALL = """\
     }}"""
 
 
-class Network(NamedTuple):
-    """What is put into the templates, and the bytes of constant arrays and of a state."""
+class NetworkText(NamedTuple):
+    """What is put into the templates, and the bytes of constant arrays, a state and what scores take."""
 
     text: dict[str, str]
     flash: int
     state_bytes: int
+    score_bytes: int
 
 
 class _State(NamedTuple):
@@ -44,13 +46,13 @@ class _State(NamedTuple):
     members : list of str
         Their declarations.
     parts : list of dict of str to str
-        For each recurrent layer, where each part of its state stands.
+        For each layer, where each part of its state stands, or its output `y` if it has none.
     top : str
         Where the output of the last layer stands.
     reset : str
         Statements that set all to zero, and before them the variables that they take.
     functions : list of str
-        For each recurrent layer, the name of its function.
+        For each layer, the name of its function.
     units : list of str
         For each, the number of its units.
     """
@@ -63,7 +65,7 @@ class _State(NamedTuple):
     units: list[str]
 
 
-def network(stored: StoredModel, dtype: str, name: str) -> Network:
+def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     """Write a model's arrays and what is done with them.
 
     Parameters
@@ -83,28 +85,38 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     chain = stored.chain
     check_layers(stored, (*SOURCES, *_OTHERS), "there is no C source for", "export to another form")
     weights = write_matrices(stored, dtype, name)
-    state = (_state_of_equals if are_equal(chain.recurrent) else _state)(chain.recurrent, name)
-    top = head(stored, name, weights.products, state.top)
-    sources = _sources(chain, state, weights.products, name)
+    body, rest = chain.split()
+    state = (_state_of_equals if are_equal(body) else _state)(body, name)
+    sources = _sources(body, state, weights.products, name)
     room = max(source.room for source in sources)
+    pooled = "state->pooled" if pools(chain) else state.top
+    behind = _variables(rest, pooled, name)
+    last = _sources(rest, behind, weights.products, name, pooled)
+    statements = [*behind.members, *(line for source in last for line in source.statements())]
+    top = head(stored, name, weights.products, state.top, behind.top, statements)
     members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
-        function: read_template("step.c", f"layers/{source.place.spec.TYPE}").substitute(
+        function: read_template(source.template, f"layers/{source.place.spec.TYPE}").substitute(
             name=name, function=function, units=units
         )
-        for source, function, units in zip(sources, state.functions, state.units, strict=True)
+        for written, own in ((sources, state), (last, behind))
+        for source, function, units in zip(written, own.functions, own.units, strict=True)
+        if source.template
     }
     text = {
         **weights.text,
         "rows": str(next(m.shape[0] for m in chain.matrices if m.name == first_matrix(chain))),
+        "units": str(body[-1].output.size),
         "state": "\n".join(members),
         "reset": state.reset,
         "cell": "\n".join(cells.values()),
         "step": "\n".join(f"    {line}" for source in sources for line in source.statements()),
         **top.text,
     }
-    sizes = sum(sum(place.spec.state.values()) for place in chain.recurrent)
-    return Network(text, weights.flash, 4 * (sizes + room) + top.state_bytes)
+    sizes = sum(sum(_parts(place).values()) for place in body)
+    behind_bytes = 4 * sum(place.output.size for place in rest)
+    state_bytes = 4 * (sizes + room) + top.state_bytes
+    return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
 
 
 def are_equal(places: list[Place]) -> bool:
@@ -133,11 +145,11 @@ def _state_of_equals(places: list[Place], name: str) -> _State:
 
 def _state(places: list[Place], name: str) -> _State:
     """An array for each part of each layer."""
-    own = [{part: f"state->{identifier(part, place.name)}" for part in place.spec.state} for place in places]
+    own = [{part: f"state->{identifier(part, place.name)}" for part in _parts(place)} for place in places]
     arrays = [
         (array, size)
         for parts, place in zip(own, places, strict=True)
-        for array, size in zip(parts.values(), place.spec.state.values(), strict=True)
+        for array, size in zip(parts.values(), _parts(place).values(), strict=True)
     ]
     resets = (_RESET.format(array=array, size=size) for array, size in arrays)
     return _State(
@@ -150,16 +162,35 @@ def _state(places: list[Place], name: str) -> _State:
     )
 
 
+def _variables(places: list[Place], x: str, name: str) -> _State:
+    """A variable for the output of each layer behind the state, the first of which reads `x`."""
+    own = [identifier("y", place.name) for place in places]
+    return _State(
+        [f"float {array}[{place.output.size}];" for array, place in zip(own, places, strict=True)],
+        [{"y": array} for array in own],
+        own[-1] if own else x,
+        "",
+        [identifier(name, place.name) for place in places],
+        [str(place.output.size) for place in places],
+    )
+
+
+def _parts(place: Place) -> dict[str, int]:
+    """Sizes of what a layer keeps: the parts of its state, or its output if it has none."""
+    return place.spec.state or {"y": place.output.size}
+
+
 def _declaration(array: str, size: int) -> str:
     """Of a member of the state that statements call `array`."""
     return f"float {array.removeprefix('state->')}[{size}];"
 
 
-def _sources(chain: Chain, state: _State, products: dict[str, str], name: str) -> list[Source]:
-    """What writes each recurrent layer."""
+def _sources(
+    places: list[Place], state: _State, products: dict[str, str], name: str, x: str | None = None
+) -> list[Source]:
+    """What writes each layer, of which the first reads `x`, or the embedding."""
     sources: list[Source] = []
-    x = None
-    for place, parts, function in zip(chain.recurrent, state.parts, state.functions, strict=True):
+    for place, parts, function in zip(places, state.parts, state.functions, strict=True):
         source = SOURCES[place.spec.TYPE](place, name, function, x, parts, products)
         sources.append(source)
         x = next(iter(parts.values()))

@@ -13,15 +13,18 @@ from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import EMBEDDING, Place
+from truesparse.layers.linear.torch import linear_parameters
 from truesparse.layers.lstm.torch import Array, lstm_parameters
+from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-# What makes the parameters of a layer; those of equal layers are one module together.
+# What makes the parameters of a layer; those of equal recurrent layers are one module together.
 PARAMETERS: dict[str, Callable[[Place, Mapping[str, CSR], Mapping[str, Array]], dict[str, Array]]] = {
     "lstm": lstm_parameters,
+    "linear": linear_parameters,
 }
 _OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax", "squared-error")
 _DESCRIPTION = ("vocabulary", "text", "labels")
@@ -38,7 +41,8 @@ def write_description(stored: StoredModel, folder: Path) -> None:
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.pt`, a state dict of dense tensors for an `nn.Module` with the parts `embedding`
-    (`nn.Embedding`), `lstm` (`nn.LSTM`) and `output` (`nn.Linear`); and `model.json`.
+    (`nn.Embedding`), `lstm` (`nn.LSTM`), `output` (`nn.Linear`) and for linear layers `linear.0` and so on;
+    and `model.json`.
 
     Raises
     ------
@@ -48,8 +52,11 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     instead = "export to onnx or scipy"
     check_layers(stored, (*PARAMETERS, *_OTHERS), "PyTorch has no module for", instead)
     chain = stored.chain
-    first, *others = chain.recurrent
-    for place in others:
+    body, rest = chain.split()
+    ends = [number for number, place in enumerate(body) if isinstance(place.spec, Recurrent)]
+    recurrent = body[ends[0] : ends[-1] + 1]
+    first = recurrent[0]
+    for place in recurrent:
         if (place.spec.TYPE, place.output) != (first.spec.TYPE, first.output):
             raise TruesparseError(
                 f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
@@ -57,10 +64,12 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
             )
     torch = need("torch", "torch")
     arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
-    for layer, place in enumerate(chain.recurrent):
-        kind = place.spec.TYPE
-        own = PARAMETERS[kind](place, stored.matrices, stored.vectors)
-        arrays |= {f"{kind}.{name}_l{layer}": array for name, array in own.items()}
+    for place in (*body, *rest):
+        kind, own = place.spec.TYPE, PARAMETERS[place.spec.TYPE](place, stored.matrices, stored.vectors)
+        if place in recurrent:
+            arrays |= {f"{kind}.{name}_l{recurrent.index(place)}": array for name, array in own.items()}
+        else:
+            arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
     arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
     arrays["output.bias"] = stored.vectors["output.bias"]
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")

@@ -16,6 +16,7 @@ from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
 from truesparse.layers.embedding.onnx import add_embedding
 from truesparse.layers.graph import Graph
+from truesparse.layers.linear.onnx import add_linear
 from truesparse.layers.lstm.onnx import add_lstm
 from truesparse.layers.output.onnx import SCORES, add_head
 from truesparse.layers.pool.onnx import add_pool
@@ -39,6 +40,7 @@ NODES: dict[str, Callable[[Graph, Place, str], str]] = {
     "dropout": _nothing,
     "lstm": add_lstm,
     "rhn": add_rhn,
+    "linear": add_linear,
     "pool": add_pool,
     "softmax": add_head,
 }

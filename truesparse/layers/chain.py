@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from truesparse.errors import UsageError
+from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
+from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import layer_type
 from truesparse.layers.spec import (
     LARGEST,
@@ -159,6 +161,24 @@ class Chain:
     def recurrent(self) -> list[Place]:
         """The recurrent layers."""
         return [place for place in self.places if isinstance(place.spec, Recurrent)]
+
+    def split(self) -> tuple[list[Place], list[Place]]:
+        """What a reader of one token after another computes at each step, and what only for scores.
+
+        Returns
+        -------
+        list of Place
+            The layers up to the pooling, or without one up to the last layer that has a state.
+        list of Place
+            Those behind. Neither has embedding, pooling and head, nor dropout, which is for training only.
+        """
+        apart = (Embedding, WordDropout, Dropout, Pool)
+        places = [place for place in self.places[:-1] if not isinstance(place.spec, apart)]
+        if self.pooling:
+            number = sum(place.given.kind == STEPS for place in places)
+        else:
+            number = max((n for n, place in enumerate(places, 1) if place.spec.state), default=0)
+        return places[:number], places[number:]
 
     @property
     def gates(self) -> tuple[str, ...]:

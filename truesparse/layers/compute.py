@@ -7,8 +7,11 @@ from truesparse.layers.chain import Place
 from truesparse.layers.dropout.layer import DropoutLayer, WordDropoutLayer
 from truesparse.layers.embedding.layer import EmbeddingLayer
 from truesparse.layers.layer import Layer
+from truesparse.layers.linear.layer import LinearLayer
 from truesparse.layers.lstm.layer import LSTMLayer
-from truesparse.layers.output.layer import HeadLayer, SoftmaxLayer, SquaredErrorLayer
+from truesparse.layers.output.layer import HeadLayer
+from truesparse.layers.output.softmax import SoftmaxLayer
+from truesparse.layers.output.squared_error import SquaredErrorLayer
 from truesparse.layers.pool.layer import PoolLayer
 from truesparse.layers.rhn.layer import RHNLayer
 from truesparse.sparse import Arena
@@ -19,6 +22,7 @@ LAYERS: dict[str, type[Layer]] = {
     "dropout": DropoutLayer,
     "lstm": LSTMLayer,
     "rhn": RHNLayer,
+    "linear": LinearLayer,
     "pool": PoolLayer,
 }
 HEADS: dict[str, type[HeadLayer]] = {"softmax": SoftmaxLayer, "squared-error": SquaredErrorLayer}

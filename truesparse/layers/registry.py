@@ -7,6 +7,7 @@ from typing import TypeVar
 from truesparse.errors import unknown_name
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
@@ -24,7 +25,7 @@ def register(spec: S) -> S:
     return spec
 
 
-for _spec in (WordDropout, Embedding, Dropout, LSTM, RHN, Pool, Softmax, SquaredError):
+for _spec in (WordDropout, Embedding, Dropout, LSTM, RHN, Linear, Pool, Softmax, SquaredError):
     register(_spec)
 
 

@@ -11,7 +11,7 @@ ROOM = "state->gates"  # where a layer computes; the layer behind it uses it aga
 
 
 class Source(ABC):
-    """The statements of one recurrent layer.
+    """The statements of one layer.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Source(ABC):
     x : str or None
         Where its input stands; None if that is the embedding of `token`.
     parts : mapping of str to str
-        Where each part of its state stands.
+        Where each part of its state stands; `y`, where its output does, if it has no state.
     products : mapping of str to str
         For each matrix by its name in the chain, the call that adds its product with `x` to `y`: a format
         string. The one that multiplies the embedding of a token has none; see `sum`.
@@ -49,6 +49,11 @@ class Source(ABC):
     def room(self) -> int:
         """How many numbers it needs room for."""
         return max(vector.size for vector in self.place.vectors)
+
+    @property
+    def template(self) -> str:
+        """File of its folder with its function; empty if it needs none."""
+        return "step.c"
 
     @abstractmethod
     def statements(self) -> Iterator[str]:

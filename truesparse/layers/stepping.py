@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Place
+from truesparse.layers.linear.step import LinearStep
 from truesparse.layers.lstm.step import LSTMStep
 from truesparse.layers.rhn.step import RHNStep
 from truesparse.layers.step import Array, Step
 
-STEPS: dict[str, type[Step]] = {"lstm": LSTMStep, "rhn": RHNStep}
+STEPS: dict[str, type[Step]] = {"lstm": LSTMStep, "rhn": RHNStep, "linear": LinearStep}
 
 
 def step_of(place: Place, matrices: Mapping[str, CSR], vectors: Mapping[str, Array]) -> Step:

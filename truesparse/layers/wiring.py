@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from truesparse.layers.chain import EMBEDDING, Chain, Place
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.topology.distance import FIXED, Input, Layer
+from truesparse.topology.distance import FIXED, Input, LayerWiring
 
 
-def wiring(chain: Chain) -> list[Layer]:
+def wiring(chain: Chain) -> list[LayerWiring]:
     """Return the layers of a model that have sparse matrices, from the inputs to the outputs.
 
     Parameters
@@ -16,22 +16,23 @@ def wiring(chain: Chain) -> list[Layer]:
 
     Returns
     -------
-    list of Layer
+    list of LayerWiring
         The units of the embedding are its features, and its inputs the words. Words and outputs have an order
         of their own, so the rows of the output layer are not matched. With tied weights the features of the
-        embedding are the units of the last layer, and the one matrix is the embedding's.
+        embedding are the units of the layer before the head, and the one matrix is the embedding's.
     """
     layers, source = [], FIXED
+    last = next((place.name for place in reversed(chain.places) if place.spec.sums), "")
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = chain.recurrent[-1].name if chain.head.tied and chain.recurrent else place.name
-            layers.append(Layer(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
+            source = (chain.head.tied and last) or place.name
+            layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
-            layers += [Layer(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
+            layers += [LayerWiring(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
         elif matrices:
             gates = place.matrices[0].gates
-            layers.append(Layer(place.name, place.name, _sums(place, source), gates=gates))
+            layers.append(LayerWiring(place.name, place.name, _sums(place, source), gates=gates))
             source = place.name
     return layers
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.modelfile import StoredModel, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, State, Stream, log_softmax
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
 
 _BATCH = 32  # texts that are read side by side
 
@@ -37,7 +37,7 @@ class Classifier:
         self.labels = stored.labels
         self.encoder = stored.encoder
         self._path = stored.path
-        self._recurrent = Recurrent(stored)
+        self._recurrent = Recurrence(stored)
         self._output = OutputLayer(stored)
 
     def predict(self, texts: Sequence[str]) -> list[str]:
@@ -109,7 +109,7 @@ class Classifier:
         before."""
         lengths = np.array([ids.size for ids in sequences])
         state = self._recurrent.zero_state(len(sequences))
-        pool = Pool(self.chain.pooling, self.chain.units, len(sequences))
+        pool = Pooled(self.chain.pooling, self._recurrent.places[-1].output.size, len(sequences))
         for step in range(lengths[0]):
             active = int(np.count_nonzero(lengths > step))
             tokens = np.array([ids[step] for ids in sequences[:active]])
@@ -128,7 +128,7 @@ class Classifier:
         return ClassifierStream(self._recurrent, batch, self._output, self.chain.pooling)
 
 
-class Pool:
+class Pooled:
     """What the output layer sees: the top layer's last output, or the mean or maximum of its outputs.
 
     Parameters
@@ -167,7 +167,7 @@ class ClassifierStream(Stream):
 
     __slots__ = ("_output", "_pool", "_pooling")
 
-    def __init__(self, recurrent: Recurrent, batch: int | None, output: OutputLayer, pooling: str) -> None:
+    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer, pooling: str) -> None:
         self._output = output
         self._pooling = pooling
         super().__init__(recurrent, batch)
@@ -175,12 +175,12 @@ class ClassifierStream(Stream):
     def reset(self) -> None:
         """Forget what was read."""
         super().reset()
-        self._pool = Pool(self._pooling, *self._state[-1][0].shape)
+        units, batch = self._recurrent.places[-1].output.size, self._shape[0] if self._shape else 1
+        self._pool = Pooled(self._pooling, units, batch)
 
     def advance(self, tokens: ArrayLike) -> None:
         """Read a token of each sequence; see `Stream.advance`."""
-        super().advance(tokens)
-        self._pool.add(self._state[-1][0])
+        self._pool.add(self._read(tokens))
 
     def logits(self) -> Array:
         """Return scores of the classes, given what was read: log-probabilities up to a constant.

@@ -11,7 +11,7 @@ from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrent, Stream, log_softmax
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, Stream, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
 
 
@@ -33,7 +33,7 @@ class LanguageModel:
         self.chain = stored.chain
         self.vocabulary = stored.vocabulary
         self._path = stored.path
-        self._recurrent = Recurrent(stored)
+        self._recurrent = Recurrence(stored)
         self._output = OutputLayer(stored)
 
     def stream(self, batch: int | None = None) -> LanguageModelStream:
@@ -133,7 +133,7 @@ class LanguageModelStream(Stream):
 
     __slots__ = ("_output",)
 
-    def __init__(self, recurrent: Recurrent, batch: int | None, output: OutputLayer) -> None:
+    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer) -> None:
         super().__init__(recurrent, batch)
         self._output = output
 

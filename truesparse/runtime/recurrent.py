@@ -1,4 +1,4 @@
-"""What models of sequences have in common: an embedding and recurrent layers, read token by token."""
+"""What models of sequences have in common: an embedding and layers behind it, read token by token."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever u
 State = list[tuple[Array, ...]]
 
 
-class Recurrent:
-    """Embedding and layers; keeps no state.
+class Recurrence:
+    """The embedding and the layers that compute something at each step; keeps no state.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Recurrent:
 
     def __init__(self, stored: StoredModel) -> None:
         self._embedding = stored.matrices["embedding.weight"]
-        self.places = stored.chain.recurrent
+        self.places, _ = stored.chain.split()
         self.layers = [step_of(place, stored.matrices, stored.vectors) for place in self.places]
 
     def zero_state(self, batch: int) -> State:
@@ -51,7 +51,7 @@ class Recurrent:
         Returns
         -------
         ndarray of float32, shape (H, B)
-            Output of the last layer: a part of the state.
+            Output of the last layer; may be a part of the state.
         """
         x = self._look_up(tokens)
         with np.errstate(**_OVERFLOW):
@@ -102,23 +102,27 @@ class Recurrent:
 
 
 class OutputLayer:
-    """Scores of tokens or classes.
+    """Scores of tokens or classes, and the layers that only they need.
 
     Parameters
     ----------
     stored : StoredModel
     """
 
-    __slots__ = ("_bias", "_product")
+    __slots__ = ("_bias", "_layers", "_product")
 
     def __init__(self, stored: StoredModel) -> None:
         stored = stored.with_sparse_output()
+        _, places = stored.chain.split()
+        self._layers = [step_of(place, stored.matrices, stored.vectors) for place in places]
         self._product = Product(stored.matrices[stored.chain.output_matrix])
         self._bias = stored.vectors["output.bias"][:, None]
 
     def __call__(self, x: Array) -> Array:
         """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
         with np.errstate(**_OVERFLOW):
+            for layer in self._layers:
+                x = layer.step(x, ())
             scores = self._product(x)
             scores += self._bias
         return scores
@@ -129,7 +133,7 @@ class Stream:
 
     Parameters
     ----------
-    recurrent : Recurrent
+    recurrent : Recurrence
     batch : int or None
         How many sequences are read side by side; None for one, whose tokens are numbers, not arrays.
 
@@ -141,7 +145,7 @@ class Stream:
 
     __slots__ = ("_recurrent", "_shape", "_state")
 
-    def __init__(self, recurrent: Recurrent, batch: int | None) -> None:
+    def __init__(self, recurrent: Recurrence, batch: int | None) -> None:
         if batch is not None and batch < 1:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
         self._recurrent = recurrent
@@ -164,8 +168,12 @@ class Stream:
         TruesparseError
             They are of another shape, no whole numbers, or not in the vocabulary.
         """
+        self._read(tokens)
+
+    def _read(self, tokens: ArrayLike) -> Array:
+        """Read a token of each sequence; the output of the last layer."""
         numbers = self._recurrent.check_tokens(tokens, self._shape)
-        self._recurrent.step(np.atleast_1d(numbers), self._state)
+        return self._recurrent.step(np.atleast_1d(numbers), self._state)
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:

@@ -42,7 +42,7 @@ class Input(NamedTuple):
     source: str
 
 
-class Layer(NamedTuple):
+class LayerWiring(NamedTuple):
     """Units, and what they get their inputs from.
 
     Parameters
@@ -115,7 +115,7 @@ class TopologyDistance:
 
 
 def topology_distance(
-    first: Mapping[str, Pattern], second: Mapping[str, Pattern], layers: Sequence[Layer]
+    first: Mapping[str, Pattern], second: Mapping[str, Pattern], layers: Sequence[LayerWiring]
 ) -> TopologyDistance:
     """Return the normalised distance of two topologies.
 
@@ -123,7 +123,7 @@ def topology_distance(
     ----------
     first, second : mapping of str to Pattern
         The matrices of both networks by name, of equal shapes.
-    layers : sequence of Layer
+    layers : sequence of LayerWiring
         From the inputs to the outputs.
 
     Returns
@@ -159,7 +159,7 @@ def topology_distance(
     )
 
 
-def _sets(patterns: Mapping[str, Pattern], layers: Sequence[Layer]) -> Sets:
+def _sets(patterns: Mapping[str, Pattern], layers: Sequence[LayerWiring]) -> Sets:
     sets: Sets = {}
     for layer in layers:
         for item in (item for inputs in layer.sums for item in inputs):
@@ -176,7 +176,7 @@ def _sets(patterns: Mapping[str, Pattern], layers: Sequence[Layer]) -> Sets:
 class _Pair:
     """Two networks with the same layers; `unmatched` are the orders their units have."""
 
-    def __init__(self, first: Sets, second: Sets, layers: Sequence[Layer]) -> None:
+    def __init__(self, first: Sets, second: Sets, layers: Sequence[LayerWiring]) -> None:
         self._first = first
         self._second = second
         self._layers = layers
@@ -190,14 +190,16 @@ class _Pair:
         """Mean distance of the layers."""
         return _mean([self._distances(layer, layer.sums, orders) for layer in self._layers])
 
-    def layer(self, layer: Layer, orders: Orders) -> PartDistance:
+    def layer(self, layer: LayerWiring, orders: Orders) -> PartDistance:
         """The distance of a layer and those of its matrices."""
         matrices = tuple(
             self._part(item.matrix, layer, ((item,),), orders) for inputs in layer.sums for item in inputs
         )
         return replace(self._part(layer.name, layer, layer.sums, orders), matrices=matrices)
 
-    def _part(self, name: str, layer: Layer, sums: Sequence[Sequence[Input]], orders: Orders) -> PartDistance:
+    def _part(
+        self, name: str, layer: LayerWiring, sums: Sequence[Sequence[Input]], orders: Orders
+    ) -> PartDistance:
         """The distance of a layer by some of its inputs."""
         matched = self._distances(layer, sums, orders)
         unmatched = self._distances(layer, sums, self.unmatched)
@@ -227,7 +229,7 @@ class _Pair:
             orders = {**known, units: best}
         return best
 
-    def _assign(self, layers: Sequence[Layer], known: Orders) -> Order:
+    def _assign(self, layers: Sequence[LayerWiring], known: Orders) -> Order:
         """The assignment of least cost, a unit's cost being its distance by inputs of known order."""
         size = self.unmatched[layers[0].units].size
         costs = np.zeros((size, size))
@@ -241,7 +243,7 @@ class _Pair:
                     costs += cost / (len(sums) * layer.blocks)
         return linear_sum_assignment(costs)[1]
 
-    def _distances(self, layer: Layer, sums: Sequence[Sequence[Input]], orders: Orders) -> Distances:
+    def _distances(self, layer: LayerWiring, sums: Sequence[Sequence[Input]], orders: Orders) -> Distances:
         """The distance of each unit from its partner, shape (gates, len(sums), units)."""
         result = []
         for gate in range(layer.blocks):
@@ -265,7 +267,7 @@ class _Pair:
         return hstack(first, format="csr"), hstack(second, format="csr")
 
 
-def _inputs_from(sources: set[str], layer: Layer) -> list[list[Input]]:
+def _inputs_from(sources: set[str], layer: LayerWiring) -> list[list[Input]]:
     """What leads into a layer from some units only."""
     sums = [[item for item in inputs if item.source in sources] for inputs in layer.sums]
     return [inputs for inputs in sums if inputs]

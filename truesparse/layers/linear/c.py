@@ -1,0 +1,31 @@
+"""A linear layer as C99; an activation's function is in ``relu.c`` or ``tanh.c``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from truesparse.layers.linear.spec import Linear
+from truesparse.layers.source import Source
+
+
+class LinearSource(Source):
+    """The outputs are summed up where they stay, and then what the activation makes of them."""
+
+    @property
+    def room(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def template(self) -> str:
+        """One for each activation."""
+        assert isinstance(self.place.spec, Linear)
+        activation = self.place.spec.activation
+        return "" if activation == "none" else f"{activation}.c"
+
+    def statements(self) -> Iterator[str]:
+        """See `Source.statements`."""
+        y = self.parts["y"]
+        yield from self.sum("bias", {"weight": self.x}, y)
+        if self.template:
+            yield f"{self.function}({y});"

@@ -1,0 +1,8 @@
+/* y = tanh(y) */
+static void ${function}(float *y)
+{
+    size_t j;
+    for (j = 0; j < ${units}; j++) {
+        y[j] = tanhf(y[j]);
+    }
+}
