@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Self
 from truesparse.errors import UsageError
 from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import cells
-from truesparse.settings import checked, flag, setting, toml_value
+from truesparse.settings import checked, flag, setting
+from truesparse.training.toml import to_toml
 
 DENSITY = 0.2
 AS_DROPOUT = "--dropout for rhn"
@@ -314,10 +315,7 @@ class Config:
 
     def to_toml(self) -> str:
         """The task and the configuration as TOML; fields that are None are left out."""
-        values = {"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}}
-        return "".join(
-            f"{name} = {toml_value(value)}\n" for name, value in values.items() if value is not None
-        )
+        return to_toml({"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}})
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
