@@ -8,11 +8,9 @@ is.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import flag, shown
@@ -53,7 +51,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     UsageError
         The file does not exist or is not TOML.
     """
-    from truesparse.data.files import read_text  # here: a list of flags needs no NumPy
+    import tomllib  # here: a list of flags needs neither this nor NumPy
+
+    from truesparse.data.files import read_text
 
     try:
         values = tomllib.loads(read_text(path))
@@ -80,6 +80,8 @@ def _written(path: str) -> str:
 
 
 def _read(path: str) -> str:
+    from urllib.parse import unquote_to_bytes
+
     if not path.startswith(f"{_SCHEME}/"):
         return path
     return os.fsdecode(unquote_to_bytes(path.removeprefix(_SCHEME)))
