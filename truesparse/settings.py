@@ -1,9 +1,8 @@
-"""How a field of the configuration is declared, read from text, checked and written."""
+"""How a field of the configuration is declared, read from text and checked."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -155,10 +154,3 @@ def joined(names: Iterable[str], word: str) -> str:
     """One or more names with commas, and a word before the last."""
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last
-
-
-def toml_value(value: str | int | float | bool) -> str:
-    """A value in TOML, whose strings escape as JSON's do and whose floats need a point or an exponent."""
-    if isinstance(value, (str, bool)):
-        return json.dumps(value, ensure_ascii=False)
-    return repr(value)

@@ -17,8 +17,8 @@ from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
-from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.modelfile import container
+from truesparse.training.checkpoint import save_model
 
 
 def test_help_and_version(run) -> None:
@@ -160,7 +160,7 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
     spec = language_model(vocab_size=4, embedding_size=6, hidden_size=6, layers=1)
     built = random_model(spec, 0.5, np.random.default_rng(1))
-    save_model(path, built, Vocabulary(["<eos>", "<unk>", "\u0436", "\u20ac"]), LanguageModelConfig())
+    save_model(path, built, Vocabulary(["<eos>", "<unk>", "\u0436", "\u20ac"]))
     return path
 
 
@@ -198,13 +198,18 @@ def test_what_a_terminal_cannot_show_is_replaced(model: Path, tmp_path: Path, en
     assert done.stderr == b""
 
 
-def test_a_name_that_is_no_utf8_is_read_written_and_shown(text_file: Path, tmp_path: Path) -> None:
-    data, out = os.fsdecode(b"caf\xe9.txt"), os.fsdecode(b"ru\xef")
+@pytest.mark.parametrize("name", [b"caf\xe9.txt", b'a\x7f\t"%E9\n.txt'])
+def test_a_name_of_any_bytes_is_read_written_and_shown(text_file: Path, tmp_path: Path, name: bytes) -> None:
+    data, out = os.fsdecode(name), os.fsdecode(b"ru\xef")
     text_file.rename(tmp_path / data)
     done = run_program([*TRAINING, "--data", data, "--out", out], tmp_path, PYTHONIOENCODING="utf-8")
     assert done.returncode == 0, done.stderr
     assert b"the run is in ru\xef;" in done.stdout
-    assert load_model(tmp_path / out / "model.safetensors").config.data == data
+    with container.Reader(tmp_path / out / "model.safetensors") as reader:
+        assert reader.document["config"]["data"] == data
+    for arguments in (["evaluate", out], ["train", "lm", "--resume", out, "--max-steps", "3"]):
+        done = run_program(arguments, tmp_path)  # which read where the data are from the run's configuration
+        assert done.returncode == 0, done.stderr
     done = run_program(["evaluate", "caf\udce8"], tmp_path, PYTHONIOENCODING="ascii")
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1

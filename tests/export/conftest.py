@@ -18,7 +18,6 @@ from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 CLASSIFIERS = {
     "last": sequence_model(70, 12, 20, 2, outputs=3),
@@ -67,9 +66,9 @@ def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0
     words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: chain.tokens])
     if not chain.per_step:
         encoder = TextEncoder(words, 9)
-        save_model(path, model, words, ClassifierConfig(batch_size=2), encoder, LABELS[: chain.head.outputs])
+        save_model(path, model, words, encoder, LABELS[: chain.head.outputs], {"batch_size": 2})
     else:
-        save_model(path, model, words if vocabulary else None, LanguageModelConfig(batch_size=2, bptt=5))
+        save_model(path, model, words if vocabulary else None, history={"batch_size": 2, "bptt": 5})
     return path
 
 

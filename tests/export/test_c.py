@@ -21,7 +21,6 @@ from truesparse.model import random_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
@@ -242,7 +241,7 @@ def test_the_source_needs_nothing_but_two_functions(tmp_path: Path) -> None:
 def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> None:
     chain = language_model(300, 300 if tied else 5, 300, 2, tied=tied)
     model = random_model(chain, 0.9 if tied else 0.05, np.random.default_rng(1), scale=0.3)
-    save_model(tmp_path / "m", model, None, LanguageModelConfig())
+    save_model(tmp_path / "m", model)
     export_model(tmp_path / "m", "c", tmp_path / "out")
     source = (tmp_path / "out" / "model.c").read_text()
     assert f"static const uint{16 if tied else 8}_t model_embedding_weight_places" in source
@@ -336,7 +335,7 @@ def test_scores_that_overflow_are_refused(tmp_path: Path, target: str, dtype: st
     saved = load_model(file)
     for matrix in saved.model.arena.matrices.values():
         matrix.data[...] = 3e38
-    save_model(file, saved.model, saved.vocabulary, saved.config)
+    save_model(file, saved.model, saved.vocabulary)
     with pytest.raises(TruesparseError, match=r"the scores of .*m are not finite, so large are its weights"):
         export_model(file, target, tmp_path / "out", dtype=dtype)
     assert not (tmp_path / "out").exists()

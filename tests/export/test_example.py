@@ -15,7 +15,6 @@ from truesparse.export import export_model
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 SOURCE = Path(__file__).parents[2] / "examples" / "suggest" / "suggest.c"
 WORDS = ("<unk>", "<eos>", "the", "cat", "isn't", "here", ",", "on", "mat", "dog")
@@ -27,7 +26,7 @@ def test_suggest(tmp_path: Path, compiler: str) -> None:
     chain = language_model(10, 6, 8, 1)
     file = tmp_path / "model.safetensors"
     model = random_model(chain, 0.5, np.random.default_rng(1), scale=1.0)
-    save_model(file, model, Vocabulary(WORDS, "word", True), LanguageModelConfig())
+    save_model(file, model, Vocabulary(WORDS, "word", True))
     export_model(file, "c", tmp_path / "words", "words")
     command = [compiler, *STRICT, "-I", "words", "-o", "suggest", str(SOURCE), "words/words.c", "-lm"]
     subprocess.run(command, cwd=tmp_path, check=True)

@@ -6,7 +6,7 @@ import math
 import os
 import stat
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +33,8 @@ from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
 from truesparse.training.checkpoint import load_model, save_model
+from truesparse.training.config import Config
+from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 
 def test_scipy(tmp_path: Path) -> None:
@@ -277,14 +279,15 @@ def test_a_model_file_does_not_say_what_is_opened(tmp_path: Path, kind: str) -> 
     run.mkdir()
     saved = load_model(save(run / "model.safetensors", kind))
     os.mkfifo(tmp_path / "pipe")  # whoever opens it to read waits for ever
-    config = replace(saved.config, data=str(tmp_path / "pipe"))
+    task: type[Config] = LanguageModelConfig if saved.encoder is None else ClassifierConfig
+    history = asdict(task.from_dict({"data": str(tmp_path / "pipe")}))
     for folder in (foreign, run):
         save_model(
-            folder / "model.safetensors", saved.model, saved.vocabulary, config, saved.encoder, saved.labels
+            folder / "model.safetensors", saved.model, saved.vocabulary, saved.encoder, saved.labels, history
         )
     report = export_model(foreign / "model.safetensors", "c", tmp_path / "a", dtype="int8")
     assert "is not in the folder of its run" in report["loss_reason"]
-    own = replace(config, data=str(data_for(tmp_path, kind)))
+    own = task.from_dict({"data": str(data_for(tmp_path, kind))})
     (run / "config.toml").write_text(own.to_toml())
     report = export_model(run, "c", tmp_path / "b", dtype="int8")
     assert report["loss_reason"] is None

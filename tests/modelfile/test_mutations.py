@@ -23,7 +23,6 @@ from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
 from truesparse.modelfile import Reader, StoredModel, container, read_model
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 COUNT = int(os.environ.get("TRUESPARSE_MUTATIONS", "300"))
 T = TypeVar("T")
@@ -39,7 +38,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         spec = sequence_model(30, 6, 8, 2, outputs=3, pooling="max")
         encoder = TextEncoder(words, 7)
         model = random_model(spec, 0.4, rng)
-        save_model(tmp_path / "good", model, words, ClassifierConfig(), encoder, ("a", "b", "c"))
+        save_model(tmp_path / "good", model, words, encoder, ("a", "b", "c"))
     else:
         kind = {
             "lstm": {},
@@ -47,7 +46,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             "unit": {"pattern": "unit", "output_group": 5},
         }[request.param]
         sizes = language_model(30, 6, 8, 2, **kind)
-        save_model(tmp_path / "good", random_model(sizes, 0.4, rng), words, LanguageModelConfig())
+        save_model(tmp_path / "good", random_model(sizes, 0.4, rng), words)
     return tmp_path / "good"
 
 

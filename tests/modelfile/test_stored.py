@@ -9,7 +9,6 @@ from truesparse.layers.models import sequence_model
 from truesparse.model import random_model
 from truesparse.modelfile import Reader, read_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import ClassifierConfig
 
 
 def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
@@ -17,7 +16,7 @@ def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
     for sparse in (False, True):
         spec = sequence_model(2, 3, 4, 1, outputs=3, sparse_output=sparse)
         model = random_model(spec, 0.5, np.random.default_rng(1))
-        save_model(tmp_path / "m", model, words, ClassifierConfig(), TextEncoder(words, 7), ("x", "y", "z"))
+        save_model(tmp_path / "m", model, words, TextEncoder(words, 7), ("x", "y", "z"))
         with Reader(tmp_path / "m") as reader:
             stored = read_model(reader)
         if sparse:

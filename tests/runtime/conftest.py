@@ -17,7 +17,6 @@ from truesparse.layers.models import language_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.model import Model, random_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 SIZES = {
     "lstm": language_model(40, 12, 20, 2),
@@ -53,5 +52,5 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
         bias[...] = 0.5 * rng.normal(size=bias.size)
     path = tmp_path / "m.safetensors"
     words = ("the", "<eos>", *(f"w{number}" for number in range(spec.tokens - 2)))
-    save_model(path, trained, Vocabulary(words), LanguageModelConfig())
+    save_model(path, trained, Vocabulary(words))
     return Pair(trained, runtime.load(path), path)

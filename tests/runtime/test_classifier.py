@@ -19,7 +19,6 @@ from truesparse.layers.pool.spec import Pool
 from truesparse.model import Model, random_model
 from truesparse.runtime.classifier import _BATCH
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 SIZES = {
     "last": sequence_model(40, 12, 20, 2, outputs=3),
@@ -51,7 +50,7 @@ def build(chain: Chain, path: Path, padding: str = "masked") -> Pair:
         bias[...] = 0.5 * rng.normal(size=bias.size)
     vocabulary = Vocabulary(("<unk>", "<pad>", *(f"w{number}" for number in range(38))), "word", True)
     encoder = TextEncoder(vocabulary, 30, padding=padding)
-    save_model(path, trained, vocabulary, ClassifierConfig(), encoder, LABELS[: chain.head.outputs])
+    save_model(path, trained, vocabulary, encoder, LABELS[: chain.head.outputs])
     return Pair(trained, runtime.load_classifier(path), path)
 
 
@@ -160,6 +159,6 @@ def test_models_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a classifier, not a language model; use truesparse predict"):
         runtime.load_language_model(path)
     trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
-    save_model(tmp_path / "l", trained, None, LanguageModelConfig())
+    save_model(tmp_path / "l", trained)
     with pytest.raises(UsageError, match="is a language model, not a classifier; use truesparse generate"):
         runtime.load_classifier(tmp_path / "l")

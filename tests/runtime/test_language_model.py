@@ -15,7 +15,6 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
 from truesparse.training.checkpoint import save_checkpoint, save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:
@@ -73,7 +72,7 @@ def test_streams_do_not_disturb_each_other(pair: Pair) -> None:
 def test_the_predictions_of_a_run_folder_and_of_a_checkpoint(tmp_path: Path) -> None:
     trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
     words = Vocabulary(tuple("abcde"), "char")
-    save_checkpoint(tmp_path / "checkpoint.safetensors", trained, words, LanguageModelConfig(), {}, {})
+    save_checkpoint(tmp_path / "checkpoint.safetensors", trained, words, {}, {}, {})
     model = runtime.load(str(tmp_path))
     assert model.vocabulary == words
     assert model.chain.recurrent[0].spec == LSTM(4)
@@ -107,7 +106,7 @@ def test_bad_batches(pair: Pair) -> None:
 
 def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
     trained = random_model(language_model(5, 4, 4, 1), 0.5, np.random.default_rng(1))
-    save_model(tmp_path / "m", trained, None, LanguageModelConfig())
+    save_model(tmp_path / "m", trained)
     model = runtime.load(tmp_path / "m")
     assert model.stream().step(2).shape == (5,)
     with pytest.raises(TruesparseError, match="m has no vocabulary, so it reads numbers, not text"):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +7,17 @@ import numpy as np
 import pytest
 from document_helpers import with_settings
 
+import truesparse
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model
 from truesparse.model import Model, random_model
 from truesparse.modelfile import container
+from truesparse.modelfile.data_settings import DataSettings
 from truesparse.optim import SGD
 from truesparse.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
-CONFIG = LanguageModelConfig(hidden_size=6, layers=2)
+HISTORY = {"batch_size": 3, "bptt": 7, "data": None, "colour": "red"}
 VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
 
 
@@ -49,10 +49,11 @@ def assert_same(model: Model, other: Model) -> None:
 
 
 def test_a_model_comes_back(model: Model, tmp_path: Path) -> None:
-    save_model(tmp_path / "m", model, VOCABULARY, CONFIG)
+    save_model(tmp_path / "m", model, VOCABULARY, history=HISTORY)
     saved = load_model(tmp_path / "m")
     assert_same(model, saved.model)
-    assert (saved.vocabulary, saved.config, saved.path) == (VOCABULARY, CONFIG, tmp_path / "m")
+    assert (saved.vocabulary, saved.encoder, saved.path) == (VOCABULARY, None, tmp_path / "m")
+    assert saved.data == DataSettings(batch_size=3, bptt=7, built_in=True)
     assert saved.model.arena.states == {}
     ids = np.array([[0], [1]], np.int32)
     np.testing.assert_array_equal(
@@ -68,12 +69,13 @@ def test_a_checkpoint_comes_back(model: Model, tmp_path: Path) -> None:
     hidden = {"lstm.0.h": np.full((6, 3), 0.5, np.float32)}
     generator = np.random.default_rng(3)
     training = {"step": 7, "lr": 0.1 + 0.2, "generator": generator.bit_generator.state, "best_loss": None}
-    save_checkpoint(tmp_path / "c", model, VOCABULARY, CONFIG, hidden, training)
+    save_checkpoint(tmp_path / "c", model, VOCABULARY, HISTORY, hidden, training)
     saved = load_checkpoint(tmp_path / "c")
     assert_same(model, saved.model)
     np.testing.assert_array_equal(model.arena.states["momentum"], saved.model.arena.states["momentum"])
     np.testing.assert_array_equal(hidden["lstm.0.h"], saved.hidden["lstm.0.h"])
-    assert saved.training == training
+    assert (saved.training, saved.history) == (training, HISTORY)
+    assert saved.version == truesparse.__version__
     other = np.random.default_rng()
     other.bit_generator.state = saved.training["generator"]
     assert other.random() == generator.random()
@@ -81,7 +83,7 @@ def test_a_checkpoint_comes_back(model: Model, tmp_path: Path) -> None:
 
 
 def test_a_model_is_no_checkpoint(model: Model, tmp_path: Path) -> None:
-    save_model(tmp_path / "m", model, VOCABULARY, CONFIG)
+    save_model(tmp_path / "m", model, VOCABULARY, history=HISTORY)
     with pytest.raises(TruesparseError, match="is a model, not a checkpoint"):
         load_checkpoint(tmp_path / "m")
 
@@ -90,7 +92,7 @@ def test_a_model_is_no_checkpoint(model: Model, tmp_path: Path) -> None:
 def contents(tmp_path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     spec = language_model(len(VOCABULARY), 6, 6, 1)
     model = random_model(spec, 0.4, np.random.default_rng(1))
-    save_model(tmp_path / "good", model, VOCABULARY, replace(CONFIG, layers=1))
+    save_model(tmp_path / "good", model, VOCABULARY)
     with container.Reader(tmp_path / "good") as reader:
         return {name: reader.get(name) for name in reader.names}, reader.document
 
@@ -100,8 +102,7 @@ def test_a_file_without_a_depth_has_an_lstm(
 ) -> None:
     tensors, document = contents
     sizes = {key: value for key, value in document["model"].items() if key != "depth"}
-    settings = {key: value for key, value in document["config"].items() if key != "cell"}
-    container.write(tmp_path / "old", tensors, document | {"model": sizes, "config": settings})
+    container.write(tmp_path / "old", tensors, document | {"model": sizes})
     assert_same(load_model(tmp_path / "old").model, load_model(tmp_path / "good").model)
 
 
@@ -137,12 +138,6 @@ def test_files_whose_parts_do_not_fit(
     check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
     check("bad says nothing of its model; use another", tensors, {**document, "model": None})
     check("'colour', which is unknown", tensors, {**document, "model": document["model"] | {"colour": 2}})
-    check("is corrupt", tensors, {key: value for key, value in document.items() if key != "config"})
-    check(
-        r"was written by truesparse 9 and does not fit this one, .*unknown key 'colour'",
-        tensors,
-        {**document, "config": {"colour": 1}, "truesparse_version": "9"},
-    )
     check(
         "there is no layer 'tagger'",
         tensors,

@@ -12,7 +12,7 @@ from truesparse.layers.rhn.spec import RHN
 from truesparse.settings import kind_of
 from truesparse.topology import DISTRIBUTIONS, METHODS
 from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
-from truesparse.training.sources import load_config, load_toml, resolve
+from truesparse.training.sources import load_toml, resolve
 from truesparse.training.task_configs import LanguageModelConfig
 
 
@@ -258,5 +258,5 @@ def test_numbers_that_python_does_not_convert(tmp_path: Path, line: str, message
 
 def test_a_task_that_is_no_name(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("task = ['lm']")
-    with pytest.raises(UsageError, match=r"is for the task \['lm'\], which is none of"):
-        load_config(tmp_path / "c.toml")
+    with pytest.raises(UsageError, match=r"is for truesparse train \['lm'\], not for truesparse train lm"):
+        load_toml(tmp_path / "c.toml")

@@ -14,21 +14,20 @@ from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 from truesparse.training.use import Classifier, evaluate_file
 
 WORDS = Vocabulary(("<unk>", "a", "b", "c"))
 
 
-def classifier(path: Path, **settings: int) -> Path:
+def classifier(path: Path, **history: int) -> Path:
     model = random_model(sequence_model(4, 6, 8, 1, outputs=2), 0.5, np.random.default_rng(1))
-    save_model(path, model, WORDS, ClassifierConfig(**settings), TextEncoder(WORDS, 9), ("x", "y"))
+    save_model(path, model, WORDS, TextEncoder(WORDS, 9), ("x", "y"), history)
     return path
 
 
 def save_language_model(path: Path) -> Path:
     model = random_model(language_model(4, 6, 8, 1), 0.5, np.random.default_rng(1))
-    save_model(path, model, WORDS, LanguageModelConfig(batch_size=2, bptt=5))
+    save_model(path, model, WORDS, history={"batch_size": 2, "bptt": 5})
     return path
 
 
@@ -55,7 +54,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, p
         arena = saved.model.arena
         weights = arena.matrices[part].data if part in arena.matrices else arena.biases[part]
         weights[-1] = value
-        save_model(path, saved.model, saved.vocabulary, saved.config, saved.encoder, saved.labels)
+        save_model(path, saved.model, saved.vocabulary, saved.encoder, saved.labels)
     message = rf"{part} in .* has values that are not finite: its training went astray; use another model"
     (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
     (tmp_path / "text.txt").write_text("a b c a\n" * 30)
@@ -79,7 +78,7 @@ def test_scores_that_overflow_are_refused(tmp_path: Path) -> None:
         for weights in [matrix.data for matrix in arena.matrices.values()] + list(arena.biases.values()):
             weights[...] = 3e38
         arena.touch()
-        save_model(path, saved.model, saved.vocabulary, saved.config, saved.encoder, saved.labels)
+        save_model(path, saved.model, saved.vocabulary, saved.encoder, saved.labels)
     (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
     (tmp_path / "text.txt").write_text("a b c a\n" * 30)
     for use in (

@@ -19,7 +19,6 @@ from truesparse.bench.task import Task
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 # Compiling takes about 240 bytes of memory and 4 microseconds for each weight.
 C_WEIGHTS = 4_000_000
@@ -94,5 +93,5 @@ class CPrediction:
 
 def _save(task: Task, folder: Path) -> Path:
     file = folder / "model.safetensors"
-    save_model(file, build(task), None, LanguageModelConfig())
+    save_model(file, build(task))
     return file

@@ -20,7 +20,6 @@ from truesparse.export.state_dict import Tensors, read_state_dict
 from truesparse.layers.models import language_model
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.checkpoint import save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 _LSTM = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"
@@ -95,16 +94,8 @@ def import_torch(
     for name, bias in arena.biases.items():
         bias[...] = dense[name]
     arena.touch()
-    config = LanguageModelConfig(
-        hidden_size=units,
-        embedding_size=inputs,
-        layers=layers,
-        tied=tied,
-        density=density,
-        level="word" if words is None else words.level,
-    )
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    save_model(out, Model(chain, arena), words, config.filled())
+    save_model(out, Model(chain, arena), words)
     matrices = {
         name: {
             "shape": list(csr.shape),

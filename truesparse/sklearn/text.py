@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -251,7 +252,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         check_is_fitted(self)
         network, vocabulary = self.network_, self.encoder_.vocabulary
         labels = [str(label) for label in self.classes_]
-        save_model(Path(path), network.model, vocabulary, network.config, self.encoder_, labels)
+        save_model(Path(path), network.model, vocabulary, self.encoder_, labels, asdict(network.config))
 
     def _weights(self, sample_weight: Any, numbers: NDArray[np.int32]) -> NDArray[np.float64] | None:
         weights = sample_weights(sample_weight, len(numbers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ import numpy as np
 
 import truesparse
 from truesparse.data import TextEncoder, Vocabulary
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Chain
 from truesparse.modelfile import StoredModel, check_finite, container, read_model
+from truesparse.modelfile.data_settings import DataSettings, data_document
 from truesparse.sparse import Arena, Pattern
-from truesparse.training.config import Config
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -36,20 +34,20 @@ class SavedModel:
     model : Model
     vocabulary : Vocabulary or None
         None if nobody knows what the tokens mean, as of a model that was imported without.
-    config : LanguageModelConfig or ClassifierConfig
-        Of the run that made it.
     encoder : TextEncoder or None
-        How a classifier reads a text.
+        How a classifier reads a text; None of a language model.
     labels : tuple of str
         The names of a classifier's outputs.
+    data : DataSettings
+        How data are read for it.
     """
 
     path: Path
     model: Model
     vocabulary: Vocabulary | None
-    config: Config
     encoder: TextEncoder | None
     labels: tuple[str, ...]
+    data: DataSettings
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
@@ -72,37 +70,47 @@ class Checkpoint(SavedModel):
         What `save_checkpoint` was given: anything, if another program has written the file.
     slots : frozenset of str
         The optimizer's states that are in the file.
+    history : object
+        The configuration of the run that wrote it: a mapping, but anything if another program or another
+        version has written the file.
+    version : object
+        The version of truesparse that wrote it, if that is known.
     """
 
     hidden: dict[str, np.ndarray]
     evolution: dict[str, np.ndarray]
     training: dict[str, Any]
     slots: frozenset[str]
+    history: Any
+    version: Any
 
 
 def save_model(
     path: Path,
     model: Model,
-    vocabulary: Vocabulary | None,
-    config: Config,
+    vocabulary: Vocabulary | None = None,
     encoder: TextEncoder | None = None,
     labels: Sequence[str] = (),
+    history: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights, topology, vocabulary and configuration: what it takes to use a model.
+    """Write weights, topology and vocabulary: what it takes to use a model.
 
     Parameters
     ----------
     path : Path
     model : Model
-    vocabulary, config, encoder, labels
+    vocabulary, encoder, labels
         As in `SavedModel`; those of a classifier have to be given.
+    history : mapping, optional
+        The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
+        taken from there.
 
     Raises
     ------
     TruesparseError
         The file cannot be written; an earlier one is unharmed.
     """
-    document = _document("model", model.chain, vocabulary, config, encoder, labels)
+    document = _document("model", model.chain, vocabulary, encoder, labels, history)
     container.write(path, _weights(model.arena), document)
 
 
@@ -110,7 +118,7 @@ def save_checkpoint(
     path: Path,
     model: Model,
     vocabulary: Vocabulary | None,
-    config: Config,
+    history: Mapping[str, Any],
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
     evolution: Mapping[str, np.ndarray] | None = None,
@@ -122,7 +130,7 @@ def save_checkpoint(
     Parameters
     ----------
     path : Path
-    model, vocabulary, config, encoder, labels
+    model, vocabulary, history, encoder, labels
         As in `save_model`; the optimizer's states are taken from the model's arena.
     hidden : mapping of str to ndarray
         The hidden state carried to the next window.
@@ -143,7 +151,7 @@ def save_checkpoint(
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
     tensors.update(evolution or {})
-    document = _document("checkpoint", model.chain, vocabulary, config, encoder, labels)
+    document = _document("checkpoint", model.chain, vocabulary, encoder, labels, history)
     container.write(path, tensors, {**document, "training": training})
 
 
@@ -165,7 +173,7 @@ def load_arena(path: Path) -> tuple[Chain, Arena]:
     Raises
     ------
     TruesparseError
-        As `load_model`, whatever the configuration says.
+        As `load_model`.
     """
     with container.Reader(path) as reader:
         stored = read_model(reader, expand=False)
@@ -204,6 +212,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             evolution=evolution,
             training=reader.document["training"],
             slots=frozenset(slots),
+            history=reader.document.get("config"),
+            version=reader.document.get("truesparse_version"),
         )
 
 
@@ -211,18 +221,21 @@ def _document(
     kind: str,
     chain: Chain,
     vocabulary: Vocabulary | None,
-    config: Config,
     encoder: TextEncoder | None,
     labels: Sequence[str],
+    history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     of_classifier = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
+    of_run = (
+        {} if history is None else {"data": data_document(history, chain.per_step), "config": {**history}}
+    )
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
         "model": chain.to_document(),
         "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
         **of_classifier,
-        "config": dataclasses.asdict(config),
+        **of_run,
     }
 
 
@@ -237,21 +250,14 @@ def _weights(arena: Arena) -> dict[str, np.ndarray]:
 
 def _read_model(reader: container.Reader) -> SavedModel:
     """The model of a file, checked."""
-    stored = read_model(reader, expand=False)
-    try:
-        kind: type[Config] = LanguageModelConfig if stored.chain.per_step else ClassifierConfig
-        config = kind.from_dict(reader.document["config"])
-    except (KeyError, TypeError, AttributeError):
-        raise reader.corrupt() from None
-    except UsageError as error:
-        raise TruesparseError(
-            f"{reader.path} was written by truesparse {reader.document.get('truesparse_version')}"
-            f" and does not fit this one, {truesparse.__version__}: {error}"
-        ) from None
     from truesparse.model import Model  # which needs kernels
 
-    model = Model(stored.chain, _arena(stored))
-    return SavedModel(reader.path, model, stored.vocabulary, config, stored.encoder, stored.labels)
+    stored = read_model(reader, expand=False)
+    model, data = (
+        Model(stored.chain, _arena(stored)),
+        DataSettings.from_document(reader.document, stored.chain.per_step),
+    )
+    return SavedModel(reader.path, model, stored.vocabulary, stored.encoder, stored.labels, data)
 
 
 def _arena(stored: StoredModel) -> Arena:

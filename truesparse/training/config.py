@@ -16,9 +16,10 @@ from truesparse.errors import UsageError
 from truesparse.layers.registry import cells
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
-from truesparse.settings import checked, flag, listed, setting, toml_value
+from truesparse.settings import checked, flag, listed, setting
 from truesparse.topology.methods import get_method
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
+from truesparse.training.toml import to_toml
 
 DENSITY = 0.2
 
@@ -193,10 +194,7 @@ class Config:
 
     def to_toml(self) -> str:
         """The task and the configuration as TOML; fields that are None are left out."""
-        values = {"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}}
-        return "".join(
-            f"{name} = {toml_value(value)}\n" for name, value in values.items() if value is not None
-        )
+        return to_toml({"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}})
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "safetensors", "click", "rich", "tbb")
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "safetensors", "click", "rich", "tomli-w", "tbb")
 
 
 def environment() -> dict[str, Any]:

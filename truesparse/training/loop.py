@@ -286,7 +286,9 @@ class Trainer:
             pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
             best = state.best is None or self.task.better(measures, state.best) or pruned
             if best:
-                checkpoint.save_model(self._run.model, self.model, config=self.config, **self.task.reading)
+                checkpoint.save_model(
+                    self._run.model, self.model, history=asdict(self.config), **self.task.reading
+                )
                 state.best_nnz = nnz
                 # a checkpoint is JSON, which has no infinity, such as the perplexity of a very bad model
                 state.best = {name: value for name, value in measures.items() if math.isfinite(value)}
@@ -384,7 +386,7 @@ class Trainer:
         checkpoint.save_checkpoint(
             self._run.checkpoint,
             self.model,
-            config=self.config,
+            history=asdict(self.config),
             hidden={} if self.training.state is None else self.training.state.arrays(),
             evolution=self.training.arrays(),
             training=training,

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+import truesparse
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim.averaging import SNTASGD
+from truesparse.settings import shown
 from truesparse.training.checkpoint import Checkpoint
+from truesparse.training.config import Config
 from truesparse.training.state import TrainingState
 from truesparse.training.training import Training
 
 _LARGEST = 1 << 62  # of a count
+
+
+C = TypeVar("C", bound=Config)
+
+
+def restored_config(saved: Checkpoint, kind: type[C]) -> C:
+    """The configuration that a checkpoint was trained with, of a kind.
+
+    Raises
+    ------
+    TruesparseError
+        There is none, or not one that this version can go on with.
+    """
+    if not isinstance(saved.history, dict):
+        raise _broken(saved, "its configuration is missing")
+    unknown = sorted(saved.history.keys() - kind.fields().keys())
+    try:
+        if unknown:
+            raise UsageError(f"its configuration has the unknown key {shown(unknown[0])}")
+        return kind.from_dict(saved.history)
+    except UsageError as error:
+        writer = saved.version[:40] if isinstance(saved.version, str) else "of an unknown version"
+        raise TruesparseError(
+            f"{saved.path} was written by truesparse {writer}, and this one, {truesparse.__version__}, cannot"
+            f" resume it: {error}; use the one that wrote it, or start a new run"
+        ) from None
 
 
 def restored_state(saved: Checkpoint) -> TrainingState:

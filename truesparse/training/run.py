@@ -22,6 +22,8 @@ from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
+from truesparse.training.restoring import restored_config
+from truesparse.training.rundata import config_kind
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
@@ -150,12 +152,14 @@ def _restored(
     """A trainer where the checkpoint of a run was written; `moved` says that the user gave the place of the
     data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
-    if type(saved.config) is not type(config):
+    kind = config_kind(saved)
+    if type(config) is not kind:
         raise TruesparseError(
-            f"{saved.path} is of another task, {saved.config.TASK}; put the run's own checkpoint back"
+            f"{saved.path} is of another task, {kind.TASK}; put the run's own checkpoint back"
         )
+    began = restored_config(saved, kind)
     for name in config.fields():
-        old, new = getattr(saved.config, name), getattr(config, name)
+        old, new = getattr(began, name), getattr(config, name)
         if new != old and name not in RESUMABLE:
             raise TruesparseError(
                 f"{saved.path} is of another model: its {name} is {old!r}, but {rundir.CONFIG} has"
@@ -164,7 +168,7 @@ def _restored(
     generators = make_generators(config.seed)
     task = _task(config, WORD_RULE if saved.vocabulary is None else saved.vocabulary.word_rule)
     if not moved:  # a model file names the data as the user did, resumed or not
-        task.config = _with_data(config, vars(saved.config)["data"])
+        task.config = _with_data(config, began.data)
     trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
     trainer.restore(saved)
     if trainer.state.step > trainer.total_steps:

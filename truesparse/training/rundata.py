@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
+from truesparse.modelfile.data_settings import DataSettings
 from truesparse.training.checkpoint import SavedModel
 from truesparse.training.rundir import CONFIG
-from truesparse.training.sources import load_config
+from truesparse.training.sources import value_of
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
+from truesparse.training.toml import read_toml
 
 
 class RunData(NamedTuple):
-    """Where the data are that a model was trained on, None for the built-in text; and the CRC-32 of what was
-    trained and chosen by, None if nobody knows."""
+    """Where the data are that a model was trained on, None for the built-in text; the CRC-32 of what was
+    trained and chosen by, None if nobody knows; and how they are read."""
 
     path: Path | None
     crc32: int | None
+    settings: DataSettings
 
     def check(self, crc32: int) -> None:
         """Raise TruesparseError if the data are others than those of training."""
@@ -43,21 +46,30 @@ def find_data(saved: SavedModel) -> RunData:
         The model does not lie there, unless it was trained on the built-in text; or the configuration of the
         run cannot be read or is that of another.
     """
-    folder = saved.path.parent
-    mine = cast(LanguageModelConfig | ClassifierConfig, saved.config)
-    if not (folder / CONFIG).is_file():
-        if mine.data is None:
-            return RunData(None, None)
+    folder, kind = saved.path.parent, config_kind(saved)
+    file = folder / CONFIG
+    if not file.is_file():
+        if saved.data.built_in:
+            return RunData(None, None, saved.data)
         raise UsageError(
             f"{saved.path} is not in the folder of its run, whose {CONFIG} says where the data are"
             "; give --data"
         )
-    config = load_config(folder / CONFIG)
-    if not isinstance(config, type(mine)):
-        raise UsageError(f"{folder / CONFIG} is not the configuration of {saved.path}; give --data")
-    if config.data is None:
-        return RunData(None, None)
-    return RunData(Path(config.data), _checksum(folder / CHECKPOINT))
+    values = read_toml(file)
+    if values.get("task", LanguageModelConfig.TASK) != kind.TASK:
+        raise UsageError(f"{file} is not the configuration of {saved.path}; give --data")
+    data = value_of(values, "data", kind, file)
+    settings = saved.data
+    if settings.seed is None:  # the model does not tell, but its run does
+        settings = DataSettings.from_document({"config": values}, saved.model.chain.per_step)
+    if data is None:
+        return RunData(None, None, settings)
+    return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)
+
+
+def config_kind(saved: SavedModel) -> type[LanguageModelConfig | ClassifierConfig]:
+    """What the configuration of the run is that made a model."""
+    return LanguageModelConfig if saved.encoder is None else ClassifierConfig
 
 
 def _checksum(path: Path) -> int | None:

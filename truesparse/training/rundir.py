@@ -247,8 +247,7 @@ class RunDirectory:
     def _write(self, name: str, text: str) -> None:
         try:
             with replacing(self.path / name) as partial:
-                # TOML has no way to write the name of a file that is no UTF-8
-                partial.write_text(text, encoding="utf-8", errors="replace")
+                partial.write_text(text, encoding="utf-8")
         except OSError as error:
             raise self._cannot_write(name, error) from None
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 from truesparse.settings import checked, kind_of, parse, shown
 from truesparse.topology.methods import METHODS
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
 from truesparse.training.task_configs import TASKS, LanguageModelConfig
+from truesparse.training.toml import read_toml
 
 Fields = Mapping[str, dataclasses.Field[Any]]
 
@@ -105,7 +105,7 @@ def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str,
         The file does not exist, is not TOML or for another task, or has a key that is no field or a value
         that its field cannot have.
     """
-    values = _read_toml(path)
+    values = read_toml(path)
     meant = values.pop("task", task.TASK)
     if meant != task.TASK:
         word = meant if isinstance(meant, str) else shown(meant)
@@ -113,41 +113,34 @@ def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str,
             f"{path} is for truesparse train {word}, not for truesparse train {task.TASK}; use that command"
         )
     task.check_names(values, str(path))
-    fields = task.fields()
-    return {name: checked(fields[name], value, f"{name} in {path}") for name, value in values.items()}
+    return {name: value_of(values, name, task, path) for name in values}
 
 
-def load_config(path: Path) -> Config:
-    """Read the configuration of a run, whatever its task.
+def value_of(values: Mapping[str, Any], name: str, kind: type[Config], path: Path) -> Any:
+    """One value of what `read_toml` made of a run's configuration, whatever else is in there.
+
+    Parameters
+    ----------
+    values : mapping
+    name : str
+        A field of `kind`.
+    kind : type
+        Of the configuration.
+    path : Path
+        Of the file, for a message.
+
+    Returns
+    -------
+    object
+        The field's default if there is none.
 
     Raises
     ------
     UsageError
-        As `load_toml`; also for an unknown task.
+        The field cannot have it.
     """
-    name = _read_toml(path).get("task", LanguageModelConfig.TASK)
-    if not isinstance(name, str) or name not in TASKS:
-        raise UsageError(f"{path} is for the task {shown(name)}, which is none of {', '.join(TASKS)}")
-    return TASKS[name].from_dict(load_toml(path, TASKS[name]))
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    from truesparse.data.files import read_text  # here: a list of flags needs no NumPy
-
-    try:
-        return tomllib.loads(read_text(path))
-    except UsageError:
-        raise UsageError(f"cannot read the configuration {path}: there is no such file") from None
-    except TruesparseError as error:
-        raise UsageError(
-            f"the configuration {path} is not TOML, which is text with lines such as density = 0.2: {error}"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}; write lines such as density = 0.2") from None
-    except (ValueError, RecursionError):  # what is TOML but Python does not read
-        raise UsageError(
-            f"{path} has a number or a nesting beyond all sizes; write lines such as density = 0.2"
-        ) from None
+    field = kind.fields()[name]
+    return checked(field, values[name], f"{name} in {path}") if name in values else field.default
 
 
 def from_environment(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from truesparse.data import (
     Columns,
     SequenceBatches,
     Sequences,
+    TextEncoder,
     Vocabulary,
     load_corpus,
     load_evaluation_text,
@@ -34,7 +35,6 @@ from truesparse.training.classification import Classified, crc32_of_texts, evalu
 from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.rundata import find_data
 from truesparse.training.task import crc32_of
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
 
@@ -120,17 +120,15 @@ def evaluate_saved(
 ) -> TextEvaluation | ClassifierEvaluation:
     """Measure a model that has been read; see `evaluate_file`."""
     saved.check_finite()
-    if isinstance(saved.config, ClassifierConfig):
-        return _evaluate_classifier(
-            saved, saved.config, data, split, _columns(saved.config, label_column, text_column)
-        )
+    if saved.encoder is not None:
+        columns = Columns(label_column or saved.data.label_column, text_column or saved.data.text_column)
+        return _evaluate_classifier(saved, saved.encoder, data, split, columns)
     if label_column is not None or text_column is not None:
         raise UsageError(f"{saved.path} is a language model, whose text has no columns; leave the flags out")
     return _evaluate_language_model(saved, data, split)
 
 
 def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | None) -> TextEvaluation:
-    config, model = cast(LanguageModelConfig, saved.config), saved.model
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     if data is None:
         split = split or "test"
@@ -138,7 +136,7 @@ def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | 
     else:
         split = split or ("test" if data.is_dir() else "all")
         ids = load_evaluation_text(data, vocabulary, split)
-    result = evaluate_stream(model, ids, config.batch_size, config.bptt)
+    result = evaluate_stream(saved.model, ids, saved.data.batch_size, saved.data.bptt)
     if not math.isfinite(result.loss):
         raise scores_overflow(saved.path)
     number = vocabulary.unknown
@@ -153,20 +151,15 @@ def _text_of_training(saved: SavedModel, vocabulary: Vocabulary, split: str) -> 
     return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[split]
 
 
-def _columns(config: ClassifierConfig, label: str | None, text: str | None) -> Columns:
-    return Columns(label or config.label_column, text or config.text_column)
-
-
 def _evaluate_classifier(
-    saved: SavedModel, config: ClassifierConfig, data: Path | None, split: str | None, columns: Columns
+    saved: SavedModel, encoder: TextEncoder, data: Path | None, split: str | None, columns: Columns
 ) -> ClassifierEvaluation:
     model = saved.model
-    assert saved.encoder is not None
     if data is None:
-        text = _texts_of_training(saved, config, columns, split or "test")
+        text = _texts_of_training(saved, encoder, columns, split or "test")
     else:
-        text = encode_table(_labelled_table(data, columns, split or "test"), saved.labels, saved.encoder)
-    size = min(config.batch_size, LARGEST_BATCH, len(text.texts))
+        text = encode_table(_labelled_table(data, columns, split or "test"), saved.labels, encoder)
+    size = min(saved.data.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)
     classified = evaluate_batches(model, batches, workspace)
@@ -185,16 +178,16 @@ def _labelled_table(data: Path, columns: Columns, split: str) -> Table:
     return read_table(file, columns)
 
 
-def _texts_of_training(
-    saved: SavedModel, config: ClassifierConfig, columns: Columns, split: str
-) -> LabelledText:
+def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
     """One part of the labelled texts that a model was trained on."""
-    assert saved.encoder is not None
     found = find_data(saved)
+    how = found.settings
     if found.path is None:
         raise UsageError(f"{saved.path} does not say what it was trained on; give --data")
-    tables = read_parts(found.path, columns, config.valid_fraction, config.test_fraction, config.seed)
-    parts = {part: encode_table(table, saved.labels, saved.encoder) for part, table in tables.items()}
+    if how.valid_fraction is None or how.test_fraction is None or how.seed is None:
+        raise UsageError(f"{saved.path} does not say which part of the data it was trained on; give --data")
+    tables = read_parts(found.path, columns, how.valid_fraction, how.test_fraction, how.seed)
+    parts = {part: encode_table(table, saved.labels, encoder) for part, table in tables.items()}
     found.check(crc32_of_texts(parts["train"], parts["valid"]))
     return parts[split]
 
@@ -223,15 +216,15 @@ class Classifier:
 
     def __init__(self, path: Path) -> None:
         saved = load_model(find_model(path))
-        if saved.encoder is None or not isinstance(saved.config, ClassifierConfig):
+        if saved.encoder is None:
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
         saved.check_finite()
         self._path = saved.path
         self._model = saved.model
         self._encoder = saved.encoder
         self.labels = saved.labels
-        self.text_column = saved.config.text_column
-        self.batch_size = min(saved.config.batch_size, LARGEST_BATCH)
+        self.text_column = saved.data.text_column
+        self.batch_size = min(saved.data.batch_size, LARGEST_BATCH)
         self._workspace = self._model.workspace(1, self.batch_size)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:

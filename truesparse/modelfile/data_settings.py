@@ -1,0 +1,87 @@
+"""How a file says that data are read for its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_OF_TEXT = ("batch_size", "bptt")
+_OF_LABELLED = ("batch_size", "label_column", "text_column", "valid_fraction", "test_fraction", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How data are read for a model.
+
+    Attributes
+    ----------
+    batch_size : int
+        Texts read side by side, B.
+    bptt : int
+        Of a language model: time steps of a window, T.
+    built_in : bool
+        Of a language model: whether it was trained on the built-in text.
+    label_column, text_column : str
+        Of a classifier: names of the columns of labelled texts.
+    valid_fraction, test_fraction : float or None
+        Of a classifier: which part of the rows was taken out of those to train on; None if nobody knows.
+    seed : int or None
+        Of a classifier: decides which rows those were.
+    """
+
+    batch_size: int = 20
+    bptt: int = 35
+    built_in: bool = False
+    label_column: str = "label"
+    text_column: str = "text"
+    valid_fraction: float | None = None
+    test_fraction: float | None = None
+    seed: int | None = None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], per_step: bool) -> DataSettings:
+        """Read what the document of a file says.
+
+        Parameters
+        ----------
+        document : mapping
+            Its `data`, or in a file that has none its `config`, may be anything: what is missing or cannot be
+            has its default.
+        per_step : bool
+            Whether it is of a language model.
+        """
+        given = document.get("data")
+        if given is None:
+            given = data_document(document.get("config"), per_step)
+        if not isinstance(given, dict):
+            return cls()
+        return cls(**{name: given[name] for name, right in _RIGHT.items() if right(given.get(name))})
+
+
+def data_document(config: Any, per_step: bool) -> dict[str, Any]:
+    """What a training configuration says of the data, for the document of a file; not of where they are."""
+    if not isinstance(config, Mapping):
+        return {}
+    document = {name: config[name] for name in (_OF_TEXT if per_step else _OF_LABELLED) if name in config}
+    return document | ({"built_in": "data" in config and config["data"] is None} if per_step else {})
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 1 <= value <= 1_000_000_000
+
+
+def _is_fraction(value: object) -> bool:
+    return type(value) is float and 0 < value < 1
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "batch_size": _is_size,
+    "bptt": _is_size,
+    "built_in": lambda value: type(value) is bool,
+    "label_column": lambda value: isinstance(value, str),
+    "text_column": lambda value: isinstance(value, str),
+    "valid_fraction": _is_fraction,
+    "test_fraction": _is_fraction,
+    "seed": lambda value: type(value) is int and 0 <= value <= 10**18,
+}
