@@ -19,9 +19,9 @@ from truesparse.layers.spec import STEPS, TOKENS
 from truesparse.model import random_model
 from truesparse.optim.table import OPTIMIZERS
 from truesparse.settings import kind_of
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.topology import Update, get_method
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.task_configs import LanguageModelConfig
 
 SIZE = 9
 COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle.loads(pickle.dumps(things))])

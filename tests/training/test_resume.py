@@ -17,11 +17,11 @@ from training_helpers import StopAt, assert_same_end, records, tensors, without_
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.model import Model
 from truesparse.modelfile import container
+from truesparse.tasks.run import resume_run, train_model
 from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.run import resume_run, train_model
 
 
 def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
+from truesparse.tasks.classifier.use import Classifier
+from truesparse.tasks.use import evaluate_file
 from truesparse.training.checkpoint import load_model, save_model
-from truesparse.training.use import Classifier, evaluate_file
 
 WORDS = Vocabulary(("<unk>", "a", "b", "c"))
 

@@ -18,8 +18,8 @@ from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Chain
 from truesparse.sklearn.network import Network, Samples, kernel_threads
-from truesparse.training.sources import resolve
-from truesparse.training.task_configs import SequenceConfig
+from truesparse.tasks.sequences import SequenceConfig
+from truesparse.tasks.sources import resolve
 
 C = TypeVar("C", bound=SequenceConfig)
 

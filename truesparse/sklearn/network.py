@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
 from truesparse.layers.chain import Chain
+from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
 from truesparse.training.evolution import Evolution
 from truesparse.training.state import make_generators
-from truesparse.training.task_configs import SequenceConfig
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()

@@ -15,8 +15,7 @@ from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import refuse_missing
-from truesparse.training.classification import sequence_chain
-from truesparse.training.task_configs import SequenceConfig
+from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 
 
 class SequenceEstimator(SparseNetworkEstimator):

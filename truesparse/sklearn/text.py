@@ -18,8 +18,9 @@ from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
-from truesparse.training.classification import sequence_chain, text_settings
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.classifier.task import text_settings
+from truesparse.tasks.sequences import sequence_chain
 
 
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
