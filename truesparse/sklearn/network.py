@@ -126,9 +126,11 @@ class Network:
         self.passes += 1
         return loss / counted
 
-    def lower_lr(self) -> None:
-        """Divide the learning rate by the configuration's `lr_decay`."""
-        self._training.optimizer.lr /= self.config.optimizer_settings.decay()[0]
+    def lower_lr(self, stalled: bool) -> None:
+        """Divide the learning rate after a pass, if it is time to or the pass was no use."""
+        divisor, start = self.config.optimizer_settings.decay()
+        if stalled or 0 < start <= self.passes:
+            self._training.optimizer.lr /= divisor
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""

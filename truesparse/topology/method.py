@@ -97,6 +97,13 @@ class Method:
             defaults = {field.name: field.default for field in dataclasses.fields(self.settings)}
             object.__setattr__(self, "defaults", defaults)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot have a class that is derived."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.settings.__module__ == "types":
+            values["settings"] = Settings
+        return type(self), tuple(values.values())
+
     @property
     def updates(self) -> bool:
         """Whether the topology changes."""

@@ -96,9 +96,9 @@ class Config:
     )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
-    epochs: int = setting(8, "Passes over the training text.", low=1)
+    epochs: int = setting(8, "Passes over the training data.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
-    batch_size: int = setting(20, "Texts read side by side, B.", low=1)
+    batch_size: int = setting(20, "Texts or sequences read side by side, B.", low=1)
     dropout: float = setting(
         0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
     )
