@@ -31,8 +31,7 @@ class AdamSettings(FallingSettings):
     clip: float = longest_gradient(10.0)
     lr_decay: float = lr_divisor(1.33)
 
-    def build(self, arena: Arena) -> Adam:
-        """See `OptimizerSettings.build`."""
+    def _make(self, arena: Arena) -> Adam:
         return Adam(
             arena, self.lr, self.beta1, self.beta2, self.epsilon, self.weight_decay, self.decoupled_decay
         )
@@ -97,12 +96,13 @@ class Adam(Optimizer):
 
         arena = self.arena
         self.steps += 1
-        rate = self.lr / (1 - self.beta1**self.steps)
         root = 1 / math.sqrt(1 - self.beta2**self.steps)
         decays = (0.0, self.weight_decay) if self.decoupled_decay else (self.weight_decay, 0.0)
-        numbers = (self.lr, rate, root, self.beta1, self.beta2, self.epsilon, *decays, scale)
-        moments = arena.states["first_moment"], arena.states["second_moment"]
-        adam(arena.values, *moments, arena.grads, *(np.float32(number) for number in numbers))
+        numbers = (root, self.beta1, self.beta2, self.epsilon, *decays, scale)
+        arrays = arena.values, arena.states["first_moment"], arena.states["second_moment"], arena.grads
+        for part, lr in self._stretches():
+            rates = lr, lr / (1 - self.beta1**self.steps)
+            adam(*(array[part] for array in arrays), *(np.float32(number) for number in (*rates, *numbers)))
         arena.touch()
 
     def counters(self) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def build_training(
     method = get_method(config.method)
     told = config.optimizer_settings
     settings = config.settings_of("method")
-    optimizer = told.build(model.arena)
+    optimizer = told.build(model.arena, [matrix.name for matrix in chain.matrices if matrix.used == "lookup"])
     counts = {}
     if method.shrinks:
         density = wanted_density(config, chain)
