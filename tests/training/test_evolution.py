@@ -67,6 +67,7 @@ METHODS_AND_SETTINGS = [
     ("dsr", {"update_interval": 20}),
     ("deepr", {}),
     ("gmp", {"update_interval": 20, "lr": 0.5}),
+    ("granet", {"update_interval": 20}),
     ("rigl", {"update_interval": 20}),
     ("snfs", {}),
     ("snip", {}),

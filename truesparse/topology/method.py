@@ -111,7 +111,9 @@ class Method:
 
     @property
     def shrinks(self) -> bool:
-        """Whether it drops without growing."""
+        """Whether it ends with fewer weights than it begins with."""
+        if "initial_density" in self.defaults:
+            return True
         return getattr(self.redistribute, "__name__", self.redistribute) == "none_grown"
 
     @property
@@ -171,5 +173,5 @@ def _found(rule: Any, module: str) -> Any:
     """What a name stands for in a module of this package, imported only now: flags need no NumPy."""
     if not isinstance(rule, str):
         return rule
-    module, _, name = f"{module}.{rule}".strip(".").rpartition(".")
+    module, _, name = (rule if "." in rule else f"{module}.{rule}").rpartition(".")
     return getattr(import_module(f"truesparse.topology.{module}"), name)
