@@ -30,10 +30,10 @@ def test_a_contestant_that_fails_or_ends_is_named():
 # Starts a contestant, tells its process, and waits for a turn that never ends.
 BENCHMARK = """
 from truesparse.bench.contest import Contestant
-from truesparse.bench.task import Task
+from truesparse.bench.workload import Workload
 import dataclasses
 
-task = Task(vocab_size=9, embedding_size=4, hidden_size=4, layers=1, batch_size=2, bptt=3)
+task = Workload(vocab_size=9, embedding_size=4, hidden_size=4, layers=1, batch_size=2, bptt=3)
 with Contestant("numpy", 1) as contestant:
     contestant.ask("model", kind="step", side="numpy", task=dataclasses.asdict(task))
     print(contestant._process.pid, flush=True)

@@ -9,15 +9,15 @@ import pytest
 from model_helpers import positions
 
 from truesparse.bench import deployed, masked_numpy, ours, worker
-from truesparse.bench.task import Task
+from truesparse.bench.workload import Workload
 
 TASKS = {
-    "lm": Task("lm", 60, 20, 24, 2, 3, 20, 9, 0.3),
-    "classifier": Task("classifier", 60, 20, 24, 2, 3, 20, 9, 0.3),
-    "classifier in blocks": Task("classifier", 40, 12, 16, 1, 2, 70, 5, 0.3),
-    "unit": Task("lm", 60, 20, 24, 2, 3, 20, 9, 0.3, pattern="unit", output_group=4),
-    "classifier, unit": Task("classifier", 60, 20, 24, 2, 3, 70, 9, 0.3, pattern="unit"),
-    "dense": Task("lm", 30, 8, 12, 1, 2, 4, 6, 1.0),
+    "lm": Workload("lm", 60, 20, 24, 2, 3, 20, 9, 0.3),
+    "classifier": Workload("classifier", 60, 20, 24, 2, 3, 20, 9, 0.3),
+    "classifier in blocks": Workload("classifier", 40, 12, 16, 1, 2, 70, 5, 0.3),
+    "unit": Workload("lm", 60, 20, 24, 2, 3, 20, 9, 0.3, pattern="unit", output_group=4),
+    "classifier, unit": Workload("classifier", 60, 20, 24, 2, 3, 70, 9, 0.3, pattern="unit"),
+    "dense": Workload("lm", 30, 8, 12, 1, 2, 4, 6, 1.0),
 }
 
 
@@ -90,7 +90,7 @@ def test_masked_numpy_clips():
 
 
 def test_predictions_agree():
-    task = Task("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
+    task = Workload("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
     sides = [ours.Prediction(task), masked_numpy.NumpyPrediction(task)]
     try:
         from truesparse.bench import masked_torch
@@ -106,7 +106,7 @@ def test_predictions_agree():
 
 
 def test_predictions_of_deployed_models_agree():
-    task = Task("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
+    task = Workload("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
     sparse, deployed_model = ours.Prediction(task), deployed.RuntimePrediction(task)
     for _ in range(4):
         np.testing.assert_allclose(deployed_model.step(), sparse.step(), rtol=1e-5, atol=1e-5)
@@ -121,11 +121,11 @@ def test_predictions_of_deployed_models_agree():
 
 def test_operations_and_memory_of_a_task():
     weights = {"embedding.weight": 1000, "lstm.0.weight_ih": 10, "lstm.0.weight_hh": 20, "output.weight": 5}
-    lm = Task("lm", layers=1, batch_size=3, bptt=7)
+    lm = Workload("lm", layers=1, batch_size=3, bptt=7)
     assert lm.flops(weights) == 6 * 35 * 21
-    assert Task("classifier", layers=1, batch_size=3, bptt=7).flops(weights) == 6 * (30 * 21 + 5 * 3)
-    assert Task().dense_parameters == 66_000_000
-    assert Task().dense_bytes() > 16 * 66_000_000
+    assert Workload("classifier", layers=1, batch_size=3, bptt=7).flops(weights) == 6 * (30 * 21 + 5 * 3)
+    assert Workload().dense_parameters == 66_000_000
+    assert Workload().dense_bytes() > 16 * 66_000_000
 
 
 def test_a_side_decides_on_its_threads_again_after_each_turn(monkeypatch):

@@ -126,7 +126,7 @@ def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
 )
 def test_chains_that_the_runtime_cannot_run(tmp_path: Path, chain: Chain, message: str) -> None:
     model = random_model(chain, 0.5, np.random.default_rng(0))
-    save_model(tmp_path / "m.safetensors", model, None, LanguageModelConfig())
+    save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(TruesparseError, match=message):
         runtime.load(tmp_path / "m.safetensors")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from truesparse import runtime
 from truesparse.bench.ours import build
-from truesparse.bench.task import Task
+from truesparse.bench.workload import Workload
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
 from truesparse.training.checkpoint import save_model
@@ -25,7 +25,7 @@ C_WEIGHTS = 4_000_000
 _FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 
 
-def compiles(task: Task) -> bool:
+def compiles(task: Workload) -> bool:
     """Whether there is a C compiler, and the source is for this batch and not too large for it."""
     return bool(
         shutil.which("cc") and task.batch_size == 1 and task.density * task.dense_parameters <= C_WEIGHTS
@@ -37,11 +37,11 @@ class RuntimePrediction:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         A language model's; `bptt` does not matter.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         with TemporaryDirectory() as folder:
             self._stream = runtime.load_language_model(_save(task, Path(folder))).stream(task.batch_size)
         self._ids = cycle([ids[0] for ids, _ in task.windows()])
@@ -60,11 +60,11 @@ class CPrediction:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         A language model's with a batch of 1; see `compiles`.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         with TemporaryDirectory() as name:
             folder = Path(name)
             report = export_model(_save(task, folder), "c", folder / "out")
@@ -91,7 +91,7 @@ class CPrediction:
         return {"c_flags": " ".join(_FLAGS), "c_threads": 1}
 
 
-def _save(task: Task, folder: Path) -> Path:
+def _save(task: Workload, folder: Path) -> Path:
     file = folder / "model.safetensors"
     save_model(file, build(task))
     return file

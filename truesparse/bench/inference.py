@@ -13,14 +13,14 @@ from truesparse.bench.environment import Record, environment
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
 from truesparse.bench.step import that_fit
-from truesparse.bench.task import Task
 from truesparse.bench.timing import Timing
+from truesparse.bench.workload import Workload
 
 DEPLOYED = ("runtime", "c")  # the same model as it is used elsewhere, on one thread
 
 
 def bench_inference(
-    task: Task,
+    task: Workload,
     densities: Sequence[float],
     batches: Sequence[int],
     baselines: Sequence[str],
@@ -33,7 +33,7 @@ def bench_inference(
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         Density and batch are replaced.
     densities : sequence of float
     batches : sequence of int
@@ -75,7 +75,7 @@ def bench_inference(
     return records
 
 
-def _record(task: Task, timings: dict[str, Timing], where: Record) -> Record:
+def _record(task: Workload, timings: dict[str, Timing], where: Record) -> Record:
     ours = timings["ours"]
     deployed = {name: timings.get(name) for name in DEPLOYED}
     record: Record = {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.bench.ours import build, dense_copy
-from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 
 Array = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ class MaskedNumpy:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         The model starts with the weights of the sparse model of this task.
 
     Attributes
@@ -95,7 +95,7 @@ class MaskedNumpy:
         Views of them by name, in the shapes of the matrices.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         chain = task.chain
         sizes: dict[str, tuple[int, ...]] = {matrix.name: matrix.shape for matrix in chain.matrices}
         sizes |= {vector.name: (vector.size,) for vector in chain.vectors}
@@ -185,7 +185,7 @@ class MaskedNumpy:
 class NumpyTraining:
     """Training steps of the masked model in NumPy."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         self.model = MaskedNumpy(task)
         self._windows = cycle(task.windows())
         self.facts = self.model.facts
@@ -200,7 +200,7 @@ class NumpyTraining:
 class NumpyPrediction:
     """The next token's log-probabilities, one step at a time, in NumPy."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         sparse = build(task)
         self._parameters = {name: dense_copy(matrix)[0] for name, matrix in sparse.matrices.items()}
         self._parameters |= {name: bias.copy() for name, bias in sparse.arena.biases.items()}

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from truesparse.bench.ours import build, dense_copy
-from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 from truesparse.model import Model
 
 
@@ -75,7 +75,7 @@ class MaskedTorch:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         The model starts with the weights of the sparse model of this task.
 
     Attributes
@@ -84,7 +84,7 @@ class MaskedTorch:
         By the names of the sparse model.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         self._task = task
         self._model = MaskedLSTM(build(task), task.masked)
         self.parameters = self._model.named
@@ -122,7 +122,7 @@ class MaskedTorch:
 class TorchTraining:
     """Training steps of the masked model in PyTorch, with or without oneDNN, whichever is faster."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         self.model = MaskedTorch(task)
         self._windows = cycle([(_tensor(ids), _tensor(targets)) for ids, targets in task.windows()])
         self._onednn = False
@@ -145,7 +145,7 @@ class TorchTraining:
 class TorchPrediction:
     """The next token's log-probabilities, one step at a time, in PyTorch."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         self._model = MaskedTorch(task)
         self._ids = cycle([_tensor(ids[:1]) for ids, _ in task.windows()])
         self._onednn = False

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.bench.task import LEARNING_RATE, MAX_NORM, MOMENTUM, Task
+from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 from truesparse.data import Batch
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.model import Model, random_model
@@ -18,7 +18,7 @@ from truesparse.sparse import Arena, SparseMatrix
 from truesparse.training.training import Training
 
 
-def build(task: Task) -> Model:
+def build(task: Workload) -> Model:
     """Return the sparse model of a task; the same task gives the same one."""
     return random_model(task.chain, task.density, np.random.default_rng(task.seed))
 
@@ -28,10 +28,10 @@ class SparseTraining:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         model = build(task)
         optimizer = SGD(model.arena, LEARNING_RATE, MOMENTUM)
         self._training = Training(model, optimizer, clip=MAX_NORM)
@@ -79,11 +79,11 @@ class SparsePrediction:
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         A language model's; `bptt` does not matter.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         self._model = build(task)
         self._ids = cycle([ids[:1] for ids, _ in task.windows()])
         self._ws = self._model.workspace(1, task.batch_size)

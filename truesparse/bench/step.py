@@ -12,14 +12,14 @@ from truesparse.bench.environment import Record, environment
 from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
-from truesparse.bench.task import Task
 from truesparse.bench.timing import Timing
+from truesparse.bench.workload import Workload
 
 AGREEMENT = 1e-3  # relative difference of the first loss, above which the sides do not compute the same
 
 
 def bench_step(
-    task: Task,
+    task: Workload,
     densities: Sequence[float],
     baselines: Sequence[str],
     conditions: Conditions,
@@ -29,7 +29,7 @@ def bench_step(
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         Its density is replaced.
     densities : sequence of float
     baselines : sequence of {"torch", "numpy"}
@@ -57,7 +57,7 @@ def bench_step(
     ]
 
 
-def that_fit(kind: str, baselines: Sequence[str], task: Task, monitor: Monitor) -> list[str]:
+def that_fit(kind: str, baselines: Sequence[str], task: Workload, monitor: Monitor) -> list[str]:
     """Return the baselines for which there is memory, all at once; a note for each of the others."""
     fitting: list[str] = []
     for name in baselines:
@@ -68,7 +68,7 @@ def that_fit(kind: str, baselines: Sequence[str], task: Task, monitor: Monitor) 
 
 
 def _at_density(
-    task: Task, baselines: Sequence[str], conditions: Conditions, where: Record, monitor: Monitor
+    task: Workload, baselines: Sequence[str], conditions: Conditions, where: Record, monitor: Monitor
 ) -> Record:
     monitor.say(f"density {task.density:g}: building, and compiling where kernels are new")
     with ExitStack() as stack:
@@ -113,7 +113,7 @@ def _drop(sides: dict[str, Contestant], error: ContestantError, monitor: Monitor
     monitor.note(f"{error}; its numbers are missing")
 
 
-def _record(task: Task, timings: dict[str, Timing], facts: dict[str, Record], where: Record) -> Record:
+def _record(task: Workload, timings: dict[str, Timing], facts: dict[str, Record], where: Record) -> Record:
     """Everything there is to say about one density."""
     ours = timings["ours"]
     seconds = ours.seconds.median

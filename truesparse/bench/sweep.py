@@ -13,11 +13,11 @@ from truesparse.bench.environment import Record, environment
 from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
-from truesparse.bench.task import Task
+from truesparse.bench.workload import Workload
 
 
 def bench_sweep(
-    task: Task,
+    task: Workload,
     densities: Sequence[float],
     batches: Sequence[int],
     hidden_sizes: Sequence[int],
@@ -29,7 +29,7 @@ def bench_sweep(
 
     Parameters
     ----------
-    task : Task
+    task : Workload
         Density, batch and hidden size (also the embedding's) are replaced.
     densities : sequence of float
     batches, hidden_sizes : sequence of int
@@ -75,7 +75,7 @@ def crossover(densities: Sequence[float], ratios: Sequence[float | None]) -> flo
 
 
 def _at_size(
-    task: Task,
+    task: Workload,
     densities: Sequence[float],
     baseline: str,
     conditions: Conditions,

@@ -61,10 +61,10 @@ class Worker:
         kernels compiled then. What turning sparse weights into the dense ones of a masked model takes does
         not count, nor what compiling takes if it happens later.
         """
-        from truesparse.bench.task import Task
+        from truesparse.bench.workload import Workload
 
         self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
-        make, sizes = _class(kind, side), Task(**task)
+        make, sizes = _class(kind, side), Workload(**task)
         tiny = make(sizes.tiny)
         tiny.step()
         del tiny

@@ -136,7 +136,7 @@ def step(
     from dataclasses import replace
 
     from truesparse.bench.step import bench_step
-    from truesparse.bench.task import DEFAULTS
+    from truesparse.bench.workload import DEFAULTS
     from truesparse.errors import UsageError
 
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
@@ -272,9 +272,9 @@ def sweep(
     settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.sweep import bench_sweep
-    from truesparse.bench.task import Task
+    from truesparse.bench.workload import Workload
 
-    task = Task(layers=layers, vocab_size=vocab_size, bptt=bptt)
+    task = Workload(layers=layers, vocab_size=vocab_size, bptt=bptt)
     baseline = settings.strongest_dense()
     with shown() as monitor:
         records = bench_sweep(task, densities, batches, hidden, baseline, conditions, monitor)
@@ -313,9 +313,9 @@ def inference(
     settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.inference import bench_inference
-    from truesparse.bench.task import Task
+    from truesparse.bench.workload import Workload
 
-    task = Task(vocab_size=vocab_size, embedding_size=hidden_size, hidden_size=hidden_size, layers=layers)
+    task = Workload(vocab_size=vocab_size, embedding_size=hidden_size, hidden_size=hidden_size, layers=layers)
     with shown() as monitor:
         records = bench_inference(task, densities, batches, baselines, conditions, monitor)
     _show("inference", records, monitor.notes, json_file, plot_file)

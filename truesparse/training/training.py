@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
 
 
-class Step(NamedTuple):
+class StepMeasures(NamedTuple):
     """What a training step came to.
 
     Attributes
@@ -84,7 +84,7 @@ class Training:
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
 
-    def step(self, batch: Batch) -> Step:
+    def step(self, batch: Batch) -> StepMeasures:
         """Learn from a batch.
 
         An update of the topology that is due afterwards is made by `evolve`, or else when the next step
@@ -105,14 +105,14 @@ class Training:
         self.steps = number
         if evolution is None:
             self.optimizer.step(scale)
-            return Step(loss, norm, dense=False)
+            return StepMeasures(loss, norm, dense=False)
         hooks = evolution.hooks
         hooks.observe(self._dense_gradients, scale)
         self._owed = evolution.due(number)
         if not evolution.replaces(number):
             self.optimizer.step(scale)
             hooks.after_step(self.optimizer.lr)
-        return Step(loss, norm, evolution.dense(number))
+        return StepMeasures(loss, norm, evolution.dense(number))
 
     def add_gradients(self, batch: Batch) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss."""

@@ -20,7 +20,7 @@ Window = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class Task:
+class Workload:
     """Sizes of a model and of its window.
 
     Parameters
@@ -78,7 +78,7 @@ class Task:
         return self.batch_size * self.bptt
 
     @property
-    def tiny(self) -> Task:
+    def tiny(self) -> Workload:
         """A model of a few units with the same window: it uses the same kernels and little memory."""
         words = -(-50 // self.output_group) * self.output_group
         return replace(self, vocab_size=words, embedding_size=16, hidden_size=16, density=0.5)
@@ -128,6 +128,6 @@ class Task:
 
 
 DEFAULTS = {
-    "lm": Task(),  # the ST-RNN paper's on Penn Treebank (Liu et al. 2021, table 2)
-    "classifier": Task("classifier", 20_000, 256, 256, 1, 2, 64, 100),
+    "lm": Workload(),  # the ST-RNN paper's on Penn Treebank (Liu et al. 2021, table 2)
+    "classifier": Workload("classifier", 20_000, 256, 256, 1, 2, 64, 100),
 }
