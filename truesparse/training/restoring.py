@@ -37,7 +37,7 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
     try:
         if unknown:
             raise UsageError(f"its configuration has the unknown key {shown(unknown[0])}")
-        return kind.from_dict(saved.history)
+        return kind.from_dict(saved.history).filled()  # with settings that have come since
     except UsageError as error:
         writer = saved.version[:40] if isinstance(saved.version, str) else "of an unknown version"
         raise TruesparseError(
