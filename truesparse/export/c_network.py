@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from truesparse.export.c_arrays import read_template
 from truesparse.export.c_head import head
 from truesparse.export.c_matrices import first_matrix, write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Chain, Place
-from truesparse.layers.lstm.c import LSTMSource
-from truesparse.layers.rhn.c import RHNSource
+from truesparse.layers.parts import part
 from truesparse.layers.source import ROOM, Source, identifier
 from truesparse.modelfile import StoredModel
 
-SOURCES: dict[str, type[Source]] = {"lstm": LSTMSource, "rhn": RHNSource}
-_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax")
+_OTHERS = ("embedding", "pool", "softmax")
 _RESET = """\
     for (j = 0; j < {size}; j++) {{
         {array}[j] = 0.0f;
@@ -81,7 +78,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
         The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
     chain = stored.chain
-    check_layers(stored, (*SOURCES, *_OTHERS), "there is no C source for", "export to another form")
+    check_layers(stored, "source", _OTHERS, "there is no C source for", "export to another form")
     weights = write_matrices(stored, dtype, name)
     state = (_state_of_equals if are_equal(chain.recurrent) else _state)(chain.recurrent, name)
     top = head(stored, name, weights.products, state.top)
@@ -89,9 +86,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     room = max(source.room for source in sources)
     members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
-        function: read_template("step.c", f"layers/{source.place.spec.TYPE}").substitute(
-            name=name, function=function, units=units
-        )
+        function: source.template().substitute(name=name, function=function, units=units)
         for source, function, units in zip(sources, state.functions, state.units, strict=True)
     }
     text = {
@@ -160,7 +155,7 @@ def _sources(chain: Chain, state: _State, products: dict[str, str], name: str) -
     sources: list[Source] = []
     x = None
     for place, parts, function in zip(chain.recurrent, state.parts, state.functions, strict=True):
-        source = SOURCES[place.spec.TYPE](place, name, function, x, parts, products)
+        source = part(type(place.spec), "source")(place, name, function, x, parts, products)
         sources.append(source)
         x = next(iter(parts.values()))
     return sources

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import EMBEDDING, Place
-from truesparse.layers.lstm.torch import Array, lstm_parameters
+from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-# What makes the parameters of a layer; those of equal layers are one module together.
-PARAMETERS: dict[str, Callable[[Place, Mapping[str, CSR], Mapping[str, Array]], dict[str, Array]]] = {
-    "lstm": lstm_parameters,
-}
-_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax", "squared-error")
+_OTHERS = ("embedding", "pool", "softmax", "squared-error")
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
 
@@ -46,7 +40,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
         PyTorch has no such layer, or none with these sizes, or is not installed.
     """
     instead = "export to onnx or scipy"
-    check_layers(stored, (*PARAMETERS, *_OTHERS), "PyTorch has no module for", instead)
+    check_layers(stored, "parameters", _OTHERS, "PyTorch has no module for", instead)
     chain = stored.chain
     first, *others = chain.recurrent
     for place in others:
@@ -59,7 +53,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
     for layer, place in enumerate(chain.recurrent):
         kind = place.spec.TYPE
-        own = PARAMETERS[kind](place, stored.matrices, stored.vectors)
+        own = part(type(place.spec), "parameters")(place, stored.matrices, stored.vectors)
         arrays |= {f"{kind}.{name}_l{layer}": array for name, array in own.items()}
     arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
     arrays["output.bias"] = stored.vectors["output.bias"]

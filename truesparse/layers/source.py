@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
 
 from truesparse.layers.chain import Place
 
@@ -49,6 +52,11 @@ class Source(ABC):
     def room(self) -> int:
         """How many numbers it needs room for."""
         return max(vector.size for vector in self.place.vectors)
+
+    @classmethod
+    def template(cls) -> Template:
+        """The text of ``step.c``, which lies beside the file of this class."""
+        return Template(Path(inspect.getfile(cls)).with_name("step.c").read_text(encoding="utf-8"))
 
     @abstractmethod
     def statements(self) -> Iterator[str]:
