@@ -16,12 +16,11 @@ from oracles import (
 
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.layers import registry
+from truesparse.layers import recurrence, registry
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.layer import Layer
-from truesparse.layers.lstm import layer as lstm_layer
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
 from truesparse.layers.output.layer import HeadLayer
@@ -340,8 +339,8 @@ def test_windows_in_parts_give_the_same_gradients(name, monkeypatch):
     into each other's way there."""
     chain, results = OF_ONES_OWN[name], []
     for part_bytes, part_weights in ((1 << 30, 4), (1, 0)):
-        monkeypatch.setattr(lstm_layer, "_PART_BYTES", part_bytes)
-        monkeypatch.setattr(lstm_layer, "_PART_WEIGHTS", part_weights)
+        monkeypatch.setattr(recurrence, "_PART_BYTES", part_bytes)
+        monkeypatch.setattr(recurrence, "_PART_WEIGHTS", part_weights)
         model = random_model(chain, 0.6, np.random.default_rng(0))
         inputs, targets, ws, state = batch_of(model, 25, 20)
         model.arena.zero_grad()
