@@ -86,7 +86,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> Network:
     room = max(source.room for source in sources)
     members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
-        function: source.template().substitute(name=name, function=function, units=units)
+        function: source.read_template().substitute(name=name, function=function, units=units)
         for source, function, units in zip(sources, state.functions, state.units, strict=True)
     }
     text = {

@@ -32,7 +32,7 @@ def write_description(stored: StoredModel, folder: Path) -> None:
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.pt`, a state dict of dense tensors for an `nn.Module` with the parts `embedding`
-    (`nn.Embedding`), `lstm` (`nn.LSTM`) and `output` (`nn.Linear`); and `model.json`.
+    (`nn.Embedding`), `lstm` (`nn.LSTM`) or another cell's, and `output` (`nn.Linear`); and `model.json`.
 
     Raises
     ------
@@ -49,7 +49,6 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
                 f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
                 f" not of one kind and size; {instead}"
             )
-    torch = need("torch", "torch")
     arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
     for layer, place in enumerate(chain.recurrent):
         kind = place.spec.TYPE
@@ -57,6 +56,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
         arrays |= {f"{kind}.{name}_l{layer}": array for name, array in own.items()}
     arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
     arrays["output.bias"] = stored.vectors["output.bias"]
+    torch = need("torch", "torch")
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")
     write_description(stored, folder)
     return {}

@@ -53,10 +53,15 @@ class Source(ABC):
         """How many numbers it needs room for."""
         return max(vector.size for vector in self.place.vectors)
 
-    @classmethod
-    def template(cls) -> Template:
-        """The text of ``step.c``, which lies beside the file of this class."""
-        return Template(Path(inspect.getfile(cls)).with_name("step.c").read_text(encoding="utf-8"))
+    @property
+    def template(self) -> str:
+        """File with its function, beside that of this class."""
+        return "step.c"
+
+    def read_template(self) -> Template:
+        """What is in `template`."""
+        path = Path(inspect.getfile(type(self))).with_name(self.template)
+        return Template(path.read_text(encoding="utf-8"))
 
     @abstractmethod
     def statements(self) -> Iterator[str]:
@@ -82,7 +87,11 @@ class Source(ABC):
             yield f"{self.prefix}_copy({to}, {start}, {size});"
         for matrix, x in factors.items():
             if x is not None:
-                yield self._products[f"{self.place.name}.{matrix}"].format(y=to, x=x)
+                yield self.product(matrix, to, x)
+
+    def product(self, matrix: str, y: str, x: str) -> str:
+        """A statement that adds ``W x`` to `y`, for a matrix of the layer."""
+        return self._products[f"{self.place.name}.{matrix}"].format(y=y, x=x)
 
     def call(self) -> str:
         """A statement that calls the layer's function with all parts of its state and what was computed."""
