@@ -23,6 +23,7 @@ from truesparse.runtime.loading import as_model
 from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
+GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
 needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
@@ -56,7 +57,7 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max"])
+@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", *GRUS])
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -70,7 +71,7 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
-    "kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "unit", "almost empty", *CLASSIFIERS]
+    "kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "unit", "almost empty", *GRUS, *CLASSIFIERS]
 )
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
     file = save(tmp_path / "m", kind)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import scipy.sparse
-from export.conftest import CLASSIFIERS, LABELS, data_for, read, save
+from export.conftest import CLASSIFIERS, LABELS, SIZES, data_for, read, save
 
 from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
@@ -32,6 +32,8 @@ from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
 from truesparse.training.checkpoint import load_model, save_model
+
+GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 
 
 def test_scipy(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_scipy(tmp_path: Path) -> None:
     assert len(description["vocabulary"]["tokens"]) == 70
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "last"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "last", "gru", "gru, unit", "gru, last"])
 def test_torch(tmp_path: Path, kind: str) -> None:
     torch = pytest.importorskip("torch")
     file = save(tmp_path / "m", kind)
@@ -62,19 +64,23 @@ def test_torch(tmp_path: Path, kind: str) -> None:
     chain = stored.chain
     module = torch.nn.Module()
     module.embedding = torch.nn.Embedding(chain.tokens, chain.recurrent[0].given.size)
-    module.lstm = torch.nn.LSTM(chain.recurrent[0].given.size, chain.units, len(chain.recurrent))
+    cell = chain.recurrent[0].spec
+    layers = getattr(torch.nn, type(cell).__name__)(
+        chain.recurrent[0].given.size, chain.units, len(chain.recurrent)
+    )
+    module.add_module(cell.TYPE, layers)
     module.output = torch.nn.Linear(chain.units, chain.head.outputs)
     module.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
     tokens = np.random.default_rng(1).integers(0, 70, (7, 3))
     with torch.inference_mode():
-        scores = module.output(module.lstm(module.embedding(torch.from_numpy(tokens)))[0])
+        scores = module.output(layers(module.embedding(torch.from_numpy(tokens)))[0])
     stream = as_model(stored).stream(3)
     for step, expected in zip(tokens, scores.numpy(), strict=True):
         stream.advance(step)
         np.testing.assert_allclose(stream.logits(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token", *GRUS])
 def test_onnx(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -139,6 +145,15 @@ def test_what_is_not_installed(tmp_path: Path, file: Path, monkeypatch: pytest.M
 def test_pytorch_has_no_rhn(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match="PyTorch has no module for the cell rhn"):
         export_model(save(tmp_path / "m", "rhn"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pytorch_has_no_gru_that_resets_before_the_product(tmp_path: Path) -> None:
+    with pytest.raises(
+        TruesparseError,
+        match=r"no module for the layer gru.0, whose reset gate comes before the product",
+    ):
+        export_model(save(tmp_path / "m", "gru, reset before"), "torch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -20,6 +20,7 @@ _PARTS = {
     "source": ("c", "{name}Source"),
     "nodes": ("onnx", "add_{type}"),
     "parameters": ("torch", "{type}_parameters"),
+    "vectors": ("torch", "{type}_vectors"),
 }
 
 
@@ -30,12 +31,13 @@ def part(spec: type[LayerSpec], kind: str) -> Any:
     ----------
     spec : type of LayerSpec
         Such as `LSTM`, whose type is ``lstm``.
-    kind : {"layer", "step", "source", "nodes", "parameters"}
+    kind : {"layer", "step", "source", "nodes", "parameters", "vectors"}
         ``LSTMLayer`` in ``layer.py``, a `truesparse.layers.layer.Layer`, or a `HeadLayer` for a head;
         ``LSTMStep`` in ``step.py``, a `truesparse.layers.step.Step`; ``LSTMSource`` in ``c.py``, a
         `truesparse.layers.source.Source`; ``add_lstm(graph, place, x)`` in ``onnx.py``, which adds nodes to a
         `truesparse.layers.graph.Graph` and returns the name of their output; ``lstm_parameters(place,
-        matrices, vectors)`` in ``torch.py``, which returns those of a module of PyTorch.
+        matrices, vectors)`` in ``torch.py``, which returns those of PyTorch's module of the same name, and
+        ``lstm_vectors(bias_ih, bias_hh)``, which goes the other way; the matrices are the same.
 
     Returns
     -------

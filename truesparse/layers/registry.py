@@ -8,6 +8,7 @@ from typing import TypeVar
 from truesparse.errors import unknown_name
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.gru.spec import GRU
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
@@ -25,7 +26,7 @@ def register(spec: S) -> S:
     return spec
 
 
-for _spec in (WordDropout, Embedding, Dropout, LSTM, RHN, Pool, Softmax, SquaredError):
+for _spec in (WordDropout, Embedding, Dropout, LSTM, GRU, RHN, Pool, Softmax, SquaredError):
     register(_spec)
 
 

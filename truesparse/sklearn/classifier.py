@@ -32,8 +32,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     ----------
     hidden_size, layers : int
         Units of a recurrent layer, and how many layers.
-    cell : {"lstm", "rhn"}
-        What the layers are: LSTM or recurrent highway.
+    cell : {"lstm", "gru", "rhn"}
+        What the layers are: LSTM, GRU or recurrent highway.
     depth : int, optional
         Recurrence depth of an RHN; 10 if not given.
     pooling : {"last", "mean", "max"}

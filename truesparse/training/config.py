@@ -55,12 +55,19 @@ class Config:
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
 
     cell: str = setting(
-        "lstm", "What the recurrent layers are: LSTM or recurrent highway.", choices=tuple(CELL_SETTINGS)
+        "lstm", "What the recurrent layers are: LSTM, GRU or recurrent highway.", choices=tuple(CELL_SETTINGS)
     )
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
     layers: int = setting(1, "Recurrent layers, L.", low=1)
     depth: int | None = setting(
         None, "Recurrence depth of an RHN: its micro-steps in a time step.", low=1, shown="10 for rhn"
+    )
+    reset_gate: str | None = setting(
+        None,
+        "Whether a GRU's reset gate multiplies the state after its product with the candidate's weights, or"
+        " before.",
+        choices=("after", "before"),
+        shown="after for gru",
     )
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
     density: float = setting(

@@ -147,7 +147,7 @@ def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
 def cell_settings(config: Config) -> dict[str, Any]:
     """What a configuration says of the recurrent layers, as `truesparse.layers.models` takes it."""
     rates = [getattr(config, f"dropout_{kind}") for kind in DropoutRates._fields]
-    own = {"depth": config.depth, "transform_bias": config.transform_bias}
+    own = {name: getattr(config, name) for name in ("depth", "transform_bias", "reset_gate")}
     return {
         "cell": config.cell,
         "pattern": config.pattern,
