@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from truesparse.kernels.lstm import lstm_backward, lstm_forward
 from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.lstm.kernels import lstm_backward, lstm_forward
 from truesparse.layers.recurrence import parts_of_window, runs_apart
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels

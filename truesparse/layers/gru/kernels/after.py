@@ -2,8 +2,8 @@
 
 Letters: T time steps, B batch, H hidden units; gates in the order r, z, n. The reset gate comes after the
 product; `before` has the other kind. A thread takes whole units (their three rows of W_hh), and all threads
-share the units of a step, or each takes blocks of sequences `apart`, as in `truesparse.kernels.lstm`. The
-gates of a unit may share their connections, `g` = 3 rows of W_hh then being a group. Layout: see
+share the units of a step, or each takes blocks of sequences `apart`, as in `truesparse.layers.lstm.kernels`.
+The gates of a unit may share their connections, `g` = 3 rows of W_hh then being a group. Layout: see
 `truesparse.kernels.layout`.
 """
 
@@ -153,7 +153,7 @@ def after_backward(w: int, n: int, g: int = 1):
     `[2, blocks, shares, H w]`;
     ``carry`` : float32 `[blocks, H w]` lane-blocked, working space;
     ``indptr, indices, data`` : W_hh column by column (the transposed index), or with groups by rows;
-    ``begin, end, steps, shares, apart`` : as in `truesparse.kernels.lstm.lstm_backward`.
+    ``begin, end, steps, shares, apart`` : as in `truesparse.layers.lstm.kernels.lstm_backward`.
     """
 
     @parallel_jit
