@@ -84,6 +84,66 @@ CASES = {
         "window": (3, 70),
         "steps": 3,
     },
+    "gru": {
+        "chain": partial(language_model, 20, 7, 9, 2, cell="gru"),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "gru, tied, short window": {
+        "chain": partial(language_model, 12, 6, 6, 1, tied=True, cell="gru"),
+        "density": 0.5,
+        "window": (30, 20),
+        "steps": 7,
+    },
+    "gru, unit": {
+        "chain": partial(language_model, 20, 7, 9, 2, cell="gru", pattern="unit", output_group=2),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "gru, unit, batch in blocks": {
+        "chain": partial(language_model, 9, 4, 5, 1, cell="gru", pattern="unit"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
+    "gru, batch in blocks": {
+        "chain": partial(language_model, 9, 4, 5, 1, cell="gru"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
+    "gru, reset before": {
+        "chain": partial(language_model, 20, 7, 9, 2, cell="gru", reset_gate="before"),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "gru, reset before, short window": {
+        "chain": partial(language_model, 12, 5, 8, 1, cell="gru", reset_gate="before"),
+        "density": 0.5,
+        "window": (30, 20),
+        "steps": 7,
+    },
+    "gru, reset before, unit": {
+        "chain": partial(language_model, 20, 7, 9, 2, cell="gru", reset_gate="before", pattern="unit"),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "gru, reset before, unit, batch in blocks": {
+        "chain": partial(language_model, 9, 4, 5, 1, cell="gru", reset_gate="before", pattern="unit"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
+    "gru, reset before, batch in blocks": {
+        "chain": partial(language_model, 9, 4, 5, 1, cell="gru", reset_gate="before"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
 }
 
 

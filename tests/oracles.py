@@ -96,6 +96,21 @@ def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
     return np.stack(outputs), s
 
 
+def gru_window(x, h, w_ih, w_hh, bias, bias_hn=None):
+    """Outputs and last state of gated recurrent units; without `bias_hn` the reset gate comes before the
+    product."""
+    outputs = []
+    w_rz, w_n = w_hh[: 2 * len(h)], w_hh[2 * len(h) :]
+    for x_t in x:
+        r_in, z_in, n_in = np.split(w_ih @ x_t + bias[:, None], 3)
+        r_h, z_h = np.split(w_rz @ h, 2)
+        r, z = sigmoid(r_in + r_h), sigmoid(z_in + z_h)
+        n = np.tanh(n_in + (w_n @ (r * h) if bias_hn is None else r * (w_n @ h + bias_hn[:, None])))
+        h = (1 - z) * n + z * h
+        outputs.append(h)
+    return np.stack(outputs), h
+
+
 def run_layer(parameters, place, x, state):
     """Outputs of a recurrent layer and its new state by name, in float64."""
     name = place.name
@@ -107,6 +122,9 @@ def run_layer(parameters, place, x, state):
         y, h = rhn_window(x, state[f"{name}.h"], w_ih, weights, biases)
         return y, {f"{name}.h": h}
     w_hh, bias = parameters[f"{name}.weight_hh"], parameters[f"{name}.bias"]
+    if place.spec.TYPE == "gru":
+        y, h = gru_window(x, state[f"{name}.h"], w_ih, w_hh, bias, parameters.get(f"{name}.bias_hn"))
+        return y, {f"{name}.h": h}
     y, h, c = lstm_window(x, state[f"{name}.h"], state[f"{name}.c"], w_ih, w_hh, bias)
     return y, {f"{name}.h": h, f"{name}.c": c}
 

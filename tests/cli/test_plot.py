@@ -10,7 +10,7 @@ needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="d
 
 
 @needs_matplotlib
-@pytest.mark.parametrize("cell", ["lstm", "rhn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rhn"])
 def test_a_run_is_drawn(run, tiny: list[str], tmp_path: Path, cell: str) -> None:
     run("train", "lm", *tiny, "--cell", cell, "--log-interval", 10, "--out", "run", "--quiet")
     assert run("plot", "run").stdout == "run/curve.png\n"

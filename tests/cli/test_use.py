@@ -190,6 +190,18 @@ def test_a_recurrent_highway_network(run, tiny: list[str]) -> None:
     assert "dropout_input = 0.2\n" in config
 
 
+def test_gated_recurrent_units(run, tiny: list[str]) -> None:
+    cell = "--cell gru --reset-gate before --pattern unit"
+    trained = json.loads(run("train", "lm", *tiny, *cell.split(), "--out", "run", "--quiet", "--json").stdout)
+    perplexity = json.loads(run("evaluate", "run", "--json").stdout)["perplexity"]
+    assert perplexity == pytest.approx(trained["test_perplexity"], rel=0.05)
+    assert len(run("generate", "run", "--length", 20).stdout.split()) > 10
+    text = run("info", "run").stdout
+    assert all(part in text for part in ("gru.0.weight_ih", "36×12", " r      z      n"))
+    assert 'reset_gate = "before"\n' in Path("run/config.toml").read_text()
+    assert run("distance", "run", "run").exit_code == 0
+
+
 @pytest.mark.parametrize("command", ["evaluate", "generate", "info"])
 def test_files_that_are_no_model(run, tmp_path: Path, command: str) -> None:
     (tmp_path / "text.txt").write_text("no model")

@@ -9,6 +9,7 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.gru.spec import GRU
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
@@ -25,6 +26,10 @@ CLASSIFIERS = {
     "max": sequence_model(70, 12, 20, 1, outputs=5, pooling="max"),
     "rhn, last": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, sparse_output=True),
     "rhn, mean": sequence_model(70, 12, 20, 2, cell="rhn", depth=3, pooling="mean"),
+    "gru, last": sequence_model(70, 12, 20, 2, cell="gru", outputs=3),
+    "gru, max": sequence_model(
+        70, 12, 20, 1, cell="gru", reset_gate="before", outputs=3, pooling="max", sparse_output=True
+    ),
     "lstm, rhn": Chain(
         Embedding(70, 12), LSTM(8), Dropout(0.1), RHN(10, depth=2), Pool("mean"), Softmax(3, sparse=False)
     ),
@@ -38,6 +43,13 @@ SIZES = {
     "lstm": language_model(70, 12, 20, 2),
     "tied": language_model(70, 20, 20, 1, tied=True),
     "rhn": language_model(70, 12, 20, 2, cell="rhn", depth=3),
+    "gru": language_model(70, 12, 20, 2, cell="gru"),
+    "gru, unit": language_model(70, 20, 20, 1, cell="gru", tied=True, pattern="unit", output_group=2),
+    "gru, reset before": language_model(70, 12, 20, 2, cell="gru", reset_gate="before"),
+    "gru, reset before, unit": language_model(70, 12, 20, 1, cell="gru", reset_gate="before", pattern="unit"),
+    "gru of both kinds": Chain(
+        Embedding(70, 12), GRU(20, reset_gate="before"), GRU(20), LSTM(20), Softmax(70, tied=False)
+    ),
     "of two sizes": Chain(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
     "rhn, lstm": Chain(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
     "linear": Chain(

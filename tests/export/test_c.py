@@ -22,6 +22,7 @@ from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.training.checkpoint import load_model, save_model
 
+GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
 needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
@@ -55,7 +56,9 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "linear, mean"])
+@pytest.mark.parametrize(
+    "kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", "linear, mean", *GRUS]
+)
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -70,7 +73,18 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
     "kind",
-    ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "linear", "unit", "almost empty", *CLASSIFIERS],
+    [
+        "lstm",
+        "tied",
+        "rhn",
+        "of two sizes",
+        "rhn, lstm",
+        "linear",
+        "unit",
+        "almost empty",
+        *GRUS,
+        *CLASSIFIERS,
+    ],
 )
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
     file = save(tmp_path / "m", kind)

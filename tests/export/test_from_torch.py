@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.export import export_model
 from truesparse.export.from_torch import import_torch, keep_largest, read_vocabulary
+from truesparse.layers.gru.spec import GRU
 
 Tensors = dict[str, np.ndarray]
 V, E, H = 11, 5, 6
 
 
-def state_dict(inputs: int = E, layers: int = 2, prefix: str = "rnn.") -> Tensors:
+def state_dict(inputs: int = E, layers: int = 2, prefix: str = "rnn.", gates: int = 4) -> Tensors:
     rng = np.random.default_rng(1)
 
     def tensor(*shape: int) -> np.ndarray:
@@ -31,10 +33,10 @@ def state_dict(inputs: int = E, layers: int = 2, prefix: str = "rnn.") -> Tensor
     tensors = {"encoder.weight": tensor(V, inputs)}
     for layer in range(layers):
         tensors |= {
-            f"{prefix}weight_ih_l{layer}": tensor(4 * H, inputs if layer == 0 else H),
-            f"{prefix}weight_hh_l{layer}": tensor(4 * H, H),
-            f"{prefix}bias_ih_l{layer}": tensor(4 * H),
-            f"{prefix}bias_hh_l{layer}": tensor(4 * H),
+            f"{prefix}weight_ih_l{layer}": tensor(gates * H, inputs if layer == 0 else H),
+            f"{prefix}weight_hh_l{layer}": tensor(gates * H, H),
+            f"{prefix}bias_ih_l{layer}": tensor(gates * H),
+            f"{prefix}bias_hh_l{layer}": tensor(gates * H),
         }
     return tensors | {"decoder.weight": tensor(V, H), "decoder.bias": tensor(V)}
 
@@ -64,11 +66,39 @@ def test_every_weight_has_its_place(tmp_path: Path) -> None:
     )
 
 
-def test_the_model_computes_what_pytorch_computes(tmp_path: Path) -> None:
+def test_the_biases_of_a_gru(tmp_path: Path) -> None:
+    """The reset gate multiplies one of those of the candidate, which must stay apart."""
+    tensors = state_dict(gates=3)
+    stored = read(convert(tmp_path, tensors))
+    assert [place.spec for place in stored.chain.recurrent] == [GRU(H), GRU(H)]
+    both = tensors["rnn.bias_ih_l1"] + tensors["rnn.bias_hh_l1"]
+    np.testing.assert_array_equal(stored.vectors["gru.1.bias"][: 2 * H], both[: 2 * H])
+    np.testing.assert_array_equal(stored.vectors["gru.1.bias"][2 * H :], tensors["rnn.bias_ih_l1"][2 * H :])
+    np.testing.assert_array_equal(stored.vectors["gru.1.bias_hn"], tensors["rnn.bias_hh_l1"][2 * H :])
+    np.testing.assert_array_equal(stored.matrices["gru.0.weight_ih"].to_dense(), tensors["rnn.weight_ih_l0"])
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_what_is_exported_comes_back(tmp_path: Path, cell: str) -> None:
+    pytest.importorskip("torch")
+    gates = {"LSTM": 4, "GRU": 3}[cell]
+    file = convert(tmp_path, state_dict(gates=gates), 0.4)
+    export_model(file, "torch", tmp_path / "exported")
+    import_torch(tmp_path / "exported" / "model.pt", tmp_path / "back", 0.4)
+    first, second = read(file), read(tmp_path / "back")
+    assert first.chain == second.chain
+    for name, csr in first.matrices.items():
+        np.testing.assert_array_equal(csr.to_dense(), second.matrices[name].to_dense())
+    for name, vector in first.vectors.items():
+        np.testing.assert_array_equal(vector, second.vectors[name])
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_the_model_computes_what_pytorch_computes(tmp_path: Path, cell: str) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Module()
     module.words = torch.nn.Embedding(V, E)
-    module.lstm = torch.nn.LSTM(E, H, 2)
+    module.layers = getattr(torch.nn, cell)(E, H, 2)
     module.head = torch.nn.Linear(H, V)
     path = tmp_path / "m.pt"
     for contents in (module.state_dict(), {"epoch": 3, "state_dict": module.state_dict()}):
@@ -77,7 +107,7 @@ def test_the_model_computes_what_pytorch_computes(tmp_path: Path) -> None:
         import_torch(path, tmp_path / "out", 1.0)
         tokens = np.array([1, 7, 3, 3])
         with torch.inference_mode():
-            expected = module.head(module.lstm(module.words(torch.from_numpy(tokens)))[0])[-1]
+            expected = module.head(module.layers(module.words(torch.from_numpy(tokens)))[0])[-1]
         stream = runtime.load(tmp_path / "out").stream()
         stream.read(tokens)
         np.testing.assert_allclose(stream.logits(), expected.numpy(), atol=1e-6)
@@ -155,14 +185,26 @@ ONES = np.ones((4 * H, H), np.float32)
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"weight": ONES}, "has no LSTM; it needs weight_ih_l0"),
-        (changed(rnn__weight_hh_l0_reverse=ONES), r"LSTM of two directions \(rnn.weight_hh_l0_reverse\)"),
+        ({"weight": ONES}, "has no LSTM or GRU; it needs weight_ih_l0"),
+        (changed(rnn__weight_hh_l0_reverse=ONES), r"layers of two directions \(rnn.weight_hh_l0_reverse\)"),
         (changed(rnn__weight_hr_l0=ONES), r"LSTM with projections \(rnn.weight_hr_l0\)"),
-        (changed(other__weight_hh_l0=ONES), "has 2 LSTMs, 'other.', 'rnn.', but only one can be imported"),
-        (changed(rnn__weight_ih_l1=None), "has no weight_ih_l1, so its LSTM is not whole"),
-        (changed(rnn__weight_hh_l0=np.ones((3 * H, H), np.float32)), "has a GRU, and only an LSTM"),
-        (changed(rnn__weight_hh_l0=np.ones((H, H), np.float32)), "has an nn.RNN, and only an LSTM"),
-        (changed(rnn__weight_hh_l0=np.ones((5 * H, H), np.float32)), "that is no LSTM language model"),
+        (
+            changed(other__weight_hh_l0=ONES),
+            "has 2 recurrent modules, 'other.', 'rnn.', but only one",
+        ),
+        (changed(rnn__weight_ih_l1=None), "has no weight_ih_l1, so its LSTM or GRU is not"),
+        (
+            changed(rnn__weight_hh_l0=np.ones((3 * H, H), np.float32)),
+            "shape .24, 5. in .*, not .18, 5.",
+        ),
+        (
+            changed(rnn__weight_hh_l0=np.ones((H, H), np.float32)),
+            "has an nn.RNN, and only an LSTM or GRU",
+        ),
+        (
+            changed(rnn__weight_hh_l0=np.ones((5 * H, H), np.float32)),
+            "no language model of an LSTM or GRU",
+        ),
         (changed(rnn__weight_hh_l0=np.ones(H, np.float32)), "weight_hh_l0 in .* is no matrix"),
         (changed(rnn__weight_hh_l0=np.array(1, np.float32)), "weight_hh_l0 in .* is no matrix"),
         (changed(rnn__weight_hh_l0_raw=ONES), "has rnn.weight_hh_l0_raw, from which a weight is computed"),

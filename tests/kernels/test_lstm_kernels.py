@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from oracles import csr_arrays, lstm_window, random_csr
 
-from truesparse.kernels.lstm import lstm_forward
+from truesparse.layers.lstm.kernels import lstm_forward
 from truesparse.layers.lstm.layer import LSTMWorkspace
 from truesparse.sparse.panels import Panels
 

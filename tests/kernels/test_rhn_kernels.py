@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from oracles import csr_arrays, random_csr, rhn_window
 
-from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.layers.dropout.layer import Mask, apply_mask
+from truesparse.layers.rhn.kernels import rhn_backward, rhn_forward
 from truesparse.layers.rhn.layer import RHNWorkspace
 from truesparse.sparse.panels import Panels
 

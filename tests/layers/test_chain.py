@@ -14,18 +14,22 @@ from oracles import (
 
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.layers import compute, registry, stepping
+from truesparse.layers import recurrence, registry
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.gru.spec import GRU
+from truesparse.layers.layer import Layer
 from truesparse.layers.linear.spec import Linear
-from truesparse.layers.lstm import layer as lstm_layer
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
+from truesparse.layers.output.layer import HeadLayer
 from truesparse.layers.output.spec import Head, Softmax, SquaredError
+from truesparse.layers.parts import part
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
+from truesparse.layers.step import Step
 from truesparse.model import random_model
 
 
@@ -43,9 +47,12 @@ def two_cells(**head):
 
 
 def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
-    assert registry.LAYERS.keys() == compute.LAYERS.keys() | compute.HEADS.keys()
-    assert registry.cells().keys() == {"lstm", "rhn"}
-    assert stepping.STEPS.keys() == registry.cells().keys() | {"linear"}
+    for spec in registry.LAYERS.values():
+        computing = part(spec, "layer")
+        assert issubclass(computing, HeadLayer if issubclass(spec, Head) else Layer)
+    assert registry.cells().keys() == {"lstm", "gru", "rhn"}
+    for spec in registry.cells().values():
+        assert issubclass(part(spec, "step"), Step)
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
         registry.layer_type("ltsm")
 
@@ -173,6 +180,7 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: Embedding(9, 5, group=2), "9 cannot be cut into groups of 2"),
         (lambda: LSTM(5.0), "units of the layer lstm is 5.0; it must be a whole number"),
         (lambda: LSTM(5, "gate"), "pattern of the layer lstm is 'gate'; it must be weight or unit"),
+        (lambda: GRU(5, reset_gate=1), "reset_gate of the layer gru is 1; it must be text"),
         (lambda: RHN(5, depth=0), "depth of the layer rhn is 0; it must be at least 1"),
         (lambda: RHN(5, dropout=1), "dropout of the layer rhn is 1.0; it must be at least 0 and below 1"),
         (lambda: Dropout(-0.1), "rate of the layer dropout is -0.1; it must be at least 0 and below 1"),
@@ -290,6 +298,7 @@ OF_ONES_OWN = {
     "features at each step": Chain(LSTM(8), RHN(3, depth=1), Softmax(5), features=4),
     "dense head at each step": Chain(Embedding(9, 5), LSTM(8), Softmax(5, sparse=False)),
     "tied, of two cells": Chain(Embedding(9, 12), LSTM(8), RHN(12, depth=2), Softmax(9, tied=True)),
+    "gru": Chain(Embedding(9, 5), GRU(12, "unit"), GRU(8, reset_gate="before"), LSTM(4), Softmax(7)),
     "no recurrent layer": Chain(Embedding(9, 5), Softmax(9)),
     "pooled words": Chain(Embedding(9, 5), Pool("mean"), Softmax(4)),
     "tied after pooling": Chain(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
@@ -337,14 +346,14 @@ def test_gradients_of_chains_of_ones_own(chain):
         np.testing.assert_allclose(gradient, exact, rtol=2e-4, atol=2e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["two cells", "wider first"])
+@pytest.mark.parametrize("name", ["two cells", "wider first", "gru"])
 def test_windows_in_parts_give_the_same_gradients(name, monkeypatch):
     """Gradients of layers of different sizes lie in one buffer; the parts of an LSTM's window must not get
     into each other's way there."""
     chain, results = OF_ONES_OWN[name], []
     for part_bytes, part_weights in ((1 << 30, 4), (1, 0)):
-        monkeypatch.setattr(lstm_layer, "_PART_BYTES", part_bytes)
-        monkeypatch.setattr(lstm_layer, "_PART_WEIGHTS", part_weights)
+        monkeypatch.setattr(recurrence, "_PART_BYTES", part_bytes)
+        monkeypatch.setattr(recurrence, "_PART_WEIGHTS", part_weights)
         model = random_model(chain, 0.6, np.random.default_rng(0))
         inputs, targets, ws, state = batch_of(model, 25, 20)
         model.arena.zero_grad()

@@ -45,7 +45,13 @@ def test_they_are_those_of_the_arena_where_there_is_a_weight(case, height):
         )
 
 
-@pytest.mark.parametrize("case", ["stacked", "tied", "short window", "rhn", "rhn, tied, short window"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *("stacked", "tied", "short window", "rhn", "rhn, tied, short window"),
+        *("gru, tied, short window", "gru, reset before, short window", "gru, reset before, unit"),
+    ],
+)
 def test_they_are_derivatives_where_there_is_none(case):
     """A weight of 0 at an empty position changes the loss at the rate of its gradient."""
     model, ws, state, ids, targets = make(CASES[case])
@@ -81,7 +87,9 @@ def test_they_need_a_backward_pass():
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-@pytest.mark.parametrize("case", ["stacked", "rhn, tied, short window", "batch in blocks"])
+@pytest.mark.parametrize(
+    "case", ["stacked", "rhn, tied, short window", "batch in blocks", "gru, reset before"]
+)
 def test_two_threads_give_the_bits_of_one(case):
     model, ws, state, ids, targets = make(CASES[case])
     model.loss_and_gradients(ids, targets, ws, state)

@@ -78,6 +78,8 @@ def test_gradients_accumulate_until_they_are_zeroed():
     [
         ("stacked", 0.5),
         ("stacked", DropoutRates(input=0.5)),
+        ("gru", 0.5),
+        ("gru, reset before", 0.5),
         ("rhn", 0.3),
         ("rhn", ALL_KINDS),
         ("rhn", DropoutRates(embedding=0.5)),
@@ -145,8 +147,20 @@ def test_first_biases(given, expected):
 UNIT = {"pattern": "unit", "output_group": 4}
 CELLS = pytest.mark.parametrize(
     "cell",
-    [{"cell": "lstm"}, {"cell": "rhn", "depth": 3}, UNIT, {"cell": "rhn", "depth": 3, **UNIT}],
-    ids=["lstm", "rhn", "lstm, unit", "rhn, unit"],
+    [
+        {"cell": "lstm"},
+        {"cell": "rhn", "depth": 3},
+        UNIT,
+        {"cell": "rhn", "depth": 3, **UNIT},
+        {"cell": "gru"},
+        {"cell": "gru", **UNIT},
+        {"cell": "gru", "reset_gate": "before"},
+        {"cell": "gru", "reset_gate": "before", **UNIT},
+    ],
+    ids=[
+        *("lstm", "rhn", "lstm, unit", "rhn, unit"),
+        *("gru", "gru, unit", "gru, reset before", "gru, reset before, unit"),
+    ],
 )
 
 
@@ -162,9 +176,10 @@ def train(model, ws, state, ids, targets, steps):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @CELLS
-def test_two_threads_give_the_bits_of_one(cell):
+@pytest.mark.parametrize("batch", [20, 70])  # with 70, one thread takes each block of sequences by itself
+def test_two_threads_give_the_bits_of_one(cell, batch):
     chain = partial(language_model, 300, 40, 50, 2, **cell)
-    case = {"chain": chain, "density": 0.2, "window": (12, 20), "steps": 12}
+    case = {"chain": chain, "density": 0.2, "window": (12, batch), "steps": 12}
     results = []
     try:
         for threads in (1, 2):
@@ -287,8 +302,8 @@ def test_tying_needs_equal_sizes():
 
 
 def test_cells_that_are_unknown_or_have_no_depth():
-    with pytest.raises(UsageError, match="use lstm or rhn"):
-        language_model(10, 4, 5, 1, cell="gru")
+    with pytest.raises(UsageError, match="use lstm, gru or rhn"):
+        language_model(10, 4, 5, 1, cell="qrnn")
     with pytest.raises(UsageError, match="the cell lstm has no depth; leave it out"):
         language_model(10, 4, 5, 1, depth=2)
     with pytest.raises(UsageError, match="at least 1"):

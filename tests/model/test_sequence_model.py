@@ -30,6 +30,8 @@ CASES = {
     "unit": case(4, 4, 12, 5, 8, 2, pattern="unit", sparse_output=True, outputs=5),
     "rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, outputs=3),
     "rhn, mean": case(20, 4, 20, 7, 9, 1, cell="rhn", depth=2, pooling="mean"),
+    "gru": case(3, 5, 20, 7, 9, 2, cell="gru", outputs=3),
+    "gru, reset before": case(20, 4, 20, 7, 9, 1, cell="gru", reset_gate="before", pooling="mean"),
     "batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="max"),
     "blocks, last": case(130, 3, 9, 4, 5, 1, outputs=3),
     "features": case(5, 7, 0, 4, 6, 1, pooling="mean"),
@@ -260,7 +262,7 @@ def test_the_paper_counts_243520_of_5644288_weights():
         ({"kind": "regressor", "outputs": 0}, "outputs of the layer squared-error is 0; it must be at least"),
         ({"kind": "ranker"}, "a classifier or a regressor, not a 'ranker'"),
         ({"pooling": "first"}, "kind of the layer pool is 'first'; it must be last, mean or max"),
-        ({"cell": "gru"}, "no cell 'gru'"),
+        ({"cell": "qrnn"}, "no cell 'qrnn'"),
         ({"hidden_size": 0}, "units of the layer lstm is 0; it must be at least 1"),
     ],
 )

@@ -17,7 +17,6 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
-from truesparse.layers.registry import cells
 from truesparse.layers.rhn.spec import RHN
 from truesparse.modelfile.description import read_chain
 
@@ -62,7 +61,7 @@ def test_a_chain_comes_back_from_its_document(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cell", cells())
+@pytest.mark.parametrize("cell", ["lstm", "rhn"])
 @pytest.mark.parametrize("pattern", ["weight", "unit"])
 def test_language_models_of_version_0_1(cell: str, tied: bool, pattern: str) -> None:
     own: dict[str, Any] = {"depth": 3} if cell == "rhn" else {}
@@ -75,7 +74,7 @@ def test_language_models_of_version_0_1(cell: str, tied: bool, pattern: str) -> 
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("cell", cells())
+@pytest.mark.parametrize("cell", ["lstm", "rhn"])
 def test_classifiers_of_version_0_1(cell: str, sparse: bool) -> None:
     own: dict[str, Any] = {"depth": 3} if cell == "rhn" else {}
     document = {**CLASSIFIER, "type": f"{cell}-classifier", "sparse_output": sparse, **own}
@@ -119,7 +118,7 @@ def test_classifiers_of_version_0_1_that_lie(change: dict[str, object], message:
         ({"type": "lstm-tagger"}, "its type is lstm-tagger"),
         ({"type": "lstm-" + "x" * 1000}, "its type is lstm-x{35}$"),
         ({"type": 3}, "says nothing of its model"),
-        ({"type": "gru-language-model"}, "there is no cell 'gru'; use lstm or rhn"),
+        ({"type": "qrnn-language-model"}, "there is no cell 'qrnn'; use lstm, gru or rhn"),
         ({"colour": 2}, "'colour' is unknown"),
         ({"x" * 1000: 2}, r"'x+\.\.\. \(1,002 characters\) is unknown"),
         ({"dropout": 0.5}, "'dropout' is unknown"),
@@ -168,7 +167,7 @@ LIES: dict[str, Callable[[Any], object]] = {
     "has no list of layers": lambda d: d.update(layers=[3]),
     "model's document has no list of layers": lambda d: d["layers"].append({"units": 3}),
     "'colour', which is unknown": lambda d: d.update(colour=1),
-    "there is no layer 'gru'; the layers are": lambda d: d["layers"][2].update(type="gru"),
+    "there is no layer 'conv'; the layers are": lambda d: d["layers"][2].update(type="conv"),
     "there is no layer 'embeding'; did you mean embedding": lambda d: d["layers"][0].update(type="embeding"),
     "there is no layer 'x{40}';": lambda d: d["layers"][0].update(type="x" * 1000),
     "the layer embedding has no setting 'colour'": lambda d: d["layers"][0].update(colour=1),

@@ -22,6 +22,10 @@ SIZES = {
     "lstm": language_model(40, 12, 20, 2),
     "tied": language_model(40, 20, 20, 1, tied=True),
     "rhn": language_model(40, 12, 20, 2, cell="rhn", depth=3),
+    "gru": language_model(40, 12, 20, 2, cell="gru"),
+    "gru, unit": language_model(40, 20, 20, 1, cell="gru", tied=True, pattern="unit"),
+    "gru, reset before": language_model(40, 12, 20, 2, cell="gru", reset_gate="before"),
+    "gru, reset before, unit": language_model(40, 12, 20, 1, cell="gru", reset_gate="before", pattern="unit"),
     "unit": language_model(40, 12, 20, 2, pattern="unit", output_group=4),
     "linear": Chain(
         Embedding(40, 12),

@@ -104,6 +104,7 @@ def test_the_seed_decides_and_threads_do_not(waves) -> None:
         {"method": "dense"},
         {"method": "st-rnn", "pattern": "unit"},
         {"method": "static", "pattern": "unit", "cell": "rhn", "depth": 2},
+        {"method": "set", "cell": "gru"},
     ],
     ids=lambda changes: changes["method"],
 )

@@ -42,6 +42,7 @@ CHAINS = {
     "tied lstm of two layers": partial(language_model, layers=2, tied=True),
     "rhn": partial(language_model, layers=2, cell="rhn", depth=3),
     "tied rhn": partial(language_model, layers=1, tied=True, cell="rhn", depth=3),
+    "gru": partial(language_model, layers=2, cell="gru"),
     "an lstm and a rhn": two_cells,
     "a linear layer": linear,
     "tied to a linear layer": partial(linear, tied=True),
@@ -202,7 +203,9 @@ def test_parts_and_total_are_what_the_orders_give(name):
             assert one.distance == pytest.approx(naive_distance(first, second, layer, sums, result.orders))
             assert one.unmatched == pytest.approx(naive_distance(first, second, layer, sums, as_they_are))
             if layer.gates:
-                assert list(one.per_gate) == list("ifgo" if layer.name.startswith("lstm") else "ht")
+                assert list(one.per_gate) == list(
+                    {"lstm": "ifgo", "gru": "rzn", "rhn": "ht"}[layer.name.partition(".")[0]]
+                )
                 assert np.mean(list(one.per_gate.values())) == pytest.approx(one.distance)
     assert result.distance == pytest.approx(np.mean([part.distance for part in result.layers]))
 

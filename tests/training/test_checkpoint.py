@@ -28,8 +28,10 @@ VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))
         {"cell": "rhn", "depth": 3},
         {"pattern": "unit", "output_group": 5},
         {"cell": "rhn", "depth": 3, "pattern": "unit"},
+        {"cell": "gru"},
+        {"cell": "gru", "reset_gate": "before", "pattern": "unit"},
     ],
-    ids=["untied", "tied", "rhn", "unit", "rhn, unit"],
+    ids=["untied", "tied", "rhn", "unit", "rhn, unit", "gru", "gru, unit"],
 )
 def model(request: pytest.FixtureRequest) -> Model:
     spec = language_model(len(VOCABULARY), 6, 6, 2, **request.param)

@@ -30,7 +30,7 @@ kernels = [
     thing
     for thing in gc.get_objects()
     if isinstance(thing, Dispatcher)
-    and thing.py_func.__module__.startswith("truesparse.kernels")
+    and thing.py_func.__module__.startswith(("truesparse.kernels", "truesparse.layers"))
     and not thing.targetoptions.get("forceinline")
 ]
 for kernel in kernels:
@@ -40,7 +40,12 @@ for kernel in kernels:
 
 @pytest.mark.parametrize(
     ("cell", "method", "other"),
-    [("lstm", "st-rnn", "drop_words"), ("rhn", "rigl", "dropout"), ("lstm", "snfs", "drop_words")],
+    [
+        ("lstm", "st-rnn", "drop_words"),
+        ("rhn", "rigl", "dropout"),
+        ("lstm", "snfs", "drop_words"),
+        ("gru", "st-rnn", "drop_words"),
+    ],
 )
 def test_every_kernel_is_compiled_once(
     text_file: Path, tmp_path: Path, cell: str, method: str, other: str

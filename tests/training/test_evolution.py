@@ -77,7 +77,7 @@ METHODS_AND_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("cell", ["lstm", "rhn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rhn"])
 @pytest.mark.parametrize(("method", "settings"), METHODS_AND_SETTINGS)
 def test_every_method_learns(
     config: Config, tmp_path: Path, cell: str, method: str, settings: dict[str, Any]

@@ -13,8 +13,12 @@ from truesparse.tasks.run import train_model
 from truesparse.training.config import Config
 
 UNITS = 1536
-CELLS: dict[str, dict[str, Any]] = {"lstm": {}, "rhn": {"depth": 2, "lr": 0.1}}
-POSITIONS = {"lstm": 4 * UNITS * UNITS, "rhn": 2 * UNITS * UNITS}  # of the largest matrix
+CELLS: dict[str, dict[str, Any]] = {"lstm": {}, "gru": {}, "rhn": {"depth": 2, "lr": 0.1}}
+POSITIONS = {
+    "lstm": 4 * UNITS * UNITS,
+    "gru": 3 * UNITS * UNITS,
+    "rhn": 2 * UNITS * UNITS,
+}  # of the largest matrix
 SETTINGS: dict[str, dict[str, Any]] = {
     **{name: {"update_interval": 2} for name in ("st-rnn", "selfish", "set", "dsr", "rigl", "snfs")},
     "deepr": {"update_interval": 1},

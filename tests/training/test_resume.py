@@ -113,6 +113,10 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"cell": "rhn", "depth": 3, "layers": 1, "tied": True, "dropout_hidden": 0.3},
+        {"cell": "gru", "update_interval": 7, "dropout": 0.2},
+        {"cell": "gru", "method": "rigl", "gates": "separate", "update_interval": 5},
+        {"cell": "gru", "method": "snfs", "reset_gate": "before", "optimizer": "adam"},
+        {"cell": "gru", "method": "rigl", "pattern": "unit", "reset_gate": "before", "update_interval": 5},
         {"pattern": "unit", "update_interval": 7},
         {"pattern": "unit", "output_group": 41, "method": "snfs", "importance": "l2"},  # words in one group
         {"pattern": "unit", "cell": "rhn", "depth": 2, "method": "dsr", "drop_fraction": 0.3},

@@ -43,7 +43,7 @@ def import_model(
     """Make a sparse model of a dense one from PyTorch.
 
     STATE_DICT is what torch.save(module.state_dict(), ...) wrote, or a safetensors file, of an embedding, an
-    LSTM and an output layer.
+    LSTM or a GRU, and an output layer.
     """
     import json
 

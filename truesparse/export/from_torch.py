@@ -18,15 +18,17 @@ from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.state_dict import Tensors, read_state_dict
 from truesparse.layers.models import language_model
+from truesparse.layers.parts import part
+from truesparse.layers.registry import cells
+from truesparse.layers.spec import Recurrent
 from truesparse.sparse import Arena, Pattern
 from truesparse.training.checkpoint import save_model
 
-_LSTM = re.compile(
+_RECURRENT = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"
 )
 # Weights that are computed from others: by `torch.nn.utils.parametrize`, or by its older `weight_norm`.
 _COMPUTED = re.compile(r".*\.parametrizations\..*|.*weight_hh_l\d+_(g|v|raw|orig)")
-_OTHERS = {3: "a GRU", 1: "an nn.RNN"}  # rows of their matrices by units
 # What people call the two other layers.
 _EMBEDDING = re.compile("emb|encoder|wte|lookup")
 _OUTPUT = re.compile("dec|out|head|fc|linear|proj|classif")
@@ -40,7 +42,7 @@ def import_torch(
     embedding: str | None = None,
     output: str | None = None,
 ) -> dict[str, Any]:
-    """Make a model file of the state dict of a language model: an embedding, an LSTM, a linear layer.
+    """Make a model file of the state dict of a language model: an embedding, an LSTM or GRU, a linear layer.
 
     Of each matrix the largest weights are kept; biases stay dense.
 
@@ -75,14 +77,14 @@ def import_torch(
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out or remove it")
     words = None if vocabulary is None else read_vocabulary(vocabulary)
-    dense = as_language_model(read_state_dict(path), str(path), embedding, output)
+    cell, dense = as_language_model(read_state_dict(path), str(path), embedding, output)
     tokens, inputs = dense["embedding.weight"].shape
-    units = dense["lstm.0.weight_hh"].shape[1]
+    units = dense[f"{cell}.0.weight_hh"].shape[1]
     if words is not None and len(words) != tokens:
         raise TruesparseError(f"{vocabulary} has {len(words):,} tokens, the embedding of {path} {tokens:,}")
     tied = "output.weight" not in dense
     layers = sum(name.endswith("weight_hh") for name in dense)
-    chain = language_model(tokens, inputs, units, layers, tied=tied)
+    chain = language_model(tokens, inputs, units, layers, cell, tied=tied)
     pruned = {matrix.name: keep_largest(dense[matrix.name], density) for matrix in chain.matrices}
     patterns = {
         matrix.name: (Pattern(csr.indptr, csr.indices, csr.shape), matrix.blocks)
@@ -108,7 +110,9 @@ def import_torch(
     return {"out": str(out), "tied": tied, "matrices": matrices}
 
 
-def as_language_model(tensors: Tensors, source: str, embedding: str | None, output: str | None) -> Tensors:
+def as_language_model(
+    tensors: Tensors, source: str, embedding: str | None, output: str | None
+) -> tuple[str, Tensors]:
     """Give the tensors of a state dict the names that truesparse has for them.
 
     Parameters
@@ -121,7 +125,9 @@ def as_language_model(tensors: Tensors, source: str, embedding: str | None, outp
 
     Returns
     -------
-    dict of str to ndarray of float32
+    cell : str
+        What the recurrent layers are.
+    tensors : dict of str to ndarray of float32
         Without ``output.weight`` if it is that of the embedding.
 
     Raises
@@ -132,13 +138,8 @@ def as_language_model(tensors: Tensors, source: str, embedding: str | None, outp
     prefix = _shared_prefix(tensors)
     left = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     embedding, output = (name and name.removeprefix(prefix) for name in (embedding, output))
-    found = _take_lstm(left, source)
-    layers = sum(name.endswith("weight_hh") for name in found)
-    inputs, units = found["lstm.0.weight_ih"].shape[1], found["lstm.0.weight_hh"].shape[1]
-    for layer in range(layers):
-        _need_shape(found, f"lstm.{layer}.weight_ih", (4 * units, inputs if layer == 0 else units), source)
-        _need_shape(found, f"lstm.{layer}.weight_hh", (4 * units, units), source)
-        _need_shape(found, f"lstm.{layer}.bias", (4 * units,), source)
+    cell, found = _take_recurrent(left, source)
+    inputs, units = found[f"{cell}.0.weight_ih"].shape[1], found[f"{cell}.0.weight_hh"].shape[1]
     name = embedding or _choose(left, inputs, _EMBEDDING, _OUTPUT, "embedding", source)
     found["embedding.weight"] = table = _take(left, name, "embedding", source)
     tokens = table.shape[0]
@@ -156,44 +157,61 @@ def as_language_model(tensors: Tensors, source: str, embedding: str | None, outp
     found["output.bias"] = left.pop(biases[0]) if biases else np.zeros(tokens, np.float32)
     if left:
         raise TruesparseError(
-            f"{source} has {', '.join(sorted(left)[:3])}, for which an embedding, an LSTM and an output layer"
-            f" have no place; take such layers out of the module"
+            f"{source} has {', '.join(sorted(left)[:3])}, for which an embedding, an {_known()} and an output"
+            f" layer have no place; take such layers out of the module"
         )
     for name, tensor in found.items():
         if not np.isfinite(tensor).all():
             raise TruesparseError(f"{source} has values that are not finite in what is to be {name}")
-    return found
+    return cell, found
 
 
-def _take_lstm(left: Tensors, source: str) -> Tensors:
-    """The LSTM's tensors by the names of truesparse, its two biases added; removes them from `left`."""
-    found: Tensors = {}
-    matches = {name: match for name in left if (match := _LSTM.fullmatch(name))}
-    _check_lstm(matches, left, source)
+def _importable() -> dict[str, type[Recurrent]]:
+    """The cells whose vectors can be made of PyTorch's biases."""
+    return {name: spec for name, spec in cells().items() if part(spec, "vectors")}
+
+
+def _known() -> str:
+    """What PyTorch calls them: classes of the same names."""
+    return " or ".join(spec.__name__ for spec in _importable().values())
+
+
+def _take_recurrent(left: Tensors, source: str) -> tuple[str, Tensors]:
+    """The cell, and its layers' tensors by the names of truesparse; removes them from `left`."""
+    matches = {name: match for name in left if (match := _RECURRENT.fullmatch(name))}
+    _check_names(matches, left, source)
+    layers: list[Tensors] = [{} for _ in range(1 + max(int(match["layer"]) for match in matches.values()))]
     for name, match in matches.items():
-        part = "bias" if match["part"].startswith("bias") else match["part"]
-        key = f"lstm.{int(match['layer'])}.{part}"
-        tensor = left.pop(name)
-        if key in found and found[key].shape != tensor.shape:
-            raise TruesparseError(f"{source} has biases of different sizes in layer {match['layer']}")
-        found[key] = found[key] + tensor if key in found and part == "bias" else tensor
-    layers = 1 + max(int(match["layer"]) for match in matches.values())
-    for layer in range(layers):
-        for part in ("weight_ih", "weight_hh"):
-            if f"lstm.{layer}.{part}" not in found:
-                raise TruesparseError(f"{source} has no {part}_l{layer}, so its LSTM is not whole")
-            if found[f"lstm.{layer}.{part}"].ndim != 2:
-                raise TruesparseError(f"{part}_l{layer} in {source} is no matrix, so there is no LSTM")
-        matrix = found[f"lstm.{layer}.weight_hh"]
-        for gates, name in _OTHERS.items():
-            if matrix.shape[0] == gates * matrix.shape[1]:
-                raise TruesparseError(f"{source} has {name}, and only an LSTM can be imported")
-        found.setdefault(f"lstm.{layer}.bias", np.zeros(matrix.shape[0], np.float32))
-    return found
+        layers[int(match["layer"])][match["part"]] = left.pop(name)
+    for number, layer in enumerate(layers):
+        for name in ("weight_ih", "weight_hh"):
+            if name not in layer:
+                raise TruesparseError(f"{source} has no {name}_l{number}, so its {_known()} is not whole")
+            if layer[name].ndim != 2:
+                raise TruesparseError(f"{name}_l{number} in {source} is no matrix, so there is no {_known()}")
+    rows, units = layers[0]["weight_hh"].shape
+    if rows == units:
+        raise TruesparseError(f"{source} has an nn.RNN, and only an {_known()} can be imported")
+    blocks = {len(spec.GATES) * units: name for name, spec in _importable().items()}
+    cell = blocks.get(rows, next(iter(blocks.values())))
+    spec = cells()[cell]
+    rows = len(spec.GATES) * units
+    found: Tensors = {}
+    for number, layer in enumerate(layers):
+        inputs = layers[0]["weight_ih"].shape[1] if number == 0 else units
+        biases = [layer.get(name, np.zeros(rows, np.float32)) for name in ("bias_ih", "bias_hh")]
+        own = {f"{cell}.{number}.{name}": layer[name] for name in ("weight_ih", "weight_hh")}
+        _need_shape(own, f"{cell}.{number}.weight_ih", (rows, inputs), source)
+        _need_shape(own, f"{cell}.{number}.weight_hh", (rows, units), source)
+        if any(bias.shape != (rows,) for bias in biases):
+            raise TruesparseError(f"{source} has biases of different sizes in layer {number}")
+        vectors = part(spec, "vectors")(*biases)
+        found |= own | {f"{cell}.{number}.{name}": vector for name, vector in vectors.items()}
+    return cell, found
 
 
-def _check_lstm(matches: Mapping[str, re.Match[str]], names: Iterable[str], source: str) -> None:
-    """Raise TruesparseError with the reason if these tensors are not those of one LSTM of one direction."""
+def _check_names(matches: Mapping[str, re.Match[str]], names: Iterable[str], source: str) -> None:
+    """Raise TruesparseError with the reason if these tensors are not those of one module of one direction."""
     computed = next((name for name in names if _COMPUTED.fullmatch(name)), None)
     if computed:
         raise TruesparseError(
@@ -203,7 +221,7 @@ def _check_lstm(matches: Mapping[str, re.Match[str]], names: Iterable[str], sour
     for name, match in matches.items():
         if match["reverse"]:
             raise TruesparseError(
-                f"{source} has an LSTM of two directions ({name}), but a text is read in one; train one that"
+                f"{source} has layers of two directions ({name}), but a text is read in one; train one that"
                 f" is not bidirectional"
             )
         if match["part"] == "weight_hr":
@@ -214,12 +232,12 @@ def _check_lstm(matches: Mapping[str, re.Match[str]], names: Iterable[str], sour
     prefixes = sorted({match["prefix"] for match in matches.values()})
     if len(prefixes) > 1:
         raise TruesparseError(
-            f"{source} has {len(prefixes)} LSTMs, {', '.join(repr(prefix) for prefix in prefixes[:3])}, but"
-            f" only one can be imported; its layers have to be those of one nn.LSTM"
+            f"{source} has {len(prefixes)} recurrent modules, {', '.join(map(repr, prefixes[:3]))}, but only"
+            f" one can be imported; its layers have to be those of one {_known()} of PyTorch"
         )
     if not prefixes:
         raise TruesparseError(
-            f"{source} has no LSTM; it needs weight_ih_l0, weight_hh_l0 and so on, of an nn.LSTM"
+            f"{source} has no {_known()}; it needs weight_ih_l0, weight_hh_l0 and so on, of such a module"
         )
 
 
@@ -261,8 +279,8 @@ def _take(left: Tensors, name: str, what: str, source: str) -> NDArray[np.float3
 def _need_shape(found: Tensors, name: str, shape: tuple[int, ...], source: str) -> None:
     if found[name].shape != shape:
         raise TruesparseError(
-            f"what is to be {name} has shape {found[name].shape} in {source}, not {shape}: that is no LSTM"
-            f" language model of layers of one size"
+            f"what is to be {name} has shape {found[name].shape} in {source}, not {shape}: that is no"
+            f" language model of an {_known()} with layers of one size"
         )
 
 

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import EMBEDDING, Place
-from truesparse.layers.linear.torch import linear_parameters
-from truesparse.layers.lstm.torch import Array, lstm_parameters
+from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.parts import part
 from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-# What makes the parameters of a layer; those of equal recurrent layers are one module together.
-PARAMETERS: dict[str, Callable[[Place, Mapping[str, CSR], Mapping[str, Array]], dict[str, Array]]] = {
-    "lstm": lstm_parameters,
-    "linear": linear_parameters,
-}
-_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax", "squared-error")
+_OTHERS = ("embedding", "pool", "softmax", "squared-error")
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
 
@@ -41,8 +33,8 @@ def write_description(stored: StoredModel, folder: Path) -> None:
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.pt`, a state dict of dense tensors for an `nn.Module` with the parts `embedding`
-    (`nn.Embedding`), `lstm` (`nn.LSTM`), `output` (`nn.Linear`) and for linear layers `linear.0` and so on;
-    and `model.json`.
+    (`nn.Embedding`), `lstm` (`nn.LSTM`) or another cell's, `output` (`nn.Linear`) and for linear layers
+    `linear.0` and so on; and `model.json`.
 
     Raises
     ------
@@ -50,7 +42,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
         PyTorch has no such layer, or none with these sizes, or is not installed.
     """
     instead = "export to onnx or scipy"
-    check_layers(stored, (*PARAMETERS, *_OTHERS), "PyTorch has no module for", instead)
+    check_layers(stored, "parameters", _OTHERS, "PyTorch has no module for", instead)
     chain = stored.chain
     body, rest = chain.split()
     ends = [number for number, place in enumerate(body) if isinstance(place.spec, Recurrent)]
@@ -62,16 +54,17 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
                 f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
                 f" not of one kind and size; {instead}"
             )
-    torch = need("torch", "torch")
     arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
     for place in (*body, *rest):
-        kind, own = place.spec.TYPE, PARAMETERS[place.spec.TYPE](place, stored.matrices, stored.vectors)
+        kind = place.spec.TYPE
+        own = part(type(place.spec), "parameters")(place, stored.matrices, stored.vectors)
         if place in recurrent:
             arrays |= {f"{kind}.{name}_l{recurrent.index(place)}": array for name, array in own.items()}
         else:
             arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
     arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
     arrays["output.bias"] = stored.vectors["output.bias"]
+    torch = need("torch", "torch")
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")
     write_description(stored, folder)
     return {}

@@ -12,6 +12,7 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
 from truesparse.layers.spec import LayerSpec
+from truesparse.settings import listed
 
 
 class DropoutRates(NamedTuple):
@@ -127,7 +128,7 @@ def _rates(cell: str, dropout: float | DropoutRates) -> tuple[DropoutRates, bool
     """The rates of each kind, and whether masks are locked, as the cell has it."""
     known = cells()
     if cell not in known:
-        raise UsageError(f"there is no cell {cell!r}; use {' or '.join(known)}")
+        raise UsageError(f"there is no cell {cell!r}; use {listed(known)}")
     locked = known[cell].LOCKED
     if not isinstance(dropout, DropoutRates):
         rate = dropout

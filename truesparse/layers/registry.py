@@ -1,4 +1,5 @@
-"""The layers there are. A layer of one's own is one more line here, or `register` in a script."""
+"""The layers there are. A layer of one's own is one more line here, or `register` in a script;
+`truesparse.layers.parts` finds what computes it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import TypeVar
 from truesparse.errors import unknown_name
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.gru.spec import GRU
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
@@ -25,7 +27,7 @@ def register(spec: S) -> S:
     return spec
 
 
-for _spec in (WordDropout, Embedding, Dropout, LSTM, RHN, Linear, Pool, Softmax, SquaredError):
+for _spec in (WordDropout, Embedding, Dropout, LSTM, GRU, RHN, Linear, Pool, Softmax, SquaredError):
     register(_spec)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
 
 from truesparse.layers.chain import Place
 
@@ -52,8 +55,13 @@ class Source(ABC):
 
     @property
     def template(self) -> str:
-        """File of its folder with its function; empty if it needs none."""
+        """File with its function, beside that of this class; empty if it needs none."""
         return "step.c"
+
+    def read_template(self) -> Template:
+        """What is in `template`."""
+        path = Path(inspect.getfile(type(self))).with_name(self.template)
+        return Template(path.read_text(encoding="utf-8"))
 
     @abstractmethod
     def statements(self) -> Iterator[str]:
@@ -79,7 +87,11 @@ class Source(ABC):
             yield f"{self.prefix}_copy({to}, {start}, {size});"
         for matrix, x in factors.items():
             if x is not None:
-                yield self._products[f"{self.place.name}.{matrix}"].format(y=to, x=x)
+                yield self.product(matrix, to, x)
+
+    def product(self, matrix: str, y: str, x: str) -> str:
+        """A statement that adds ``W x`` to `y`, for a matrix of the layer."""
+        return self._products[f"{self.place.name}.{matrix}"].format(y=y, x=x)
 
     def call(self) -> str:
         """A statement that calls the layer's function with all parts of its state and what was computed."""

@@ -176,7 +176,7 @@ class SparseMatrix:
 
     def backward_index(self) -> SparseMatrix | Transposed:
         """Return what the backward pass of a recurrence goes through: the columns of this matrix, or itself
-        if its rows come in groups (see `truesparse.kernels.lstm`)."""
+        if its rows come in groups (see `truesparse.layers.lstm.kernels`)."""
         return self if self.group > 1 else self.transposed()
 
     def whole_groups(self, first: int, rows: int) -> slice:

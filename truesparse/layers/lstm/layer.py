@@ -11,20 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from truesparse.kernels.lstm import lstm_backward, lstm_forward
 from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.lstm.kernels import lstm_backward, lstm_forward
+from truesparse.layers.recurrence import parts_of_window, runs_apart
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
-
-_NONZERO_BYTES = 6
-_APART_BYTES = 512 * 1024
-_PART_BYTES = 4 * 1024 * 1024  # of gates: they stay in an L3 cache beside the rest
-_PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
 
 
 class LSTMWorkspace:
@@ -85,9 +81,9 @@ class LSTMLayer(Layer):
         ws.h[0] = h
         ws.c[0] = c
         shares = thread_count()
-        apart = self._apart(panels, shares)
+        apart = runs_apart(w_hh, panels, shares)
         run = lstm_forward(panels.step_lanes, panels.lanes, w_hh.group)
-        for part, begin, end in self._parts(ws, steps):
+        for part, begin, end in parts_of_window(w_ih, ws.gates, panels, steps):
             multiply(ws.gates[part], w_ih, x[part], bias)
             run(
                 ws.gates,
@@ -115,11 +111,13 @@ class LSTMLayer(Layer):
         bias_grad = self.arena.bias_grads[self.bias]
         recurrent = w_hh.backward_index()
         parts_of_step = backward_shares(w_hh.group, panels.strips)
-        apart = self._apart(panels, shares)
+        apart = runs_apart(w_hh, panels, shares)
         run = lstm_backward(panels.step_lanes, panels.lanes, w_hh.group)
         # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
         in_parts = dx.shape[1] >= dy.shape[1]
-        parts = self._parts(ws, steps) if in_parts else panels.parts(steps, panels.spans)
+        parts = (
+            parts_of_window(w_ih, ws.gates, panels, steps) if in_parts else panels.parts(steps, panels.spans)
+        )
         for part, begin, end in reversed(parts):
             run(
                 ws.gates,
@@ -149,19 +147,3 @@ class LSTMLayer(Layer):
         used = window.used
         dgates = ws.gates[:used]
         return {self.weight_ih.name: (dgates, x[:used]), self.weight_hh.name: (dgates, ws.h_prev[:used])}
-
-    def _apart(self, panels: Panels, shares: int) -> bool:
-        """Whether each thread takes whole strips of sequences through all steps: if there are as many for
-        each, and W_hh and the state are in its cache all the time."""
-        small = _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
-        return small and panels.strips > 1 and panels.strips % shares == 0
-
-    def _parts(self, ws: LSTMWorkspace, steps: int) -> list[tuple[slice, int, int]]:
-        """Cut a window: panels, first step and end of each part.
-
-        What one kernel writes of a part's gates is in cache when the next reads it; but the weights go by
-        once a part.
-        """
-        span_bytes = ws.gates.nbytes // ws.panels.spans
-        wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * self.weight_ih.nnz)
-        return ws.panels.parts(steps, max(1, wanted // span_bytes))

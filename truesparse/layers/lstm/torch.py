@@ -24,3 +24,8 @@ def lstm_parameters(
         "bias_ih": bias,
         "bias_hh": np.zeros_like(bias),  # PyTorch adds two biases
     }
+
+
+def lstm_vectors(bias_ih: Array, bias_hh: Array) -> dict[str, Array]:
+    """The layer's vectors, without its name, by the biases of `torch.nn.LSTM`."""
+    return {"bias": bias_ih + bias_hh}

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from truesparse.kernels.rhn import rhn_backward, rhn_forward
 from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
 from truesparse.layers.dropout.layer import NO_MASK, Mask, apply_mask
 from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.rhn.kernels import rhn_backward, rhn_forward
 from truesparse.layers.rhn.spec import RHN
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels

@@ -3,7 +3,7 @@
 Letters: T time steps, B batch, H hidden units, L recurrence depth. A time step is L *micro-steps*, each of
 which has matrices of its own; their blocks are h (candidate) and t (transform gate). One parallel region a
 micro-step: a thread takes whole units (their two rows of R), so that a unit's candidate and gate stay in
-registers until the new state. The two rows may be a group; then as in `truesparse.kernels.lstm`.
+registers until the new state. The two rows may be a group; then as in `truesparse.layers.lstm.kernels`.
 
 Layout: see `truesparse.kernels.layout`; arrays over depth have it as their first axis.
 """

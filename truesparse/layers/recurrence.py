@@ -1,0 +1,34 @@
+"""How recurrent layers cut a window into what stays in a cache."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.sparse import SparseMatrix
+from truesparse.sparse.panels import Panels
+
+_NONZERO_BYTES = 6
+_APART_BYTES = 512 * 1024
+_PART_BYTES = 4 * 1024 * 1024  # of gates: they stay in an L3 cache beside the rest
+_PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
+
+
+def runs_apart(weight_hh: SparseMatrix, panels: Panels, shares: int) -> bool:
+    """Whether each thread takes whole blocks of sequences through all steps: if there are as many for each,
+    and W_hh and the state are in its cache all the time."""
+    small = _NONZERO_BYTES * weight_hh.nnz <= _APART_BYTES
+    return small and panels.strips > 1 and panels.strips % shares == 0
+
+
+def parts_of_window(
+    weight_ih: SparseMatrix, gates: NDArray[np.float32], panels: Panels, steps: int
+) -> list[tuple[slice, int, int]]:
+    """Cut a window: panels, first step and end of each part.
+
+    What one kernel writes of a part's `gates`, (panels, rows of `weight_ih`, lanes), is in cache when the
+    next reads it; but the weights go by once a part.
+    """
+    span_bytes = gates.nbytes // panels.spans
+    wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * weight_ih.nnz)
+    return panels.parts(steps, max(1, wanted // span_bytes))
