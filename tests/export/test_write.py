@@ -177,6 +177,7 @@ def test_linear_layers_of_pytorch(tmp_path: Path) -> None:
 def test_pytorch_has_no_layers_of_two_kinds_in_one(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match=r"no module for the layers lstm.0 and linear.0 together"):
         export_model(save(tmp_path / "m", "linear between"), "torch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_pytorch_has_no_gru_that_resets_before_the_product(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from truesparse.training.task_configs import LanguageModelConfig
 
 from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
@@ -25,6 +24,7 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.parts import part
 from truesparse.layers.spec import LayerSpec, Signal
 from truesparse.model import Model, random_model
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.checkpoint import save_model
 
 
@@ -81,7 +81,7 @@ def make(*layers: LayerSpec, **values: float) -> Model:
 
 
 def save(path: Path, model: Model) -> Path:
-    save_model(path, model, None, LanguageModelConfig())
+    save_model(path, model)
     return path
 
 

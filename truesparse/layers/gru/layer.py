@@ -46,9 +46,9 @@ class GRUWorkspace:
     states : ndarray of float32, shape (panels, H, lanes) or (panels, 2H, lanes)
         What the products read: h_{t-1} at the place of step t.
     h, back, carry : ndarray of float32
-        State of one step, shape (2, blocks, H * step lanes), and its gradients: (2, blocks, 4H * step lanes),
+        State of one step, shape (2, strips, H * step lanes), and its gradients: (2, strips, 4H * step lanes),
         of which three fourths are used, or where gates share connections up to four parts of the gradient of
-        h; and (blocks, H * step lanes).
+        h; and (strips, H * step lanes).
     sums : ndarray of float32, shape (3H,)
         Of the rows of `hidden`.
     """
