@@ -16,18 +16,22 @@ from oracles import (
 
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.layers import compute, registry, stepping
+from truesparse.layers import registry
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.layer import Layer
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm import layer as lstm_layer
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
+from truesparse.layers.output.head import HeadLayer
 from truesparse.layers.output.spec import Head, Softmax, SquaredError
+from truesparse.layers.parts import part
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
+from truesparse.layers.step import Step
 from truesparse.model import random_model
 from truesparse.optim.adam import Adam
 
@@ -46,9 +50,12 @@ def two_cells(**head):
 
 
 def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
-    assert registry.LAYERS.keys() == compute.LAYERS.keys() | compute.HEADS.keys()
+    for spec in registry.LAYERS.values():
+        computing = part(spec, "layer")
+        assert issubclass(computing, HeadLayer if issubclass(spec, Head) else Layer)
     assert registry.cells().keys() == {"lstm", "rhn"}
-    assert stepping.STEPS.keys() == registry.cells().keys() | {"linear"}
+    for spec in (*registry.cells().values(), Linear):
+        assert issubclass(part(spec, "step"), Step)
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
         registry.layer_type("ltsm")
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from truesparse.export.c_arrays import read_template
 from truesparse.export.c_head import head, pools
 from truesparse.export.c_matrices import first_matrix, write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
-from truesparse.layers.linear.c import LinearSource
-from truesparse.layers.lstm.c import LSTMSource
-from truesparse.layers.rhn.c import RHNSource
+from truesparse.layers.parts import part
 from truesparse.layers.source import ROOM, Source, identifier
 from truesparse.modelfile import StoredModel
 
-SOURCES: dict[str, type[Source]] = {"lstm": LSTMSource, "rhn": RHNSource, "linear": LinearSource}
-_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax")
+_OTHERS = ("embedding", "pool", "softmax")
 _RESET = """\
     for (j = 0; j < {size}; j++) {{
         {array}[j] = 0.0f;
@@ -83,7 +79,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
     chain = stored.chain
-    check_layers(stored, (*SOURCES, *_OTHERS), "there is no C source for", "export to another form")
+    check_layers(stored, "source", _OTHERS, "there is no C source for", "export to another form")
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)
@@ -96,9 +92,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     top = head(stored, name, weights.products, state.top, behind.top, statements)
     members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
-        function: read_template(source.template, f"layers/{source.place.spec.TYPE}").substitute(
-            name=name, function=function, units=units
-        )
+        function: source.read_template().substitute(name=name, function=function, units=units)
         for written, own in ((sources, state), (last, behind))
         for source, function, units in zip(written, own.functions, own.units, strict=True)
         if source.template
@@ -191,7 +185,7 @@ def _sources(
     """What writes each layer, of which the first reads `x`, or the embedding."""
     sources: list[Source] = []
     for place, parts, function in zip(places, state.parts, state.functions, strict=True):
-        source = SOURCES[place.spec.TYPE](place, name, function, x, parts, products)
+        source = part(type(place.spec), "source")(place, name, function, x, parts, products)
         sources.append(source)
         x = next(iter(parts.values()))
     return sources

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import EMBEDDING, Place
-from truesparse.layers.linear.torch import linear_parameters
-from truesparse.layers.lstm.torch import Array, lstm_parameters
+from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.parts import part
 from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-# What makes the parameters of a layer; those of equal recurrent layers are one module together.
-PARAMETERS: dict[str, Callable[[Place, Mapping[str, CSR], Mapping[str, Array]], dict[str, Array]]] = {
-    "lstm": lstm_parameters,
-    "linear": linear_parameters,
-}
-_OTHERS = ("word-dropout", "embedding", "dropout", "pool", "softmax", "squared-error")
+_OTHERS = ("embedding", "pool", "softmax", "squared-error")
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
 
@@ -50,7 +42,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
         PyTorch has no such layer, or none with these sizes, or is not installed.
     """
     instead = "export to onnx or scipy"
-    check_layers(stored, (*PARAMETERS, *_OTHERS), "PyTorch has no module for", instead)
+    check_layers(stored, "parameters", _OTHERS, "PyTorch has no module for", instead)
     chain = stored.chain
     body, rest = chain.split()
     ends = [number for number, place in enumerate(body) if isinstance(place.spec, Recurrent)]
@@ -65,7 +57,10 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     torch = need("torch", "torch")
     arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
     for place in (*body, *rest):
-        kind, own = place.spec.TYPE, PARAMETERS[place.spec.TYPE](place, stored.matrices, stored.vectors)
+        kind, own = (
+            place.spec.TYPE,
+            part(type(place.spec), "parameters")(place, stored.matrices, stored.vectors),
+        )
         if place in recurrent:
             arrays |= {f"{kind}.{name}_l{recurrent.index(place)}": array for name, array in own.items()}
         else:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from truesparse.errors import TruesparseError
+from truesparse.layers.parts import part
 from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
 
 
-def check_layers(stored: StoredModel, known: Iterable[str], lacks: str, instead: str) -> None:
+def check_layers(stored: StoredModel, kind: str, others: Collection[str], lacks: str, instead: str) -> None:
     """Check that a form has all layers of a model.
 
     Parameters
     ----------
     stored : StoredModel
-    known : iterable of str
-        Types of layers.
+    kind : str
+        Which part of a layer the form needs; see `truesparse.layers.parts.part`. What does something in
+        training only needs none.
+    others : collection of str
+        Types of layers that it has without.
     lacks, instead : str
         How a sentence says that the form has no such layer, and what to do.
 
@@ -25,11 +29,10 @@ def check_layers(stored: StoredModel, known: Iterable[str], lacks: str, instead:
     TruesparseError
         It has not; or the model reads features, or has no recurrent layer.
     """
-    known = set(known)
     for spec in stored.chain.layers:
-        if spec.TYPE not in known:
-            kind = "cell" if isinstance(spec, Recurrent) else "layer"
-            raise TruesparseError(f"{lacks} the {kind} {spec.TYPE}; {instead}")
+        if not (spec.TRAINING_ONLY or spec.TYPE in others or part(type(spec), kind)):
+            what = "cell" if isinstance(spec, Recurrent) else "layer"
+            raise TruesparseError(f"{lacks} the {what} {spec.TYPE}; {instead}")
     if not stored.chain.tokens:
         raise TruesparseError(
             f"{stored.path} reads features, and only what reads tokens has this form; export to scipy"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +12,14 @@ from truesparse.errors import TruesparseError
 from truesparse.export.c import finite_scores
 from truesparse.export.interchange import need, write_description
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import Place
-from truesparse.layers.embedding.onnx import add_embedding
 from truesparse.layers.graph import Graph
-from truesparse.layers.linear.onnx import add_linear
-from truesparse.layers.lstm.onnx import add_lstm
-from truesparse.layers.output.onnx import SCORES, add_head
-from truesparse.layers.pool.onnx import add_pool
-from truesparse.layers.rhn.onnx import add_rhn
+from truesparse.layers.output.onnx import SCORES
+from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
 
 _OPSET = 17
 _LARGEST = (1 << 31) - (1 << 20)  # what a file of protocol buffers may hold, less what is not weights
 _TOLERANCE = 1e-4
-
-
-def _nothing(graph: Graph, place: Place, x: str) -> str:
-    """What is there in training only."""
-    return x
-
-
-# What adds the nodes of a layer, given the name of its input, and returns that of its output.
-NODES: dict[str, Callable[[Graph, Place, str], str]] = {
-    "word-dropout": _nothing,
-    "embedding": add_embedding,
-    "dropout": _nothing,
-    "lstm": add_lstm,
-    "rhn": add_rhn,
-    "linear": add_linear,
-    "pool": add_pool,
-    "softmax": add_head,
-}
 
 
 def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
@@ -65,7 +41,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
         comparison failed.
     """
     onnx = need("onnx", "onnx")
-    check_layers(stored, NODES, "ONNX has nothing for", "export to scipy")
+    check_layers(stored, "nodes", (), "ONNX has nothing for", "export to scipy")
     if 4 * stored.chain.dense_parameters > _LARGEST:
         raise TruesparseError(
             f"{stored.path} has {stored.chain.dense_parameters:,} positions, too many for an ONNX file"
@@ -86,7 +62,8 @@ def _model(stored: StoredModel, onnx: Any) -> Any:
     graph.outputs.append(graph.value(SCORES, [*(["T"] if chain.per_step else []), "B", chain.head.outputs]))
     x = "tokens"
     for place in chain.places:
-        x = NODES[place.spec.TYPE](graph, place, x)
+        if not place.spec.TRAINING_ONLY:
+            x = part(type(place.spec), "nodes")(graph, place, x)
     helper = onnx.helper
     return helper.make_model(
         graph.whole("truesparse"),

@@ -11,8 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.errors import UsageError
 from truesparse.kernels.dense import product_rows
 from truesparse.layers.chain import Place
+from truesparse.layers.parts import part
+from truesparse.layers.spec import LayerSpec
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 
@@ -128,6 +131,24 @@ class Layer(ABC):
         return {
             name: partial(_product, dy=own, x=its) for name, (own, its) in self.factors(x, ws, window).items()
         }
+
+
+def computing(spec: LayerSpec) -> Any:
+    """The class that computes a layer in training: a `Layer`, or of a head a `HeadLayer`.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    kind = type(spec)
+    found = part(kind, "layer")
+    if found is None:
+        raise UsageError(
+            f"nothing computes the layer {kind.TYPE}; write a class {kind.__name__}Layer beside its"
+            f" specification in {kind.__module__}"
+        )
+    return found
 
 
 def _product(out: NDArray[np.float32], first: int, *, dy: NDArray[Any], x: NDArray[Any]) -> None:

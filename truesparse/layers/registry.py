@@ -1,4 +1,5 @@
-"""The layers there are. A layer of one's own is one more line here, or `register` in a script."""
+"""The layers there are. A layer of one's own is one more line here, or `register` in a script;
+`truesparse.layers.parts` finds what computes it."""
 
 from __future__ import annotations
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
 
 from truesparse.layers.chain import Place
 
@@ -52,8 +55,13 @@ class Source(ABC):
 
     @property
     def template(self) -> str:
-        """File of its folder with its function; empty if it needs none."""
+        """File with its function, which lies beside that of this class; empty if it needs none."""
         return "step.c"
+
+    def read_template(self) -> Template:
+        """The text of that file."""
+        folder = Path(inspect.getfile(type(self)))
+        return Template(folder.with_name(self.template).read_text(encoding="utf-8"))
 
     @abstractmethod
     def statements(self) -> Iterator[str]:

@@ -125,6 +125,8 @@ class LayerSpec(ABC):
         What documents and the registry call it.
     TAKES : tuple of str
         Kinds of signals that it can follow.
+    TRAINING_ONLY : bool
+        Whether it passes on what it gets, except in training.
     NUMBERED : bool
         Whether there may be several in a chain, so that their names have a number.
     NAME : str
@@ -133,6 +135,7 @@ class LayerSpec(ABC):
 
     TYPE: ClassVar[str]
     TAKES: ClassVar[tuple[str, ...]] = (STEPS,)
+    TRAINING_ONLY: ClassVar[bool] = False
     NUMBERED: ClassVar[bool] = True
     NAME: ClassVar[str] = ""
 

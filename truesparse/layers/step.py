@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.csr import CSR
+from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Place
+from truesparse.layers.parts import part
 
 Array = NDArray[np.float32]
 StepState = tuple[Array, ...]
@@ -44,6 +46,21 @@ class Step(ABC):
         ndarray of float32, shape (H, B)
             The output; may be a part of the state.
         """
+
+
+def step_of(place: Place, matrices: Mapping[str, CSR], vectors: Mapping[str, Array]) -> Step:
+    """What computes a step of a layer.
+
+    Raises
+    ------
+    TruesparseError
+        Nothing does.
+    """
+    found = part(type(place.spec), "step")
+    if found is None:
+        raise TruesparseError(f"the runtime has no layer {place.spec.TYPE}; export the model to another form")
+    step: Step = found(place, matrices, vectors)
+    return step
 
 
 def sigmoid(x: Array) -> Array:

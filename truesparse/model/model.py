@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.layers.chain import Chain
-from truesparse.layers.compute import head_layer, layer_of
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
-from truesparse.layers.layer import GradientRows, Layer, LayerState, Window
+from truesparse.layers.layer import GradientRows, Layer, LayerState, Window, computing
 from truesparse.layers.spec import SEQUENCE, TOKENS, Signal
 from truesparse.sparse import Arena, SparseMatrix
 from truesparse.sparse.panels import Panels
@@ -172,8 +171,8 @@ class Model:
         self.chain = chain
         self.arena = arena
         *places, last = chain.places
-        self.layers: list[Layer] = [layer_of(place, arena) for place in places]
-        self.head = head_layer(last, arena, chain.output_matrix)
+        self.layers: list[Layer] = [computing(place.spec)(place, arena) for place in places]
+        self.head = computing(last.spec)(last, arena, chain.output_matrix)
         self._keys = sorted(
             (number for number, layer in enumerate(self.layers) if layer.KEYS),
             key=lambda number: self.layers[number].KEYS,

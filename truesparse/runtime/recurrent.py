@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.product import Product
-from truesparse.layers.stepping import step_of
+from truesparse.layers.step import step_of
 from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]

@@ -20,6 +20,7 @@ class WordDropout(LayerSpec):
 
     TYPE: ClassVar[str] = "word-dropout"
     TAKES: ClassVar[tuple[str, ...]] = (TOKENS,)
+    TRAINING_ONLY: ClassVar[bool] = True
 
     rate: float = rate("Fraction of the words dropped from a sequence.")
 
@@ -40,6 +41,7 @@ class Dropout(LayerSpec):
 
     TYPE: ClassVar[str] = "dropout"
     TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
+    TRAINING_ONLY: ClassVar[bool] = True
 
     rate: float = rate("Fraction of the features dropped.")
     locked: bool = setting(False, "Drop the same features of a sequence at every step.")

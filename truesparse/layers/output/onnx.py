@@ -9,7 +9,7 @@ from truesparse.layers.output.spec import Head
 SCORES = "scores"
 
 
-def add_head(graph: Graph, place: Place, x: str) -> str:
+def add_softmax(graph: Graph, place: Place, x: str) -> str:
     """Scores: a linear layer, whose matrix may be the embedding's."""
     assert isinstance(place.spec, Head)
     transposed = f"{place.name}.weight.transposed"
