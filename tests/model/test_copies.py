@@ -17,10 +17,11 @@ from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.registry import LAYERS
 from truesparse.layers.spec import STEPS, TOKENS
 from truesparse.model import random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.optim.table import OPTIMIZERS
 from truesparse.settings import kind_of
 from truesparse.topology import Update, get_method
-from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.task_configs import LanguageModelConfig
 
 SIZE = 9

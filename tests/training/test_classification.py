@@ -10,7 +10,7 @@ import pytest
 from training_helpers import StopAt, assert_same_end, records, without_times
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.training.checkpoint import load_model
+from truesparse.model.loading import load_model
 from truesparse.training.classification import Classified
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.run import resume_run, train_model

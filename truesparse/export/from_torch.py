@@ -18,8 +18,8 @@ from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.state_dict import Tensors, read_state_dict
 from truesparse.layers.models import language_model
+from truesparse.model.saving import save_model
 from truesparse.sparse import Arena, Pattern
-from truesparse.training.checkpoint import save_model
 
 _LSTM = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -15,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from truesparse.data import Sequences
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, without_flags
 from truesparse.layers.chain import Chain
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.training.sources import resolve
@@ -26,7 +25,6 @@ C = TypeVar("C", bound=SequenceConfig)
 # Parameters of estimators that are no settings of a configuration.
 _OWN = frozenset({"class_weight", "validation_fraction", "random_state", "n_jobs", "verbose"})
 _OPTIMIZERS = ("adam", "sgd")
-_FLAG = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
 class SparseNetworkEstimator(BaseEstimator):
@@ -138,7 +136,7 @@ def as_value_error() -> Iterator[None]:
     try:
         yield
     except TruesparseError as error:
-        raise ValueError(_FLAG.sub(lambda match: match[1].replace("-", "_"), str(error))) from None
+        raise ValueError(without_flags(str(error))) from None
 
 
 def _plain(value: Any) -> Any:

@@ -11,10 +11,11 @@ from typing import Any
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
+from truesparse.model.loading import load_model
 from truesparse.settings import flag
 from truesparse.training import rundir
 from truesparse.training.build import build_model
-from truesparse.training.checkpoint import load_checkpoint, load_model
+from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.classification import TextClassification
 from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation

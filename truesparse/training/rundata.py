@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.model.loading import SavedModel
 from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
-from truesparse.training.checkpoint import SavedModel
 from truesparse.training.rundir import CONFIG
 from truesparse.training.sources import value_of
 from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
@@ -69,7 +69,7 @@ def find_data(saved: SavedModel) -> RunData:
 
 def config_kind(saved: SavedModel) -> type[LanguageModelConfig | ClassifierConfig]:
     """What the configuration of the run is that made a model."""
-    return LanguageModelConfig if saved.encoder is None else ClassifierConfig
+    return LanguageModelConfig if saved.model.chain.per_step else ClassifierConfig
 
 
 def _checksum(path: Path) -> int | None:

@@ -29,8 +29,8 @@ from truesparse.data.labelled import (
     read_table,
 )
 from truesparse.errors import UsageError
-from truesparse.modelfile import find_model, need_vocabulary, scores_overflow
-from truesparse.training.checkpoint import SavedModel, load_model
+from truesparse.model.loading import SavedModel, load_model
+from truesparse.modelfile import find_model, need_encoder, need_vocabulary, scores_overflow
 from truesparse.training.classification import Classified, crc32_of_texts, evaluate_batches
 from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.rundata import find_data
@@ -120,9 +120,10 @@ def evaluate_saved(
 ) -> TextEvaluation | ClassifierEvaluation:
     """Measure a model that has been read; see `evaluate_file`."""
     saved.check_finite()
-    if saved.encoder is not None:
+    if not saved.model.chain.per_step:
         columns = Columns(label_column or saved.data.label_column, text_column or saved.data.text_column)
-        return _evaluate_classifier(saved, saved.encoder, data, split, columns)
+        encoder = need_encoder(saved.encoder, saved.path)
+        return _evaluate_classifier(saved, encoder, data, split, columns)
     if label_column is not None or text_column is not None:
         raise UsageError(f"{saved.path} is a language model, whose text has no columns; leave the flags out")
     return _evaluate_language_model(saved, data, split)
@@ -216,12 +217,12 @@ class Classifier:
 
     def __init__(self, path: Path) -> None:
         saved = load_model(find_model(path))
-        if saved.encoder is None:
+        if saved.model.chain.per_step:
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
         saved.check_finite()
         self._path = saved.path
         self._model = saved.model
-        self._encoder = saved.encoder
+        self._encoder = need_encoder(saved.encoder, saved.path)
         self.labels = saved.labels
         self.text_column = saved.data.text_column
         self.batch_size = min(saved.data.batch_size, LARGEST_BATCH)
