@@ -158,6 +158,6 @@ def test_a_copy_of_what_was_changed_by_hand():
     chain = language_model(SIZE, SIZE, SIZE, 1)
     learner = Learner(chain)
     learner.train(1)
-    learner.model.arena.values *= 2
+    learner.model.arena.values[...] *= 2
     learner.model.arena.touch()
     check_that_a_copy_goes_on(learner, copy.deepcopy)
