@@ -13,8 +13,8 @@ import pytest
 from truesparse.bench import contest, settings
 from truesparse.bench.text_epochs import SparseEpochs
 from truesparse.data import SequenceBatches
-from truesparse.training.sources import resolve
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.sources import resolve
 
 TINY = ["--hidden-size", "16", "--vocab-size", "50", "--repeats", "2", "--seconds", "0.005", "--threads", "1"]
 HAVE = [name for name in ("torch", "numpy") if settings.installed(name)]

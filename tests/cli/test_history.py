@@ -19,7 +19,7 @@ from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
 from truesparse.modelfile import CHECKPOINT, MODEL, container
 from truesparse.modelfile.data_settings import DataSettings
-from truesparse.training.rundata import find_data
+from truesparse.tasks.rundata import find_data
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1"
 DATA = {"lm": GOLDEN / "text.txt", "classifier": GOLDEN / "reviews.csv"}

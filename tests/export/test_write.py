@@ -33,8 +33,9 @@ from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.config import Config
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 
 def test_scipy(tmp_path: Path) -> None:

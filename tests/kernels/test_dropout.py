@@ -31,14 +31,14 @@ def test_locked_dropout_drops_the_same_at_every_step(steps, batch):
     panels, features = Panels(steps, batch), 40
     x, again = panels.zeros(features) + 1, panels.zeros(features) + 1
     kernel = locked_dropout(panels.step_lanes, panels.lanes)
-    kernel(x, KEY, np.float32(0.25), np.float32(3), panels.blocks)
+    kernel(x, KEY, np.float32(0.25), np.float32(3), panels.strips)
     assert set(np.unique(x)) == {0, 3}
     mask = panels.step(x, 0)
     for step in range(1, steps):
         np.testing.assert_array_equal(panels.step(x, step), mask)
-    kernel(again, KEY, np.float32(0.25), np.float32(3), panels.blocks)
+    kernel(again, KEY, np.float32(0.25), np.float32(3), panels.strips)
     np.testing.assert_array_equal(x, again)
-    kernel(again, np.uint64(7), np.float32(0.25), np.float32(3), panels.blocks)
+    kernel(again, np.uint64(7), np.float32(0.25), np.float32(3), panels.strips)
     assert (again != x).any()
     assert abs((mask == 0).mean() - 0.25) < 4 * (0.1875 / mask.size) ** 0.5
     if batch > 9:  # sequences and features have masks of their own
@@ -52,7 +52,7 @@ def test_words_are_dropped_in_every_place_of_a_sequence():
     placed, before = np.empty((2, panels.panels, panels.lanes), np.int32)
     panels.place_ids(placed, ids)
     panels.place_ids(before, ids)
-    drop_words(placed, KEY, np.float32(0.25), vocabulary, panels.blocks, panels.step_lanes)
+    drop_words(placed, KEY, np.float32(0.25), vocabulary, panels.strips, panels.step_lanes)
     np.testing.assert_array_equal(placed[placed >= 0], before[placed >= 0])
     as_numbers = placed.astype(np.float32)[:, None, :]
     dropped = np.stack([panels.step(as_numbers, step)[0] for step in range(35)]) < 0

@@ -30,18 +30,18 @@ def cases(draw, group):
 
 
 @pytest.mark.parametrize(("lanes", "group"), KINDS)
-@given(data=st.data(), panels=st.integers(1, 3), block=st.integers(1, 25), shares=st.integers(1, 4))
+@given(data=st.data(), panels=st.integers(1, 3), band=st.integers(1, 25), shares=st.integers(1, 4))
 @settings(deadline=None, max_examples=25)
-def test_product(lanes, group, data, panels, block, shares):
+def test_product(lanes, group, data, panels, band, shares):
     dense, arrays, steps, tiles, _, rng = data.draw(cases(group))
     rows, columns = dense.shape
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, block, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, band, shares)
     exact = np.einsum("mk,pkn->pmn", dense.astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
-    spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, shares)
     np.testing.assert_allclose(y, exact - bias[:, None], rtol=1e-5, atol=2e-5)
 
 
@@ -59,15 +59,15 @@ def test_transposed_product(lanes, group, data, panels):
 
 
 @pytest.mark.parametrize(("lanes", "group"), KINDS)
-@given(data=st.data(), panels=st.integers(1, 3), block=st.integers(1, 25), shares=st.integers(1, 4))
+@given(data=st.data(), panels=st.integers(1, 3), band=st.integers(1, 25), shares=st.integers(1, 4))
 @settings(deadline=None, max_examples=25)
-def test_gradient_adds_at_stored_positions(lanes, group, data, panels, block, shares):
+def test_gradient_adds_at_stored_positions(lanes, group, data, panels, band, shares):
     dense, (indptr, indices, values), steps, tiles, _, rng = data.draw(cases(group))
     rows, columns = dense.shape
     dy = random_panels(panels, rows, lanes, rng)
     x = random_panels(panels, columns, lanes, rng)
     grad = aligned_copy(values)
-    sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, block, shares)
+    sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, band, shares)
     product = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     first = np.repeat(np.arange(rows // group), np.diff(indptr)) * steps[0]
     places = first[:, None] + np.arange(group) * steps[1], indices[:, None]
@@ -80,13 +80,13 @@ def test_results_do_not_depend_on_tasks():
     _, arrays = random_grouped(groups, columns, 0.3, 4, (1, groups), rng)
     x, dy = random_panels(3, columns, lanes, rng), random_panels(3, 4 * groups, lanes, rng)
     results = []
-    for width, block, shares in ((70, 90, 1), (70, 7, 3), (70, 90, 2)):
+    for width, band, shares in ((70, 90, 1), (70, 7, 3), (70, 90, 2)):
         tiles = np.empty((groups, -(-columns // width) + 1), np.int32)
         column_tiles(tiles, *arrays[:2], width)
         y, grad = empty_panels(3, 4 * groups, lanes), aligned_zeros(arrays[2].size)
         steps = 1, groups
-        spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, block, shares)
-        sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, block, shares)
+        spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, shares)
+        sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, band, shares)
         narrow = np.empty((groups, -(-columns // (width // shares)) + 1), np.int32)
         column_tiles(narrow, *arrays[:2], width // shares)
         dx = empty_panels(3, columns, lanes)

@@ -26,18 +26,18 @@ def as_matrix(csr):
     matrix=sparse_matrices(),
     panels=st.integers(1, 3),
     tile=st.integers(0, 45),
-    block=st.integers(1, 50),
+    band=st.integers(1, 50),
     shares=st.integers(1, 4),
     seed=st.integers(0, 2**16),
 )
 @settings(deadline=None, max_examples=40)
-def test_product(lanes, matrix, panels, tile, block, shares, seed):
+def test_product(lanes, matrix, panels, tile, band, shares, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    spmm(lanes)(y, as_matrix(matrix).column_tiles(tile), *csr_arrays(matrix), x, bias, 1, rows, block, shares)
+    spmm(lanes)(y, as_matrix(matrix).column_tiles(tile), *csr_arrays(matrix), x, bias, 1, rows, band, shares)
     exact = np.einsum("mk,pkn->pmn", matrix.toarray().astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
 
@@ -62,12 +62,12 @@ def test_product_with_the_columns_is_transposed(lanes, matrix, tile, seed):
     matrix=sparse_matrices(),
     panels=st.integers(1, 3),
     tile=st.integers(0, 45),
-    block=st.integers(1, 50),
+    band=st.integers(1, 50),
     shares=st.integers(1, 4),
     seed=st.integers(0, 2**16),
 )
 @settings(deadline=None, max_examples=40)
-def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, block, shares, seed):
+def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, band, shares, seed):
     rng = np.random.default_rng(seed)
     rows, columns = matrix.shape
     indptr, indices, _ = csr_arrays(matrix)
@@ -75,7 +75,7 @@ def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, b
     x = random_panels(panels, columns, lanes, rng)
     before = rng.standard_normal(matrix.nnz).astype(np.float32)
     grad = aligned_copy(before)
-    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, 1, rows, block, shares)
+    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, 1, rows, band, shares)
     dense = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     row = np.repeat(np.arange(rows), np.diff(indptr))
     np.testing.assert_allclose(grad, before + dense[row, indices], rtol=1e-5, atol=1e-4)
@@ -98,12 +98,12 @@ def test_shares_and_blocks_do_not_change_a_bit():
     x, dy = random_panels(3, 90, 80, rng), random_panels(3, 300, 80, rng)
     tiles, bias = matrix.column_tiles(30), aligned_zeros(300)
     grads, products = [], []
-    for shares, block in ((1, 300), (5, 7)):
+    for shares, band in ((1, 300), (5, 7)):
         grads.append(aligned_zeros(matrix.nnz))
-        sddmm(80)(grads[-1], tiles, matrix.indptr, matrix.indices, dy, x, 1, 300, block, shares)
+        sddmm(80)(grads[-1], tiles, matrix.indptr, matrix.indices, dy, x, 1, 300, band, shares)
         products.append(empty_panels(3, 300, 80))
         arrays = matrix.indptr, matrix.indices, matrix.data
-        spmm(80)(products[-1], tiles, *arrays, x, bias, 1, 300, block, shares)
+        spmm(80)(products[-1], tiles, *arrays, x, bias, 1, 300, band, shares)
     np.testing.assert_array_equal(*grads)
     np.testing.assert_array_equal(*products)
 

@@ -1,9 +1,7 @@
 """What follows from the layers of a chain, which chains there cannot be, and chains that no task builds."""
 
 import json
-import tracemalloc
 
-import numba
 import numpy as np
 import pytest
 from model_helpers import positions
@@ -33,7 +31,6 @@ from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
 from truesparse.layers.step import Step
 from truesparse.model import random_model
-from truesparse.optim.adam import Adam
 
 
 def two_cells(**head):
@@ -400,55 +397,3 @@ def test_dropout_of_words_scales_what_stays(locked):
     model.loss(ids, targets, ws)
     mean = ws.window.panels.step(ws.x[-1], 0).mean(axis=1)
     np.testing.assert_allclose(mean, model.matrices["embedding.weight"].data, rtol=1e-5)
-
-
-LINEAR = Chain(
-    Embedding(600, 100),
-    Linear(128, "relu"),
-    LSTM(128),
-    Linear(128, "tanh"),
-    Dropout(0.2),
-    Pool("mean"),
-    Linear(64),
-    Softmax(4),
-)
-
-
-def train_linear(steps, ws=None, model=None, optimizer=None):
-    """Train on one batch."""
-    model = model or random_model(LINEAR, 0.2, np.random.default_rng(0))
-    ws = ws or model.workspace(20, 70)
-    optimizer = optimizer or Adam(model.arena, 0.01)
-    rng = np.random.default_rng(1)
-    ids = rng.integers(0, 600, (20, 70)).astype(np.int32)
-    targets = rng.integers(0, 4, 70).astype(np.int32)
-    losses = []
-    for _ in range(steps):
-        model.arena.zero_grad()
-        losses.append(model.loss_and_gradients(ids, targets, ws, rng=rng))
-        optimizer.step()
-    return losses, ws, model, optimizer
-
-
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-def test_linear_layers_give_the_same_bits_with_one_thread_and_with_two():
-    results = []
-    try:
-        for threads in (1, 2):
-            numba.set_num_threads(threads)
-            results.append(train_linear(3)[2].arena.values)
-    finally:
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    np.testing.assert_array_equal(*results)
-
-
-def test_linear_layers_learn_and_allocate_nothing():
-    losses, *rest = train_linear(3)
-    tracemalloc.start()
-    try:
-        losses += train_linear(30, *rest)[0]
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 64 * 1024  # bytes: views, the batch and small objects of Python
-    assert losses[-1] < 0.5 * losses[0]

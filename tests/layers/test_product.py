@@ -36,7 +36,7 @@ def test_rows_of_very_different_lengths_take_little_padding() -> None:
     indices = np.concatenate([np.arange(length) for length in lengths]).astype(np.uint16)
     csr = CSR(indptr, indices, np.ones(indices.size, np.float32), (lengths.size, 1000))
     made = Product(csr)
-    assert sum(columns.size for _, _, columns, _ in made._blocks) <= 8 / 7 * indices.size
+    assert sum(columns.size for _, _, columns, _ in made._tables) <= 8 / 7 * indices.size
     np.testing.assert_array_equal(made(np.ones((1000, 1), np.float32))[:, 0], lengths)
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.optim import OPTIMIZERS, get_optimizer
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.chosen import defaults
-from truesparse.training.task_configs import LanguageModelConfig
 
 DEFAULTS = {name: defaults("optimizer", name) for name in OPTIMIZERS}
-SETTINGS = frozenset().union(*DEFAULTS.values()) - {"weight_decay"}  # whose default is that of all
+SETTINGS = frozenset().union(*DEFAULTS.values()) - {"weight_decay", "lr_density_exponent"}  # the same in all
 
 
 def test_every_setting_is_a_field_whose_default_is_the_optimizers():

@@ -29,6 +29,7 @@ SIZES = {
     "linear, max": Chain(
         Embedding(40, 12), LSTM(20), Linear(9, "tanh"), Pool("max"), Linear(30, "relu"), Softmax(4)
     ),
+    "words alone": Chain(Embedding(40, 12), Pool("mean"), Linear(9, "relu"), Softmax(3)),
     "linear, last": Chain(Embedding(40, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(40, 12, 20, 1, cell="rhn", depth=2, pooling="max"),
 }

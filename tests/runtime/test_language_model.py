@@ -11,8 +11,12 @@ from runtime.conftest import Pair
 from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import Chain
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
+from truesparse.layers.output.spec import Softmax
 from truesparse.model import random_model
 from truesparse.model.saving import save_model
 from truesparse.training.checkpoint import save_checkpoint
@@ -112,6 +116,20 @@ def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
     assert model.stream().step(2).shape == (5,)
     with pytest.raises(TruesparseError, match="m has no vocabulary, so it reads numbers, not text"):
         next(model.generate("a"))
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        (Chain(Embedding(40, 12), Linear(9), Softmax(40)), "has no recurrent layer, which the runtime needs"),
+        (Chain(LSTM(8), Softmax(3), features=2), "reads features, but the runtime tokens"),
+    ],
+)
+def test_chains_that_the_runtime_cannot_run(tmp_path: Path, chain: Chain, message: str) -> None:
+    model = random_model(chain, 0.5, np.random.default_rng(0))
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(TruesparseError, match=message):
+        runtime.load(tmp_path / "m.safetensors")
 
 
 def test_importing_needs_numpy_and_safetensors_only() -> None:

@@ -12,22 +12,22 @@ from truesparse.simd import vload, vload_row, vstore, vstore_row
 
 def make_row_copy(n):
     @jit
-    def copy_row(blocked, x, row, rows):
-        vstore_row(blocked, 0, row, rows, vload(x, row * n, n))
-        vstore(x, row * n, vload_row(blocked, 0, row, rows, vload(x, 0, n)))
+    def copy_row(split, x, row, rows):
+        vstore_row(split, 0, row, rows, vload(x, row * n, n))
+        vstore(x, row * n, vload_row(split, 0, row, rows, vload(x, 0, n)))
 
     return copy_row
 
 
-def test_rows_of_a_lane_blocked_array():
+def test_rows_of_a_lane_split_array():
     rows, n = 3, 20
     x = np.arange(rows * n, dtype=np.float32).reshape(rows, n)
-    blocked = np.zeros(rows * n, np.float32)
+    split = np.zeros(rows * n, np.float32)
     expected = x.copy()
     for row in range(rows):
-        make_row_copy(n)(blocked, x, row, rows)
-    np.testing.assert_array_equal(blocked[: rows * 16].reshape(rows, 16), expected[:, :16])
-    np.testing.assert_array_equal(blocked[rows * 16 :].reshape(rows, 4), expected[:, 16:])
+        make_row_copy(n)(split, x, row, rows)
+    np.testing.assert_array_equal(split[: rows * 16].reshape(rows, 16), expected[:, :16])
+    np.testing.assert_array_equal(split[rows * 16 :].reshape(rows, 4), expected[:, 16:])
     np.testing.assert_array_equal(x, expected)
 
 

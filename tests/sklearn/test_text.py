@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from truesparse.data import Columns
 from truesparse.data.labelled import read_table
 from truesparse.sklearn import SparseTextClassifier
-from truesparse.training.use import Classifier
+from truesparse.tasks.classifier.use import Classifier
 
 SMALL = {"hidden_size": 24, "epochs": 6, "batch_size": 8, "lr": 0.02, "dropout": 0.1, "random_state": 0}
 

@@ -14,9 +14,9 @@ def test_every_column_has_a_place_and_rows_are_aligned(steps, batch):
     panels = Panels(steps, batch)
     assert panels.lanes % 16 == 0 or panels.lanes == panels.step_lanes * panels.steps_per_panel < 64
     assert panels.lanes <= 96
-    assert panels.groups * panels.steps_per_panel >= steps
-    assert panels.blocks * panels.block_batch >= batch
-    assert panels.block_batch <= panels.step_lanes
+    assert panels.spans * panels.steps_per_panel >= steps
+    assert panels.strips * panels.strip_batch >= batch
+    assert panels.strip_batch <= panels.step_lanes
     assert panels.zeros(3).ctypes.data % 64 == 0
 
 
@@ -33,10 +33,10 @@ def test_ids_and_steps_agree_on_places(steps, batch, shorter):
     assert (placed[panels.used(ids.shape[0]) :] == -1).all()
 
 
-@given(**SIZES, shorter=st.integers(0, 39), groups=st.integers(1, 5))
-def test_parts_of_a_window_follow_one_another(steps, batch, shorter, groups):
+@given(**SIZES, shorter=st.integers(0, 39), spans=st.integers(1, 5))
+def test_parts_of_a_window_follow_one_another(steps, batch, shorter, spans):
     panels, steps = Panels(steps, batch), max(1, steps - shorter)
-    parts = panels.parts(steps, groups)
+    parts = panels.parts(steps, spans)
     assert [begin for _, begin, _ in parts] == [0, *(end for _, _, end in parts[:-1])]
     assert parts[-1][2] == steps
     for part, begin, end in parts:
@@ -44,7 +44,7 @@ def test_parts_of_a_window_follow_one_another(steps, batch, shorter, groups):
             panel for step in range(begin, end) for panel in range(*panels.where(step)[0].indices(10**6))
         }
         assert inside == set(range(part.start, part.stop))
-        assert len(inside) <= groups * panels.blocks
+        assert len(inside) <= spans * panels.strips
 
 
 @given(**SIZES)

@@ -12,7 +12,7 @@ from truesparse.topology import scores as scores_module
 from truesparse.topology.drop import smallest_magnitude
 from truesparse.topology.grow import highest_scores
 from truesparse.topology.redistribute import by_mean_score
-from truesparse.topology.scores import blocks_of_rows, highest_empty, mean_score
+from truesparse.topology.scores import highest_empty, mean_score, rows_at_a_time
 
 
 def rows_of(array):
@@ -147,7 +147,7 @@ def test_dense_momentum_is_a_running_mean():
         momentum.add({"w": rows_of(gradient)}, scale)
         exact = 0.9 * exact + 0.1 * scale * gradient
     np.testing.assert_allclose(momentum.arrays["w"], exact, rtol=1e-5, atol=1e-7)
-    blocks = list(blocks_of_rows(momentum.scores["w"], (10, 7), 200))
+    blocks = list(rows_at_a_time(momentum.scores["w"], (10, 7), 200))
     np.testing.assert_array_equal(blocks[0][1], momentum.arrays["w"][200:210])
 
 

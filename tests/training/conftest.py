@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.tasks.lm.settings import LanguageModelConfig
 
 
 @pytest.fixture

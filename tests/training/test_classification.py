@@ -11,13 +11,15 @@ from training_helpers import StopAt, assert_same_end, records, without_times
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.model.loading import load_model
-from truesparse.training.classification import Classified
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.classifier.task import Classified
+from truesparse.tasks.classifier.use import Classifier, ClassifierEvaluation
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.run import resume_run, train_model
+from truesparse.tasks.sources import resolve
+from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
-from truesparse.training.run import resume_run, train_model
-from truesparse.training.sources import resolve
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 from truesparse.training.toml import read_toml
-from truesparse.training.use import Classifier, ClassifierEvaluation, evaluate_file
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from numba.core.dispatcher import Dispatcher
 
-from truesparse.training.task_configs import LanguageModelConfig
-from truesparse.training.run import resume_run, train_model
-from truesparse.training.use import evaluate_file
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.run import resume_run, train_model
+from truesparse.tasks.use import evaluate_file
 
 run = Path(sys.argv[2])
 config = LanguageModelConfig(

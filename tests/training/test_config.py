@@ -10,10 +10,9 @@ from truesparse.errors import UsageError
 from truesparse.layers.registry import cells
 from truesparse.layers.rhn.spec import RHN
 from truesparse.settings import kind_of
+from truesparse.tasks.lm.settings import PRESETS, LanguageModelConfig
+from truesparse.tasks.sources import resolve
 from truesparse.topology import DISTRIBUTIONS, METHODS
-from truesparse.training.presets import LANGUAGE_MODEL_PRESETS as PRESETS
-from truesparse.training.sources import load_toml, resolve
-from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def test_toml_round_trip(tmp_path: Path) -> None:
     )
     file = tmp_path / "c.toml"
     file.write_text(config.to_toml(), encoding="utf-8")
-    assert LanguageModelConfig.from_dict(load_toml(file)) == config
+    assert LanguageModelConfig.from_dict(LanguageModelConfig.load_toml(file)) == config
     assert resolve({}, file, {}) == config
 
 
@@ -196,14 +195,14 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
 
 def test_a_file_that_is_missing_or_not_toml(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file"):
-        load_toml(tmp_path / "none.toml")
+        LanguageModelConfig.load_toml(tmp_path / "none.toml")
     file = tmp_path / "c.toml"
     file.write_text("density: 0.2\n")
     with pytest.raises(UsageError, match="is not TOML"):
-        load_toml(file)
+        LanguageModelConfig.load_toml(file)
     file.write_bytes(b'data = "\xff"\n')
     with pytest.raises(UsageError, match="is not TOML, which is text"):
-        load_toml(file)
+        LanguageModelConfig.load_toml(file)
 
 
 @pytest.mark.parametrize(
@@ -253,10 +252,10 @@ def test_the_choices_are_those_there_are() -> None:
 def test_numbers_that_python_does_not_convert(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "c.toml").write_text(line)
     with pytest.raises(UsageError, match=message):
-        load_toml(tmp_path / "c.toml")
+        LanguageModelConfig.load_toml(tmp_path / "c.toml")
 
 
 def test_a_task_that_is_no_name(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("task = ['lm']")
     with pytest.raises(UsageError, match=r"is for truesparse train \['lm'\], not for truesparse train lm"):
-        load_toml(tmp_path / "c.toml")
+        LanguageModelConfig.load_toml(tmp_path / "c.toml")

@@ -14,12 +14,13 @@ from training_helpers import StopAt, records, tensors
 
 from truesparse.errors import UsageError
 from truesparse.model.loading import load_model
+from truesparse.tasks.lm import task as language_modeling
+from truesparse.tasks.lm.settings import language_model_chain
+from truesparse.tasks.run import resume_run, train_model
 from truesparse.topology import erdos_renyi_epsilon_counts, initial_counts
-from truesparse.training import checkpoint, language_modeling
+from truesparse.training import checkpoint
 from truesparse.training.config import Config
-from truesparse.training.language_modeling import language_model_chain
 from truesparse.training.loop import TrainingStopped
-from truesparse.training.run import resume_run, train_model
 
 
 def test_epochs_tell_what_they_cost(config: Config, tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ METHODS_AND_SETTINGS = [
     ("dsr", {"update_interval": 20}),
     ("deepr", {}),
     ("gmp", {"update_interval": 20, "lr": 0.5}),
+    ("granet", {"update_interval": 20}),
     ("rigl", {"update_interval": 20}),
     ("snfs", {}),
     ("snip", {}),

@@ -30,7 +30,7 @@ def test_every_method(name: str) -> None:
     method = METHODS[name]
     interval = {"update_interval": 3} if "update_interval" in method.defaults else {}
     begins_full = method.initial != "sparse"
-    ends = {"density": 0.3} if name in ("gmp", "snip") else {}
+    ends = {"density": 0.3} if name in ("gmp", "snip", "granet") else {}
     model = make(1.0 if begins_full else 0.4)
     before = weights(model)
     fitted = ts.fit(model, TRAIN, ts.adam(lr=0.02), ts.method(name, **interval), epochs=4, **ends)
@@ -147,6 +147,12 @@ def sequences_of(features: int, targets: object) -> ts.SequenceBatches:
             "the method gmp needs the density of the model in the end; give density",
         ),
         (make(1.0), {"method": "snip", "density": 2.0}, "density is 2.0; it must be above 0 and at most 1"),
+        (make(), {"method": "granet", "density": 0.5}, "density is 0.5, but the model has only 0.3992"),
+        (
+            make(),
+            {"method": ts.method("granet", initial_density=0.6)},
+            "is what init has given",
+        ),
         (make(), {"density": 0.2}, "the method st-rnn leaves the model its density"),
         (make(1.0), {}, "moves weights to free positions, but the model has none"),
         (

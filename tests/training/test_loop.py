@@ -16,11 +16,12 @@ from training_helpers import records, tensors
 from truesparse.errors import TruesparseError
 from truesparse.model.loading import SavedModel, load_model
 from truesparse.sparse import Arena
-from truesparse.training import language_modeling, state
-from truesparse.training import run as run_module
+from truesparse.tasks import run as run_module
+from truesparse.tasks.lm import task as language_modeling
+from truesparse.tasks.run import resume_run, train_model
+from truesparse.training import state
 from truesparse.training.config import Config
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.run import resume_run, train_model
 from truesparse.training.state import make_generators
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from truesparse.tasks.run import train_model
 from truesparse.training.config import Config
-from truesparse.training.run import train_model
 
 UNITS = 1536
 CELLS: dict[str, dict[str, Any]] = {"lstm": {}, "rhn": {"depth": 2, "lr": 0.1}}

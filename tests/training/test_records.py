@@ -13,10 +13,10 @@ from training_helpers import records
 
 from truesparse.data import load_corpus, unigram_perplexity
 from truesparse.kernels.threads import thread_count
-from truesparse.training import language_modeling
+from truesparse.tasks.lm import task as language_modeling
+from truesparse.tasks.run import train_model
 from truesparse.training.config import Config
 from truesparse.training.evolution import Evolution
-from truesparse.training.run import train_model
 
 
 @pytest.fixture

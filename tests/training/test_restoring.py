@@ -14,9 +14,9 @@ from training_helpers import StopAt, assert_same_end
 
 from truesparse.errors import TruesparseError
 from truesparse.modelfile import container
+from truesparse.tasks.run import resume_run, train_model
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
-from truesparse.training.run import resume_run, train_model
 
 Tensors = dict[str, np.ndarray]
 

@@ -17,11 +17,11 @@ from training_helpers import StopAt, assert_same_end, records, tensors, without_
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.model import Model
 from truesparse.modelfile import container
+from truesparse.tasks.run import resume_run, train_model
 from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.run import resume_run, train_model
 
 
 def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "dsr", "update_interval": 5, "drop_fraction": 0.3},
         {"method": "deepr", "update_interval": None, "l1": 0.01, "noise": 0.01},
         {"method": "gmp", "update_interval": 10},
+        {"method": "granet", "update_interval": 10, "initial_density": 0.6},
         {"method": "rigl", "update_interval": 5, "eval_interval": 10},
         {"method": "rigl", "cell": "rhn", "depth": 2, "tied": True, "layers": 1, "gates": "separate"},
         {"method": "snfs", "update_interval": 7, "clip": 0.1},
@@ -107,6 +108,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "st-rnn", "gates": "separate", "cell": "rhn", "depth": 2, "optimizer": "snt-asgd"},
         {"batch_size": 7, "bptt": 3},
         {"optimizer": "adam", "weight_decay": 1e-4, "decoupled_decay": True},
+        {"optimizer": "adam", "regrowth_warmup": 20, "lr_density_exponent": 0.5, "update_interval": 7},
         {"optimizer": "asgd", "lr": 5.0},
         {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},

@@ -13,10 +13,9 @@ import pytest
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import find_model
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training import rundir
 from truesparse.training.rundir import RunDirectory, check_free, make_default
-from truesparse.training.sources import load_toml
-from truesparse.training.task_configs import LanguageModelConfig
 
 
 def test_the_default_path_has_date_and_name_and_belongs_to_one_run(
@@ -116,7 +115,7 @@ def test_a_full_disk_does_not_cost_the_configuration(tmp_path: Path, monkeypatch
         monkeypatch.setattr(Path, "write_text", full)
         with pytest.raises(TruesparseError, match=r"cannot write .*config.toml: No space left"):
             run.write_config(LanguageModelConfig(seed=8))
-    assert load_toml(tmp_path / "run" / "config.toml")["seed"] == 7
+    assert LanguageModelConfig.load_toml(tmp_path / "run" / "config.toml")["seed"] == 7
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "metrics.jsonl"]
 
 

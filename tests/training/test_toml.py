@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from truesparse.errors import UsageError
-from truesparse.training.run import _found
-from truesparse.training.sources import load_toml, resolve
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.run import _found
+from truesparse.tasks.sources import resolve
 from truesparse.training.toml import read_toml
 
 ODD = "\x00\x01\t\n\r\x1b\x7f\x85\x9b\u2028\u202e\ufeff\uffff\U0001f600\"'\\#=[]é%"
@@ -57,7 +58,7 @@ def test_only_what_needs_it_becomes_a_uri(tmp_path: Path) -> None:
 
 def test_a_uri_may_be_given(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('data = "file:///a%20b/%C3%BC"\ntext_column = "file:///a%20b"')
-    values = load_toml(tmp_path / "c.toml", ClassifierConfig)
+    values = LanguageModelConfig.load_toml(tmp_path / "c.toml", ClassifierConfig)
     assert values == {"data": "/a b/ü", "text_column": "file:///a%20b"}
 
 

@@ -15,7 +15,8 @@ from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
-from truesparse.training.use import Classifier, evaluate_file
+from truesparse.tasks.classifier.use import Classifier
+from truesparse.tasks.use import evaluate_file
 
 WORDS = Vocabulary(("<unk>", "a", "b", "c"))
 

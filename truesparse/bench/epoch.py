@@ -10,7 +10,7 @@ from truesparse.bench.environment import Record, environment
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
 from truesparse.bench.step import note_difference
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
 
 _COUNTS = ("texts", "tokens", "batches", "nnz", "dense_parameters")
 

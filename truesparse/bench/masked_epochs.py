@@ -8,7 +8,7 @@ import torch
 
 from truesparse.bench.masked_torch import MaskedLSTM, choose_onednn, clip, torch_facts
 from truesparse.bench.text_epochs import SparseEpochs
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
 
 
 class MaskedEpochs:

@@ -7,10 +7,10 @@ from typing import Any
 
 from truesparse.bench.ours import most_used
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.classifier.task import TextClassification
 from truesparse.training.build import build_model, build_training
-from truesparse.training.classification import TextClassification
 from truesparse.training.state import make_generators
-from truesparse.training.task_configs import ClassifierConfig
 
 
 class SparseEpochs:

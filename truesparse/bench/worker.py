@@ -83,7 +83,7 @@ class Worker:
 
     def epochs(self, side: str, config: dict[str, Any]) -> dict[str, Any]:
         """Read texts and build a model of them; return its loss before training."""
-        from truesparse.training.task_configs import ClassifierConfig
+        from truesparse.tasks.classifier.settings import ClassifierConfig
 
         self._model = model = _class("epoch", side)(ClassifierConfig(**config))
         first = model.loss()

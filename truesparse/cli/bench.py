@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from truesparse.cli.options import config_options
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -171,7 +171,7 @@ def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> N
     """
     from truesparse.bench import settings
     from truesparse.cli.progress import shown
-    from truesparse.training.sources import resolve
+    from truesparse.tasks.sources import resolve
 
     settings.baselines("torch")
     conditions = settings.conditions(threads, repeats, 0.001)
@@ -180,8 +180,8 @@ def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> N
 
     from truesparse.bench.epoch import bench_epoch
     from truesparse.errors import UsageError
+    from truesparse.tasks.classifier.task import load_data
     from truesparse.topology import get_method
-    from truesparse.training.classification import load_data
 
     if get_method(config.method).initial not in ("sparse", "salient"):
         raise UsageError(f"--method {config.method} is not sparse from the start; choose one that is")

@@ -50,7 +50,7 @@ def predict(
     """
     from truesparse.data.files import open_text
     from truesparse.data.tables import is_table
-    from truesparse.training.use import Classifier
+    from truesparse.tasks.classifier.use import Classifier
 
     model = Classifier(path)
     layout = layout or ("csv" if is_table(source.name) else "lines")

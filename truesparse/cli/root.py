@@ -34,7 +34,7 @@ _FAILING = ("strict", "surrogateescape")  # what a stream does with text that it
 
 
 class _Root(click.Group):
-    """A group whose errors are sentences."""
+    """Commands whose errors are sentences."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command line and exit.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from truesparse.cli.train_classifier import classifier
-from truesparse.cli.train_lm import lm
+from truesparse.cli.train_run import training_command
+from truesparse.tasks.registry import TASKS
 
 
 @click.group()
@@ -13,5 +13,5 @@ def train() -> None:
     """Train a model."""
 
 
-train.add_command(lm)
-train.add_command(classifier)
+for _kind in TASKS.values():
+    train.add_command(training_command(_kind))

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,21 @@ from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option
 from truesparse.errors import UsageError, printable
+from truesparse.tasks.sources import resolve
 from truesparse.training.config import Config
 from truesparse.training.reporter import to_json
-from truesparse.training.sources import resolve
 
 
-def training_command(
-    kind: type[Config], help: str, describe: Callable[[Mapping[str, Any]], list[str]]
-) -> click.Command:
+def training_command(kind: type[Config]) -> click.Command:
     """Return the command that trains what a configuration is for.
 
     Parameters
     ----------
     kind : type
         Of the configuration; its fields become flags.
-    help : str
-    describe : callable
-        Makes of the results the lines that are printed at the end.
     """
 
-    @click.command(kind.TASK, help=help)
+    @click.command(kind.TASK, help=kind.HELP)
     @click.pass_context
     @config_options(kind)
     @click.option(
@@ -82,7 +77,7 @@ def training_command(
                 click.echo(config.filled().to_toml(), nl=False)
                 return
 
-        from truesparse.training.run import resume_run, train_model
+        from truesparse.tasks.run import resume_run, train_model
 
         reporter = _reporter(as_json, quiet)
         with _stop_on_signal(reporter.stopping) as asked, reporter:
@@ -97,7 +92,7 @@ def training_command(
         if as_json:
             click.echo(to_json(results))
         else:
-            for line in describe(results):
+            for line in kind.describe(results):
                 click.echo(printable(line))
 
     return command

@@ -86,8 +86,7 @@ def head(
         "pool": f"\n    {name}_pool(state);",
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
-    units = next(place.output.size for place in chain.places if place.spec.TYPE == "pool")
-    return HeadText(text, members, 4 * units + 4)
+    return HeadText(text, members, 4 * chain.pooled_size + 4)
 
 
 def _reading(encoder: TextEncoder | None) -> str:

@@ -61,9 +61,7 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
 
 
 def _measures(saved: SavedModel, data: Path | None) -> dict[str, float]:
-    from truesparse.training.use import ClassifierEvaluation, evaluate_saved  # needs kernels
+    from truesparse.tasks.use import evaluate_saved  # needs kernels
 
-    result = evaluate_saved(saved, data)
-    if isinstance(result, ClassifierEvaluation):
-        return {name: result.classified.measures[name] for name in ("loss", "accuracy")}
-    return {"loss": result.loss}
+    values = evaluate_saved(saved, data).values()
+    return {name: values[name] for name in ("loss", "accuracy") if name in values}

@@ -57,20 +57,20 @@ def locked_dropout(w: int, n: int):
     ``x`` : float32 `[panels, features, n]` in the layout of a window, modified in place;
     ``key`` : uint64, chooses the mask;
     ``rate, scale`` : float32, probability of zero, and what the other elements are multiplied by;
-    ``blocks`` : int, blocks of the batch: panels p and p + blocks hold the same sequences.
+    ``strips`` : int, strips of the batch: panels p and p + strips hold the same sequences.
 
-    The same call on the gradient is the backward pass. Lane k of feature i in block b has the place
+    The same call on the gradient is the backward pass. Lane k of feature i in strip b has the place
     ``(b * features + i) * w + k`` of the key's sequence.
     """
 
     @parallel_jit
-    def locked_dropout_kernel(x, key, rate, scale, blocks):
+    def locked_dropout_kernel(x, key, rate, scale, strips):
         panels, features = x.shape[0], x.shape[1]
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             mask = drop_lanes(vbroadcast(_ONE, w), key, task * w, rate, scale)
-            for panel in range(block, panels, blocks):
+            for panel in range(strip, panels, strips):
                 row = (panel * features + feature) * n
                 for lane in range(row, row + n, w):
                     vstore(x, lane, vload(x, lane, w) * mask)
@@ -79,7 +79,7 @@ def locked_dropout(w: int, n: int):
 
 
 @jit
-def drop_words(ids, key, rate, vocabulary, blocks, step_lanes):
+def drop_words(ids, key, rate, vocabulary, strips, step_lanes):
     """Replace words by -1 with probability `rate`, all occurrences of a word in a sequence alike.
 
     Parameters
@@ -91,7 +91,7 @@ def drop_words(ids, key, rate, vocabulary, blocks, step_lanes):
     rate : float32
     vocabulary : int
         Above every id.
-    blocks, step_lanes : int
+    strips, step_lanes : int
         Layout of the window, as in `locked_dropout`.
     """
     panels, lanes = ids.shape
@@ -99,6 +99,6 @@ def drop_words(ids, key, rate, vocabulary, blocks, step_lanes):
         for lane in range(lanes):
             word = ids[panel, lane]
             if word >= 0:
-                sequence = sequence_number(panel, lane, step_lanes, blocks)
+                sequence = sequence_number(panel, lane, step_lanes, strips)
                 if vsum(vuniform(key, sequence * vocabulary + word, 1)) < rate:
                     ids[panel, lane] = -1

@@ -1,4 +1,4 @@
-"""Finding the empty positions with the largest scores, block by block, and adding them to a pattern."""
+"""Finding the empty positions with the largest scores, some rows at a time, and adding them to a pattern."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from truesparse.kernels.jit import jit, parallel_jit, prange
 
 
 @parallel_jit
-def empty_magnitudes(block, indptr, indices, keep):
+def empty_magnitudes(scores, indptr, indices, keep):
     """Turn the scores of some rows into their absolute values, and those of the entries that stay into 0.
 
     Parameters
     ----------
-    block : ndarray of float32, shape (rows, columns)
+    scores : ndarray of float32, shape (rows, columns)
         Modified in place.
     indptr : ndarray of int64, shape (rows + 1,)
         Where these rows begin in `indices`.
     indices : ndarray of unsigned int, shape (nnz,)
     keep : ndarray of bool, shape (nnz,)
     """
-    rows, columns = block.shape
+    rows, columns = scores.shape
     for i in prange(rows):
         for j in range(columns):
-            block[i, j] = abs(block[i, j])
+            scores[i, j] = abs(scores[i, j])
         for p in range(indptr[i], indptr[i + 1]):
             if keep[p]:
-                block[i, indices[p]] = np.float32(0)
+                scores[i, indices[p]] = np.float32(0)
 
 
 @jit
-def collect_above(values, places, found, block, row, first, threshold):
-    """Append the scores of a block that exceed a threshold, until the block or the room ends.
+def collect_above(values, places, found, scores, row, first, threshold):
+    """Append the scores of some rows that exceed a threshold, until the rows or the room end.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ def collect_above(values, places, found, block, row, first, threshold):
         Written alike: the position of each, row times columns plus column.
     found : int
         How many there are already.
-    block : ndarray of float32, shape (rows, columns)
+    scores : ndarray of float32, shape (rows, columns)
     row : int
-        The row of the block to begin with.
+        Which of these rows to begin with.
     first : int
-        Number of the block's first row.
+        Number of the first of them.
     threshold : float32
 
     Returns
@@ -53,12 +53,12 @@ def collect_above(values, places, found, block, row, first, threshold):
     found, row : int
         How many there are then, and the first row that has not been looked at for want of room.
     """
-    rows, columns = block.shape
+    rows, columns = scores.shape
     while row < rows and found + columns <= values.size:
         base = (first + row) * columns
         for j in range(columns):
-            if block[row, j] > threshold:
-                values[found] = block[row, j]
+            if scores[row, j] > threshold:
+                values[found] = scores[row, j]
                 places[found] = base + j
                 found += 1
         row += 1

@@ -2,7 +2,7 @@
 
 Letters: T time steps, B batch, H hidden units; gates in the order i, f, g, o. A thread takes whole units
 (their four rows of W_hh), so that a unit's cell stays in registers from the product to the new state. Either
-all threads share the units of a step, one parallel region a step; or, `apart`, each takes whole blocks of
+all threads share the units of a step, one parallel region a step; or, `apart`, each takes whole strips of
 sequences through all steps and never waits for another.
 
 The gates of a unit may share their connections, `g` = 4 rows of W_hh then being a group (see
@@ -24,7 +24,7 @@ from truesparse.kernels.rows import (
     group_product,
     prefetch_gates,
     prefetch_row,
-    row_product_blocked,
+    row_product_split,
     scatter_group,
     share_start,
     sum_sets,
@@ -64,12 +64,12 @@ def lstm_forward(w: int, n: int, g: int = 1):
     ``gates`` : float32 `[panels, 4H, n]`, pre-activations, replaced by the activations i, f, g, o;
     ``y`` : float32 `[panels, H, n]`, receives h_t;
     ``h_prev`` : float32 `[panels, H, n]`, receives h_{t-1} at the place of step t (for the gradient of W_hh);
-    ``c`` : float32 `[T + 1, blocks, H w]` lane-blocked, c[0] given, c[t + 1] written;
-    ``h`` : float32 `[2, blocks, H w]` lane-blocked, h[0] given; step t reads h[t % 2] and writes the other;
+    ``c`` : float32 `[T + 1, strips, H w]` lane-split, c[0] given, c[t + 1] written;
+    ``h`` : float32 `[2, strips, H w]` lane-split, h[0] given; step t reads h[t % 2] and writes the other;
     ``indptr, indices, data`` : CSR arrays of W_hh `[4H, H]`, with an index over groups;
     ``begin, end`` : int, the steps to run; ``steps`` : int, those of the window;
     ``shares`` : int, tasks a step (the number of threads), of no use with ``apart``;
-    ``apart`` : bool, whether a task is a block of sequences.
+    ``apart`` : bool, whether a task is a strip of sequences.
 
     References
     ----------
@@ -79,23 +79,23 @@ def lstm_forward(w: int, n: int, g: int = 1):
 
     @parallel_jit
     def lstm_forward_kernel(gates, y, h_prev, c, h, indptr, indices, data, begin, end, steps, shares, apart):
-        units, blocks = y.shape[1], h.shape[1]
+        units, strips = y.shape[1], h.shape[1]
         size = units * w
         tasks = 1 if apart else shares
         for turn in range(begin, begin + 1 if apart else end):
-            for task in prange(blocks * tasks):
-                block = task // tasks
-                share = task - block * tasks
+            for task in prange(strips * tasks):
+                strip = task // tasks
+                share = task - strip * tasks
                 first = share_start(indptr, units, GATES // g, share, tasks)
                 last = share_start(indptr, units, GATES // g, share + 1, tasks)
                 zero = gbroadcast(_ZERO, GATES, w)
                 for t in range(turn, end if apart else turn + 1):
-                    gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                    y_base = step_place(t, units, n, w, blocks, block)
-                    shifted = step_place(t + 1, units, n, w, blocks, block)
-                    old, new = state_places(t, blocks, block, size)
-                    c_old = (t * blocks + block) * size
-                    c_new = c_old + blocks * size
+                    gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                    y_base = step_place(t, units, n, w, strips, strip)
+                    shifted = step_place(t + 1, units, n, w, strips, strip)
+                    old, new = state_places(t, strips, strip, size)
+                    c_old = (t * strips + strip) * size
+                    c_new = c_old + strips * size
                     for j in range(first, last):
                         ahead = min(j + _AHEAD, units - 1)
                         prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
@@ -106,22 +106,22 @@ def lstm_forward(w: int, n: int, g: int = 1):
                         row = gate_base + j * n
                         if g == 1:  # one gate after the other: four sums of each do not fit the registers
                             i = vload(gates, row, w)
-                            i = vsigmoid(row_product_blocked(i, j, indptr, indices, data, h, old, units))
+                            i = vsigmoid(row_product_split(i, j, indptr, indices, data, h, old, units))
                             vstore(gates, row, i)
                             row += units * n
                             r = j + units
                             f = vload(gates, row, w)
-                            f = vsigmoid(row_product_blocked(f, r, indptr, indices, data, h, old, units))
+                            f = vsigmoid(row_product_split(f, r, indptr, indices, data, h, old, units))
                             vstore(gates, row, f)
                             row += units * n
                             r += units
                             a = vload(gates, row, w)
-                            a = vtanh(row_product_blocked(a, r, indptr, indices, data, h, old, units))
+                            a = vtanh(row_product_split(a, r, indptr, indices, data, h, old, units))
                             vstore(gates, row, a)
                             row += units * n
                             r += units
                             o = vload(gates, row, w)
-                            o = vsigmoid(row_product_blocked(o, r, indptr, indices, data, h, old, units))
+                            o = vsigmoid(row_product_split(o, r, indptr, indices, data, h, old, units))
                             vstore(gates, row, o)
                         else:
                             sums = gload(gates, row, units * n, GATES, w)
@@ -171,11 +171,11 @@ def lstm_backward(w: int, n: int, g: int = 1):
     The kernel takes
     ``gates`` : float32 `[panels, 4H, n]`, activations, replaced by dgates;
     ``dy`` : float32 `[panels, H, n]`, gradient of h_t from above;
-    ``c`` : float32 `[T + 1, blocks, H w]`, as `lstm_forward` left it;
-    ``back`` : float32, working space, what a step hands to the one before it, lane-blocked: its dgates
-    `[2, blocks, 4H w]`, or with groups the gradient of the state that it read, a part for each share
-    `[2, blocks, shares, H w]`;
-    ``dc`` : float32 `[blocks, H w]` lane-blocked, working space;
+    ``c`` : float32 `[T + 1, strips, H w]`, as `lstm_forward` left it;
+    ``back`` : float32, working space, what a step hands to the one before it, lane-split: its dgates
+    `[2, strips, 4H w]`, or with groups the gradient of the state that it read, a part for each share
+    `[2, strips, shares, H w]`;
+    ``dc`` : float32 `[strips, H w]` lane-split, working space;
     ``indptr, indices, data`` : W_hh column by column (the transposed index), or with groups by rows;
     ``begin, end`` : int, the steps to run, from ``end - 1`` down to ``begin``, where those from ``end`` on
     have been run before; ``steps`` : int, those of the window; ``apart`` : as in `lstm_forward`;
@@ -187,21 +187,21 @@ def lstm_backward(w: int, n: int, g: int = 1):
 
     @parallel_jit
     def lstm_backward_kernel(gates, dy, c, back, dc, indptr, indices, data, begin, end, steps, shares, apart):
-        units, blocks = dy.shape[1], dc.shape[0]
+        units, strips = dy.shape[1], dc.shape[0]
         size = units * w
         tasks = 1 if apart else shares
         parts = tasks if g == 1 else shares
         back_size = size * (GATES if g == 1 else shares)
         for turn in range(end, end - 1 if apart else begin, -1):
-            for task in prange(blocks * tasks):
-                block = task // tasks
-                share = task - block * tasks
+            for task in prange(strips * tasks):
+                strip = task // tasks
+                share = task - strip * tasks
                 for t in range(turn - 1, begin - 1 if apart else turn - 2, -1):
-                    gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                    dy_base = step_place(t, units, n, w, blocks, block)
-                    now, later = state_places(t, blocks, block, back_size)
-                    c_old = (t * blocks + block) * size
-                    c_new = c_old + blocks * size
+                    gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                    dy_base = step_place(t, units, n, w, strips, strip)
+                    now, later = state_places(t, strips, strip, back_size)
+                    c_old = (t * strips + strip) * size
+                    c_new = c_old + strips * size
                     for part in range(share, shares if g > 1 and apart else share + 1):
                         if g > 1 and t > 0:
                             clear(back, now + part * size, size)
@@ -216,19 +216,19 @@ def lstm_backward(w: int, n: int, g: int = 1):
                             dcell = vbroadcast(_ZERO, w)
                             if t + 1 < steps:
                                 if g == 1:
-                                    dh = row_product_blocked(
+                                    dh = row_product_split(
                                         dh, j, indptr, indices, data, back, later, GATES * units
                                     )
                                 else:
                                     for other in range(shares):
                                         dh = dh + vload_row(back, later + other * size, j, units, dh)
-                                dcell = vload_row(dc, block * size, j, units, dh)
+                                dcell = vload_row(dc, strip * size, j, units, dh)
                             row = gate_base + j * n
                             i, f, a, o = gload(gates, row, units * n, GATES, w)
                             tanh_c = vtanh(vload_row(c, c_new, j, units, dh))
                             c_prev = vload_row(c, c_old, j, units, dh)
                             dgates, dcell = gate_gradients(i, f, a, o, c_prev, tanh_c, dh, dcell)
-                            vstore_row(dc, block * size, j, units, dcell)
+                            vstore_row(dc, strip * size, j, units, dcell)
                             gstore(gates, row, units * n, dgates)
                             if g == 1:
                                 vstore_row(back, now, j, GATES * units, dgates[0])

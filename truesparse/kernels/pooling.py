@@ -5,9 +5,9 @@ its length have no influence, and their gradient is zero; so a backward pass tha
 until it reaches the last step of a sequence, and recurrent kernels need to know nothing of lengths.
 
 All kernels take
-``out``, ``dout`` : float32 `[blocks, features, w]`, the pooled vectors and their gradient;
+``out``, ``dout`` : float32 `[strips, features, w]`, the pooled vectors and their gradient;
 ``y``, ``dy`` : float32 `[panels, features, n]`, outputs of all steps and their gradient, overwritten;
-``lengths`` : float32 `[blocks, w]`, steps of each sequence, at most ``steps``; 0 pools to a vector of zeros;
+``lengths`` : float32 `[strips, w]`, steps of each sequence, at most ``steps``; 0 pools to a vector of zeros;
 ``steps`` : int.
 """
 
@@ -28,9 +28,9 @@ _LOWEST = np.float32(-3e38)
 
 
 @inline_jit
-def _place(step, feature, block, blocks, features, w, n):
+def _place(step, feature, strip, strips, features, w, n):
     """Where a step's lanes of a feature begin in the panels."""
-    return step_place(step, features, n, w, blocks, block) + feature * n
+    return step_place(step, features, n, w, strips, strip) + feature * n
 
 
 @cache
@@ -39,17 +39,17 @@ def last_forward(w: int, n: int):
 
     @parallel_jit
     def last_forward_kernel(out, y, lengths, steps):
-        blocks, features = out.shape[0], out.shape[1]
+        strips, features = out.shape[0], out.shape[1]
         flat = y.reshape(-1)
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             for lane in range(w):
-                last = np.intp(lengths[block, lane]) - 1
+                last = np.intp(lengths[strip, lane]) - 1
                 value = _ZERO
                 if last >= 0:
-                    value = flat[_place(last, feature, block, blocks, features, w, n) + lane]
-                out[block, feature, lane] = value
+                    value = flat[_place(last, feature, strip, strips, features, w, n) + lane]
+                out[strip, feature, lane] = value
 
     return last_forward_kernel
 
@@ -60,18 +60,18 @@ def last_backward(w: int, n: int):
 
     @parallel_jit
     def last_backward_kernel(dy, dout, lengths, steps):
-        blocks, features = dout.shape[0], dout.shape[1]
+        strips, features = dout.shape[0], dout.shape[1]
         flat = dy.reshape(-1)
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             for step in range(steps):
-                vstore(dy, _place(step, feature, block, blocks, features, w, n), vbroadcast(_ZERO, w))
+                vstore(dy, _place(step, feature, strip, strips, features, w, n), vbroadcast(_ZERO, w))
             for lane in range(w):
-                last = np.intp(lengths[block, lane]) - 1
+                last = np.intp(lengths[strip, lane]) - 1
                 if last >= 0:
-                    place = _place(last, feature, block, blocks, features, w, n) + lane
-                    flat[place] = dout[block, feature, lane]
+                    place = _place(last, feature, strip, strips, features, w, n) + lane
+                    flat[place] = dout[strip, feature, lane]
 
     return last_backward_kernel
 
@@ -82,15 +82,15 @@ def mean_forward(w: int, n: int):
 
     @parallel_jit
     def mean_forward_kernel(out, y, lengths, steps):
-        blocks, features = out.shape[0], out.shape[1]
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        strips, features = out.shape[0], out.shape[1]
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
-            length = vload(lengths, block * w, w)
+            length = vload(lengths, strip * w, w)
             total = zero
             for step in range(steps):
-                row = vload(y, _place(step, feature, block, blocks, features, w, n), w)
+                row = vload(y, _place(step, feature, strip, strips, features, w, n), w)
                 total = total + vselect_less(vbroadcast(np.float32(step), w), length, row, zero)
             mean = vselect_less(length, vbroadcast(_HALF, w), zero, total / length)
             vstore(out, task * w, mean)
@@ -104,16 +104,16 @@ def mean_backward(w: int, n: int):
 
     @parallel_jit
     def mean_backward_kernel(dy, dout, lengths, steps):
-        blocks, features = dout.shape[0], dout.shape[1]
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        strips, features = dout.shape[0], dout.shape[1]
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
-            length = vload(lengths, block * w, w)
+            length = vload(lengths, strip * w, w)
             share = vload(dout, task * w, w) / length
             for step in range(steps):
                 row = vselect_less(vbroadcast(np.float32(step), w), length, share, zero)
-                vstore(dy, _place(step, feature, block, blocks, features, w, n), row)
+                vstore(dy, _place(step, feature, strip, strips, features, w, n), row)
 
     return mean_backward_kernel
 
@@ -122,23 +122,23 @@ def mean_backward(w: int, n: int):
 def max_forward(w: int, n: int):
     """Return the kernel ``out = max_t y_t`` over the steps of each sequence.
 
-    It takes ``best`` too, float32 `[blocks, features, w]`, after ``out``: receives the step of each maximum,
+    It takes ``best`` too, float32 `[strips, features, w]`, after ``out``: receives the step of each maximum,
     the first one of equals, and -1 without steps.
     """
 
     @parallel_jit
     def max_forward_kernel(out, best, y, lengths, steps):
-        blocks, features = out.shape[0], out.shape[1]
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        strips, features = out.shape[0], out.shape[1]
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             lowest = vbroadcast(_LOWEST, w)
-            length = vload(lengths, block * w, w)
+            length = vload(lengths, strip * w, w)
             highest = lowest
             where = vbroadcast(-_ONE, w)
             for step in range(steps):
                 now = vbroadcast(np.float32(step), w)
-                row = vload(y, _place(step, feature, block, blocks, features, w, n), w)
+                row = vload(y, _place(step, feature, strip, strips, features, w, n), w)
                 row = vselect_less(now, length, row, lowest)
                 where = vselect_less(highest, row, now, where)
                 highest = vselect_less(highest, row, row, highest)
@@ -155,16 +155,16 @@ def max_backward(w: int, n: int):
 
     @parallel_jit
     def max_backward_kernel(dy, dout, best, lengths, steps):
-        blocks, features = dout.shape[0], dout.shape[1]
-        for task in prange(blocks * features):
-            block = task // features
-            feature = task - block * features
+        strips, features = dout.shape[0], dout.shape[1]
+        for task in prange(strips * features):
+            strip = task // features
+            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
             where = vload(best, task * w, w)
             gradient = vload(dout, task * w, w)
             for step in range(steps):
                 late = vselect_less(vbroadcast(np.float32(step) - _HALF, w), where, gradient, zero)
                 row = vselect_less(where, vbroadcast(np.float32(step) + _HALF, w), late, zero)
-                vstore(dy, _place(step, feature, block, blocks, features, w, n), row)
+                vstore(dy, _place(step, feature, strip, strips, features, w, n), row)
 
     return max_backward_kernel

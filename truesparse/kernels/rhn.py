@@ -22,7 +22,7 @@ from truesparse.kernels.rows import (
     group_product,
     prefetch_gates,
     prefetch_row,
-    row_product_blocked,
+    row_product_split,
     scatter_group,
     share_start,
     sum_sets,
@@ -49,31 +49,31 @@ _ONE = np.float32(1)
 
 
 @inline_jit
-def begin_window(lanes, n, state, s_prev, s, block, units, first, end, key, rate):
-    """Put the state that units `first` to `end` of a block start with where the first micro-step reads it;
+def begin_window(lanes, n, state, s_prev, s, strip, units, first, end, key, rate):
+    """Put the state that units `first` to `end` of a strip start with where the first micro-step reads it;
     `lanes` is any vector of the lanes of a step."""
     w = state.shape[1] // units
     for j in range(first, end):
-        start = vload_row(state, block * units * w, j, units, lanes)
-        vstore(s_prev, (block * units + j) * n, start)
+        start = vload_row(state, strip * units * w, j, units, lanes)
+        vstore(s_prev, (strip * units + j) * n, start)
         if rate > _ZERO:
-            start = drop_lanes(start, key, (block * units + j) * w, rate, _ONE / (_ONE - rate))
-        vstore_row(s, block * units * w, j, units, start)
+            start = drop_lanes(start, key, (strip * units + j) * w, rate, _ONE / (_ONE - rate))
+        vstore_row(s, strip * units * w, j, units, start)
 
 
 @inline_jit
-def micro_places(micro, depth, n, w, panels, units, blocks, block):
+def micro_places(micro, depth, n, w, panels, units, strips, strip):
     """Where, in panels, a micro-step has its gates, the state before it, the state after it, and the row of
     its time step in y."""
     step = micro // depth
     level = micro - step * depth
     size = panels * units * n  # of the states of a level
-    y = step_place(step, units, n, w, blocks, block)
+    y = step_place(step, units, n, w, strips, strip)
     before = level * size + y
     after = before + size
     if level == depth - 1:
-        after = step_place(step + 1, units, n, w, blocks, block)
-    return level * GATES * size + step_place(step, GATES * units, n, w, blocks, block), before, after, y
+        after = step_place(step + 1, units, n, w, strips, strip)
+    return level * GATES * size + step_place(step, GATES * units, n, w, strips, strip), before, after, y
 
 
 @inline_jit
@@ -103,8 +103,8 @@ def rhn_forward(w: int, n: int, g: int = 1):
     every depth;
     ``y`` : float32 `[panels, H, n]`, receives the state after each time step;
     ``s_prev`` : float32 `[L, panels, H, n]`, receives the state before each micro-step, without dropout;
-    ``state`` : float32 `[blocks, H w]` lane-blocked, carried on in place;
-    ``s`` : float32 `[2, blocks, H w]` lane-blocked, working space: the state with dropout before and after a
+    ``state`` : float32 `[strips, H w]` lane-split, carried on in place;
+    ``s`` : float32 `[2, strips, H w]` lane-split, working space: the state with dropout before and after a
     micro-step;
     ``indptr, indices, data`` : for each depth the CSR arrays of R_l `[2H, H]`, with an index over groups, in
     tuples;
@@ -127,14 +127,14 @@ def rhn_forward(w: int, n: int, g: int = 1):
     ):
         depth, panels = gates.shape[0], gates.shape[1]
         units = y.shape[1]
-        blocks = state.shape[0]
+        strips = state.shape[0]
         size = units * w
         scale = _ONE / (_ONE - rate)
-        for task in prange(blocks * shares):
-            block = task // shares
-            share = task - block * shares
+        for task in prange(strips * shares):
+            strip = task // shares
+            share = task - strip * shares
             first, end = units * share // shares, units * (share + 1) // shares
-            begin_window(vbroadcast(_ZERO, w), n, state, s_prev, s, block, units, first, end, key, rate)
+            begin_window(vbroadcast(_ZERO, w), n, state, s_prev, s, strip, units, first, end, key, rate)
         for micro in range(steps * depth):
             step = micro // depth
             level = micro - step * depth
@@ -142,13 +142,13 @@ def rhn_forward(w: int, n: int, g: int = 1):
             last_level = level == depth - 1
             last = micro == steps * depth - 1
             starts, columns, values, bias = indptr[level], indices[level], data[level], biases[level]
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
                 gate_base, before, after, y_base = micro_places(
-                    micro, depth, n, w, panels, units, blocks, block
+                    micro, depth, n, w, panels, units, strips, strip
                 )
-                old, new = state_places(micro, blocks, block, size)
+                old, new = state_places(micro, strips, strip, size)
                 first = share_start(starts, units, GATES // g, share, shares)
                 end = share_start(starts, units, GATES // g, share + 1, shares)
                 zero = gbroadcast(_ZERO, GATES, w)
@@ -168,8 +168,8 @@ def rhn_forward(w: int, n: int, g: int = 1):
                         sums = gbroadcast_each(bias, j, units, GATES, w)
                     if g == 1:
                         sums = (
-                            row_product_blocked(sums[0], j, starts, columns, values, s, old, units),
-                            row_product_blocked(sums[1], j + units, starts, columns, values, s, old, units),
+                            row_product_split(sums[0], j, starts, columns, values, s, old, units),
+                            row_product_split(sums[1], j + units, starts, columns, values, s, old, units),
                         )
                     else:
                         sums = group_product(
@@ -184,11 +184,11 @@ def rhn_forward(w: int, n: int, g: int = 1):
                     if last_level:
                         vstore(y, y_base + j * n, out)
                     if last:
-                        vstore_row(state, block * size, j, units, out)
+                        vstore_row(state, strip * size, j, units, out)
                     else:
                         vstore(s_prev, after + j * n, out)
                         if rate > _ZERO:
-                            out = drop_lanes(out, key, (block * units + j) * w, rate, scale)
+                            out = drop_lanes(out, key, (strip * units + j) * w, rate, scale)
                         vstore_row(s, new, j, units, out)
 
     return rhn_forward_kernel
@@ -210,10 +210,10 @@ def rhn_backward(w: int, n: int, g: int = 1):
     ``gates`` : float32 `[L, panels, 2H, n]`, activations, replaced by dgates;
     ``dy`` : float32 `[panels, H, n]`, gradient of the outputs;
     ``s_prev`` : float32 `[L, panels, H, n]`, as `rhn_forward` left it;
-    ``back`` : float32, working space, what a micro-step hands to the one before it, lane-blocked: its dgates
-    `[2, blocks, 2H w]`, or with groups the gradient of the state that it read, a part for each share
-    `[2, blocks, shares, H w]`;
-    ``carry`` : float32 `[blocks, H w]` lane-blocked, working space;
+    ``back`` : float32, working space, what a micro-step hands to the one before it, lane-split: its dgates
+    `[2, strips, 2H w]`, or with groups the gradient of the state that it read, a part for each share
+    `[2, strips, shares, H w]`;
+    ``carry`` : float32 `[strips, H w]` lane-split, working space;
     ``indptr, indices, data`` : for each depth R_l column by column (the transposed index), or with groups by
     rows, in tuples;
     ``key, rate`` : the same as forward; ``steps`` : int;
@@ -224,7 +224,7 @@ def rhn_backward(w: int, n: int, g: int = 1):
     def rhn_backward_kernel(gates, dy, s_prev, back, carry, indptr, indices, data, key, rate, steps, shares):
         depth, panels = gates.shape[0], gates.shape[1]
         units = dy.shape[1]
-        blocks = carry.shape[0]
+        strips = carry.shape[0]
         size = units * w
         back_size = size * (GATES if g == 1 else shares)
         scale = _ONE / (_ONE - rate)
@@ -236,11 +236,11 @@ def rhn_backward(w: int, n: int, g: int = 1):
             following = 0 if last_level else level + 1
             read = following if g == 1 else level  # what comes from there, or what goes there
             starts, columns, values = indptr[read], indices[read], data[read]
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
-                gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, blocks, block)
-                now, later = state_places(micro, blocks, block, back_size)
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
+                gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, strips, strip)
+                now, later = state_places(micro, strips, strip, back_size)
                 if g > 1 and micro > 0:
                     clear(back, now + share * size, size)
                 first = share_start(starts, units, 1, share, shares)
@@ -255,21 +255,19 @@ def rhn_backward(w: int, n: int, g: int = 1):
                     ds = vbroadcast(_ZERO, w)
                     if not last:
                         if g == 1:
-                            ds = row_product_blocked(
-                                ds, j, starts, columns, values, back, later, GATES * units
-                            )
+                            ds = row_product_split(ds, j, starts, columns, values, back, later, GATES * units)
                         else:
                             for other in range(shares):
                                 ds = ds + vload_row(back, later + other * size, j, units, ds)
                         if rate > _ZERO:
-                            ds = drop_lanes(ds, key, (block * units + j) * w, rate, scale)
-                        ds = ds + vload_row(carry, block * size, j, units, ds)
+                            ds = drop_lanes(ds, key, (strip * units + j) * w, rate, scale)
+                        ds = ds + vload_row(carry, strip * size, j, units, ds)
                     if last_level:
                         ds = ds + vload(dy, dy_base + j * n, w)
                     row = gate_base + j * n
                     h, t = gload(gates, row, units * n, GATES, w)
                     dgates, kept = gate_gradients(h, t, vload(s_prev, before + j * n, w), ds)
-                    vstore_row(carry, block * size, j, units, kept)
+                    vstore_row(carry, strip * size, j, units, kept)
                     gstore(gates, row, units * n, dgates)
                     if g == 1:
                         vstore_row(back, now, j, GATES * units, dgates[0])

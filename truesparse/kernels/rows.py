@@ -105,15 +105,15 @@ def row_product_narrow(total, start, end, indices, data, x, base, stride):
 
 
 @inline_jit
-def _add_nonzero_blocked(total, k, indices, data, x, base, rows):
-    """`total` + data[k] times row indices[k] of a lane-blocked array."""
+def _add_nonzero_split(total, k, indices, data, x, base, rows):
+    """`total` + data[k] times row indices[k] of a lane-split array."""
     row = vload_row(x, base, np.intp(at(indices, k)), rows, total)
     return vfma(vlike(at(data, k), total), row, total)
 
 
 @inline_jit
-def row_product_blocked(total, i, indptr, indices, data, x, base, rows):
-    """`total` plus the product of row i of a matrix with a lane-blocked array `x` of `rows` rows; few lanes
+def row_product_split(total, i, indptr, indices, data, x, base, rows):
+    """`total` plus the product of row i of a matrix with a lane-split array `x` of `rows` rows; few lanes
     need four sums in flight."""
     second = vlike(_ZERO, total)
     third = vlike(_ZERO, total)
@@ -121,13 +121,13 @@ def row_product_blocked(total, i, indptr, indices, data, x, base, rows):
     k = at(indptr, i)
     end = at(indptr, i + 1)
     while k + 3 < end:
-        total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
-        second = _add_nonzero_blocked(second, k + 1, indices, data, x, base, rows)
-        third = _add_nonzero_blocked(third, k + 2, indices, data, x, base, rows)
-        fourth = _add_nonzero_blocked(fourth, k + 3, indices, data, x, base, rows)
+        total = _add_nonzero_split(total, k, indices, data, x, base, rows)
+        second = _add_nonzero_split(second, k + 1, indices, data, x, base, rows)
+        third = _add_nonzero_split(third, k + 2, indices, data, x, base, rows)
+        fourth = _add_nonzero_split(fourth, k + 3, indices, data, x, base, rows)
         k += 4
     while k < end:
-        total = _add_nonzero_blocked(total, k, indices, data, x, base, rows)
+        total = _add_nonzero_split(total, k, indices, data, x, base, rows)
         k += 1
     return (total + second) + (third + fourth)
 
@@ -140,7 +140,7 @@ def sum_sets(w: int, g: int) -> int:
 
 @inline_jit
 def group_product(total, zero, sets, i, indptr, indices, data, g, x, base, rows):
-    """The group `total` plus the product of group i of a matrix with a lane-blocked array `x` of `rows` rows;
+    """The group `total` plus the product of group i of a matrix with a lane-split array `x` of `rows` rows;
     `zero` is a group of zeros."""
     second = zero
     k = np.intp(at(indptr, i))
@@ -161,7 +161,7 @@ def group_product(total, zero, sets, i, indptr, indices, data, g, x, base, rows)
 
 @inline_jit
 def scatter_group(out, base, rows, group, i, indptr, indices, data, g):
-    """Add the product of the transpose of group i of a matrix with `group` to a lane-blocked array `out` of
+    """Add the product of the transpose of group i of a matrix with `group` to a lane-split array `out` of
     `rows` rows."""
     for k in range(np.intp(at(indptr, i)), np.intp(at(indptr, i + 1))):
         column = np.intp(at(indices, k))
@@ -182,26 +182,26 @@ def clear(out, base, size):
         k += 4
 
 
-def backward_shares(g: int, blocks: int) -> int:
+def backward_shares(g: int, strips: int) -> int:
     """Into how many shares the backward pass of a recurrence cuts the units.
 
     Where rows come in groups, each share has a sum of its own. These are added up in their order, so that
-    the result depends on how many there are: with one block of sequences four threads find work, with more
-    blocks more.
+    the result depends on how many there are: with one strip of sequences four threads find work, with more
+    strips more.
 
     Parameters
     ----------
     g : int
         Rows of a group.
-    blocks : int
-        Blocks of sequences.
+    strips : int
+        Strips of sequences; see `truesparse.sparse.panels.Panels`.
 
     Returns
     -------
     int
         The number of threads without groups, else a number that does not depend on it.
     """
-    return thread_count() if g == 1 else max(1, _PARTS // blocks)
+    return thread_count() if g == 1 else max(1, _PARTS // strips)
 
 
 @inline_jit

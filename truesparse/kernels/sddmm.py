@@ -30,30 +30,30 @@ def sddmm(n: int, g: int = 1):
     ``indptr, indices`` : CSR index of the matrix, shape `[rows, columns]`, over groups;
     ``dy`` : float32 `[panels, rows, n]`;
     ``x`` : float32 `[panels, columns, n]`;
-    ``row_step, member_step, block, shares`` : as in `truesparse.kernels.spmm.spmm`.
+    ``row_step, member_step, band, shares`` : as in `truesparse.kernels.spmm.spmm`.
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. Tiles and blocks as in `spmm`: the gradients of a block's
+    2 nnz n floating-point operations a panel. Tiles and bands as in `spmm`: the gradients of a band's
     nonzeros in one tile stay in the L2 cache while the panels go by. The short segments of a tile are
     prefetched, because no hardware prefetcher follows them. The rows of a group of ``dy`` stay in registers,
     and one load of a row of ``x`` serves them all; where `g` divides 8, the sums of 8 / g connections at a
     time are reduced by one shuffle tree. Each entry is summed by one thread, panel by panel: the result
-    depends neither on `block` nor on the number of threads.
+    depends neither on `band` nor on the number of threads.
     """
     piece = piece_lanes(n, g, _GROUP_LANES)
     together = 8 // g if 8 % g == 0 else 0
 
     @parallel_jit
-    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, row_step, member_step, block, shares):
+    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, row_step, member_step, band, shares):
         panels, rows, groups = dy.shape[0], dy.shape[1], tiles.shape[0]
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
             start = share_start(indptr, groups, 1, share, shares)
             stop = share_start(indptr, groups, 1, share + 1, shares)
-            for first in range(start, stop, block):
-                last = min(first + block, stop)
+            for first in range(start, stop, band):
+                last = min(first + band, stop)
                 for tile in range(ends - 1):
                     for panel in range(panels):
                         x_base = panel * columns * n

@@ -81,27 +81,27 @@ def spmm(n: int, g: int = 1):
     ``x`` : float32 `[panels, columns, n]`;
     ``bias`` : float32 `[rows]`, or `[0]` for none;
     ``row_step, member_step`` : int, where the rows of a group lie;
-    ``block`` : int, groups that take all tiles and panels before the next ones do;
+    ``band`` : int, groups that take all tiles and panels before the next ones do;
     ``shares`` : int, tasks (the number of threads), cut so that each has as many connections.
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. While a block of rows goes through the panels, its nonzeros of
+    2 nnz n floating-point operations a panel. While a band of rows goes through the panels, its nonzeros of
     one tile stay in the L2 cache and the tile's rows of ``x`` in L1 or L2, whichever they were cut for. Each
-    row is summed by one thread in a fixed order, which does not depend on `block` and `shares`.
+    row is summed by one thread in a fixed order, which does not depend on `band` and `shares`.
     """
     piece = piece_lanes(n, g)
 
     @parallel_jit
-    def spmm_kernel(y, tiles, indptr, indices, data, x, bias, row_step, member_step, block, shares):
+    def spmm_kernel(y, tiles, indptr, indices, data, x, bias, row_step, member_step, band, shares):
         panels, rows, groups = y.shape[0], y.shape[1], tiles.shape[0]
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
             start = share_start(indptr, groups, 1, share, shares)
             stop = share_start(indptr, groups, 1, share + 1, shares)
-            for first in range(start, stop, block):
-                last = min(first + block, stop)
+            for first in range(start, stop, band):
+                last = min(first + band, stop)
                 for tile in range(ends - 1):
                     for panel in range(panels):
                         x_base = panel * columns * n

@@ -129,10 +129,10 @@ class ThreadTrial:
     """Finds out, while work that is done again and again goes on, whether one thread is faster than all.
 
     Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
-    where the cores are, and on what else the machine has to do. Each time in a ``with`` block is one of the
-    work; after a few with all threads and with one in turn, the faster number is set. From time to time that
-    is tried again, so that a busy moment does not decide for good. Results do not depend on it. Work that is
-    not always as much says how much it was::
+    where the cores are, and on what else the machine has to do. Each time stands in a ``with``; after a few
+    with all threads and with one in turn, the faster number is set. Now and then that is tried again, so that
+    a busy moment does not decide for good. Results do not depend on it. Work that is not always as much says
+    how much it was::
 
         with trial:
             trial.amount = learn(batch)
@@ -147,25 +147,25 @@ class ThreadTrial:
     Attributes
     ----------
     amount : float
-        Of the work in the last block; times are divided by it.
+        Of the work of the last time; times are divided by it.
     count : int
         The number of threads that the last trial found faster; before there was one, all.
 
     Notes
     -----
-    Between two trials lie so many blocks that those with the slower number are at most a hundredth of all,
+    Between two trials lie so many times that those with the slower number are at most a hundredth of all,
     and that what they take longer is at most a hundredth of the time.
     """
 
     _ROUNDS = 4
-    _SHARE = 0.01  # of blocks, and of time, that trials may cost
+    _SHARE = 0.01  # of times, and of seconds, that trials may cost
 
     def __init__(self, on: bool = True, clock: Callable[[], float] = time.perf_counter) -> None:
         self.count = most = numba.get_num_threads()
         self._turns = (most, 1) * self._ROUNDS if on and most > 1 else ()
         self._plan = list(self._turns)
         self._times: dict[int, list[float]] = {}
-        self._rest = 0  # blocks until the next trial
+        self._rest = 0  # times until the next trial
         self._clock = clock
         self._began = 0.0
         self.amount = 1.0
@@ -176,7 +176,7 @@ class ThreadTrial:
         return bool(self._plan)
 
     def again(self) -> None:
-        """Begin a new trial with the next block."""
+        """Begin a new trial with the next time."""
         self._plan, self._times = list(self._turns), {}
 
     def __enter__(self) -> None:

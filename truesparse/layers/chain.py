@@ -199,6 +199,11 @@ class Chain:
         kinds = [layer.kind for layer in self.layers if hasattr(layer, "kind")]
         return kinds[0] if self.places[-1].given.kind == SEQUENCE else ""
 
+    @property
+    def pooled_size(self) -> int:
+        """Length of the vector that stands for a sequence; 0 without pooling."""
+        return next((place.output.size for place in self.places if isinstance(place.spec, Pool)), 0)
+
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:
         """All sparse matrices, in the order of the arena; a tied embedding takes a product at every step."""

@@ -23,7 +23,7 @@ from truesparse.sparse.panels import Panels
 Factors = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 # Writes the gradient at all positions of the rows from a number on to an array (some rows, columns)
 GradientRows = Callable[[NDArray[np.float32], int], None]
-# Parts of a layer's state, lane-blocked arrays of shape (blocks, size * step lanes)
+# Parts of a layer's state, lane-split arrays of shape (strips, size * step lanes)
 LayerState = tuple[NDArray[np.float32], ...]
 
 

@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from truesparse.csr import CSR
 
-_PADDING = 1 / 8  # of the slots of a block at most
-_SLOTS = 1 << 16  # of a block, and of the numbers gathered at a time: what stays in a cache
+_PADDING = 1 / 8  # of the slots of a table at most
+_SLOTS = 1 << 16  # of a table, and of the numbers gathered at a time: what stays in a cache
 
 
 class Product:
     """``W x`` for one matrix.
 
-    Rows of about the same length stand side by side in blocks of shape (slots, rows), padded with zeros to
-    the longest. So a block takes three calls of NumPy, each over long contiguous rows: gather what the
+    Rows of about the same length stand side by side in tables of shape (slots, rows), padded with zeros to
+    the longest. So a table takes three calls of NumPy, each over long contiguous rows: gather what the
     weights are to be multiplied by, multiply, and add up over the slots.
 
     Parameters
@@ -32,7 +32,7 @@ class Product:
     Memory: 12 bytes a slot. There are at most 1/7 more slots than weights.
     """
 
-    __slots__ = ("_blocks", "_places", "shape")
+    __slots__ = ("_tables", "_places", "shape")
 
     def __init__(self, csr: CSR) -> None:
         self.shape = csr.shape
@@ -41,11 +41,11 @@ class Product:
         lengths = lengths[order]
         self._places = np.empty_like(order)  # where the sum of each row stands among those of sorted rows
         self._places[order] = np.arange(order.size)
-        self._blocks: list[tuple[int, int, NDArray[np.intp], NDArray[np.float32]]] = []
+        self._tables: list[tuple[int, int, NDArray[np.intp], NDArray[np.float32]]] = []
         start = 0
         while start < lengths.size and lengths[start]:
-            end = start + _rows_of_block(lengths[start:])
-            self._blocks.append((start, end, *_block(csr, order[start:end], lengths[start:end])))
+            end = start + _rows_of_table(lengths[start:])
+            self._tables.append((start, end, *_table(csr, order[start:end], lengths[start:end])))
             start = end
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,7 +61,7 @@ class Product:
         """
         batch = x.shape[1]
         sums = np.zeros((self.shape[0], batch), np.float32)
-        for start, end, columns, weights in self._blocks:
+        for start, end, columns, weights in self._tables:
             slots, rows = columns.shape
             step = max(1, _SLOTS // (rows * batch))
             for slot in range(0, slots, step):
@@ -85,8 +85,8 @@ def beside(left: CSR, right: CSR) -> CSR:
     return CSR(indptr, columns, data, (rows, left_columns + right.shape[1]))
 
 
-def _rows_of_block(lengths: NDArray[np.int64]) -> int:
-    """How many of the rows, longest first, make the next block: padding and slots stay below their bounds."""
+def _rows_of_table(lengths: NDArray[np.int64]) -> int:
+    """How many of the rows, longest first, make the next table: padding and slots stay below their bounds."""
     longest = int(lengths[0])
     lengths = lengths[: max(1, _SLOTS // longest)]
     slots = longest * np.arange(1, lengths.size + 1)
@@ -94,7 +94,7 @@ def _rows_of_block(lengths: NDArray[np.int64]) -> int:
     return int(full.argmax()) if full.any() else lengths.size
 
 
-def _block(
+def _table(
     csr: CSR, rows: NDArray[np.intp], lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Columns and weights of some rows, longest first, shape (slots, rows)."""

@@ -65,7 +65,7 @@ class State:
             self._panels.array_to_state(array, arrays[name])
 
     def _parts(self) -> dict[str, NDArray[np.float32]]:
-        """The layers' lane-blocked arrays by name."""
+        """The layers' lane-split arrays by name."""
         return {
             name: array
             for names, own in zip(self._names, self.layers, strict=True)

@@ -32,8 +32,7 @@ class ASGDSettings(OptimizerSettings):
     lr: float = learning_rate(_LR)
     clip: float = longest_gradient(_CLIP)
 
-    def build(self, arena: Arena) -> ASGD:
-        """See `OptimizerSettings.build`."""
+    def _make(self, arena: Arena) -> ASGD:
         return ASGD(arena, self.lr, self.weight_decay)
 
 
@@ -53,8 +52,7 @@ class NTASGDSettings(FallingSettings):
         low=1,
     )
 
-    def build(self, arena: Arena) -> NTASGD:
-        """See `OptimizerSettings.build`."""
+    def _make(self, arena: Arena) -> NTASGD:
         return NTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
 
 
@@ -64,8 +62,7 @@ class SNTASGDSettings(NTASGDSettings):
 
     NAME: ClassVar[str] = "snt-asgd"
 
-    def build(self, arena: Arena) -> SNTASGD:
-        """See `OptimizerSettings.build`."""
+    def _make(self, arena: Arena) -> SNTASGD:
         return SNTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
 
 
@@ -119,8 +116,9 @@ class ASGD(Optimizer):
         from truesparse.kernels.update import sgd
 
         arena = self.arena
-        numbers = self.lr, self.weight_decay, scale
-        sgd(arena.values, arena.grads, *(np.float32(number) for number in numbers))
+        for part, lr in self._stretches():
+            numbers = lr, self.weight_decay, scale
+            sgd(arena.values[part], arena.grads[part], *(np.float32(number) for number in numbers))
         if self.averaging:
             self.averaged_steps += 1
             self._average()

@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from truesparse.sparse import Arena
+
+
+@dataclass(frozen=True)
+class DensityRates:
+    r"""Learning rates that let one `lr` serve all densities: :math:`\eta d^{-\alpha}` for density d.
+
+    Of a sparse matrix only the fraction d of the weights moves, each by the gradient that it would have in
+    the dense one; first weights are larger by :math:`1 / \sqrt d`. The same change of what the layer computes
+    takes steps that are up to 1 / d as long.
+
+    Attributes
+    ----------
+    exponent : float
+        :math:`\alpha`; 0 for one rate for all.
+    apart : collection of str
+        Matrices that keep `lr`, as biases do: those that are looked up, each row of which is read by itself.
+
+    References
+    ----------
+    N. Dey, S. Bergsma and J. Hestness, "Sparse maximal update parameterization: a holistic approach to sparse
+    training dynamics", 2024, table 1 (exponent 1, Adam).
+    """
+
+    exponent: float = 0.0
+    apart: Collection[str] = ()
+
+    def stretches(self, arena: Arena) -> Iterator[tuple[slice, float]]:
+        """Stretches of the flat arrays, which together are all, and the factor of the rate of each."""
+        if not self.exponent:
+            yield slice(0, arena.size), 1.0
+            return
+        starts = [*(where.start for where in arena.layout.values()), arena.size]
+        for name, start, end in zip(arena.layout, starts[:-1], starts[1:], strict=True):
+            own = name in arena.matrices and name not in self.apart
+            yield slice(start, end), arena.matrices[name].density ** -self.exponent if own else 1.0
 
 
 class Optimizer:
@@ -22,18 +58,29 @@ class Optimizer:
     lr : float
         Learning rate; may be set between steps.
     weight_decay : float
+
+    Attributes
+    ----------
+    rates : DensityRates
+        What learning rate a matrix has by its density; the same for all at first.
     """
 
-    __slots__ = ("arena", "lr", "weight_decay")
+    __slots__ = ("arena", "lr", "weight_decay", "rates")
 
     def __init__(self, arena: Arena, lr: float, weight_decay: float = 0.0) -> None:
         self.arena = arena
         self.lr = lr
         self.weight_decay = weight_decay
+        self.rates = DensityRates()
 
     def step(self, scale: float = 1.0) -> None:
         """Update every weight and bias from `arena.grads`, each multiplied by `scale` first."""
         raise NotImplementedError
+
+    def _stretches(self) -> Iterator[tuple[slice, float]]:
+        """Stretches of the flat arrays, which together are all, and the learning rate of each."""
+        for stretch, factor in self.rates.stretches(self.arena):
+            yield stretch, self.lr * factor
 
     @property
     def averaging(self) -> bool:

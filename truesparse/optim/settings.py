@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,11 +50,34 @@ class OptimizerSettings(Settings):
 
     lr: float = learning_rate(1.0)
     weight_decay: float = setting(0.0, "L2 penalty added to the gradient.", low=0)
+    lr_density_exponent: float = setting(
+        0.0,
+        "Multiply the learning rate of a matrix of density d by d to the power of minus this; not that of"
+        " embeddings and biases.",
+        low=0,
+        high=2,
+    )
     clip: float = longest_gradient(0.0)
 
+    def build(self, arena: Arena, apart: Collection[str] = ()) -> Optimizer:
+        """Return the optimizer of an arena, which gets the states that it needs.
+
+        Parameters
+        ----------
+        arena : Arena
+        apart : collection of str
+            Matrices whose learning rate does not go by their density; see
+            `truesparse.optim.base.DensityRates`.
+        """
+        from truesparse.optim.base import DensityRates
+
+        optimizer = self._make(arena)
+        optimizer.rates = DensityRates(self.lr_density_exponent, frozenset(apart))
+        return optimizer
+
     @abstractmethod
-    def build(self, arena: Arena) -> Optimizer:
-        """Return the optimizer of an arena, which gets the states that it needs."""
+    def _make(self, arena: Arena) -> Optimizer:
+        """The optimizer, with one learning rate for all."""
 
     def decay(self) -> tuple[float, int]:
         """`lr_decay` and `lr_decay_start`, where there are any."""

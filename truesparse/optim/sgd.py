@@ -24,8 +24,7 @@ class SGDSettings(FallingSettings):
     clip: float = longest_gradient(10.0)
     lr_decay: float = lr_divisor(1.33)
 
-    def build(self, arena: Arena) -> SGD:
-        """See `OptimizerSettings.build`."""
+    def _make(self, arena: Arena) -> SGD:
         return SGD(arena, self.lr, self.momentum, self.weight_decay)
 
 
@@ -56,17 +55,13 @@ class SGD(Optimizer):
         from truesparse.kernels.update import sgd, sgd_momentum
 
         arena = self.arena
-        lr, decay, factor = np.float32(self.lr), np.float32(self.weight_decay), np.float32(scale)
-        if self.momentum > 0:
-            sgd_momentum(
-                arena.values,
-                arena.states["momentum"],
-                arena.grads,
-                lr,
-                np.float32(self.momentum),
-                decay,
-                factor,
-            )
-        else:
-            sgd(arena.values, arena.grads, lr, decay, factor)
+        values, grads, momentum = arena.values, arena.grads, arena.states.get("momentum")
+        mu, decay, factor = (np.float32(number) for number in (self.momentum, self.weight_decay, scale))
+        for part, rate in self._stretches():
+            lr = np.float32(rate)
+            if self.momentum > 0:
+                assert momentum is not None
+                sgd_momentum(values[part], momentum[part], grads[part], lr, mu, decay, factor)
+            else:
+                sgd(values[part], grads[part], lr, decay, factor)
         arena.touch()

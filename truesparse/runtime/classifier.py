@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
+from truesparse.layers.chain import Chain
 from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
 
@@ -109,7 +110,7 @@ class Classifier:
         before."""
         lengths = np.array([ids.size for ids in sequences])
         state = self._recurrent.zero_state(len(sequences))
-        pool = Pooled(self.chain.pooling, self._recurrent.places[-1].output.size, len(sequences))
+        pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(sequences))
         for step in range(lengths[0]):
             active = int(np.count_nonzero(lengths > step))
             tokens = np.array([ids[step] for ids in sequences[:active]])
@@ -125,7 +126,7 @@ class Classifier:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return ClassifierStream(self._recurrent, batch, self._output, self.chain.pooling)
+        return ClassifierStream(self._recurrent, batch, self._output, self.chain)
 
 
 class Pooled:
@@ -165,18 +166,18 @@ class Pooled:
 class ClassifierStream(Stream):
     """Texts on their way through a classifier. Made by `Classifier.stream`."""
 
-    __slots__ = ("_output", "_pool", "_pooling")
+    __slots__ = ("_chain", "_output", "_pool")
 
-    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer, pooling: str) -> None:
+    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer, chain: Chain) -> None:
         self._output = output
-        self._pooling = pooling
+        self._chain = chain
         super().__init__(recurrent, batch)
 
     def reset(self) -> None:
         """Forget what was read."""
         super().reset()
-        units, batch = self._recurrent.places[-1].output.size, self._shape[0] if self._shape else 1
-        self._pool = Pooled(self._pooling, units, batch)
+        batch = self._shape[0] if self._shape else 1
+        self._pool = Pooled(self._chain.pooling, self._chain.pooled_size, batch)
 
     def advance(self, tokens: ArrayLike) -> None:
         """Read a token of each sequence; see `Stream.advance`."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.output.spec import Softmax
+from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
 from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
@@ -64,14 +63,5 @@ def load_classifier(path: str | Path) -> Classifier:
 
 
 def as_model(stored: StoredModel) -> LanguageModel | Classifier:
-    """The model that was stored, ready for use.
-
-    Raises
-    ------
-    TruesparseError
-        It reads features, or says numbers.
-    """
-    if not stored.chain.tokens or not isinstance(stored.chain.head, Softmax):
-        what = "says numbers" if stored.chain.tokens else "reads features"
-        raise TruesparseError(f"{stored.path} {what}, which the runtime does not know; use truesparse.load")
+    """The model that was stored, ready for use."""
     return LanguageModel(stored) if stored.chain.per_step else Classifier(stored)

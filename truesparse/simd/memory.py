@@ -54,12 +54,12 @@ def prefetch(typingctx, array, offset):
 
 
 def _row_offsets(builder, lanes: Lanes, offset, row, rows):
-    """Offset of each vector of a row in a lane-blocked array: a block `[rows, width]` for every width in
+    """Offset of each vector of a row in a lane-split array: a part `[rows, width]` for every width in
     turn."""
     start = 0
     for width in lanes.widths:
-        block = builder.mul(rows, ir.Constant(rows.type, start))
-        yield builder.add(builder.add(offset, block), builder.mul(row, ir.Constant(row.type, width)))
+        part = builder.mul(rows, ir.Constant(rows.type, start))
+        yield builder.add(builder.add(offset, part), builder.mul(row, ir.Constant(row.type, width)))
         start += width
 
 
@@ -130,9 +130,9 @@ def vstore(typingctx, array, offset, value):
 
 @intrinsic
 def vload_row(typingctx, array, offset, row, rows, like):
-    """Load row `row` of a lane-blocked array of `rows` rows that begins at `offset`.
+    """Load row `row` of a lane-split array of `rows` rows that begins at `offset`.
 
-    A lane-blocked array of 20 lanes is an array `[rows, 16]` followed by an array `[rows, 4]`: every load is
+    A lane-split array of 20 lanes is an array `[rows, 16]` followed by an array `[rows, 4]`: every load is
     aligned, where rows of 20 would straddle cache lines (15 % of a recurrent step).
     """
 
@@ -145,7 +145,7 @@ def vload_row(typingctx, array, offset, row, rows, like):
 
 @intrinsic
 def vstore_row(typingctx, array, offset, row, rows, value):
-    """Store a row of a lane-blocked array; see `vload_row`."""
+    """Store a row of a lane-split array; see `vload_row`."""
 
     def codegen(context, builder, signature, args):
         offsets = _row_offsets(builder, value, args[1], args[2], args[3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -17,14 +17,11 @@ from truesparse.data import Sequences
 from truesparse.errors import TruesparseError, without_flags
 from truesparse.layers.chain import Chain
 from truesparse.sklearn.network import Network, Samples, kernel_threads
-from truesparse.training.sources import resolve
-from truesparse.training.task_configs import SequenceConfig
+from truesparse.sklearn.parameters import OPTIMIZERS
+from truesparse.tasks.sequences import SequenceConfig
+from truesparse.tasks.sources import resolve
 
 C = TypeVar("C", bound=SequenceConfig)
-
-# Parameters of estimators that are no settings of a configuration.
-_OWN = frozenset({"class_weight", "validation_fraction", "random_state", "n_jobs", "verbose"})
-_OPTIMIZERS = ("adam", "sgd")
 
 
 class SparseNetworkEstimator(BaseEstimator):
@@ -33,6 +30,12 @@ class SparseNetworkEstimator(BaseEstimator):
     A subclass has a constructor with all parameters, and says how targets become numbers and what is best.
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Any) -> None:
+            """See `truesparse.sklearn.parameters.with_parameters`."""
+
+    class_weight: Any
     n_jobs: int | None
     random_state: Any
     validation_fraction: float
@@ -40,13 +43,13 @@ class SparseNetworkEstimator(BaseEstimator):
 
     def _configuration(self, kind: type[C]) -> C:
         """The configuration that the parameters are, checked."""
-        given = {name: value for name, value in self.get_params().items() if name not in _OWN}
+        given = {name: value for name, value in self.get_params().items() if name in kind.fields()}
         given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         with as_value_error():
             given = {name: _plain(value) for name, value in given.items()}
             config = resolve(given, environment={}, task=kind).filled()
-        if config.optimizer not in _OPTIMIZERS:
-            raise ValueError(f"optimizer is {config.optimizer!r}; here it must be {' or '.join(_OPTIMIZERS)}")
+        if config.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {config.optimizer!r}; here it must be {' or '.join(OPTIMIZERS)}")
         return config
 
     @contextmanager
@@ -76,6 +79,7 @@ class SparseNetworkEstimator(BaseEstimator):
             kept = network
             for number in range(1, passes + 1):
                 self.loss_curve_.append(network.train(samples))
+                stalled = False
                 line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
                 if held_out is not None:
                     score = self._score_of(network.predict(held_out.sequences), held_out)
@@ -84,7 +88,8 @@ class SparseNetworkEstimator(BaseEstimator):
                     if best is None or score > best:
                         best, kept = score, copy.deepcopy(network)
                     else:
-                        network.lower_lr()
+                        stalled = True
+                network.lower_lr(stalled)
                 if self.verbose:
                     print(line, flush=True)
         self.network_ = kept

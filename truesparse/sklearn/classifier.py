@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
+from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
 from truesparse.sklearn.targets import (
     ClassPredictions,
@@ -19,8 +20,10 @@ from truesparse.sklearn.targets import (
     refuse_missing,
 )
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
+from truesparse.tasks.sequences import SequenceConfig
 
 
+@with_parameters(SequenceConfig, {**CLASS_WEIGHT, **OWN}, without=("embedding_size",))
 class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     """A truly sparse recurrent network that tells the class of a sequence of numbers.
 
@@ -30,59 +33,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
 
     Parameters
     ----------
-    hidden_size, layers : int
-        Units of a recurrent layer, and how many layers.
-    cell : {"lstm", "rhn"}
-        What the layers are: LSTM or recurrent highway.
-    depth : int, optional
-        Recurrence depth of an RHN; 10 if not given.
-    pooling : {"last", "mean", "max"}
-        What the output layer sees: the last output of the recurrent layers, or their mean or maximum.
-    density : float, optional
-        Fraction of the weights that exist; 0.2 if not given, and 1 with the methods that are dense.
-    distribution : {"uniform", "erdos-renyi"}
-        How the density is spread over the matrices at the start.
-    er_epsilon : float, optional
-        Instead of `density`, with "erdos-renyi": weights of a matrix per row and column.
-    gates : {"fused", "separate"}
-        Count the gates of a cell as one matrix, or each one by itself.
-    pattern : {"weight", "unit"}
-        What exists or not: each weight, or each connection of two units, with a weight for each gate.
-    method : str
-        How connections are chosen and change, such as "st-rnn", "set", "rigl", "static" or "dense";
-        ``truesparse methods`` lists them.
-    drop_fraction : float, optional
-        Fraction of the weights replaced at a topology update, at first; if not given, as fits the method.
-    update_interval : int, optional
-        Steps between topology updates, 0 for once an epoch; it depends on the method if not given.
-    optimizer : {"adam", "sgd"}
-    lr : float, optional
-        Learning rate at the start; 0.01 for adam and 2 for sgd if not given.
-    lr_decay : float, optional
-        With `validation_fraction`, divide the learning rate by this after an epoch that is no new best; 1.33
-        if not given.
-    weight_decay : float
-        L2 penalty added to the gradient.
-    clip : float
-        Largest norm of the whole gradient; 0 for no limit.
-    epochs : int
-        Passes over the samples.
-    batch_size : int
-        Sequences that are read together.
-    dropout : float
-        Fraction of the units dropped between layers.
-    class_weight : {"balanced"}, mapping or None
-        How much the samples of each class count in the loss: by a mapping from classes to weights of 0 or
-        more, 1 for a class that it leaves out; with "balanced" inversely to how often a class occurs.
-    validation_fraction : float
-        Fraction of the samples that are held out to choose the epoch whose model is kept. With 0 there are
-        none, and the last one is.
-    random_state : int, RandomState or None
-        Decides weights, connections, dropout, and what is held out. The number of threads has no influence.
-    n_jobs : int or None
-        Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.
-    verbose : int
-        Print a line each epoch if not 0.
+    {parameters}
 
     Attributes
     ----------
@@ -109,65 +60,6 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     >>> model.score(X[150:], y[150:]) > 0.9
     True
     """
-
-    def __init__(
-        self,
-        *,
-        hidden_size: int = 64,
-        layers: int = 1,
-        cell: str = "lstm",
-        depth: int | None = None,
-        pooling: str = "last",
-        density: float | None = None,
-        distribution: str = "uniform",
-        er_epsilon: float | None = None,
-        gates: str = "fused",
-        pattern: str = "weight",
-        method: str = "st-rnn",
-        drop_fraction: float | None = None,
-        update_interval: int | None = None,
-        optimizer: str = "adam",
-        lr: float | None = None,
-        lr_decay: float | None = None,
-        weight_decay: float = 0.0,
-        clip: float = 1.0,
-        epochs: int = 50,
-        batch_size: int = 32,
-        dropout: float = 0.0,
-        class_weight: Any = None,
-        validation_fraction: float = 0.0,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            hidden_size=hidden_size,
-            layers=layers,
-            cell=cell,
-            depth=depth,
-            pooling=pooling,
-            density=density,
-            distribution=distribution,
-            er_epsilon=er_epsilon,
-            gates=gates,
-            pattern=pattern,
-            method=method,
-            drop_fraction=drop_fraction,
-            update_interval=update_interval,
-            optimizer=optimizer,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            clip=clip,
-            epochs=epochs,
-            batch_size=batch_size,
-            dropout=dropout,
-            validation_fraction=validation_fraction,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
 from truesparse.layers.chain import Chain
+from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
 from truesparse.training.evaluation import predict
 from truesparse.training.evolution import Evolution
 from truesparse.training.state import make_generators
-from truesparse.training.task_configs import SequenceConfig
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()
@@ -127,9 +127,11 @@ class Network:
         self.passes += 1
         return loss / counted
 
-    def lower_lr(self) -> None:
-        """Divide the learning rate by the configuration's `lr_decay`."""
-        self._training.optimizer.lr /= self.config.optimizer_settings.decay()[0]
+    def lower_lr(self, stalled: bool) -> None:
+        """Divide the learning rate after a pass, if it is time to or the pass was no use."""
+        divisor, start = self.config.optimizer_settings.decay()
+        if stalled or 0 < start <= self.passes:
+            self._training.optimizer.lr /= divisor
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""

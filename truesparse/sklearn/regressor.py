@@ -13,13 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
+from truesparse.sklearn.parameters import with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
 from truesparse.sklearn.weights import counting, sample_weights
+from truesparse.tasks.sequences import SequenceConfig
 
 # Of targets: what is beyond leaves predictions no room before infinity, or has few digits.
 _LARGEST, _SMALLEST = 1e300, 1e-290
 
 
+@with_parameters(SequenceConfig, without=("embedding_size",))
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     """A truly sparse recurrent network that tells numbers of a sequence of numbers.
 
@@ -27,12 +30,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     Parameters
     ----------
-    hidden_size, layers, cell, depth, pooling, density, distribution, er_epsilon, gates, pattern, method
-        As in `SparseLSTMClassifier`, as are all the others.
-    drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs, batch_size, dropout
-        The same.
-    validation_fraction, random_state, n_jobs, verbose
-        The same.
+    {parameters}
 
     Attributes
     ----------

@@ -15,67 +15,11 @@ from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import refuse_missing
-from truesparse.training.classification import sequence_chain
-from truesparse.training.task_configs import SequenceConfig
+from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 
 
 class SequenceEstimator(SparseNetworkEstimator):
-    """Parameters of the estimators of sequences of numbers; `SparseLSTMClassifier` tells what they are."""
-
-    def __init__(
-        self,
-        *,
-        hidden_size: int = 64,
-        layers: int = 1,
-        cell: str = "lstm",
-        depth: int | None = None,
-        pooling: str = "last",
-        density: float | None = None,
-        distribution: str = "uniform",
-        er_epsilon: float | None = None,
-        gates: str = "fused",
-        pattern: str = "weight",
-        method: str = "st-rnn",
-        drop_fraction: float | None = None,
-        update_interval: int | None = None,
-        optimizer: str = "adam",
-        lr: float | None = None,
-        lr_decay: float | None = None,
-        weight_decay: float = 0.0,
-        clip: float = 1.0,
-        epochs: int = 50,
-        batch_size: int = 32,
-        dropout: float = 0.0,
-        validation_fraction: float = 0.0,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.layers = layers
-        self.cell = cell
-        self.depth = depth
-        self.pooling = pooling
-        self.density = density
-        self.distribution = distribution
-        self.er_epsilon = er_epsilon
-        self.gates = gates
-        self.pattern = pattern
-        self.method = method
-        self.drop_fraction = drop_fraction
-        self.update_interval = update_interval
-        self.optimizer = optimizer
-        self.lr = lr
-        self.lr_decay = lr_decay
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.dropout = dropout
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    """Of sequences of numbers."""
 
     def _begin(self, samples: Samples, outputs: int, kind: str, hold_out: bool) -> None:
         """Fit, with some of the samples held out if asked for."""

@@ -16,12 +16,19 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from truesparse.data import Sequences, TextEncoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
+from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
 from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
-from truesparse.training.classification import sequence_chain, text_settings
-from truesparse.training.task_configs import ClassifierConfig
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.classifier.task import text_settings
+from truesparse.tasks.sequences import sequence_chain
 
 
+@with_parameters(
+    ClassifierConfig,
+    {**CLASS_WEIGHT, **OWN},
+    without=("label_column", "text_column", "valid_fraction", "test_fraction"),
+)
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     """A truly sparse recurrent network that tells the class of a text.
 
@@ -30,30 +37,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
 
     Parameters
     ----------
-    length : int
-        Words of a text that are read.
-    vocabulary : int
-        Most frequent words that are known.
-    min_count : int
-        Words that occur less often in the training texts are unknown.
-    lower_case, punctuation : bool
-        Whether texts are lower-cased, and whether punctuation marks are words.
-    truncation : {"before", "after"}
-        Which end of a longer text is cut off.
-    padding : {"masked", "before", "after"}
-        Stop at the end of a shorter text, or read ``<pad>`` before or after it.
-    hidden_size, layers, cell, depth, pooling
-        As in `SparseLSTMClassifier`.
-    embedding_size : int, optional
-        Size of a word vector; `hidden_size` if not given.
-    density, er_epsilon : float, optional
-        As in `SparseLSTMClassifier`; an `er_epsilon` of 10 if neither is given.
-    distribution, gates : str, optional
-        As in `SparseLSTMClassifier`; "erdos-renyi" and "separate" if not given and the method has a choice.
-    pattern, method, drop_fraction, update_interval, optimizer, lr, lr_decay, weight_decay, clip, epochs
-        As in `SparseLSTMClassifier`.
-    batch_size, dropout, class_weight, validation_fraction, random_state, n_jobs, verbose
-        The same.
+    {parameters}
 
     Attributes
     ----------
@@ -71,79 +55,6 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     >>> model.predict(["fine!", "so dull"]).tolist()
     ['+', '-']
     """
-
-    def __init__(
-        self,
-        *,
-        length: int = 400,
-        vocabulary: int = 20_000,
-        min_count: int = 1,
-        lower_case: bool = True,
-        punctuation: bool = False,
-        truncation: str = "before",
-        padding: str = "masked",
-        hidden_size: int = 256,
-        embedding_size: int | None = None,
-        layers: int = 1,
-        cell: str = "lstm",
-        depth: int | None = None,
-        pooling: str = "last",
-        density: float | None = None,
-        distribution: str | None = None,
-        er_epsilon: float | None = None,
-        gates: str | None = None,
-        pattern: str = "weight",
-        method: str = "st-rnn",
-        drop_fraction: float | None = None,
-        update_interval: int | None = None,
-        optimizer: str = "adam",
-        lr: float | None = None,
-        lr_decay: float | None = None,
-        weight_decay: float = 0.0,
-        clip: float = 1.0,
-        epochs: int = 8,
-        batch_size: int = 64,
-        dropout: float = 0.5,
-        class_weight: Any = None,
-        validation_fraction: float = 0.0,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.length = length
-        self.vocabulary = vocabulary
-        self.min_count = min_count
-        self.lower_case = lower_case
-        self.punctuation = punctuation
-        self.truncation = truncation
-        self.padding = padding
-        self.hidden_size = hidden_size
-        self.embedding_size = embedding_size
-        self.layers = layers
-        self.cell = cell
-        self.depth = depth
-        self.pooling = pooling
-        self.density = density
-        self.distribution = distribution
-        self.er_epsilon = er_epsilon
-        self.gates = gates
-        self.pattern = pattern
-        self.method = method
-        self.drop_fraction = drop_fraction
-        self.update_interval = update_interval
-        self.optimizer = optimizer
-        self.lr = lr
-        self.lr_decay = lr_decay
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.

@@ -20,9 +20,9 @@ _WIDEST = max(_STEPS_PER_PANEL)
 class Panels:
     """How a window of `steps` x `batch` columns lies in arrays `[panels, features, lanes]`.
 
-    The batch is cut into `blocks` of up to 32 sequences. A panel holds `steps_per_panel` consecutive steps of
-    one block side by side, each `step_lanes` wide; panel ``group * blocks + block`` holds group number
-    `group` of them. Lanes beyond the batch are computed along and have no influence.
+    The batch is cut into *strips* of up to 32 sequences, and the steps into *spans* of `steps_per_panel`
+    consecutive ones. A panel holds one span of one strip, its steps side by side, each `step_lanes` wide: it
+    is panel ``span * strips + strip``. Lanes beyond the batch are computed along and have no influence.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Panels:
     ----------
     step_lanes, steps_per_panel, lanes : int
         `lanes = step_lanes * steps_per_panel`.
-    blocks, block_batch, groups, panels : int
+    strips, strip_batch, spans, panels : int
 
     Raises
     ------
@@ -46,12 +46,12 @@ class Panels:
     __slots__ = (
         "steps",
         "batch",
-        "blocks",
-        "block_batch",
+        "strips",
+        "strip_batch",
         "step_lanes",
         "steps_per_panel",
         "lanes",
-        "groups",
+        "spans",
         "panels",
     )
 
@@ -60,19 +60,19 @@ class Panels:
             raise UsageError(f"a window needs at least 1 step and 1 sequence, not {steps} x {batch}")
         self.steps = steps
         self.batch = batch
-        self.blocks = -(-batch // _WIDEST)
-        self.block_batch = -(-batch // self.blocks)
-        self.step_lanes = min(lanes for lanes in _STEPS_PER_PANEL if lanes >= self.block_batch)
+        self.strips = -(-batch // _WIDEST)
+        self.strip_batch = -(-batch // self.strips)
+        self.step_lanes = min(lanes for lanes in _STEPS_PER_PANEL if lanes >= self.strip_batch)
         self.steps_per_panel = _STEPS_PER_PANEL[self.step_lanes]
         while self.steps_per_panel >= 2 * steps:
             self.steps_per_panel //= 2
         self.lanes = self.step_lanes * self.steps_per_panel
-        self.groups = -(-steps // self.steps_per_panel)
-        self.panels = self.groups * self.blocks
+        self.spans = -(-steps // self.steps_per_panel)
+        self.panels = self.spans * self.strips
 
     def used(self, steps: int) -> int:
         """How many panels the first `steps` steps take."""
-        return -(-steps // self.steps_per_panel) * self.blocks
+        return -(-steps // self.steps_per_panel) * self.strips
 
     def zeros(self, features: int, *first: int) -> NDArray[np.float32]:
         """Return an array for a window of activations, shape (panels, features, lanes), after axes `first`
@@ -80,44 +80,44 @@ class Panels:
         return aligned_zeros((*first, self.panels, features, self.lanes))
 
     def state_zeros(self, features: int, *first: int) -> NDArray[np.float32]:
-        """Return a lane-blocked array for the state of one step, shape (blocks, features * step_lanes), after
+        """Return a lane-split array for the state of one step, shape (strips, features * step_lanes), after
         axes `first` for several of them."""
-        return aligned_zeros((*first, self.blocks, features * self.step_lanes))
+        return aligned_zeros((*first, self.strips, features * self.step_lanes))
 
-    def parts(self, steps: int, groups: int) -> list[tuple[slice, int, int]]:
-        """Cut a window of `steps` steps into parts of that many groups of steps: panels, first step and end
+    def parts(self, steps: int, spans: int) -> list[tuple[slice, int, int]]:
+        """Cut a window of `steps` steps into parts of that many spans: panels, first step and end
         of each part."""
-        length = groups * self.steps_per_panel
+        length = spans * self.steps_per_panel
         bounds = [(begin, min(begin + length, steps)) for begin in range(0, steps, length)]
         return [(slice(self.used(begin), self.used(end)), begin, end) for begin, end in bounds]
 
     def where(self, step: int) -> tuple[slice, slice]:
-        """In which panels a step lies, one for each block, and in which lanes of theirs."""
-        group, place = divmod(step, self.steps_per_panel)
-        first, lane = group * self.blocks, place * self.step_lanes
-        return slice(first, first + self.blocks), slice(lane, lane + self.step_lanes)
+        """In which panels a step lies, one for each strip, and in which lanes of theirs."""
+        span, place = divmod(step, self.steps_per_panel)
+        first, lane = span * self.strips, place * self.step_lanes
+        return slice(first, first + self.strips), slice(lane, lane + self.step_lanes)
 
     def place_ids(self, out: NDArray[np.int32], ids: NDArray[np.int32]) -> None:
         """Put ids of shape (steps, batch) into `out`, int32 of shape (panels, lanes); unused lanes become
         -1."""
         out.fill(-1)
-        if self.blocks == 1:
+        if self.strips == 1:
             out.reshape(-1, self.step_lanes)[: ids.shape[0], : self.batch] = ids
             return
-        lanes = out.reshape(self.groups, self.blocks, self.steps_per_panel, self.step_lanes)
-        for block in range(self.blocks):
-            columns = ids[:, block * self.block_batch : (block + 1) * self.block_batch]
+        lanes = out.reshape(self.spans, self.strips, self.steps_per_panel, self.step_lanes)
+        for strip in range(self.strips):
+            columns = ids[:, strip * self.strip_batch : (strip + 1) * self.strip_batch]
             for step in range(ids.shape[0]):
-                group, place = divmod(step, self.steps_per_panel)
-                lanes[group, block, place, : columns.shape[1]] = columns[step]
+                span, place = divmod(step, self.steps_per_panel)
+                lanes[span, strip, place, : columns.shape[1]] = columns[step]
 
     def place(self, out: NDArray[np.float32], array: NDArray[np.float32]) -> None:
         """Put numbers of shape (steps, features, batch) into `out`, float32 of shape (panels, features,
         lanes); unused lanes stay as they are."""
         for step, numbers in enumerate(array):
             where, lanes = self.where(step)
-            for block, panel in enumerate(out[where]):
-                columns = numbers[:, block * self.block_batch : (block + 1) * self.block_batch]
+            for strip, panel in enumerate(out[where]):
+                columns = numbers[:, strip * self.strip_batch : (strip + 1) * self.strip_batch]
                 panel[:, lanes][:, : columns.shape[1]] = columns
 
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
@@ -125,10 +125,10 @@ class Panels:
         where, lanes = self.where(step)
         return self.join(panels[where, :, lanes])
 
-    def join(self, blocks: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a copy of what each block has at one step, (features, step_lanes), as one array (features,
+    def join(self, strips: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a copy of what each strip has at one step, (features, step_lanes), as one array (features,
         batch)."""
-        return np.concatenate([block[:, : self.block_batch] for block in blocks], axis=1)[:, : self.batch]
+        return np.concatenate([strip[:, : self.strip_batch] for strip in strips], axis=1)[:, : self.batch]
 
     def clear_after(self, panels: NDArray[np.float32], steps: int) -> None:
         """Set the lanes of the steps from number `steps` on to zero, in the panels that the first `steps`
@@ -136,31 +136,31 @@ class Panels:
         place = steps % self.steps_per_panel
         if place:
             last = self.used(steps)
-            panels[last - self.blocks : last, :, place * self.step_lanes :] = 0
+            panels[last - self.strips : last, :, place * self.step_lanes :] = 0
 
     def state_to_array(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a lane-blocked state (blocks, features * step_lanes) as an array of shape (features,
+        """Return a lane-split state (strips, features * step_lanes) as an array of shape (features,
         batch)."""
         features = state.shape[1] // self.step_lanes
         array = np.empty((features, self.batch), np.float32)
-        for block, columns, lanes in self._state_parts(state, features):
-            array[:, columns] = state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start]
+        for strip, columns, lanes in self._state_parts(state, features):
+            array[:, columns] = state[strip, lanes].reshape(features, -1)[:, : columns.stop - columns.start]
         return array
 
     def array_to_state(self, state: NDArray[np.float32], array: NDArray[np.float32]) -> None:
-        """Write an array of shape (features, batch) into a lane-blocked state."""
+        """Write an array of shape (features, batch) into a lane-split state."""
         features = array.shape[0]
-        for block, columns, lanes in self._state_parts(state, features):
-            state[block, lanes].reshape(features, -1)[:, : columns.stop - columns.start] = array[:, columns]
+        for strip, columns, lanes in self._state_parts(state, features):
+            state[strip, lanes].reshape(features, -1)[:, : columns.stop - columns.start] = array[:, columns]
 
     def _state_parts(self, state: NDArray[np.float32], features: int) -> Iterator[tuple[int, slice, slice]]:
-        """For each part of each lane-blocked row: block number, columns of the batch, and where the part
+        """For each part of each lane-split row: strip number, columns of the batch, and where the part
         lies."""
-        for block in range(self.blocks):
+        for strip in range(self.strips):
             start = 0
             for width in split_lanes(self.step_lanes):
-                first = block * self.block_batch + start
-                end = min((block + 1) * self.block_batch, self.batch, first + width)
+                first = strip * self.strip_batch + start
+                end = min((strip + 1) * self.strip_batch, self.batch, first + width)
                 if first < end:
-                    yield block, slice(first, end), slice(start * features, (start + width) * features)
+                    yield strip, slice(first, end), slice(start * features, (start + width) * features)
                 start += width

@@ -15,7 +15,7 @@ _L1_BYTES = 40 * 1024  # of the rows of a panel that a product reads at a time, 
 _L2_BYTES = 640 * 1024  # the same in an L2 cache of 1 MB
 _L1_DENSITY = 0.08  # below it the few nonzeros of a row in an L1 tile do not make up for the tile's loop
 _FEWEST_LANES = 64  # with fewer, a nonzero is too little work for the cache to be the roof
-_BLOCK_BYTES = 128 * 1024  # of the nonzeros of a block of rows in one L1 tile: they stay in L2
+_BAND_BYTES = 128 * 1024  # of the nonzeros of a band of rows in one L1 tile: they stay in L2
 _NONZERO_BYTES = 6
 _MOST_PARTS = 8
 _IDLE = 0.1  # of the work, while the last of some equal tasks are done
@@ -48,11 +48,11 @@ def tile_features(features: int, weight: SparseMatrix, lanes: int, reused: bool 
     return -(-features // tiles)
 
 
-def _block(rows: int, features: int, weight: SparseMatrix, tile: int) -> int:
+def _band(rows: int, features: int, weight: SparseMatrix, tile: int) -> int:
     """Rows, or groups, that take all tiles and panels before the next ones do."""
     if weight.group > 1 or tile == features or weight.density < _L1_DENSITY:
         return rows
-    return max(16, int(_BLOCK_BYTES / (_NONZERO_BYTES * tile * weight.density)))
+    return max(16, int(_BAND_BYTES / (_NONZERO_BYTES * tile * weight.density)))
 
 
 def multiply(
@@ -78,8 +78,8 @@ def multiply(
     tile = tile_features(columns, weight, lanes)
     tiles = weight.column_tiles(tile)[first // g : last // g]
     arrays = tiles, weight.indptr[first // g : last // g + 1], weight.indices, weight.data
-    block = _block(len(tiles), columns, weight, tile)
-    spmm(lanes, g)(y, *arrays, x, bias[first:last], *weight.row_steps, block, thread_count())
+    band = _band(len(tiles), columns, weight, tile)
+    spmm(lanes, g)(y, *arrays, x, bias[first:last], *weight.row_steps, band, thread_count())
 
 
 def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]) -> None:
@@ -96,8 +96,8 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
         tile = tile_features(rows, weight, lanes)
         by_column = weight.transposed(tile)
         csr = by_column.indptr, by_column.indices, by_column.data
-        block = _block(columns, rows, weight, tile)
-        spmm(lanes)(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, block, thread_count())
+        band = _band(columns, rows, weight, tile)
+        spmm(lanes)(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, band, thread_count())
     else:
         parts = _parts_of_panel(dx.shape[0], thread_count())
         tile = min(tile_features(columns, weight, lanes), -(-columns // parts))
@@ -118,8 +118,8 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     tile = tile_features(columns, weight, lanes, x.shape[0] > 1)
     tiles = weight.column_tiles(tile)
     arrays = weight.grad, tiles, weight.indptr, weight.indices
-    block = _block(len(tiles), columns, weight, tile)
-    sddmm(lanes, weight.group)(*arrays, dy, x, *weight.row_steps, block, thread_count())
+    band = _band(len(tiles), columns, weight, tile)
+    sddmm(lanes, weight.group)(*arrays, dy, x, *weight.row_steps, band, thread_count())
 
 
 def _parts_of_panel(panels: int, threads: int) -> int:

@@ -77,7 +77,7 @@ def highest_scores(part: Part, keep: Keep, count: int, update: Update) -> Rewire
 
     Notes
     -----
-    Besides the result 24 bytes for each entry to grow and a block of rows; no array of the dense size.
+    Besides the result 24 bytes for each entry to grow and some rows; no array of the dense size.
 
     References
     ----------

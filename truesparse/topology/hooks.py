@@ -21,7 +21,7 @@ class Rules(Protocol):
 
     @property
     def shrinks(self) -> bool:
-        """Whether it drops without growing."""
+        """Whether it ends with fewer weights than it begins with."""
 
     def update(self, arena: Arena, update: Update, gates: str = "fused") -> dict[str, Changed]:
         """Change the topology of all matrices of an arena once."""
@@ -108,7 +108,7 @@ class Hooks:
         """What the rules of an update are told of all positions; see `Update.scores`."""
         return {}
 
-    def rewire(self, fraction: float, gradients: Gradients) -> dict[str, Changed]:
+    def rewire(self, fraction: float, gradients: Gradients, progress: float) -> dict[str, Changed]:
         """Change the topology once.
 
         Parameters
@@ -117,6 +117,8 @@ class Hooks:
             Of the entries to replace, or how far gradual pruning has come.
         gradients : callable
             Those of the step that was just made; see `observe`.
+        progress : float
+            How far the time of updates has passed, from 0 to 1 at the last one.
 
         Returns
         -------

@@ -97,6 +97,13 @@ class Method:
             defaults = {field.name: field.default for field in dataclasses.fields(self.settings)}
             object.__setattr__(self, "defaults", defaults)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot have a class that is derived."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.settings.__module__ == "types":
+            values["settings"] = Settings
+        return type(self), tuple(values.values())
+
     @property
     def updates(self) -> bool:
         """Whether the topology changes."""
@@ -104,7 +111,9 @@ class Method:
 
     @property
     def shrinks(self) -> bool:
-        """Whether it drops without growing."""
+        """Whether it ends with fewer weights than it begins with."""
+        if "initial_density" in self.defaults:
+            return True
         return getattr(self.redistribute, "__name__", self.redistribute) == "none_grown"
 
     @property
@@ -201,5 +210,5 @@ def _found(rule: Any, module: str) -> Any:
     """What a name stands for in a module of this package, imported only now: flags need no NumPy."""
     if not isinstance(rule, str):
         return rule
-    module, _, name = f"{module}.{rule}".strip(".").rpartition(".")
+    module, _, name = (rule if "." in rule else f"{module}.{rule}").rpartition(".")
     return getattr(import_module(f"truesparse.topology.{module}"), name)

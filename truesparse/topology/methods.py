@@ -6,6 +6,7 @@ from typing import Any
 
 from truesparse.errors import UsageError, parameters_named, unknown_name
 from truesparse.topology.deepr import DeepRSettings
+from truesparse.topology.granet import GraNetSettings
 from truesparse.topology.method import Method
 from truesparse.topology.schedules import cosine, cubic
 from truesparse.topology.snip import SNIPSettings
@@ -147,6 +148,18 @@ register(
         initial="dense",
         defaults={"update_interval": 100, "update_end": 0.75},
         stores="all positions at first",
+        work="3 f of the density at each step",
+    )
+)
+register(
+    Method(
+        "granet",
+        "begin less sparse, prune little by little, grow as many at random as an update replaces",
+        drop="granet.smallest_beyond_target",
+        redistribute="granet.up_to_target",
+        hooks="granet.GraNetHooks",
+        schedule=cosine,
+        settings=GraNetSettings,
         work="3 f of the density at each step",
     )
 )

@@ -11,14 +11,14 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.topology.drop import Keep
 from truesparse.topology.update import Part, Scores, Update
 
-_ROWS = 128  # of a block; with 720 lanes of a gradient, they stay in an L2 cache of 1 MB
-_ELEMENTS = 1 << 20  # of a block at most, but for wider matrices
+_ROWS = 128  # at a time; with 720 lanes of a gradient, they stay in an L2 cache of 1 MB
+_ELEMENTS = 1 << 20  # at a time at most, but for wider matrices
 
 
-def blocks_of_rows(
+def rows_at_a_time(
     score: Scores, shape: tuple[int, ...], start: int = 0
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Give the scores of some rows of a matrix in blocks.
+    """Give the scores of the rows of a matrix, some at a time.
 
     Parameters
     ----------
@@ -32,17 +32,17 @@ def blocks_of_rows(
     Yields
     ------
     first : int
-        The first row of the block, counted from `start`.
-    block : ndarray of float32, shape (some rows, columns)
-        May be modified; the next block is written to the same memory.
+        The first of them, counted from `start`.
+    scores : ndarray of float32, shape (some rows, columns)
+        May be modified; the next ones are written to the same memory.
     """
     rows, columns = shape
     height = max(1, min(rows, _ROWS, _ELEMENTS // columns))
     buffer = aligned_zeros((height, columns))
     for first in range(0, rows, height):
-        block = buffer[: min(height, rows - first)]
-        score(block, start + first)
-        yield first, block
+        scores = buffer[: min(height, rows - first)]
+        score(scores, start + first)
+        yield first, scores
 
 
 def highest_empty(part: Part, keep: Keep, count: int, update: Update) -> NDArray[np.int64]:
@@ -66,7 +66,7 @@ def highest_empty(part: Part, keep: Keep, count: int, update: Update) -> NDArray
     Notes
     -----
     Scores are looked at once. Those above a rising threshold are kept, up to twice `count` at a time: 24
-    bytes for each of `count`, and a block of rows.
+    bytes for each of `count`, and some rows.
     """
     from truesparse.kernels.growth import collect_above, empty_magnitudes
 
@@ -74,13 +74,13 @@ def highest_empty(part: Part, keep: Keep, count: int, update: Update) -> NDArray
     room = min(2 * count, part.positions) + columns
     values, places = np.empty(room, np.float32), np.empty(room, np.int64)
     found, threshold = 0, np.float32(0)
-    for first, block in _blocks(part, update):
-        indptr = part.indptr[first : first + len(block) + 1]
-        empty_magnitudes(block, indptr, part.indices, keep)
+    for first, scores in _rows(part, update):
+        indptr = part.indptr[first : first + len(scores) + 1]
+        empty_magnitudes(scores, indptr, part.indices, keep)
         row = 0
-        while row < len(block):
-            found, row = collect_above(values, places, found, block, row, first, threshold)
-            if row < len(block):
+        while row < len(scores):
+            found, row = collect_above(values, places, found, scores, row, first, threshold)
+            if row < len(scores):
                 found, threshold = _keep_highest(values, places, found, count)
     if found > count:
         found, _ = _keep_highest(values, places, found, count)
@@ -102,15 +102,15 @@ def _keep_highest(
     return count, threshold
 
 
-def _blocks(part: Part, update: Update) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    return blocks_of_rows(part.scores(update), part.shape, part.first_row)
+def _rows(part: Part, update: Update) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    return rows_at_a_time(part.scores(update), part.shape, part.first_row)
 
 
 def mean_score(part: Part, update: Update) -> float:
     """The mean absolute score of the weights of a part; 0 if it has none."""
     total = 0.0
-    for first, block in _blocks(part, update):
-        ends = part.indptr[first : first + len(block) + 1]
-        rows = np.repeat(np.arange(len(block)), np.diff(ends))
-        total += float(np.abs(block[rows, part.indices[ends[0] : ends[-1]]]).sum(dtype=np.float64))
+    for first, scores in _rows(part, update):
+        ends = part.indptr[first : first + len(scores) + 1]
+        rows = np.repeat(np.arange(len(scores)), np.diff(ends))
+        total += float(np.abs(scores[rows, part.indices[ends[0] : ends[-1]]]).sum(dtype=np.float64))
     return total / max(part.nnz * part.group, 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.topology.hooks import Gradients, Hooks
-from truesparse.topology.scores import blocks_of_rows
+from truesparse.topology.scores import rows_at_a_time
 from truesparse.topology.update import Scores
 
 _DECAY = np.float32(0.9)
@@ -62,9 +62,9 @@ class DenseMomentum:
         from truesparse.kernels.dense import decay_and_add
 
         for name, mean in self.arrays.items():
-            for first, block in blocks_of_rows(gradients[name], mean.shape):
-                rows = mean[first : first + len(block)]
-                decay_and_add(rows, block, _DECAY, np.float32(scale) * (1 - _DECAY))
+            for first, scores in rows_at_a_time(gradients[name], mean.shape):
+                rows = mean[first : first + len(scores)]
+                decay_and_add(rows, scores, _DECAY, np.float32(scale) * (1 - _DECAY))
 
     @property
     def scores(self) -> dict[str, Scores]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from truesparse.data.batches import Batches
+from truesparse.errors import UsageError
 from truesparse.layers.chain import Chain
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
@@ -41,6 +42,20 @@ def wanted_density(config: Config, chain: Chain) -> float:
         return config.density
     counts = erdos_renyi_epsilon_counts(chain.shapes, config.er_epsilon, config.gates)
     return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
+
+
+def first_density(config: Config, chain: Chain) -> float:
+    """Return the density that a model begins with; arguments and errors are those of `wanted_density`."""
+    if get_method(config.method).initial != "sparse":
+        return 1.0
+    last = wanted_density(config, chain)
+    first: float = config.settings_of("method").get("initial_density", last)
+    if first < last:
+        raise UsageError(
+            f"--initial-density {first:g} is below the density {last:g} that the model is to come down to"
+            "; raise it, or lower the other"
+        )
+    return first
 
 
 def build_model(
@@ -77,7 +92,7 @@ def build_model(
         chain = chain.with_parameters(round(wanted_density(config, chain) * chain.dense_parameters))
     model = random_model(
         chain,
-        wanted_density(config, chain) if method.initial == "sparse" else 1.0,
+        first_density(config, chain),
         rng,
         distribution=config.distribution,
         gates=config.gates,
@@ -203,7 +218,8 @@ def start_training(
         See `Training`.
     """
     settings = beginning.settings
-    built = optimizer.build(model.arena)
+    lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
+    built = optimizer.build(model.arena, lookups)
     evolution = Evolution(
         method,
         beginning,

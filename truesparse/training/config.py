@@ -1,4 +1,4 @@
-"""What all training runs have in their configurations; `truesparse.training.task_configs` has the rest.
+"""What all training runs have in their configurations; `truesparse.tasks` has the rest.
 
 The fields are declared once: the command line makes its flags, its help and its environment variables from
 them, the estimators their parameters.
@@ -10,16 +10,22 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from truesparse.errors import UsageError
+from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import cells
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
-from truesparse.settings import checked, flag, listed, setting
+from truesparse.settings import checked, flag, listed, setting, shown
 from truesparse.topology.methods import get_method
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
-from truesparse.training.toml import to_toml
+from truesparse.training.toml import read_toml, to_toml
+
+if TYPE_CHECKING:
+    from truesparse.model.loading import SavedModel
+    from truesparse.training.task import Evaluated, Task
 
 DENSITY = 0.2
 
@@ -45,10 +51,13 @@ class Config:
         What is trained: the name of the command after ``truesparse train``.
     PRESETS : dict of str to dict
         Named sets of values; the first one is the default.
+    HELP : str
+        What the command prints of itself.
     """
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    HELP: ClassVar[str]
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=tuple(cells()))
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
@@ -87,9 +96,9 @@ class Config:
     )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
-    epochs: int = setting(8, "Passes over the training text.", low=1)
+    epochs: int = setting(8, "Passes over the training data.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
-    batch_size: int = setting(20, "Texts read side by side, B.", low=1)
+    batch_size: int = setting(20, "Texts or sequences read side by side, B.", low=1)
     dropout: float = setting(
         0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
     )
@@ -117,6 +126,39 @@ class Config:
             if chosen in options:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
+        preset = getattr(self, "preset", None)
+        if preset is not None and preset not in self.PRESETS:
+            raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")
+
+    def make_task(self, word_rule: int | None = None) -> Task:
+        """Read the data; of a task that has a command.
+
+        Parameters
+        ----------
+        word_rule : int, optional
+            Version of the rule that says what a word is; the newest if not given.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            The data are missing or cannot be read or learned from.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def describe(results: Mapping[str, Any]) -> list[str]:
+        """Lines that say what a run came to; `results` are those of `truesparse.tasks.run.train_model`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def made(saved: SavedModel) -> bool:
+        """Whether this task made a saved model."""
+        raise NotImplementedError
+
+    @staticmethod
+    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
+        """Measure a saved model of the task; see `truesparse.tasks.use.evaluate_file`."""
+        raise NotImplementedError
 
     def _refuse_others(self, choice: str, chosen: str, options: Mapping[str, Fields]) -> None:
         """Raise UsageError if a setting is given that other optimizers, methods or cells have."""
@@ -183,6 +225,17 @@ class Config:
         """The optimizer, as it was told; of a configuration that is filled in."""
         return get_optimizer(self.optimizer)(**self.settings_of("optimizer"))
 
+    def cell_settings(self) -> dict[str, Any]:
+        """What is said of the recurrent layers, as `truesparse.layers.models` takes it."""
+        own = self.settings_of("cell")
+        rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
+        return {
+            "cell": self.cell,
+            "pattern": self.pattern,
+            "dropout": self.dropout if None in rates else DropoutRates(*rates),
+            **own,
+        }
+
     def to_toml(self) -> str:
         """The task and the configuration as TOML; fields that are None are left out."""
         return to_toml({"task": self.TASK, **{name: getattr(self, name) for name in self.fields()}})
@@ -205,6 +258,41 @@ class Config:
         """
         cls.check_names(values, "the configuration")
         return cls(**values)
+
+    @classmethod
+    def load_toml(cls, path: Path) -> dict[str, Any]:
+        """Read field names and values from a TOML file.
+
+        A file may say what task it is for; what says nothing is for this one.
+
+        Raises
+        ------
+        UsageError
+            The file does not exist, is not TOML or for another task, or has a key that is no field or a value
+            that its field cannot have.
+        """
+        values = read_toml(path)
+        meant = values.pop("task", cls.TASK)
+        if meant != cls.TASK:
+            word = meant if isinstance(meant, str) else shown(meant)
+            raise UsageError(
+                f"{path} is for truesparse train {word}, not for truesparse train {cls.TASK}"
+                "; use that command"
+            )
+        cls.check_names(values, str(path))
+        return {name: cls.value_of(values, name, path) for name in values}
+
+    @classmethod
+    def value_of(cls, values: Mapping[str, Any], name: str, path: Path) -> Any:
+        """One value of what `read_toml` made of a file, or the default, whatever else is in there.
+
+        Raises
+        ------
+        UsageError
+            The field cannot have it.
+        """
+        field = cls.fields()[name]
+        return checked(field, values[name], f"{name} in {path}") if name in values else field.default
 
     @classmethod
     def check_names(cls, values: Iterable[str], source: str) -> None:

@@ -114,7 +114,7 @@ class Evolution:
 
     def update(self, step: int, gradients: Gradients) -> dict[str, Changed]:
         """Change the topology after a step that was just made, of which `gradients` are."""
-        changed = self.hooks.rewire(self.fraction(step), gradients)
+        changed = self.hooks.rewire(self.fraction(step), gradients, min(step / max(self._last, 1), 1.0))
         if self.positions is not None:
             self.positions.mark(changed)
         return changed

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Epoch(NamedTuple):
         return f"epoch {self.number}: loss {self.loss:.4f}{valid}{' *' if valid and self.best else ''}"
 
 
-@dataclass
+@dataclasses.dataclass
 class Fitted:
     """What `fit` came to.
 
@@ -58,7 +58,7 @@ class Fitted:
     epochs : list of Epoch
     """
 
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: list[Epoch] = dataclasses.field(default_factory=list)
 
     @property
     def losses(self) -> list[float]:
@@ -110,8 +110,8 @@ def fit(
     valid : Batches, optional
         To choose the best epoch by.
     density : float, optional
-        Of the model in the end, for a method that begins with all positions and takes some away (`gmp`,
-        `snip`); the model is made with ``init(density=1)`` then.
+        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `snip`), the
+        model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
     gates : {"fused", "separate"}
         Whether the gates of a matrix have one budget or one each.
     importance : {"l1", "l2", "max"}
@@ -142,6 +142,7 @@ def fit(
 
     with parameters_named():
         method = get_method(method) if isinstance(method, str) else method
+        _check_settings(method)
         if type(epochs) is not int or epochs < 1:
             raise UsageError(f"epochs is {epochs!r}; it must be a whole number, at least 1")
         _check(model, method, density, gates, importance)
@@ -164,6 +165,15 @@ def fit(
             model.arena.states.clear()
 
 
+def _check_settings(method: Method) -> None:
+    """Raise UsageError if a method is told what `fit` is not asked."""
+    first = {field.name: field.default for field in dataclasses.fields(method.settings)}.get(
+        "initial_density"
+    )
+    if method.defaults.get("initial_density") != first:
+        raise UsageError("initial_density is what init has given the model; leave it out")
+
+
 def _check(model: Model, method: Method, density: float | None, gates: str, importance: str) -> None:
     """Raise UsageError if a method does not go with a model."""
     if gates not in ("fused", "separate"):
@@ -182,6 +192,8 @@ def _check(model: Model, method: Method, density: float | None, gates: str, impo
         raise UsageError(f"the method {method.name} needs the density of the model in the end; give density")
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"density is {density!r}; it must be above 0 and at most 1")
+    if density is not None and density > model.density:
+        raise UsageError(f"density is {density:g}, but the model has only {model.density:.4g} to begin with")
     if density is not None and not ends_sparser:
         raise UsageError(
             f"the method {method.name} leaves the model its density, which init gave it; leave density out"

@@ -15,7 +15,6 @@ from truesparse.modelfile.files import replacing
 from truesparse.training.config import Config
 from truesparse.training.reporter import Record
 from truesparse.training.rundir import CONFIG
-from truesparse.training.sources import value_of
 from truesparse.training.toml import read_toml
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     """
     from truesparse.layers.registry import cells
 
-    gates = cells()[value_of(read_toml(run / CONFIG), "cell", Config, run / CONFIG)].GATES
+    gates = cells()[Config.value_of(read_toml(run / CONFIG), "cell", run / CONFIG)].GATES
     traced = [record for record in records if record["kind"] != "end"]
     training = [record for record in traced if record["kind"] == "train"]
     evaluations = [record for record in traced if record["kind"] == "eval"]

@@ -16,7 +16,6 @@ from truesparse.modelfile import CHECKPOINT, MODEL
 from truesparse.modelfile.files import is_unfinished, remove_unfinished, replacing, synchronise
 from truesparse.training.config import Config
 from truesparse.training.reporter import Record, to_json
-from truesparse.training.sources import load_toml
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
@@ -166,7 +165,7 @@ class RunDirectory:
                 f"{path} has no {CHECKPOINT} to continue from, though it has trained for long enough to have"
                 f" had one; put it back, or start a new run"
             )
-        return load_toml(path / CONFIG, kind)
+        return kind.load_toml(path / CONFIG)
 
     def write_config(self, config: Config) -> None:
         """Write the configuration."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batches
 from truesparse.layers.chain import Chain
-from truesparse.layers.models import DropoutRates
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -105,21 +104,22 @@ class Task(ABC):
         return all(getattr(saved, name) == value for name, value in self.reading.items())
 
 
+class Evaluated(Protocol):
+    """What measuring a saved model came to."""
+
+    def values(self) -> dict[str, Any]:
+        """In numbers and names that JSON can hold."""
+
+    def summary(self) -> str:
+        """In a line for people."""
+
+    def table(self) -> list[list[str]]:
+        """Rows with more, the first with headings; none if there is no more."""
+
+
 def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
     """CRC-32 of the bytes of arrays one after another, to tell data from others."""
     value = 0
     for array in arrays:
         value = zlib.crc32(array.data, value)
     return value
-
-
-def cell_settings(config: Config) -> dict[str, Any]:
-    """What a configuration says of the recurrent layers, as `truesparse.layers.models` takes it."""
-    own = config.settings_of("cell")
-    rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
-    return {
-        "cell": config.cell,
-        "pattern": config.pattern,
-        "dropout": config.dropout if None in rates else DropoutRates(*rates),
-        **own,
-    }

@@ -80,7 +80,7 @@ class DropoutLayer(Layer):
             if scale > 1:
                 panels = window.panels
                 kernel = locked_dropout(panels.step_lanes, panels.lanes)
-                kernel(x, mask.key, mask.rate, np.float32(scale), panels.blocks)
+                kernel(x, mask.key, mask.rate, np.float32(scale), panels.strips)
             return
         if self.rate > 0:
             dropout(x, mask.key, mask.rate)
@@ -111,7 +111,7 @@ class WordDropoutLayer(Layer):
         if ws.mask.rate > 0:
             panels = window.panels
             ids = x[: window.used]
-            drop_words(ids, ws.mask.key, ws.mask.rate, self._tokens, panels.blocks, panels.step_lanes)
+            drop_words(ids, ws.mask.key, ws.mask.rate, self._tokens, panels.strips, panels.step_lanes)
 
     def backward(self, dx: Any, dy: Any, x: Any, ws: MaskWorkspace, window: Window) -> None:
         """Tokens have no gradient."""
@@ -121,4 +121,4 @@ def apply_mask(x: NDArray[np.float32], mask: Mask, panels: Panels) -> None:
     """Drop the same features of a sequence at every step of `x`, (panels, features, lanes), in place."""
     if mask.rate > 0:
         kernel = locked_dropout(panels.step_lanes, panels.lanes)
-        kernel(x, mask.key, mask.rate, np.float32(1) / (np.float32(1) - mask.rate), panels.blocks)
+        kernel(x, mask.key, mask.rate, np.float32(1) / (np.float32(1) - mask.rate), panels.strips)

@@ -36,10 +36,10 @@ class LSTMWorkspace:
         Pre-activations, then activations, then their gradients.
     h_prev : ndarray of float32, shape (panels, H, lanes)
         h_{t-1} at the place of step t.
-    c : ndarray of float32, shape (T + 1, blocks, H * step lanes)
+    c : ndarray of float32, shape (T + 1, strips, H * step lanes)
     h, dgates, dc : ndarray of float32
-        State of one step and its gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
-        (blocks, H * step lanes). Where gates share connections, `dgates` has up to four parts of the gradient
+        State of one step and its gradients: (2, strips, H * step lanes), (2, strips, 4H * step lanes),
+        (strips, H * step lanes). Where gates share connections, `dgates` has up to four parts of the gradient
         of h instead.
     """
 
@@ -114,12 +114,12 @@ class LSTMLayer(Layer):
         w_ih, w_hh = self.weight_ih, self.weight_hh
         bias_grad = self.arena.bias_grads[self.bias]
         recurrent = w_hh.backward_index()
-        parts_of_step = backward_shares(w_hh.group, panels.blocks)
+        parts_of_step = backward_shares(w_hh.group, panels.strips)
         apart = self._apart(panels, shares)
         run = lstm_backward(panels.step_lanes, panels.lanes, w_hh.group)
         # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
         in_parts = dx.shape[1] >= dy.shape[1]
-        parts = self._parts(ws, steps) if in_parts else panels.parts(steps, panels.groups)
+        parts = self._parts(ws, steps) if in_parts else panels.parts(steps, panels.spans)
         for part, begin, end in reversed(parts):
             run(
                 ws.gates,
@@ -151,10 +151,10 @@ class LSTMLayer(Layer):
         return {self.weight_ih.name: (dgates, x[:used]), self.weight_hh.name: (dgates, ws.h_prev[:used])}
 
     def _apart(self, panels: Panels, shares: int) -> bool:
-        """Whether each thread takes whole blocks of sequences through all steps: if there are as many for
+        """Whether each thread takes whole strips of sequences through all steps: if there are as many for
         each, and W_hh and the state are in its cache all the time."""
         small = _NONZERO_BYTES * self.weight_hh.nnz <= _APART_BYTES
-        return small and panels.blocks > 1 and panels.blocks % shares == 0
+        return small and panels.strips > 1 and panels.strips % shares == 0
 
     def _parts(self, ws: LSTMWorkspace, steps: int) -> list[tuple[slice, int, int]]:
         """Cut a window: panels, first step and end of each part.
@@ -162,6 +162,6 @@ class LSTMLayer(Layer):
         What one kernel writes of a part's gates is in cache when the next reads it; but the weights go by
         once a part.
         """
-        group_bytes = ws.gates.nbytes // ws.panels.groups
+        span_bytes = ws.gates.nbytes // ws.panels.spans
         wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * self.weight_ih.nnz)
-        return ws.panels.parts(steps, max(1, wanted // group_bytes))
+        return ws.panels.parts(steps, max(1, wanted // span_bytes))

@@ -36,8 +36,8 @@ class RHNWorkspace:
     s_prev : ndarray of float32, shape (L, panels, H, lanes)
         State before each micro-step.
     s, dgates, carry : ndarray of float32
-        State of one micro-step and gradients: (2, blocks, H * step lanes), (2, blocks, 4H * step lanes),
-        (blocks, H * step lanes). Half of `dgates` is used, or where gates share connections, it has up to
+        State of one micro-step and gradients: (2, strips, H * step lanes), (2, strips, 4H * step lanes),
+        (strips, H * step lanes). Half of `dgates` is used, or where gates share connections, it has up to
         four parts of the gradient of the state instead.
     mask : Mask
         Dropout of the state within its products.
@@ -120,7 +120,7 @@ class RHNLayer(Layer):
             ws.mask.key,
             ws.mask.rate,
             steps,
-            backward_shares(w_ih.group, panels.blocks),
+            backward_shares(w_ih.group, panels.strips),
         )
         bias_grads = self.arena.bias_grads
         for level, weight in enumerate(weights):

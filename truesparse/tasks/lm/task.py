@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.words import WORD_RULE, Level
-from truesparse.layers.chain import Chain
-from truesparse.layers.models import language_model
+from truesparse.tasks.lm.settings import LanguageModelConfig, language_model_chain
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Measures, Task, Workspaces, cell_settings, crc32_of
-from truesparse.training.task_configs import LanguageModelConfig
+from truesparse.training.task import Measures, Task, Workspaces, crc32_of
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -81,24 +79,3 @@ class LanguageModeling(Task):
             "unigram_perplexity": self._unigram["test"],
             "valid_unigram_perplexity": self._unigram["valid"],
         }
-
-
-def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> Chain:
-    """Return the model that a configuration asks for.
-
-    A method may make the model smaller; its work is still compared with that of a dense model of these sizes.
-
-    Raises
-    ------
-    UsageError
-        Sizes do not fit each other.
-    """
-    return language_model(
-        vocab_size=vocab_size,
-        embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        tied=config.tied,
-        output_group=config.output_group,
-        **cell_settings(config),
-    )

@@ -8,27 +8,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
 from truesparse.model.loading import load_model
 from truesparse.settings import flag
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
-from truesparse.training.classification import TextClassification
 from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.language_modeling import LanguageModeling
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
-from truesparse.training.rundata import config_kind
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
@@ -45,7 +42,7 @@ def train_model(
 
     Parameters
     ----------
-    config : LanguageModelConfig or ClassifierConfig
+    config : Config
         Says what is trained, too.
     out : Path, optional
         Folder of the run, new or empty; ``runs/<date>-<name of the data>`` if not given.
@@ -73,7 +70,7 @@ def train_model(
     config = config.filled()
     if out is not None:
         rundir.check_free(out)
-    task = _task(config)
+    task = config.make_task()
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
         trainer = _begin(task, reporter, stop, compile_seconds)
@@ -125,7 +122,7 @@ def resume_run(
         if run.checkpoint.is_file():
             trainer = _restored(run, config, "data" in flags, reporter, stop, compile_seconds)
         else:
-            trainer = _begin(_task(config), reporter, stop, compile_seconds)
+            trainer = _begin(config.make_task(), reporter, stop, compile_seconds)
         run.write_config(_found(config))
         return _finish(trainer, run, threads)
 
@@ -153,7 +150,7 @@ def _restored(
     """A trainer where the checkpoint of a run was written; `moved` says that the user gave the place of the
     data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
-    kind = config_kind(saved)
+    kind = task_of(saved)
     if type(config) is not kind:
         raise TruesparseError(
             f"{saved.path} is of another task, {kind.TASK}; put the run's own checkpoint back"
@@ -167,9 +164,9 @@ def _restored(
                 f" {new!r}; put the run's own checkpoint or configuration back"
             )
     generators = make_generators(config.seed)
-    task = _task(config, WORD_RULE if saved.vocabulary is None else saved.vocabulary.word_rule)
+    task = config.make_task(None if saved.vocabulary is None else saved.vocabulary.word_rule)
     if not moved:  # a model file names the data as the user did, resumed or not
-        task.config = _with_data(config, began.data)
+        task.config = _with_data(config, vars(began)["data"])
     trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
     trainer.restore(saved)
     if trainer.state.step > trainer.total_steps:
@@ -182,14 +179,6 @@ def _restored(
             f"{run.path} has no {rundir.MODEL}, the best model of the run; put it back, or start a new run"
         )
     return trainer
-
-
-def _task(config: Config, word_rule: int = WORD_RULE) -> Task:
-    """The task of a configuration, its data read by a version of the rule that says what a word is."""
-    if isinstance(config, ClassifierConfig):
-        return TextClassification(config, word_rule=word_rule)
-    assert isinstance(config, LanguageModelConfig)
-    return LanguageModeling(config, word_rule=word_rule)
 
 
 def _with_data(config: Config, data: str | None) -> Config:

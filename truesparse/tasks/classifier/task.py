@@ -14,11 +14,10 @@ from truesparse.data import ClassificationData, Columns, SequenceBatches, load_c
 from truesparse.data.labelled import LabelledText
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
-from truesparse.layers.models import sequence_model
+from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.sequences import sequence_chain
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Measures, Task, Workspaces, cell_settings, crc32_of
-from truesparse.training.task_configs import ClassifierConfig, SequenceConfig
+from truesparse.training.task import Measures, Task, Workspaces, crc32_of
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -91,35 +90,6 @@ class TextClassification(Task):
             "test_macro_f1": test["macro_f1"],
             "majority_accuracy": float(always.mean()),
         }
-
-
-def sequence_chain(
-    config: SequenceConfig, vocab_size: int, embedding_size: int, outputs: int, kind: str = "classifier"
-) -> Chain:
-    """Return the model that a configuration asks for.
-
-    Parameters
-    ----------
-    config : SequenceConfig
-    vocab_size, embedding_size, outputs, kind
-        See `truesparse.layers.models.sequence_model`.
-
-    Raises
-    ------
-    UsageError
-        Sizes do not fit each other.
-    """
-    return sequence_model(
-        vocab_size=vocab_size,
-        embedding_size=embedding_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        outputs=outputs,
-        kind=kind,
-        pooling=config.pooling,
-        sparse_output=config.output == "sparse",
-        **cell_settings(config),
-    )
 
 
 @dataclass(frozen=True)

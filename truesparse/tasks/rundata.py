@@ -11,9 +11,9 @@ from truesparse.model.loading import SavedModel
 from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.registry import task_of
 from truesparse.training.rundir import CONFIG
-from truesparse.training.sources import value_of
-from truesparse.training.task_configs import ClassifierConfig, LanguageModelConfig
 from truesparse.training.toml import read_toml
 
 
@@ -46,7 +46,7 @@ def find_data(saved: SavedModel) -> RunData:
         The model does not lie there, unless it was trained on the built-in text; or the configuration of the
         run cannot be read or is that of another.
     """
-    folder, kind = saved.path.parent, config_kind(saved)
+    folder, kind = saved.path.parent, task_of(saved)
     file = folder / CONFIG
     if not file.is_file():
         if saved.data.built_in:
@@ -58,18 +58,13 @@ def find_data(saved: SavedModel) -> RunData:
     values = read_toml(file)
     if values.get("task", LanguageModelConfig.TASK) != kind.TASK:
         raise UsageError(f"{file} is not the configuration of {saved.path}; give --data")
-    data = value_of(values, "data", kind, file)
+    data = kind.value_of(values, "data", file)
     settings = saved.data
     if settings.seed is None:  # the model does not tell, but its run does
         settings = DataSettings.from_document({"config": values}, saved.model.chain.per_step)
     if data is None:
         return RunData(None, None, settings)
     return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)
-
-
-def config_kind(saved: SavedModel) -> type[LanguageModelConfig | ClassifierConfig]:
-    """What the configuration of the run is that made a model."""
-    return LanguageModelConfig if saved.model.chain.per_step else ClassifierConfig
 
 
 def _checksum(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""What is done with a trained model: measure it, and classify texts with it."""
+"""Measuring a classifier that was saved, and classifying texts with it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import (
-    Columns,
-    SequenceBatches,
-    Sequences,
-    TextEncoder,
-    Vocabulary,
-    load_corpus,
-    load_evaluation_text,
-)
+from truesparse.data import Columns, SequenceBatches, Sequences, TextEncoder
 from truesparse.data.labelled import (
     LabelledText,
     Table,
@@ -30,32 +22,11 @@ from truesparse.data.labelled import (
 )
 from truesparse.errors import UsageError
 from truesparse.model.loading import SavedModel, load_model
-from truesparse.modelfile import find_model, need_encoder, need_vocabulary, scores_overflow
-from truesparse.training.classification import Classified, crc32_of_texts, evaluate_batches
-from truesparse.training.evaluation import evaluate_stream, perplexity
-from truesparse.training.rundata import find_data
-from truesparse.training.task import crc32_of
+from truesparse.modelfile import find_model, need_encoder, scores_overflow
+from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
+from truesparse.tasks.rundata import find_data
 
 LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
-
-
-class TextEvaluation(NamedTuple):
-    """Mean loss per token, in nats, over how many tokens; of which part of the data, "all" for a whole file;
-    and which fraction of the text is ``<unk>``.
-
-    `unknown` is None for a vocabulary without ``<unk>``. A high one says that the text does not fit the
-    vocabulary, which makes the loss low: unknown words are easily told.
-    """
-
-    loss: float
-    tokens: int
-    part: str
-    unknown: float | None
-
-    @property
-    def perplexity(self) -> float:
-        """exp(loss)."""
-        return perplexity(self.loss)
 
 
 @dataclass(frozen=True)
@@ -72,94 +43,37 @@ class ClassifierEvaluation:
     labels: tuple[str, ...]
     classified: Classified
 
+    def values(self) -> dict[str, Any]:
+        """See `Evaluated.values`."""
+        matrix = self.classified.confusion.tolist()
+        return {**self.classified.measures, "labels": list(self.labels), "confusion": matrix}
 
-def evaluate_file(
-    path: Path,
-    data: Path | None = None,
-    split: str | None = None,
-    label_column: str | None = None,
-    text_column: str | None = None,
-) -> TextEvaluation | ClassifierEvaluation:
-    """Measure the model of a file.
+    def summary(self) -> str:
+        """See `Evaluated.summary`."""
+        measures = self.classified.measures
+        return (
+            f"accuracy {measures['accuracy']:.2%}, macro-F1 {measures['macro_f1']:.2%}"
+            f" (loss {measures['loss']:.4f} over {measures['texts']:,} texts)"
+        )
 
-    The perplexity of a language model is that of the text as one stream, see
-    `truesparse.training.evaluation.evaluate_stream`.
-
-    Parameters
-    ----------
-    path : Path
-        A model file, or the folder of a run.
-    data : Path, optional
-        A folder or file, as for training; what it was trained on if not given, for a model in the folder of
-        its run. A single file is taken whole, one of plain text if there is no `split`.
-    split : {"train", "valid", "test"}, optional
-        Which part is taken of a folder or of the data it was trained on, "test" if not given.
-    label_column, text_column : str, optional
-        Names of the columns of labelled texts; those of training if not given.
-
-    Returns
-    -------
-    TextEvaluation or ClassifierEvaluation
-        Of a language model, or of a classifier.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        The model or the data cannot be read, they are not those of training though `data` is not given, a
-        text has fewer than two tokens, or the loss is not finite.
-    """
-    return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column)
+    def table(self) -> list[list[str]]:
+        """The confusion matrix."""
+        rows = [
+            [label, *(f"{count:,}" for count in row)]
+            for label, row in zip(self.labels, self.classified.confusion, strict=True)
+        ]
+        return [["label \\ told", *self.labels], *rows]
 
 
-def evaluate_saved(
-    saved: SavedModel,
-    data: Path | None = None,
-    split: str | None = None,
-    label_column: str | None = None,
-    text_column: str | None = None,
-) -> TextEvaluation | ClassifierEvaluation:
-    """Measure a model that has been read; see `evaluate_file`."""
-    saved.check_finite()
-    if not saved.model.chain.per_step:
-        columns = Columns(label_column or saved.data.label_column, text_column or saved.data.text_column)
-        encoder = need_encoder(saved.encoder, saved.path)
-        return _evaluate_classifier(saved, encoder, data, split, columns)
-    if label_column is not None or text_column is not None:
-        raise UsageError(f"{saved.path} is a language model, whose text has no columns; leave the flags out")
-    return _evaluate_language_model(saved, data, split)
-
-
-def _evaluate_language_model(saved: SavedModel, data: Path | None, split: str | None) -> TextEvaluation:
-    vocabulary = need_vocabulary(saved.vocabulary, saved.path)
+def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:
+    """See `Config.evaluate_saved`."""
+    model, encoder = saved.model, need_encoder(saved.encoder, saved.path)
+    names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
+    where = Columns(names["label_column"], names["text_column"])
     if data is None:
-        split = split or "test"
-        ids = _text_of_training(saved, vocabulary, split)
+        text = _texts_of_training(saved, encoder, where, split or "test")
     else:
-        split = split or ("test" if data.is_dir() else "all")
-        ids = load_evaluation_text(data, vocabulary, split)
-    result = evaluate_stream(saved.model, ids, saved.data.batch_size, saved.data.bptt)
-    if not math.isfinite(result.loss):
-        raise scores_overflow(saved.path)
-    number = vocabulary.unknown
-    return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
-
-
-def _text_of_training(saved: SavedModel, vocabulary: Vocabulary, split: str) -> NDArray[np.int32]:
-    """One part of the text that a model was trained on."""
-    found = find_data(saved)
-    corpus = load_corpus(found.path, vocabulary=vocabulary)
-    found.check(crc32_of([corpus.train, corpus.valid]))
-    return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[split]
-
-
-def _evaluate_classifier(
-    saved: SavedModel, encoder: TextEncoder, data: Path | None, split: str | None, columns: Columns
-) -> ClassifierEvaluation:
-    model = saved.model
-    if data is None:
-        text = _texts_of_training(saved, encoder, columns, split or "test")
-    else:
-        text = encode_table(_labelled_table(data, columns, split or "test"), saved.labels, encoder)
+        text = encode_table(_labelled_table(data, where, split or "test"), saved.labels, encoder)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from truesparse.errors import UsageError
-from truesparse.settings import checked, kind_of, parse, shown
+from truesparse.settings import checked, kind_of, parse
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.registry import TASKS
 from truesparse.topology.methods import METHODS
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
-from truesparse.training.task_configs import TASKS, LanguageModelConfig
-from truesparse.training.toml import read_toml
 
 Fields = Mapping[str, dataclasses.Field[Any]]
 
@@ -58,7 +58,7 @@ def resolve(
         A value that cannot be right, wherever it came from.
     """
     given = {
-        **(load_toml(config_file, task) if config_file is not None else {}),
+        **(task.load_toml(config_file) if config_file is not None else {}),
         **from_environment(os.environ if environment is None else environment, task),
         **{name: value for name, value in flags.items() if value is not None},
     }
@@ -88,59 +88,6 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
             for name in {name for taken in settings.values() for name in taken}:
                 fitting.pop(name, None)
     return fitting
-
-
-def load_toml(path: Path, task: type[Config] = LanguageModelConfig) -> dict[str, Any]:
-    """Read field names and values from a TOML file.
-
-    Parameters
-    ----------
-    path : Path
-    task : type
-        Of the configuration. A file may say what it is for; what says nothing is for a language model.
-
-    Raises
-    ------
-    UsageError
-        The file does not exist, is not TOML or for another task, or has a key that is no field or a value
-        that its field cannot have.
-    """
-    values = read_toml(path)
-    meant = values.pop("task", task.TASK)
-    if meant != task.TASK:
-        word = meant if isinstance(meant, str) else shown(meant)
-        raise UsageError(
-            f"{path} is for truesparse train {word}, not for truesparse train {task.TASK}; use that command"
-        )
-    task.check_names(values, str(path))
-    return {name: value_of(values, name, task, path) for name in values}
-
-
-def value_of(values: Mapping[str, Any], name: str, kind: type[Config], path: Path) -> Any:
-    """One value of what `read_toml` made of a run's configuration, whatever else is in there.
-
-    Parameters
-    ----------
-    values : mapping
-    name : str
-        A field of `kind`.
-    kind : type
-        Of the configuration.
-    path : Path
-        Of the file, for a message.
-
-    Returns
-    -------
-    object
-        The field's default if there is none.
-
-    Raises
-    ------
-    UsageError
-        The field cannot have it.
-    """
-    field = kind.fields()[name]
-    return checked(field, values[name], f"{name} in {path}") if name in values else field.default
 
 
 def from_environment(

@@ -1,0 +1,154 @@
+"""Parameters of the estimators, made of the fields of a configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from truesparse.errors import without_flags
+from truesparse.settings import kind_of
+from truesparse.training.chosen import choices
+from truesparse.training.config import Config
+
+E = TypeVar("E", bound=type)
+
+OPTIMIZERS = ("adam", "sgd")  # the others go by validation losses that an estimator need not have
+_OF_METHODS = ("distribution", "gates")  # with some there is no choice
+# Of a run on the command line: an estimator has its own words for these, or no use for them.
+_OF_RUNS = frozenset(
+    {"preset", "data", "max_steps", "eval_interval", "log_interval", "track_positions", "seed", "threads"}
+)
+_WIDTH = 106
+
+
+class Parameter(NamedTuple):
+    """A parameter that is no setting of a configuration."""
+
+    default: Any
+    type: str
+    help: str
+
+
+OWN = {
+    "optimizer": Parameter("adam", '{"adam", "sgd"}', "How weights change by their gradients."),
+    "validation_fraction": Parameter(
+        0.0,
+        "float",
+        "Fraction of the samples that are held out to choose the epoch whose model is kept. With 0 there are"
+        " none, and the last one is.",
+    ),
+    "random_state": Parameter(
+        None,
+        "int, RandomState or None",
+        "Decides weights, connections, dropout, and what is held out. The number of threads has no"
+        " influence.",
+    ),
+    "n_jobs": Parameter(
+        None,
+        "int or None",
+        "Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.",
+    ),
+    "verbose": Parameter(0, "int", "Print a line each epoch if not 0."),
+}
+CLASS_WEIGHT = {
+    "class_weight": Parameter(
+        None,
+        '{"balanced"}, mapping or None',
+        "How much the samples of each class count in the loss: by a mapping from classes to weights of 0 or"
+        ' more, 1 for a class that it leaves out; with "balanced" inversely to how often a class occurs.',
+    )
+}
+
+
+def with_parameters(
+    kind: type[Config],
+    own: Mapping[str, Parameter] = OWN,
+    without: Collection[str] = (),
+) -> Callable[[E], E]:
+    """Give an estimator a constructor that takes the settings of a configuration and others.
+
+    Parameters
+    ----------
+    kind : type
+        Of the configuration. Its first preset gives defaults; what the preset says of a choice, such as a
+        learning rate, has the default None, for another choice has others.
+    own : mapping of str to Parameter
+        What it takes besides.
+    without : collection of str
+        Fields that make no sense here.
+
+    Returns
+    -------
+    callable
+        A class decorator. It puts descriptions in the place of ``{parameters}`` in the class's docstring.
+    """
+    preset = next(iter(kind.PRESETS.values()))
+    left = _fields(kind, _OF_RUNS.union(without, own))
+    defaults = {name: _default(name, field, preset) for name, field in left.items()}
+    defaults |= {name: parameter.default for name, parameter in own.items()}
+    texts = [
+        _described(name, _type(field, defaults[name]), _help(name, field, preset))
+        for name, field in left.items()
+    ]
+    texts += [_described(name, parameter.type, parameter.help) for name, parameter in own.items()]
+
+    def decorate(estimator: E) -> E:
+        def __init__(self: Any, **parameters: Any) -> None:
+            """Take the parameters; they are checked when the estimator is fitted."""
+            unknown = [name for name in parameters if name not in defaults]
+            if unknown:
+                raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}")
+            vars(self).update(defaults | parameters)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        signature = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
+        first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        __init__.__signature__ = inspect.Signature([first, *signature])  # type: ignore[attr-defined]
+        __init__.__qualname__ = f"{estimator.__name__}.__init__"
+        __init__.__module__ = estimator.__module__
+        estimator.__init__ = __init__  # type: ignore[misc]
+        estimator.__doc__ = (estimator.__doc__ or "").replace("    {parameters}\n", "".join(texts))
+        return estimator
+
+    return decorate
+
+
+def _fields(kind: type[Config], without: Collection[str]) -> dict[str, dataclasses.Field[Any]]:
+    """The settings that an estimator can have: none that only other optimizers have."""
+    optimizers = choices()["optimizer"]
+    others = {name for fields in optimizers.values() for name in fields}
+    others -= {name for optimizer in OPTIMIZERS for name in optimizers[optimizer]}
+    return {
+        name: field for name, field in kind.fields().items() if name not in others and name not in without
+    }
+
+
+def _default(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -> Any:
+    return None if _depends(name, field, preset) else preset.get(name, field.default)
+
+
+def _depends(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -> bool:
+    """Whether what the preset says goes if another choice is made, and may not be said for good."""
+    return name in preset and (field.default is None or name in _OF_METHODS) and name != "clip"
+
+
+def _type(field: dataclasses.Field[Any], default: Any) -> str:
+    names = ", ".join(f'"{choice}"' for choice in field.metadata["choices"])
+    word = f"{{{names}}}" if names else kind_of(field).__name__
+    return f"{word}, optional" if default is None else word
+
+
+def _help(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -> str:
+    shown = preset[name] if _depends(name, field, preset) else field.metadata["shown"]
+    text = field.metadata["help"]
+    given = not _depends(name, field, preset) and (field.default is not None or name in preset)
+    return text if given or shown is None else f"{text} If not given: {shown}."
+
+
+def _described(name: str, kind: str, text: str) -> str:
+    indent = " " * 8
+    lines = textwrap.wrap(without_flags(text), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return "\n".join([f"    {name} : {kind}", *lines, ""])

@@ -1,0 +1,1 @@
+"""What is learned: a folder for each task, with its settings and flags, its data and measures."""

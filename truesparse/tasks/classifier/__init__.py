@@ -1,0 +1,1 @@
+"""Telling to which class a text belongs."""

@@ -1,0 +1,109 @@
+"""What a run that trains a classifier of texts can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from truesparse.settings import setting
+from truesparse.tasks.sequences import SequenceConfig
+
+if TYPE_CHECKING:
+    from truesparse.model.loading import SavedModel
+    from truesparse.training.task import Evaluated, Task
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "text": {
+        "distribution": "erdos-renyi",
+        "er_epsilon": 10.0,
+        "gates": "separate",
+        "optimizer": "adam",
+        "lr": 0.002,
+        "clip": 1.0,
+        "epochs": 8,
+        "batch_size": 64,
+        "dropout": 0.5,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(SequenceConfig):
+    """The configuration of a text classifier; see `Config`."""
+
+    HELP: ClassVar[str] = """Train a truly sparse recurrent classifier of texts.
+
+The texts are in CSV files whose first row has the names of the columns. What --data lacks of valid.csv and
+test.csv is taken out of the training rows, by --seed. A flag beats its environment variable (TRUESPARSE_ and
+the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+"""
+    TASK: ClassVar[str] = "classifier"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    data: str | None = setting(
+        None,
+        "CSV file, or folder with train.csv and, if there are, valid.csv and test.csv; also .csv.gz.",
+        shown="none: it must be given",
+    )
+    preset: str = setting("text", "Named set of values that the other flags change.")
+    label_column: str = setting("label", "Name of the column of labels.")
+    text_column: str = setting("text", "Name of the column of texts.")
+    valid_fraction: float = setting(
+        0.1,
+        "Of the training rows, to choose the model by, without valid.csv.",
+        low=0,
+        high=1,
+        open_low=True,
+        open_high=True,
+    )
+    test_fraction: float = setting(
+        0.1,
+        "Of the training rows, to test the model on, without test.csv.",
+        low=0,
+        high=1,
+        open_low=True,
+        open_high=True,
+    )
+    length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
+    truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
+    padding: str = setting(
+        "masked",
+        "Stop at the end of a shorter text, or read <pad> before or after it.",
+        choices=("masked", "before", "after"),
+    )
+    vocabulary: int = setting(20_000, "Most frequent words that are known, V.", low=2)
+    min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
+    lower_case: bool = setting(True, "Lower-case the texts.")
+    punctuation: bool = setting(False, "Read punctuation marks as words.")
+
+    @staticmethod
+    def made(saved: SavedModel) -> bool:
+        """See `Config.made`."""
+        return not saved.model.chain.per_step
+
+    @staticmethod
+    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
+        """See `Config.evaluate_saved`."""
+        from truesparse.tasks.classifier.use import evaluate
+
+        return evaluate(saved, data, split, **columns)
+
+    @staticmethod
+    def describe(results: Mapping[str, Any]) -> list[str]:
+        """See `Config.describe`."""
+        run = results["run_dir"]
+        return [
+            f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
+            f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
+            f" {results['majority_accuracy']:.2%})",
+            f"the run is in {run}; classify texts, one a line, with: truesparse predict {run} FILE",
+        ]
+
+    def make_task(self, word_rule: int | None = None) -> Task:
+        """See `Config.make_task`."""
+        from truesparse.data.words import WORD_RULE
+        from truesparse.tasks.classifier.task import TextClassification
+
+        return TextClassification(self, word_rule=WORD_RULE if word_rule is None else word_rule)

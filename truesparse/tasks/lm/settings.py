@@ -1,0 +1,159 @@
+"""What a run that trains a language model can be told, and the model that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from truesparse.errors import UsageError
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import language_model
+from truesparse.settings import setting
+from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.model.loading import SavedModel
+    from truesparse.training.task import Evaluated, Task
+
+# What a preset says of an optimizer, a method, a cell or the number of weights counts as long as the preset's
+# own is not replaced by another.
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {},
+    "ptb-small": {
+        "hidden_size": 200,
+        "layers": 2,
+        "epochs": 13,
+        "dropout": 0.2,
+        "clip": 0.25,
+        "init_scale": 0.1,
+        "lr_decay_start": 6,
+    },
+    "ptb-medium": {  # benchmarks/results/ptb-medium
+        "hidden_size": 650,
+        "layers": 2,
+        "epochs": 22,
+        "dropout": 0.35,
+        "clip": 0.25,
+        "init_scale": 0.1,
+        "lr_decay": 1.3,
+        "lr_decay_start": 9,
+    },
+    "ptb-large": {
+        "hidden_size": 1500,
+        "layers": 2,
+        "density": 0.33,
+        "epochs": 100,
+        "dropout": 0.65,
+        "drop_fraction": 0.8,
+    },
+    "ptb-rhn": {
+        "cell": "rhn",
+        "hidden_size": 830,
+        "layers": 1,
+        "depth": 10,
+        "tied": True,
+        "density": 0.472,
+        "epochs": 200,
+        "dropout_embedding": 0.2,
+        "dropout_input": 0.65,
+        "dropout_hidden": 0.25,
+        "dropout_output": 0.65,
+        "lr_decay": 1.11,
+        "drop_fraction": 0.5,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelConfig(Config):
+    """The configuration of a language model; see `Config`. The defaults are the preset ``demo``."""
+
+    HELP: ClassVar[str] = """Train a truly sparse recurrent language model.
+
+Without --data it trains on the documentation that comes with Python. A flag beats its environment variable
+(TRUESPARSE_ and the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C
+saves and stops.
+"""
+    TASK: ClassVar[str] = "lm"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    data: str | None = setting(
+        None,
+        "Folder with train, valid and test text, or one text file.",
+        shown="the Python documentation that comes with Python",
+    )
+    preset: str = setting("demo", "Named set of values that the other flags change.")
+    level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
+    bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
+    tied: bool = setting(False, "Use the embedding as the output layer too.")
+    output_group: int = setting(
+        1,
+        "Words of like frequency that share their connections in output layer and embedding; divides the"
+        " vocabulary.",
+        low=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tied and self.embedding_size not in (None, self.hidden_size):
+            raise UsageError(
+                f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
+                f"; leave one of the three out"
+            )
+
+    @property
+    def groups(self) -> str:
+        """See `Config.groups`."""
+        return super().groups or ("--output-group" if self.output_group > 1 else "")
+
+    @staticmethod
+    def made(saved: SavedModel) -> bool:
+        """See `Config.made`."""
+        return saved.model.chain.per_step
+
+    @staticmethod
+    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
+        """See `Config.evaluate_saved`."""
+        from truesparse.tasks.lm.use import evaluate
+
+        return evaluate(saved, data, split, **columns)
+
+    @staticmethod
+    def describe(results: Mapping[str, Any]) -> list[str]:
+        """See `Config.describe`."""
+        run = results["run_dir"]
+        return [
+            f"validation perplexity {results['valid_perplexity']:.2f}, test {results['test_perplexity']:.2f}"
+            f" (unigram model {results['unigram_perplexity']:.2f})",
+            f"the run is in {run}; see what it writes with: truesparse generate {run}",
+        ]
+
+    def make_task(self, word_rule: int | None = None) -> Task:
+        """See `Config.make_task`."""
+        from truesparse.data.words import WORD_RULE
+        from truesparse.tasks.lm.task import LanguageModeling
+
+        return LanguageModeling(self, word_rule=WORD_RULE if word_rule is None else word_rule)
+
+
+def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> Chain:
+    """Return the model that a configuration asks for.
+
+    A method may make the model smaller; its work is still compared with that of a dense model of these sizes.
+
+    Raises
+    ------
+    UsageError
+        Sizes do not fit each other.
+    """
+    return language_model(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        tied=config.tied,
+        output_group=config.output_group,
+        **config.cell_settings(),
+    )
