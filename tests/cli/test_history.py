@@ -15,10 +15,11 @@ import pytest
 
 import truesparse
 from truesparse.errors import UsageError
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import CHECKPOINT, MODEL, container
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.rundata import find_data
-from truesparse.training.checkpoint import load_model, save_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1"
 DATA = {"lm": GOLDEN / "text.txt", "classifier": GOLDEN / "reviews.csv"}

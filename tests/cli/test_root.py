@@ -17,8 +17,8 @@ from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import container
-from truesparse.training.checkpoint import save_model
 
 
 def test_help_and_version(run) -> None:

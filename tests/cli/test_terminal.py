@@ -16,8 +16,8 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import printable
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import container
-from truesparse.training.checkpoint import save_model
 
 TITLE = "\x1b]0;owned\x07\x9b31m\u202ebackwards\u2066\u2028\x7f"  # of the window, colours, direction, a line
 MARKUP = "[red]no markup[/red] :smile: $\\alpha$"

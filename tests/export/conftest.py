@@ -17,8 +17,8 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, StoredModel, read_model
-from truesparse.training.checkpoint import save_model
 
 CLASSIFIERS = {
     "last": sequence_model(70, 12, 20, 2, outputs=3),

@@ -18,9 +18,10 @@ from truesparse.export.c import as_exported, check_name
 from truesparse.export.c_arrays import array, string
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
-from truesparse.training.checkpoint import load_model, save_model
 
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]

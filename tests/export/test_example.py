@@ -14,7 +14,7 @@ from truesparse.data import Vocabulary
 from truesparse.export import export_model
 from truesparse.layers.models import language_model
 from truesparse.model import random_model
-from truesparse.training.checkpoint import save_model
+from truesparse.model.saving import save_model
 
 SOURCE = Path(__file__).parents[2] / "examples" / "suggest" / "suggest.c"
 WORDS = ("<unk>", "<eos>", "the", "cat", "isn't", "here", ",", "on", "mat", "dog")

@@ -27,13 +27,14 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import LayerSpec
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, StoredModel, read_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
-from truesparse.training.checkpoint import load_model, save_model
 from truesparse.training.config import Config
 
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]

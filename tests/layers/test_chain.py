@@ -23,7 +23,7 @@ from truesparse.layers.layer import Layer
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model, sequence_model
-from truesparse.layers.output.layer import HeadLayer
+from truesparse.layers.output.head import HeadLayer
 from truesparse.layers.output.spec import Head, Softmax, SquaredError
 from truesparse.layers.parts import part
 from truesparse.layers.pool.spec import Pool
@@ -51,7 +51,7 @@ def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
         computing = part(spec, "layer")
         assert issubclass(computing, HeadLayer if issubclass(spec, Head) else Layer)
     assert registry.cells().keys() == {"lstm", "gru", "rhn"}
-    for spec in registry.cells().values():
+    for spec in (*registry.cells().values(), Linear):
         assert issubclass(part(spec, "step"), Step)
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
         registry.layer_type("ltsm")

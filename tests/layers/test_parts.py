@@ -24,8 +24,7 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.parts import part
 from truesparse.layers.spec import LayerSpec, Signal
 from truesparse.model import Model, random_model
-from truesparse.tasks.lm.settings import LanguageModelConfig
-from truesparse.training.checkpoint import save_model
+from truesparse.model.saving import save_model
 
 
 @dataclass(frozen=True)

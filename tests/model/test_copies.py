@@ -17,11 +17,11 @@ from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.registry import LAYERS
 from truesparse.layers.spec import STEPS, TOKENS
 from truesparse.model import random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.optim.table import OPTIMIZERS
 from truesparse.settings import kind_of
-from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.topology import Update, get_method
-from truesparse.training.checkpoint import load_model, save_model
 
 SIZE = 9
 COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle.loads(pickle.dumps(things))])
@@ -67,7 +67,7 @@ class Learner:
         self.rng = np.random.default_rng(1)
         self.model = model or random_model(chain, 0.4, self.rng)
         choice = OPTIMIZERS[optimizer]
-        self.optimizer = choice.build(self.model.arena, 0.01, {**choice.defaults, "lr": 0.01})
+        self.optimizer = choice(lr=0.01).build(self.model.arena)
         self.steps = 0
         self.state = self.model.zero_state(3)
 
@@ -143,7 +143,7 @@ def test_of_a_file(pattern, copied, tmp_path):
     chain = language_model(SIZE, SIZE, SIZE, 1, pattern=pattern, output_group=3)
     words = Vocabulary(("the", "<eos>", *(f"w{number}" for number in range(SIZE - 2))))
     path = tmp_path / "m.safetensors"
-    save_model(path, random_model(chain, 0.4, np.random.default_rng(0)), words, LanguageModelConfig())
+    save_model(path, random_model(chain, 0.4, np.random.default_rng(0)), words)
     check_that_a_copy_goes_on(Learner(chain, model=load_model(path).model), copied)
     model = runtime.load(path)
     other = copied(model)
@@ -158,6 +158,6 @@ def test_a_copy_of_what_was_changed_by_hand():
     chain = language_model(SIZE, SIZE, SIZE, 1)
     learner = Learner(chain)
     learner.train(1)
-    learner.model.arena.values *= 2
+    learner.model.arena.values[...] *= 2
     learner.model.arena.touch()
     check_that_a_copy_goes_on(learner, copy.deepcopy)

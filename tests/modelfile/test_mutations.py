@@ -21,8 +21,9 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, StoredModel, container, read_model
-from truesparse.training.checkpoint import load_model, save_model
 
 COUNT = int(os.environ.get("TRUESPARSE_MUTATIONS", "300"))
 T = TypeVar("T")

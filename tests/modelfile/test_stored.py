@@ -7,8 +7,8 @@ import numpy as np
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.layers.models import sequence_model
 from truesparse.model import random_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, read_model
-from truesparse.training.checkpoint import save_model
 
 
 def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from truesparse import runtime
 from truesparse.cli import main
-from truesparse.training.checkpoint import load_model
+from truesparse.model.loading import load_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((GOLDEN / "expected.json").read_text())

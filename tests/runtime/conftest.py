@@ -16,7 +16,7 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.model import Model, random_model
-from truesparse.training.checkpoint import save_model
+from truesparse.model.saving import save_model
 
 SIZES = {
     "lstm": language_model(40, 12, 20, 2),

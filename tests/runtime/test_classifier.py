@@ -17,8 +17,8 @@ from truesparse.layers.models import language_model, sequence_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.model import Model, random_model
+from truesparse.model.saving import save_model
 from truesparse.runtime.classifier import _BATCH
-from truesparse.training.checkpoint import save_model
 
 SIZES = {
     "last": sequence_model(40, 12, 20, 2, outputs=3),

@@ -18,7 +18,8 @@ from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
 from truesparse.layers.output.spec import Softmax
 from truesparse.model import random_model
-from truesparse.training.checkpoint import save_checkpoint, save_model
+from truesparse.model.saving import save_model
+from truesparse.training.checkpoint import save_checkpoint
 
 
 def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:

@@ -12,10 +12,12 @@ from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model
 from truesparse.model import Model, random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.modelfile import container
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.optim import SGD
-from truesparse.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from truesparse.training.checkpoint import load_checkpoint, save_checkpoint
 
 HISTORY = {"batch_size": 3, "bptt": 7, "data": None, "colour": "red"}
 VOCABULARY = Vocabulary(("the", "a", "<eos>", "ü", "<unk>"))

@@ -10,6 +10,7 @@ import pytest
 from training_helpers import StopAt, assert_same_end, records, without_times
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.model.loading import load_model
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import Classified
 from truesparse.tasks.classifier.use import Classifier, ClassifierEvaluation
@@ -17,7 +18,6 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
 from truesparse.tasks.use import evaluate_file
-from truesparse.training.checkpoint import load_model
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.toml import read_toml
 

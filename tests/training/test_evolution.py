@@ -13,6 +13,7 @@ import pytest
 from training_helpers import StopAt, records, tensors
 
 from truesparse.errors import UsageError
+from truesparse.model.loading import load_model
 from truesparse.tasks.lm import task as language_modeling
 from truesparse.tasks.lm.settings import language_model_chain
 from truesparse.tasks.run import resume_run, train_model
@@ -147,7 +148,7 @@ def test_pruning_ends_at_the_density_asked_for_and_only_then_is_a_model_the_best
     assert [record["lr"] for record in records(run, "eval")] == [1.0] * 5
     assert results["density"] == pytest.approx(0.3, abs=1e-3)
     assert math.log(results["valid_perplexity"]) == pytest.approx(2.5)
-    spec = checkpoint.load_model(run / "model.safetensors").model
+    spec = load_model(run / "model.safetensors").model
     counts = initial_counts(spec.chain.shapes, 0.3, "erdos-renyi")
     assert {name: matrix.nnz for name, matrix in spec.matrices.items()} == {
         n: c[0] for n, c in counts.items()
@@ -206,7 +207,7 @@ def test_epsilon_says_how_many_weights_there_are(
     interval = 10 if method == "gmp" else None
     config = replace(config, method=method, gates=gates, update_interval=interval, **by_epsilon)
     results = train_model(config, tmp_path / "run")
-    model = checkpoint.load_model(tmp_path / "run" / "model.safetensors").model
+    model = load_model(tmp_path / "run" / "model.safetensors").model
     shapes = language_model_chain(config, model.chain.tokens).shapes
     counts = erdos_renyi_epsilon_counts(shapes, 3.0, gates)
     if method == "small-dense":

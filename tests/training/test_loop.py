@@ -14,11 +14,12 @@ import pytest
 from training_helpers import records, tensors
 
 from truesparse.errors import TruesparseError
+from truesparse.model.loading import SavedModel, load_model
 from truesparse.sparse import Arena
 from truesparse.tasks import run as run_module
 from truesparse.tasks.lm import task as language_modeling
 from truesparse.tasks.run import resume_run, train_model
-from truesparse.training import checkpoint, state
+from truesparse.training import state
 from truesparse.training.config import Config
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.state import make_generators
@@ -178,9 +179,9 @@ def test_the_tested_model_is_the_best_one(
 def test_the_trained_model_is_freed_before_the_best_one_is_loaded(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(path: Path) -> checkpoint.SavedModel:
+    def load(path: Path) -> SavedModel:
         assert not [thing for thing in gc.get_objects() if type(thing) is Arena]
-        return checkpoint.load_model(path)
+        return load_model(path)
 
     gc.collect()
     monkeypatch.setattr(run_module, "load_model", load)

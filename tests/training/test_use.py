@@ -13,9 +13,10 @@ from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
+from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.tasks.classifier.use import Classifier
 from truesparse.tasks.use import evaluate_file
-from truesparse.training.checkpoint import load_model, save_model
 
 WORDS = Vocabulary(("<unk>", "a", "b", "c"))
 

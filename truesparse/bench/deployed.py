@@ -18,7 +18,7 @@ from truesparse.bench.ours import build
 from truesparse.bench.workload import Workload
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
-from truesparse.training.checkpoint import save_model
+from truesparse.model.saving import save_model
 
 # Compiling takes about 240 bytes of memory and 4 microseconds for each weight.
 C_WEIGHTS = 4_000_000

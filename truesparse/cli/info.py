@@ -32,8 +32,8 @@ def info(path: Path | None, as_json: bool) -> None:
                 click.echo(f"{name:<16} {'not installed' if value is None else printable(value)}")
         return
 
+    from truesparse.model.loading import load_arena
     from truesparse.modelfile import find_model
-    from truesparse.training.checkpoint import load_arena
     from truesparse.training.describe import describe
 
     file = find_model(path)

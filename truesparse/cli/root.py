@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 import click
 
-import truesparse
 from truesparse.cli.bench import bench
 from truesparse.cli.distance import distance
 from truesparse.cli.evaluate import evaluate
@@ -28,6 +27,7 @@ from truesparse.cli.plot import plot
 from truesparse.cli.predict import predict
 from truesparse.cli.train import train
 from truesparse.errors import TruesparseError, printable
+from truesparse.version import __version__
 
 INTERRUPTED = 130
 _FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
@@ -141,7 +141,7 @@ def _say(sentence: str, code: int) -> int:
 
 
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(truesparse.__version__, prog_name="truesparse")
+@click.version_option(__version__, prog_name="truesparse")
 @click.option(
     "--debug",
     is_flag=True,

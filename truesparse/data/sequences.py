@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batch
+from truesparse.errors import UsageError
 
 # Batches that are sorted by length together: more save more padding, fewer leave more to chance.
 _SORTED_TOGETHER = 32
@@ -92,7 +93,7 @@ class SequenceBatches:
     Parameters
     ----------
     sequences : Sequences
-    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
+    targets : ndarray of int, shape (n,), or of float, shape (outputs, n)
         Classes or numbers.
     batch_size : int
         Places of a batch, B. The last batch of an epoch may have empty ones.
@@ -117,6 +118,13 @@ class SequenceBatches:
         seed: int = 0,
         weights: NDArray[np.float64] | None = None,
     ) -> None:
+        targets = np.asarray(targets)
+        targets = targets.astype(np.int32 if targets.dtype.kind in "iub" else np.float32, copy=False)
+        if targets.shape[-1:] != (len(sequences),):
+            raise UsageError(
+                f"there are {len(sequences):,} sequences, but targets of shape {targets.shape}"
+                f"; the last axis must have one for each"
+            )
         self.sequences = sequences
         self.targets = targets
         self.weights = weights

@@ -70,12 +70,11 @@ def head(
         "reading": _reading(stored.encoder),
         "labels_declaration": "",
         "labels_definition": "",
-        "scores_of": "the next token",
+        "scores_of": "the next token" if chain.per_step else "the classes",
     }
     if stored.labels:
         labels = f"const char *const {name}_labels[{upper}_OUTPUTS]"
         texts = ",\n".join(f"    {string(label)}" for label in stored.labels)
-        text["scores_of"] = "the classes"
         text["labels_declaration"] = f"/* Names of the classes. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools(chain):

@@ -21,8 +21,8 @@ from truesparse.layers.models import language_model
 from truesparse.layers.parts import part
 from truesparse.layers.registry import cells
 from truesparse.layers.spec import Recurrent
+from truesparse.model.saving import save_model
 from truesparse.sparse import Arena, Pattern
-from truesparse.training.checkpoint import save_model
 
 _RECURRENT = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"

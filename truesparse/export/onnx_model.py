@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import truesparse
 from truesparse.errors import TruesparseError
 from truesparse.export.c import finite_scores
 from truesparse.export.interchange import need, write_description
@@ -16,6 +15,7 @@ from truesparse.layers.graph import Graph
 from truesparse.layers.output.onnx import SCORES
 from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
+from truesparse.version import __version__
 
 _OPSET = 17
 _LARGEST = (1 << 31) - (1 << 20)  # what a file of protocol buffers may hold, less what is not weights
@@ -70,7 +70,7 @@ def _model(stored: StoredModel, onnx: Any) -> Any:
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=8,
         producer_name="truesparse",
-        producer_version=truesparse.__version__,
+        producer_version=__version__,
     )
 
 

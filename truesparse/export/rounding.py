@@ -11,7 +11,7 @@ from truesparse.export.quantise import dequantise, quantise
 from truesparse.modelfile import StoredModel
 
 if TYPE_CHECKING:
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
 
 
 def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     UsageError, TruesparseError
         `data` cannot be read or is too short.
     """
-    from truesparse.training.checkpoint import load_model
+    from truesparse.model.loading import load_model
 
     saved = load_model(stored.path)
     try:

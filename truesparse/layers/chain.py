@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from truesparse.errors import UsageError
-from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
 from truesparse.layers.pool.spec import Pool
@@ -121,6 +120,10 @@ class Chain:
                 f" {embedding.group}, as outputs, not {self.head.outputs} in groups of {self.head.group}"
             )
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the layers are the same, whatever else the chains can do."""
+        return isinstance(other, Chain) and (self.layers, self.features) == (other.layers, other.features)
+
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """The layers with their names and signals."""
@@ -170,10 +173,10 @@ class Chain:
         list of Place
             The layers up to the pooling, or without one up to the last layer that has a state.
         list of Place
-            Those behind. Neither has embedding, pooling and head, nor dropout, which is for training only.
+            Those behind. Neither has embedding, pooling and head, nor what is for training only.
         """
-        apart = (Embedding, WordDropout, Dropout, Pool)
-        places = [place for place in self.places[:-1] if not isinstance(place.spec, apart)]
+        every = (place for place in self.places[:-1] if not place.spec.TRAINING_ONLY)
+        places = [place for place in every if not isinstance(place.spec, (Embedding, Pool))]
         if self.pooling:
             number = sum(place.given.kind == STEPS for place in places)
         else:

@@ -47,9 +47,9 @@ class StoredModel:
     vectors : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
     encoder : TextEncoder or None
-        How a classifier reads a text.
+        How a classifier reads a text; None if it reads numbers.
     labels : tuple of str
-        The names of a classifier's outputs.
+        The names of a classifier's outputs; none if nobody has named them.
     document : dict
         The file's document; of it, only `model`, `vocabulary`, `text` and `labels` have been checked.
     """
@@ -119,6 +119,21 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
             f"{path} has no vocabulary, so it reads numbers, not text; import it again with --vocabulary"
         )
     return vocabulary
+
+
+def need_encoder(encoder: TextEncoder | None, path: Path) -> TextEncoder:
+    """How the classifier at `path` reads a text.
+
+    Raises
+    ------
+    TruesparseError
+        Nobody has said.
+    """
+    if encoder is None:
+        raise TruesparseError(
+            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a TextEncoder"
+        )
+    return encoder
 
 
 def check_finite(arrays: Mapping[str, NDArray[np.float32]], path: Path) -> None:
@@ -195,7 +210,9 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     encoder: TextEncoder | None = None
     labels: tuple[str, ...] = ()
     if not chain.per_step:
-        encoder, labels = _read_encoder(reader, vocabulary), _read_labels(reader, chain)
+        encoder = _read_encoder(reader, vocabulary)
+        if encoder is not None or reader.document.get("labels") is not None:
+            labels = _read_labels(reader, chain)
     return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
 
@@ -233,7 +250,9 @@ def _read_vocabulary(reader: Reader, chain: Chain) -> Vocabulary | None:
     return vocabulary
 
 
-def _read_encoder(reader: Reader, vocabulary: Vocabulary | None) -> TextEncoder:
+def _read_encoder(reader: Reader, vocabulary: Vocabulary | None) -> TextEncoder | None:
+    if vocabulary is None and reader.document.get("text") is None:
+        return None
     if vocabulary is None:
         raise TruesparseError(f"{reader.path} is a classifier without a vocabulary; use another file")
     try:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Chain
-from truesparse.modelfile import StoredModel, scores_overflow
+from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
 
 _BATCH = 32  # texts that are read side by side
@@ -28,12 +28,11 @@ class Classifier:
     chain : Chain
     labels : tuple of str
         Names of the classes.
-    encoder : TextEncoder
-        Makes tokens of texts: `encoder.encode`.
+    encoder : TextEncoder or None
+        Makes tokens of texts: `encoder.encode`. None of a model that reads numbers.
     """
 
     def __init__(self, stored: StoredModel) -> None:
-        assert stored.encoder is not None  # of a classifier; the reader checks that
         self.chain = stored.chain
         self.labels = stored.labels
         self.encoder = stored.encoder
@@ -51,7 +50,7 @@ class Classifier:
         Raises
         ------
         TruesparseError
-            A text has no words.
+            A text has no words, or the model reads numbers.
         """
         return [self.labels[place] for place in self.predict_proba(texts).argmax(axis=1)]
 
@@ -69,9 +68,10 @@ class Classifier:
         Raises
         ------
         TruesparseError
-            A text has no words.
+            A text has no words, or the model reads numbers.
         """
-        encoded = [self.encoder.encode(text) for text in texts]
+        encoder = need_encoder(self.encoder, self._path)
+        encoded = [encoder.encode(text) for text in texts]
         for number, ids in enumerate(encoded):
             if not ids.size:
                 raise TruesparseError(f"text {number + 1} of {len(encoded)} has no words; leave it out")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.output.spec import Softmax
 from truesparse.layers.product import Product
 from truesparse.layers.step import step_of
 from truesparse.modelfile import StoredModel
@@ -29,8 +30,8 @@ class Recurrence:
     Raises
     ------
     TruesparseError
-        The model reads no tokens, or says something at each step without a state, or has a layer that the
-        runtime has not.
+        The model reads no tokens, or says no probabilities, or something at each step without a state, or
+        has a layer that the runtime has not.
     """
 
     def __init__(self, stored: StoredModel) -> None:
@@ -38,7 +39,11 @@ class Recurrence:
         self.places, _ = chain.split()
         if not chain.tokens:
             raise TruesparseError(
-                f"{stored.path} reads features, but the runtime tokens; use truesparse.model for it"
+                f"{stored.path} reads features, but the runtime tokens; use truesparse.load for it"
+            )
+        if not isinstance(chain.head, Softmax):
+            raise TruesparseError(
+                f"{stored.path} says numbers, but the runtime probabilities; use truesparse.load for it"
             )
         if chain.per_step and not self.places:
             raise TruesparseError(f"{stored.path} has no recurrent layer, which the runtime needs")

@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from truesparse.data import Sequences
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, without_flags
 from truesparse.layers.chain import Chain
 from truesparse.sklearn.network import Network, Samples, kernel_threads
-from truesparse.sklearn.parameters import OPTIMIZERS, flags_to_names
+from truesparse.sklearn.parameters import OPTIMIZERS
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
 
@@ -141,7 +141,7 @@ def as_value_error() -> Iterator[None]:
     try:
         yield
     except TruesparseError as error:
-        raise ValueError(flags_to_names(str(error))) from None
+        raise ValueError(without_flags(str(error))) from None
 
 
 def _plain(value: Any) -> Any:

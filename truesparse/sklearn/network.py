@@ -14,6 +14,7 @@ from truesparse.data import SequenceBatches, Sequences
 from truesparse.layers.chain import Chain
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
+from truesparse.training.evaluation import predict
 from truesparse.training.evolution import Evolution
 from truesparse.training.state import make_generators
 
@@ -134,16 +135,7 @@ class Network:
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
-        size = min(self.config.batch_size, len(sequences))
-        workspace = self.model.workspace(sequences.longest, size)
-        outputs = np.empty((len(sequences), self.chain.head.outputs), np.float32)
-        order = np.argsort(sequences.lengths, kind="stable")
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            inputs, lengths = sequences.batch(chosen, size)
-            result = self.model.predict(inputs, workspace, lengths=lengths)
-            outputs[chosen] = result[:, : len(chosen)].T
-        return outputs
+        return predict(self.model, sequences, self.config.batch_size)
 
     @property
     def _evolution(self) -> Evolution:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from truesparse.errors import without_flags
 from truesparse.settings import kind_of
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
@@ -22,7 +22,6 @@ _OF_RUNS = frozenset(
     {"preset", "data", "max_steps", "eval_interval", "log_interval", "track_positions", "seed", "threads"}
 )
 _WIDTH = 106
-_FLAG = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
 class Parameter(NamedTuple):
@@ -117,11 +116,6 @@ def with_parameters(
     return decorate
 
 
-def flags_to_names(text: str) -> str:
-    """A sentence whose flags have become names of parameters."""
-    return _FLAG.sub(lambda match: match[1].replace("-", "_"), text)
-
-
 def _fields(kind: type[Config], without: Collection[str]) -> dict[str, dataclasses.Field[Any]]:
     """The settings that an estimator can have: none that only other optimizers have."""
     optimizers = choices()["optimizer"]
@@ -156,5 +150,5 @@ def _help(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -
 
 def _described(name: str, kind: str, text: str) -> str:
     indent = " " * 8
-    lines = textwrap.wrap(flags_to_names(text), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    lines = textwrap.wrap(without_flags(text), _WIDTH, initial_indent=indent, subsequent_indent=indent)
     return "\n".join([f"    {name} : {kind}", *lines, ""])

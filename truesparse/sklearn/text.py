@@ -158,7 +158,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         TruesparseError
             The file cannot be written; an earlier one is unharmed.
         """
-        from truesparse.training.checkpoint import save_model
+        from truesparse.model.saving import save_model
 
         check_is_fitted(self)
         network, vocabulary = self.network_, self.encoder_.vocabulary

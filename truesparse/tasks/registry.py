@@ -10,7 +10,7 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
 
 TASKS: dict[str, type[Config]] = {kind.TASK: kind for kind in (LanguageModelConfig, ClassifierConfig)}
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.kernels.threads import set_threads
+from truesparse.model.loading import load_model
 from truesparse.settings import flag
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
 from truesparse.training.build import build_model
-from truesparse.training.checkpoint import load_checkpoint, load_model
+from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped

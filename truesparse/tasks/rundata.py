@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.model.loading import SavedModel
 from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import task_of
-from truesparse.training.checkpoint import SavedModel
 from truesparse.training.rundir import CONFIG
 from truesparse.training.toml import read_toml
 

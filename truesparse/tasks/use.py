@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from truesparse.model.loading import SavedModel, load_model
 from truesparse.modelfile import find_model
 from truesparse.tasks.registry import task_of
-from truesparse.training.checkpoint import SavedModel, load_model
 from truesparse.training.task import Evaluated
 
 

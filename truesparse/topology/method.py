@@ -59,8 +59,8 @@ class Method:
         step; see `truesparse.topology.hooks`.
     defaults : mapping of str to number
         The settings that it takes, with their defaults: `drop_fraction`; `update_interval`, in steps, 0 for
-        once an epoch; `update_end`, the fraction of the run in which there are updates. Those of `settings`
-        if these are given.
+        once an epoch; `update_end`, the fraction of the run in which there are updates. Of a method that has
+        a class of settings they are its own.
     settings : type of Settings
         The class of its settings, for a method that has others; derived from `defaults` if not given.
     fused : str
@@ -93,7 +93,7 @@ class Method:
     def __post_init__(self) -> None:
         if self.settings is Settings:
             object.__setattr__(self, "settings", method_settings(self.defaults))
-        else:
+        elif not self.defaults:
             defaults = {field.name: field.default for field in dataclasses.fields(self.settings)}
             object.__setattr__(self, "defaults", defaults)
 
@@ -120,6 +120,43 @@ class Method:
     def density(self) -> float | None:
         """The density it insists on; None leaves it to the user."""
         return 1.0 if self.initial == "dense" and not self.updates else None
+
+    def with_settings(self, **values: Any) -> Method:
+        """The same method with other defaults of its settings.
+
+        Raises
+        ------
+        UsageError
+            It has no such setting, or one is out of range.
+        """
+        for name in values:
+            if name not in self.defaults:
+                has = f"it has {', '.join(self.defaults)}" if self.defaults else "it has none"
+                raise UsageError(f"the method {self.name} has no setting {name!r}; {has}")
+        settings = self.settings(**{**self.defaults, **values})
+        return dataclasses.replace(self, defaults=dataclasses.asdict(settings))
+
+    def check(self, gates: str, shared: str) -> None:
+        """Check that it goes with how a model counts and shares its positions.
+
+        Parameters
+        ----------
+        gates : {"fused", "separate"}
+            As in `update`.
+        shared : str
+            The flag that lets rows share positions; empty if none do.
+
+        Raises
+        ------
+        UsageError
+            It does not.
+        """
+        for flag, reason in (("--gates separate" * (gates == "separate"), self.fused), (shared, self.single)):
+            if flag and reason:
+                raise UsageError(
+                    f"{flag} does not go with --method {self.name}, which {reason}; leave it out, or use"
+                    f" another method"
+                )
 
     def begin(self, beginning: Beginning) -> Hooks:
         """Put the method to work on a model."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from truesparse.errors import UsageError, unknown_name
+from typing import Any
+
+from truesparse.errors import UsageError, parameters_named, unknown_name
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
 from truesparse.topology.method import Method
@@ -57,6 +59,30 @@ def get_method(name: str) -> Method:
     if name in METHODS:
         return METHODS[name]
     raise unknown_name("method", name, METHODS)
+
+
+def method(name: str, **settings: Any) -> Method:
+    """Look up a method, and tell it settings of its own.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`.
+    **settings
+        Such as `drop_fraction`; ``truesparse methods`` and docs/methods.md have them.
+
+    Raises
+    ------
+    UsageError
+        There is no such method or setting, or one is out of range.
+
+    Examples
+    --------
+    >>> method("rigl", update_interval=50).defaults
+    {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75}
+    """
+    with parameters_named():
+        return get_method(name).with_settings(**settings)
 
 
 register(

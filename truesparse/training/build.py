@@ -12,7 +12,8 @@ from truesparse.data.batches import Batches
 from truesparse.errors import UsageError
 from truesparse.layers.chain import Chain
 from truesparse.optim import Optimizer
-from truesparse.topology import Beginning, erdos_renyi_epsilon_counts, get_method, initial_counts
+from truesparse.optim.settings import OptimizerSettings
+from truesparse.topology import Beginning, Method, erdos_renyi_epsilon_counts, get_method, initial_counts
 from truesparse.topology.snip import keep_salient
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
@@ -84,7 +85,7 @@ def build_model(
     UsageError
         The density would leave a matrix without a weight.
     """
-    from truesparse.model import draw_values, random_model
+    from truesparse.model import random_model
 
     method = get_method(config.method)
     if method.initial == "small":
@@ -99,10 +100,29 @@ def build_model(
     )
     if method.initial != "salient":
         return model, 0.0
-    flops = _add_gradients(model, batches, config.settings_of("method")["saliency_windows"])
-    keep_salient(model.arena, config.density, config.importance, rng)
-    draw_values(model, rng, config.init_scale)
-    return model, flops
+    windows = config.settings_of("method")["saliency_windows"]
+    return model, choose_salient(
+        model, batches, windows, config.density, config.importance, rng, config.init_scale
+    )
+
+
+def choose_salient(
+    model: Model,
+    batches: Batches,
+    count: int,
+    density: float,
+    importance: str,
+    rng: np.random.Generator,
+    scale: float | None = None,
+) -> float:
+    """Leave a dense model the weights that matter most to the loss of the first `count` batches, and draw
+    them anew; returns the multiplications and additions that it took to know. See `keep_salient`."""
+    from truesparse.model import draw_values
+
+    flops = _add_gradients(model, batches, count)
+    keep_salient(model.arena, density, importance, rng)
+    draw_values(model, rng, scale)
+    return flops
 
 
 def _add_gradients(model: Model, batches: Batches, count: int) -> float:
@@ -143,16 +163,63 @@ def build_training(
         See `Training`.
     """
     method = get_method(config.method)
-    told = config.optimizer_settings
-    settings = config.settings_of("method")
-    optimizer = told.build(model.arena, [matrix.name for matrix in chain.matrices if matrix.used == "lookup"])
     counts = {}
     if method.shrinks:
         density = wanted_density(config, chain)
         counts = initial_counts(chain.shapes, density, config.distribution, config.gates)
     beginning = Beginning(
-        model.arena, generators["topology"], settings, config.gates, config.importance, counts
+        model.arena,
+        generators["topology"],
+        config.settings_of("method"),
+        config.gates,
+        config.importance,
+        counts,
     )
+    return start_training(
+        model,
+        config.optimizer_settings,
+        method,
+        beginning,
+        generators["dropout"],
+        steps_per_epoch,
+        planned,
+        config.track_positions,
+        clock,
+    )
+
+
+def start_training(
+    model: Model,
+    optimizer: OptimizerSettings,
+    method: Method,
+    beginning: Beginning,
+    rng: np.random.Generator,
+    steps_per_epoch: int,
+    planned: int,
+    track_positions: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Training:
+    """Return what trains a model with a method.
+
+    Parameters
+    ----------
+    model : Model
+    optimizer : OptimizerSettings
+    method : Method
+    beginning : Beginning
+        What the method is told; of the model's arena.
+    rng : numpy.random.Generator
+        Draws what dropout drops.
+    steps_per_epoch, planned : int
+        Steps of an epoch and of the run.
+    track_positions : bool
+        See `Evolution`.
+    clock : callable
+        See `Training`.
+    """
+    settings = beginning.settings
+    lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
+    built = optimizer.build(model.arena, lookups)
     evolution = Evolution(
         method,
         beginning,
@@ -160,6 +227,6 @@ def build_training(
         settings.get("update_interval") or steps_per_epoch,
         settings.get("drop_fraction", 0.0),
         settings.get("update_end", 1.0),
-        config.track_positions,
+        track_positions,
     )
-    return Training(model, optimizer, evolution, told.clip, generators["dropout"], clock)
+    return Training(model, built, evolution, optimizer.clip, rng, clock)

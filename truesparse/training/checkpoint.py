@@ -1,8 +1,7 @@
-"""Models and checkpoints as files: which tensors and what document are in a `container`."""
+"""Checkpoints as files: a model, and all that training needs to go on."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,50 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import truesparse
 from truesparse.data import TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError
-from truesparse.layers.chain import Chain
-from truesparse.modelfile import StoredModel, check_finite, container, read_model
-from truesparse.modelfile.data_settings import DataSettings, data_document
-from truesparse.sparse import Arena, Pattern
+from truesparse.model.loading import SavedModel, read_saved
+from truesparse.model.saving import document_of, tensors_of
+from truesparse.modelfile import container
 
 if TYPE_CHECKING:
     from truesparse.model import Model
 
 EVOLUTION = ("method.", "positions.")
-
-
-@dataclass(frozen=True)
-class SavedModel:
-    """A model read from a file.
-
-    Attributes
-    ----------
-    path : Path
-    model : Model
-    vocabulary : Vocabulary or None
-        None if nobody knows what the tokens mean, as of a model that was imported without.
-    encoder : TextEncoder or None
-        How a classifier reads a text; None of a language model.
-    labels : tuple of str
-        The names of a classifier's outputs.
-    data : DataSettings
-        How data are read for it.
-    """
-
-    path: Path
-    model: Model
-    vocabulary: Vocabulary | None
-    encoder: TextEncoder | None
-    labels: tuple[str, ...]
-    data: DataSettings
-
-    def check_finite(self) -> None:
-        """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
-        arena = self.model.arena
-        weights = {name: matrix.data for name, matrix in arena.matrices.items()}
-        check_finite(weights | arena.biases, self.path)
 
 
 @dataclass(frozen=True)
@@ -85,35 +50,6 @@ class Checkpoint(SavedModel):
     version: Any
 
 
-def save_model(
-    path: Path,
-    model: Model,
-    vocabulary: Vocabulary | None = None,
-    encoder: TextEncoder | None = None,
-    labels: Sequence[str] = (),
-    history: Mapping[str, Any] | None = None,
-) -> None:
-    """Write weights, topology and vocabulary: what it takes to use a model.
-
-    Parameters
-    ----------
-    path : Path
-    model : Model
-    vocabulary, encoder, labels
-        As in `SavedModel`; those of a classifier have to be given.
-    history : mapping, optional
-        The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
-        taken from there.
-
-    Raises
-    ------
-    TruesparseError
-        The file cannot be written; an earlier one is unharmed.
-    """
-    document = _document("model", model.chain, vocabulary, encoder, labels, history)
-    container.write(path, _weights(model.arena), document)
-
-
 def save_checkpoint(
     path: Path,
     model: Model,
@@ -131,7 +67,7 @@ def save_checkpoint(
     ----------
     path : Path
     model, vocabulary, history, encoder, labels
-        As in `save_model`; the optimizer's states are taken from the model's arena.
+        As in `truesparse.model.saving.save_model`; the optimizer's states are taken from the model's arena.
     hidden : mapping of str to ndarray
         The hidden state carried to the next window.
     training : mapping
@@ -146,38 +82,13 @@ def save_checkpoint(
         The file cannot be written; an earlier one is unharmed.
     """
     arena = model.arena
-    tensors = _weights(arena)
+    tensors = tensors_of(arena)
     for slot, flat in arena.states.items():
         tensors.update({f"state.{slot}.{name}": flat[where] for name, where in arena.layout.items()})
     tensors.update({f"hidden.{name}": array for name, array in hidden.items()})
     tensors.update(evolution or {})
-    document = _document("checkpoint", model.chain, vocabulary, encoder, labels, history)
+    document = document_of("checkpoint", model.chain, vocabulary, encoder, labels, history)
     container.write(path, tensors, {**document, "training": training})
-
-
-def load_model(path: Path) -> SavedModel:
-    """Read a model, or the model of a checkpoint.
-
-    Raises
-    ------
-    TruesparseError
-        The file is missing, cut short, corrupt, not of truesparse, of a newer version, or not a valid model.
-    """
-    with container.Reader(path) as reader:
-        return _read_model(reader)
-
-
-def load_arena(path: Path) -> tuple[Chain, Arena]:
-    """Read the sizes and the matrices of a model, or of the model of a checkpoint, which needs no kernels.
-
-    Raises
-    ------
-    TruesparseError
-        As `load_model`.
-    """
-    with container.Reader(path) as reader:
-        stored = read_model(reader, expand=False)
-        return stored.chain, _arena(stored)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -193,7 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise TruesparseError(f"{path} is a model, not a checkpoint; give --resume the folder of a run")
         if not isinstance(reader.document.get("training"), dict):
             raise reader.corrupt()
-        saved = _read_model(reader)
+        saved = read_saved(reader)
         arena = saved.model.arena
         slots = {name.split(".")[1] for name in reader.names if name.startswith("state.")}
         for slot in sorted(slots):
@@ -215,65 +126,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
             history=reader.document.get("config"),
             version=reader.document.get("truesparse_version"),
         )
-
-
-def _document(
-    kind: str,
-    chain: Chain,
-    vocabulary: Vocabulary | None,
-    encoder: TextEncoder | None,
-    labels: Sequence[str],
-    history: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    of_classifier = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
-    of_run = (
-        {} if history is None else {"data": data_document(history, chain.per_step), "config": {**history}}
-    )
-    return {
-        "kind": kind,
-        "truesparse_version": truesparse.__version__,
-        "model": chain.to_document(),
-        "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
-        **of_classifier,
-        **of_run,
-    }
-
-
-def _weights(arena: Arena) -> dict[str, np.ndarray]:
-    tensors: dict[str, np.ndarray] = {}
-    for name, matrix in arena.matrices.items():
-        tensors[f"{name}.data"] = matrix.data
-        tensors[f"{name}.indices"] = matrix.indices
-        tensors[f"{name}.indptr"] = matrix.indptr
-    return tensors | arena.biases
-
-
-def _read_model(reader: container.Reader) -> SavedModel:
-    """The model of a file, checked."""
-    from truesparse.model import Model  # which needs kernels
-
-    stored = read_model(reader, expand=False)
-    model, data = (
-        Model(stored.chain, _arena(stored)),
-        DataSettings.from_document(reader.document, stored.chain.per_step),
-    )
-    return SavedModel(reader.path, model, stored.vocabulary, stored.encoder, stored.labels, data)
-
-
-def _arena(stored: StoredModel) -> Arena:
-    """The arena of a model that was read without expanding it, whose matrices are taken away."""
-    patterns = {}
-    for matrix in stored.chain.matrices:
-        csr = stored.matrices[matrix.name]
-        pattern = Pattern(csr.indptr, csr.indices, csr.shape)
-        patterns[matrix.name] = pattern, matrix.blocks, matrix.group
-    arena = Arena(patterns, {vector.name: vector.size for vector in stored.chain.vectors})
-    for name, sparse in arena.matrices.items():
-        sparse.data[...] = stored.matrices.pop(name).data  # one copy of each is enough
-    for name, vector in arena.biases.items():
-        vector[...] = stored.vectors[name]
-    arena.touch()
-    return arena
 
 
 def _copy(reader: container.Reader, name: str, target: np.ndarray) -> None:

@@ -24,7 +24,7 @@ from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.toml import read_toml, to_toml
 
 if TYPE_CHECKING:
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
     from truesparse.training.task import Evaluated, Task
 
 DENSITY = 0.2
@@ -187,16 +187,7 @@ class Config:
                 f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
                 f" --distribution erdos-renyi"
             )
-        if method.fused and self.gates == "separate":
-            raise UsageError(
-                f"--gates separate does not go with --method {method.name}, which {method.fused}"
-                f"; leave it out, or use another method"
-            )
-        if method.single and self.groups:
-            raise UsageError(
-                f"{self.groups} does not go with --method {method.name}, which {method.single}"
-                f"; leave it out, or use another method"
-            )
+        method.check(self.gates, self.groups)
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"

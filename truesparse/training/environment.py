@@ -22,11 +22,11 @@ def environment() -> dict[str, Any]:
     dict
         Values that JSON can hold. `threading_layer` is known only once a parallel kernel has run.
     """
-    import truesparse
     from truesparse.kernels.threads import thread_count, threading_layer
+    from truesparse.version import __version__
 
     return {
-        "truesparse": truesparse.__version__,
+        "truesparse": __version__,
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Windows
+from truesparse.data.batches import Batches
+from truesparse.data.sequences import Sequences
 from truesparse.errors import TruesparseError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LONGEST_WINDOW = 64
 
 
 class Evaluation(NamedTuple):
-    """Mean loss per token, in nats, and over how many tokens."""
+    """Mean loss, in nats where it is one of probabilities, and over how many tokens."""
 
     loss: float
     tokens: int
@@ -41,37 +42,79 @@ class EvaluationStopped(Exception):
 
 
 def evaluate(
-    model: Model, windows: Windows, workspace: Workspace, stop: Callable[[], bool] = lambda: False
+    model: Model,
+    batches: Batches,
+    workspace: Workspace | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """Run a model over a text, without dropout, the state carried from zero.
+    """Run a model over data, without dropout; a state that is carried begins with zeros.
 
     Parameters
     ----------
     model : Model
-    windows : Windows
-    workspace : Workspace
-        Of at least the windows' steps and of their batch size. Overwritten.
+    batches : Batches
+        Such as `Windows` or `SequenceBatches`.
+    workspace : Workspace, optional
+        Of at least the batches' steps and of their batch size. Overwritten.
     stop : callable
-        Asked before each window.
+        Asked before each batch.
 
     Returns
     -------
     Evaluation
-        Each window counts by its tokens.
+        Each batch counts by its tokens or sequences.
 
     Raises
     ------
     EvaluationStopped
         `stop` returned True.
+    UsageError
+        The model cannot read a batch.
     """
-    state = model.zero_state(windows.batch_size)
-    total = 0.0
-    for k in range(len(windows)):
+    from truesparse.model.checks import check_batch
+
+    workspace = workspace or model.workspace(batches.longest, batches.batch_size)
+    state = model.zero_state(batches.batch_size) if batches.carries else None
+    total = counted = 0.0
+    tokens = 0
+    for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
-        x, y = windows.window(k)
-        total += model.loss(x, y, workspace, state) * x.size
-    return Evaluation(total / windows.tokens, windows.tokens)
+        batch = batches.batch(0, k)
+        check_batch(model.chain, batch)
+        loss = model.loss(batch.inputs, batch.targets, workspace, state, batch.lengths, batch.weights)
+        total += loss * batch.counted
+        counted += batch.counted
+        tokens += batch.tokens
+    return Evaluation(total / counted, tokens)
+
+
+def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray[np.float32]:
+    """What a model says of sequences.
+
+    Parameters
+    ----------
+    model : Model
+        That says something once a sequence.
+    sequences : Sequences
+    batch_size : int
+        Those that are read side by side.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, outputs)
+        Log-probabilities of the classes, or numbers.
+    """
+    size = min(batch_size, len(sequences))
+    workspace = model.workspace(sequences.longest, size)
+    outputs = np.empty((len(sequences), model.chain.head.outputs), np.float32)
+    order = np.argsort(sequences.lengths, kind="stable")
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        inputs, lengths = sequences.batch(chosen, size)
+        result = model.predict(inputs, workspace, lengths=lengths)
+        outputs[chosen] = result[:, : len(chosen)].T
+    return outputs
 
 
 def evaluate_stream(model: Model, ids: NDArray[np.int32], batch_size: int, bptt: int) -> Evaluation:

@@ -20,6 +20,7 @@ import numpy as np
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import ThreadTrial
+from truesparse.model.saving import save_model
 from truesparse.optim import Optimizer
 from truesparse.training import checkpoint
 from truesparse.training.build import build_training
@@ -286,9 +287,7 @@ class Trainer:
             pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
             best = state.best is None or self.task.better(measures, state.best) or pruned
             if best:
-                checkpoint.save_model(
-                    self._run.model, self.model, history=asdict(self.config), **self.task.reading
-                )
+                save_model(self._run.model, self.model, history=asdict(self.config), **self.task.reading)
                 state.best_nnz = nnz
                 # a checkpoint is JSON, which has no infinity, such as the perplexity of a very bad model
                 state.best = {name: value for name, value in measures.items() if math.isfinite(value)}

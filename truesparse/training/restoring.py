@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import truesparse
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim.averaging import SNTASGD
 from truesparse.settings import shown
@@ -16,6 +15,7 @@ from truesparse.training.checkpoint import Checkpoint
 from truesparse.training.config import Config
 from truesparse.training.state import TrainingState
 from truesparse.training.training import Training
+from truesparse.version import __version__
 
 _LARGEST = 1 << 62  # of a count
 
@@ -41,7 +41,7 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
     except UsageError as error:
         writer = saved.version[:40] if isinstance(saved.version, str) else "of an unknown version"
         raise TruesparseError(
-            f"{saved.path} was written by truesparse {writer}, and this one, {truesparse.__version__}, cannot"
+            f"{saved.path} was written by truesparse {writer}, and this one, {__version__}, cannot"
             f" resume it: {error}; use the one that wrote it, or start a new run"
         ) from None
 

@@ -15,7 +15,7 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
 
 Measures = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Task(ABC):
     crc32 : int
         Of the data to train on and to choose by.
     reading : dict
-        What a model file says of the data, as `truesparse.training.checkpoint.save_model` takes it.
+        What a model file says of the data, as `truesparse.model.saving.save_model` takes it.
     """
 
     name: str

@@ -1,258 +1,124 @@
-"""What heads have in common: a linear layer fused with a loss, a part of the panels at a time."""
+"""The heads: probabilities of classes or tokens, and numbers."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.kernels.dense import product_rows
-from truesparse.kernels.sddmm import row_sums
-from truesparse.kernels.threads import thread_count
-from truesparse.layers.chain import Place
-from truesparse.layers.output.spec import Head
-from truesparse.layers.spec import STEPS
-from truesparse.sparse import Arena, SparseMatrix
+from truesparse.kernels.dense import softmax_rows
+from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
+from truesparse.layers.output.head import HeadLayer, HeadWorkspace
 from truesparse.sparse.panels import Panels
-from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
-
-_LARGEST_PART = 4  # panels
 
 
-class HeadWorkspace:
-    """Scores of a part of the panels, and how much they count.
-
-    The weights and their gradients go by once a part. It is as large as keeps its scores fewer than twice the
-    weights, up to four panels, whose scores stay in an L3 cache.
-
-    Parameters
-    ----------
-    panels : Panels
-    outputs : int
-        V.
-    weights : int
-        Weights of the layer.
+class SoftmaxWorkspace(HeadWorkspace):
+    """See `HeadWorkspace`.
 
     Attributes
     ----------
-    scores : ndarray of float32, shape (panels of a part, V, lanes)
-    weights : ndarray of float32, shape (panels, lanes)
-        How much each lane counts in the loss; 1 if nobody writes anything else.
-    scale : float
-        What the sum of the losses is multiplied by for a mean.
+    normaliser : ndarray of float32, shape (panels, 2, lanes)
+        What it takes to have the gradient of a word's scores again (see `softmax_rows`): those of a window
+        never exist as a whole.
     """
 
-    __slots__ = ("scores", "weights", "scale")
+    __slots__ = ("work", "normaliser")
 
     def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
-        largest = min(_LARGEST_PART, max(1, 2 * weights // (outputs * panels.lanes)))
-        parts = -(-panels.panels // largest)
-        self.scores = aligned_zeros((-(-panels.panels // parts), outputs, panels.lanes))
-        self.weights = aligned_zeros((panels.panels, panels.lanes))
-        self.weights.fill(1)
-        self.scale = 0.0
-
-    def parts(self, panels: int) -> Iterator[slice]:
-        """The parts of the first `panels` panels."""
-        size = self.scores.shape[0]
-        return (slice(first, min(first + size, panels)) for first in range(0, panels, size))
+        super().__init__(panels, outputs, weights)
+        self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
+        self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
 
 
-class HeadLayer(ABC):
-    """Scores of outputs; a subclass has the loss.
+class SoftmaxLayer(HeadLayer):
+    """Probabilities, and as loss the cross-entropy, -log p(target), in nats.
 
-    Loss, gradient and the products of the backward pass follow one another on each part of the panels, so
-    that the scores of a window never exist as a whole and those of a part stay in the cache.
-
-    Parameters
-    ----------
-    place : Place
-    arena : Arena
-    matrix : str
-        Name of its weights, shape (outputs, features).
+    Targets are int32 of shape (steps, B): numbers of outputs, -1 where there is nothing to say.
     """
 
-    __slots__ = ("arena", "weight", "outputs", "_bias", "_per_step")
+    __slots__ = ()
 
-    WORKSPACE: ClassVar[type[HeadWorkspace]] = HeadWorkspace
+    WORKSPACE = SoftmaxWorkspace
 
-    def __init__(self, place: Place, arena: Arena, matrix: str) -> None:
-        assert isinstance(place.spec, Head)
-        self.arena = arena
-        self.outputs = place.spec.outputs
-        self.weight: SparseMatrix
-        if place.spec.sparse:
-            self.weight = arena.matrices[matrix]
-        else:
-            self.weight = arena.as_matrix(matrix, (self.outputs, place.given.size))
-        self._bias = f"{place.name}.bias"
-        self._per_step = place.given.kind == STEPS
-
-    def workspace(self, panels: Panels) -> HeadWorkspace:
-        """Room for its scores."""
-        return self.WORKSPACE(panels, self.outputs, self.weight.nnz if self._per_step else 0)
-
-    @abstractmethod
     def targets(self, panels: Panels) -> NDArray[Any]:
-        """Room for the targets of a window."""
+        """Room for the targets of a window: int32 of shape (panels, lanes)."""
+        return aligned_zeros((panels.panels, panels.lanes), np.int32)
 
-    @abstractmethod
     def place_targets(self, out: NDArray[Any], targets: NDArray[Any], panels: Panels) -> int:
-        """Put targets into `out`.
-
-        Parameters
-        ----------
-        out : ndarray
-            Made by `targets`.
-        targets : ndarray
-            Of a window, (steps, B) or (steps, outputs, B).
-        panels : Panels
-
-        Returns
-        -------
-        int
-            How many there are.
-        """
-
-    def weigh(
-        self,
-        ws: HeadWorkspace,
-        weights: NDArray[np.float64] | None,
-        steps: int,
-        count: int,
-        panels: Panels,
-    ) -> None:
-        """Set how much each target counts.
-
-        Parameters
-        ----------
-        ws : HeadWorkspace
-        weights : ndarray of float64, shape (B,), or None
-            Of each sequence, 0 or more; None if all count the same.
-        steps, count : int
-            Of the targets.
-        panels : Panels
-        """
-        if weights is None:
-            ws.weights.fill(1)
-        else:
-            relative = (weights / (weights.sum() / count)).astype(np.float32)
-            panels.place(ws.weights[:, None], np.repeat(relative[None, None], steps, axis=0))
-
-    def predict(
-        self, x: NDArray[np.float32], panels: Panels, step: int, ws: HeadWorkspace
-    ) -> NDArray[np.float32]:
-        """What it says at a step of every sequence, float32 of shape (outputs, B)."""
-        where, lanes = panels.where(step)
-        scores = (self._scores(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
-        return self._said(panels.join(list(scores)))
+        """See `HeadLayer.place_targets`."""
+        panels.place_ids(out, targets)
+        return int(np.count_nonzero(targets >= 0))
 
     @staticmethod
-    @abstractmethod
     def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What scores of shape (outputs, B) mean, in place."""
-
-    def _scores(self, x: NDArray[np.float32], ws: HeadWorkspace) -> NDArray[np.float32]:
-        """Return the scores of a part of the panels `x` of shape (p, H, lanes): in `ws.scores`, shape (p, V,
-        lanes)."""
-        scores = ws.scores[: x.shape[0]]
-        multiply(scores, self.weight, x, self.arena.biases[self._bias])
+        """Log-probabilities."""
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever uses them looks for NaN
+            scores -= scores.max(axis=0)
+            scores -= np.log(np.exp(scores).sum(axis=0))
         return scores
 
-    def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: HeadWorkspace) -> float:
-        """Return the sum of weight times loss over the lanes that have a target.
-
-        Parameters
-        ----------
-        x : ndarray of float32, shape (panels, H, lanes)
-        targets : ndarray
-            Made by `targets`.
-        ws : HeadWorkspace
-        """
-        loss = 0.0
-        for part in ws.parts(x.shape[0]):
-            for panel, scores in enumerate(self._scores(x[part], ws), part.start):
-                loss += self._panel_loss(scores, targets[panel], panel, 0.0, ws, False)
-        return loss
-
-    def loss_and_gradients(
-        self,
-        dx: NDArray[np.float32],
-        x: NDArray[np.float32],
-        targets: NDArray[Any],
-        scale: float,
-        ws: HeadWorkspace,
-    ) -> float:
-        """Return the same sum; add the gradients of `scale` times it to the arena and write that of `x` to
-        `dx`.
-
-        Parameters
-        ----------
-        dx : ndarray of float32, shape (panels, H, lanes)
-        x, targets, ws
-            As for `loss`.
-        scale : float
-            1 / tokens for a mean; see `HeadWorkspace.weights`.
-        """
-        bias_grad = self.arena.bias_grads[self._bias]
-        loss = 0.0
-        ws.scale = scale
-        for part in ws.parts(x.shape[0]):
-            gradient = self._scores(x[part], ws)
-            for panel, scores in enumerate(gradient, part.start):
-                loss += self._panel_loss(scores, targets[panel], panel, scale, ws, True)
-            multiply_transposed(dx[part], self.weight, gradient)
-            add_gradient(self.weight, gradient, x[part])
-            row_sums(x.shape[2])(bias_grad, gradient, thread_count())
-        return loss
-
-    def write_gradient(
-        self,
-        out: NDArray[np.float32],
-        first: int,
-        x: NDArray[np.float32],
-        targets: NDArray[Any],
-        ws: HeadWorkspace,
-    ) -> None:
-        """Write the gradient at all positions of some rows of the weight, after `loss_and_gradients`.
-
-        Parameters
-        ----------
-        out : ndarray of float32, shape (some rows, H)
-        first : int
-            The first of the rows.
-        x, targets, ws
-            As in `loss_and_gradients`; the weights must not have changed since.
-
-        Notes
-        -----
-        The scores of the rows are computed again, 4 bytes for each row and lane of the window.
-        """
-        lanes = x.shape[2]
-        rows = self.weight.whole_groups(first, len(out))
-        scores = aligned_zeros((x.shape[0], rows.stop - rows.start, lanes))
-        multiply(scores, self.weight, x, self.arena.biases[self._bias], rows.start)
-        self._gradients(scores, rows.start, targets, ws)
-        product_rows(lanes)(out, scores, first - rows.start, x)
-
     @staticmethod
-    @abstractmethod
     def _panel_loss(
         scores: NDArray[np.float32],
         targets: NDArray[Any],
         panel: int,
         scale: float,
-        ws: Any,
+        ws: SoftmaxWorkspace,
         gradients: bool,
     ) -> float:
-        """Loss of a panel of scores, and with `gradients` its gradient, times `scale`, in their place."""
+        kernel = softmax_cross_entropy(scores.shape[1])
+        loss: float = kernel(scores, targets, ws.weights[panel], np.float32(scale), ws.work, gradients)
+        if gradients:
+            ws.normaliser[panel] = ws.work[CHUNKS:]
+        return loss
 
     @staticmethod
-    @abstractmethod
-    def _gradients(scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: Any) -> None:
-        """Put in the place of the scores of some outputs, from number `first` on, of shape (panels, some
-        outputs, lanes), their gradients, as in the `loss_and_gradients` before."""
+    def _gradients(
+        scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: SoftmaxWorkspace
+    ) -> None:
+        kernel = softmax_rows(scores.shape[2])
+        kernel(scores, first, targets, ws.weights, ws.normaliser, np.float32(ws.scale))
+
+
+class SquaredErrorLayer(HeadLayer):
+    """Numbers, and as loss half their squared error.
+
+    Targets are float32 of shape (steps, outputs, B), NaN where there is nothing to say.
+    """
+
+    __slots__ = ()
+
+    def targets(self, panels: Panels) -> NDArray[Any]:
+        """Room for the targets of a window: float32 of shape (panels, outputs, lanes)."""
+        return panels.zeros(self.outputs)
+
+    def place_targets(self, out: NDArray[Any], targets: NDArray[Any], panels: Panels) -> int:
+        """See `HeadLayer.place_targets`."""
+        out.fill(np.nan)
+        panels.place(out, targets)
+        return int(np.count_nonzero(~np.isnan(targets[:, 0])))
+
+    @staticmethod
+    def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The numbers themselves."""
+        return scores
+
+    @staticmethod
+    def _panel_loss(
+        scores: NDArray[np.float32],
+        targets: NDArray[Any],
+        panel: int,
+        scale: float,
+        ws: HeadWorkspace,
+        gradients: bool,
+    ) -> float:
+        loss: float = squared_error(scores, targets, ws.weights[panel], np.float32(scale), gradients)
+        return loss
+
+    @staticmethod
+    def _gradients(scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace) -> None:
+        scale = np.float32(ws.scale)
+        for outputs, wanted, weights in zip(scores, targets, ws.weights, strict=True):
+            squared_error(outputs, wanted[first : first + len(outputs)], weights, scale, True)

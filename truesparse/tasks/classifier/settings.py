@@ -11,7 +11,7 @@ from truesparse.settings import setting
 from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
     from truesparse.training.task import Evaluated, Task
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -81,7 +81,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return saved.encoder is not None
+        return not saved.model.chain.per_step
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:

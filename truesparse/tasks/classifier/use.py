@@ -21,10 +21,10 @@ from truesparse.data.labelled import (
     read_table,
 )
 from truesparse.errors import UsageError
-from truesparse.modelfile import find_model, scores_overflow
+from truesparse.model.loading import SavedModel, load_model
+from truesparse.modelfile import find_model, need_encoder, scores_overflow
 from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
 from truesparse.tasks.rundata import find_data
-from truesparse.training.checkpoint import SavedModel, load_model
 
 LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
 
@@ -67,8 +67,7 @@ class ClassifierEvaluation:
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:
     """See `Config.evaluate_saved`."""
-    model, encoder = saved.model, saved.encoder
-    assert encoder is not None
+    model, encoder = saved.model, need_encoder(saved.encoder, saved.path)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])
     if data is None:
@@ -132,12 +131,12 @@ class Classifier:
 
     def __init__(self, path: Path) -> None:
         saved = load_model(find_model(path))
-        if saved.encoder is None:
+        if saved.model.chain.per_step:
             raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
         saved.check_finite()
         self._path = saved.path
         self._model = saved.model
-        self._encoder = saved.encoder
+        self._encoder = need_encoder(saved.encoder, saved.path)
         self.labels = saved.labels
         self.text_column = saved.data.text_column
         self.batch_size = min(saved.data.batch_size, LARGEST_BATCH)

@@ -14,7 +14,7 @@ from truesparse.settings import setting
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
-    from truesparse.training.checkpoint import SavedModel
+    from truesparse.model.loading import SavedModel
     from truesparse.training.task import Evaluated, Task
 
 # What a preset says of an optimizer, a method, a cell or the number of weights counts as long as the preset's
@@ -111,7 +111,7 @@ saves and stops.
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return saved.encoder is None
+        return saved.model.chain.per_step
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
 from truesparse.errors import UsageError
+from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_vocabulary, scores_overflow
 from truesparse.tasks.rundata import find_data
-from truesparse.training.checkpoint import SavedModel
 from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.task import crc32_of
 

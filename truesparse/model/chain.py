@@ -1,0 +1,75 @@
+"""A chain of layers from which a model can be made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from truesparse.errors import UsageError
+from truesparse.layers import chain
+
+if TYPE_CHECKING:
+    from truesparse.model.model import Model
+
+
+class Chain(chain.Chain):
+    """Layers in a row, the last of which is a head, such as `Softmax`; `init` makes a model of them.
+
+    Parameters
+    ----------
+    *layers : LayerSpec
+        The first is an embedding, which reads tokens; or any other, which reads `features`.
+    features : int
+        Numbers at each step of what a chain without embedding reads; 0 with one.
+
+    Raises
+    ------
+    UsageError
+        The layers do not fit each other.
+
+    Examples
+    --------
+    >>> from truesparse import LSTM, Chain, Embedding, Softmax
+    >>> model = Chain(Embedding(100, 16), LSTM(32), Softmax(100)).init(density=0.25, seed=1)
+    >>> model.density, sorted(model.matrices)
+    (0.25, ['embedding.weight', 'lstm.0.weight_hh', 'lstm.0.weight_ih', 'output.weight'])
+    """
+
+    def init(
+        self,
+        density: float,
+        seed: int = 1,
+        *,
+        distribution: str = "uniform",
+        gates: str = "fused",
+        scale: float | None = None,
+    ) -> Model:
+        """Return a model with random connections and random weights.
+
+        Parameters
+        ----------
+        density : float
+            Fraction of the positions of all matrices together that hold a weight, in (0, 1]; 1 for a dense
+            model, and for methods that begin with one.
+        seed : int
+            Of all that is random; the same seed makes the same model.
+        distribution : {"uniform", "erdos-renyi"}
+            How the weights are shared among the matrices; see `truesparse.topology.initial`.
+        gates : {"fused", "separate"}
+            Whether the gates of a matrix have one budget or one each.
+        scale : float, optional
+            Weights are uniform in plus or minus this, divided by the root of their matrix's density; 1 /
+            sqrt(units of the last recurrent layer) if left out.
+
+        Raises
+        ------
+        UsageError
+            The density is out of range or would leave a matrix without a weight, or a choice is unknown.
+        """
+        import numpy as np
+
+        from truesparse.model.initial import random_model
+
+        if gates not in ("fused", "separate"):
+            raise UsageError(f"gates is {gates!r}; it must be 'fused' or 'separate'")
+        rng = np.random.default_rng(seed)
+        return random_model(self, density, rng, distribution=distribution, gates=gates, scale=scale)

@@ -1,0 +1,114 @@
+"""A model as a file: which tensors and what document are in its `container`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truesparse.data import TextEncoder, Vocabulary
+from truesparse.errors import UsageError
+from truesparse.layers.chain import Chain
+from truesparse.modelfile import container
+from truesparse.modelfile.data_settings import data_document
+from truesparse.sparse import Arena
+from truesparse.version import __version__
+
+if TYPE_CHECKING:
+    from truesparse.model.model import Model
+
+
+def save_model(
+    path: Path,
+    model: Model,
+    vocabulary: Vocabulary | None = None,
+    encoder: TextEncoder | None = None,
+    labels: Sequence[str] = (),
+    history: Mapping[str, Any] | None = None,
+) -> None:
+    """Write weights, topology and vocabulary: what it takes to use a model.
+
+    Parameters
+    ----------
+    path : Path
+    model : Model
+    vocabulary, encoder, labels
+        As in `Model`, whose own are not asked for.
+    history : mapping, optional
+        The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
+        taken from there.
+
+    Raises
+    ------
+    TruesparseError
+        The file cannot be written; an earlier one is unharmed.
+    """
+    document = document_of("model", model.chain, vocabulary, encoder, labels, history)
+    container.write(path, tensors_of(model.arena), document)
+
+
+def check_reading(
+    chain: Chain, vocabulary: Vocabulary | None, encoder: TextEncoder | None, labels: Sequence[str]
+) -> None:
+    """Raise UsageError if what says what a model reads and says does not fit its layers."""
+    if vocabulary is not None and not chain.tokens:
+        raise UsageError("a model of features has no vocabulary; leave it out")
+    if vocabulary is not None and len(vocabulary) != chain.tokens:
+        raise UsageError(
+            f"the vocabulary has {len(vocabulary):,} tokens, but the model reads {chain.tokens:,}"
+            f"; give the one that it was trained with"
+        )
+    if encoder is not None and chain.per_step:
+        raise UsageError("a model that says something at each step needs a Vocabulary, not a TextEncoder")
+    if vocabulary is not None and encoder is None and not chain.per_step:
+        raise UsageError(
+            "a model of whole texts needs a TextEncoder, which says how they are cut"
+            "; give TextEncoder(vocabulary, length)"
+        )
+    if labels and chain.per_step:
+        raise UsageError("only a model of whole sequences has labels; leave them out")
+    if encoder is not None and not labels:
+        raise UsageError("a model of whole texts needs the names of its outputs; give labels")
+    if labels and (len(labels) != chain.head.outputs or len(set(labels)) != len(labels)):
+        raise UsageError(
+            f"there are {len(set(labels))} different labels, but the model has {chain.head.outputs} outputs"
+            f"; give one for each"
+        )
+
+
+def document_of(
+    kind: str,
+    chain: Chain,
+    vocabulary: Vocabulary | None,
+    encoder: TextEncoder | None,
+    labels: Sequence[str],
+    history: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a file says of a model, besides its numbers."""
+    of_classifier: dict[str, Any] = {} if encoder is None else {"text": encoder.to_document()}
+    if encoder is not None or labels:
+        of_classifier["labels"] = list(labels)
+    of_run = (
+        {} if history is None else {"data": data_document(history, chain.per_step), "config": {**history}}
+    )
+    return {
+        "kind": kind,
+        "truesparse_version": __version__,
+        "model": chain.to_document(),
+        "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
+        **of_classifier,
+        **of_run,
+    }
+
+
+def tensors_of(arena: Arena) -> dict[str, np.ndarray]:
+    """The numbers of a model and where they are, by the tensors' names."""
+    tensors: dict[str, np.ndarray] = {}
+    for name, matrix in arena.matrices.items():
+        tensors[f"{name}.data"] = matrix.data
+        tensors[f"{name}.indices"] = matrix.indices
+        tensors[f"{name}.indptr"] = matrix.indptr
+    return tensors | arena.biases

@@ -1,0 +1,303 @@
+"""Training in memory with one call."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from truesparse.data.batches import Batches
+from truesparse.errors import UsageError, parameters_named
+from truesparse.optim.settings import OptimizerSettings
+from truesparse.sparse import Arena, Rewiring
+from truesparse.topology import Beginning, Method, get_method, initial_counts
+from truesparse.training.build import choose_salient, start_training
+from truesparse.training.evaluation import evaluate
+from truesparse.training.state import make_generators
+from truesparse.training.training import Training
+
+if TYPE_CHECKING:
+    from truesparse.model import Model
+
+
+class Epoch(NamedTuple):
+    """What an epoch of `fit` came to.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    loss : float
+        Mean of the training data, while the weights changed.
+    valid_loss : float or None
+        Mean of the validation data after the epoch.
+    best : bool
+        Whether the model is the best so far, by the validation data; the last one is, without these.
+    """
+
+    number: int
+    loss: float
+    valid_loss: float | None
+    best: bool
+
+    def __str__(self) -> str:
+        valid = "" if self.valid_loss is None else f", validation loss {self.valid_loss:.4f}"
+        return f"epoch {self.number}: loss {self.loss:.4f}{valid}{' *' if valid and self.best else ''}"
+
+
+@dataclasses.dataclass
+class Fitted:
+    """What `fit` came to.
+
+    Attributes
+    ----------
+    epochs : list of Epoch
+    """
+
+    epochs: list[Epoch] = dataclasses.field(default_factory=list)
+
+    @property
+    def losses(self) -> list[float]:
+        """Mean training loss of each epoch."""
+        return [epoch.loss for epoch in self.epochs]
+
+    @property
+    def valid_losses(self) -> list[float]:
+        """Mean validation loss after each epoch; none without validation data."""
+        return [epoch.valid_loss for epoch in self.epochs if epoch.valid_loss is not None]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch after which the model was as it is now."""
+        return [epoch for epoch in self.epochs if epoch.best][-1]
+
+
+def fit(
+    model: Model,
+    batches: Batches,
+    optimizer: OptimizerSettings,
+    method: str | Method = "st-rnn",
+    *,
+    epochs: int = 10,
+    valid: Batches | None = None,
+    density: float | None = None,
+    gates: str = "fused",
+    importance: str = "l1",
+    seed: int = 1,
+    progress: Callable[[Epoch], object] | None = None,
+) -> Fitted:
+    """Train a model.
+
+    With validation data the model is in the end as it was after the epoch whose validation loss was lowest;
+    whenever it is no new best the learning rate is divided by the optimizer's `lr_decay`.
+
+    Parameters
+    ----------
+    model : Model
+        Modified in place.
+    batches : Batches
+        Such as `Windows` of a text or `SequenceBatches`.
+    optimizer : OptimizerSettings
+        Such as ``sgd(lr=2)``.
+    method : str or Method
+        How the topology changes: a name, or ``method("rigl", drop_fraction=0.3)`` for settings of one's own.
+    epochs : int
+        Passes over the data.
+    valid : Batches, optional
+        To choose the best epoch by.
+    density : float, optional
+        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `snip`), the
+        model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
+    gates : {"fused", "separate"}
+        Whether the gates of a matrix have one budget or one each.
+    importance : {"l1", "l2", "max"}
+        What a connection of several weights counts when the least are dropped.
+    seed : int
+        Of dropout and of the topology; the same seed gives the same bits, whatever the number of threads.
+    progress : callable, optional
+        Called after each epoch, such as `print`.
+
+    Returns
+    -------
+    Fitted
+        Losses of each epoch.
+
+    Raises
+    ------
+    UsageError
+        The batches do not fit the model, or the method does not go with it or with its density.
+    TruesparseError
+        The loss or the gradient is not finite any more; the model is what it was before that step.
+
+    Notes
+    -----
+    Optimizer states last as long as the call. With validation data the best model is kept besides: 4 bytes a
+    weight, and its positions.
+    """
+    from truesparse.model.checks import check_batch
+
+    with parameters_named():
+        method = get_method(method) if isinstance(method, str) else method
+        _check_settings(method)
+        if type(epochs) is not int or epochs < 1:
+            raise UsageError(f"epochs is {epochs!r}; it must be a whole number, at least 1")
+        _check(model, method, density, gates, importance)
+        for data in (batches,) if valid is None else (batches, valid):
+            for k in range(len(data)):
+                check_batch(model.chain, data.batch(0, k))
+        try:
+            return _fit(
+                model,
+                batches,
+                optimizer,
+                method,
+                epochs,
+                valid,
+                _begin(model, batches, method, density, gates, importance, seed),
+                make_generators(seed)["dropout"],
+                progress,
+            )
+        finally:
+            model.arena.states.clear()
+
+
+def _check_settings(method: Method) -> None:
+    """Raise UsageError if a method is told what `fit` is not asked."""
+    first = {field.name: field.default for field in dataclasses.fields(method.settings)}.get(
+        "initial_density"
+    )
+    if method.defaults.get("initial_density") != first:
+        raise UsageError("initial_density is what init has given the model; leave it out")
+
+
+def _check(model: Model, method: Method, density: float | None, gates: str, importance: str) -> None:
+    """Raise UsageError if a method does not go with a model."""
+    if gates not in ("fused", "separate"):
+        raise UsageError(f"gates is {gates!r}; it must be 'fused' or 'separate'")
+    if importance not in ("l1", "l2", "max"):
+        raise UsageError(f"importance is {importance!r}; it must be 'l1', 'l2' or 'max'")
+    shared = any(matrix.group > 1 for matrix in model.matrices.values())
+    method.check(gates, "a model whose rows share connections" if shared else "")
+    if method.initial != "sparse" and model.arena.nnz < model.chain.dense_parameters:
+        raise UsageError(
+            f"the method {method.name} begins with all positions, but the model has a density of"
+            f" {model.density:.4g}; make it with init(density=1)"
+        )
+    ends_sparser = method.shrinks or method.initial == "salient"
+    if ends_sparser and density is None:
+        raise UsageError(f"the method {method.name} needs the density of the model in the end; give density")
+    if density is not None and not 0 < density <= 1:
+        raise UsageError(f"density is {density!r}; it must be above 0 and at most 1")
+    if density is not None and density > model.density:
+        raise UsageError(f"density is {density:g}, but the model has only {model.density:.4g} to begin with")
+    if density is not None and not ends_sparser:
+        raise UsageError(
+            f"the method {method.name} leaves the model its density, which init gave it; leave density out"
+        )
+    if method.updates and not method.shrinks and model.arena.nnz == model.chain.dense_parameters:
+        raise UsageError(
+            f"the method {method.name} moves weights to free positions, but the model has none"
+            f"; make it with a density below 1, or use the method dense"
+        )
+
+
+def _begin(
+    model: Model,
+    batches: Batches,
+    method: Method,
+    density: float | None,
+    gates: str,
+    importance: str,
+    seed: int,
+) -> Beginning:
+    """What the method is told; one that chooses the weights first has done so."""
+    counts = {}
+    rng = make_generators(seed)["topology"]
+    settings = dict(method.defaults)
+    if density is not None and method.shrinks:
+        counts = initial_counts(model.chain.shapes, density, gates=gates)
+    elif density is not None:
+        choose_salient(model, batches, settings["saliency_windows"], density, importance, rng)
+    return Beginning(model.arena, rng, settings, gates, importance, counts)
+
+
+def _fit(
+    model: Model,
+    batches: Batches,
+    optimizer: OptimizerSettings,
+    method: Method,
+    epochs: int,
+    valid: Batches | None,
+    beginning: Beginning,
+    rng: np.random.Generator,
+    progress: Callable[[Epoch], object] | None,
+) -> Fitted:
+    steps = len(batches)
+    training = start_training(model, optimizer, method, beginning, rng, steps, epochs * steps)
+    assert training.evolution is not None
+    training.evolution.check()
+    training.workspace(max(data.longest for data in (batches, valid) if data is not None), batches.batch_size)
+    slower, annealed = optimizer.decay()
+    fitted = Fitted()
+    kept: Arena | None = None
+    lowest, fewest = math.inf, model.arena.nnz
+    for number in range(1, epochs + 1):
+        loss = _epoch(training, batches, number - 1)
+        if method.shrinks or training.evolution.replaces(training.steps):
+            training.evolve()  # before the model is measured
+        best, valid_loss = True, None
+        with training.optimizer.averaged():
+            if valid is not None:
+                valid_loss = evaluate(model, valid, training.workspace(valid.longest, valid.batch_size)).loss
+                training.check_finite(valid_loss, "validation loss", training.steps + 1)
+                best = valid_loss < lowest or model.arena.nnz < fewest
+            if best and (valid is not None or (number == epochs and training.optimizer.averaging)):
+                kept = _copy(model.arena)
+        if valid_loss is not None:
+            training.optimizer.evaluated(valid_loss)
+            if best:
+                lowest, fewest = valid_loss, model.arena.nnz
+        if not training.optimizer.averaging and (not best or 0 < annealed <= number):
+            training.optimizer.lr /= slower
+        if number < epochs:  # else nobody would train what is grown
+            training.evolve()
+        fitted.epochs.append(Epoch(number, loss, valid_loss, best))
+        if progress is not None:
+            progress(fitted.epochs[-1])
+    if kept is not None:
+        _put_back(model.arena, kept)
+    return fitted
+
+
+def _epoch(training: Training, batches: Batches, epoch: int) -> float:
+    """Train once on each batch; returns the mean loss."""
+    loss = counted = 0.0
+    for k in range(len(batches)):
+        batch = batches.batch(epoch, k)
+        loss += training.step(batch).loss * batch.counted
+        counted += batch.counted
+    return loss / counted
+
+
+def _copy(arena: Arena) -> Arena:
+    """An arena without the optimizer's states."""
+    states = dict(arena.states)
+    arena.states.clear()
+    try:
+        return copy.deepcopy(arena)
+    finally:
+        arena.states.update(states)
+
+
+def _put_back(arena: Arena, kept: Arena) -> None:
+    """Give an arena the topology and the numbers of another."""
+    arena.states.clear()
+    for name, matrix in kept.matrices.items():
+        pattern = matrix.pattern
+        arena.apply(Rewiring({name: (pattern, np.full(pattern.nnz, -1, np.int32))}))
+    arena.values[...] = kept.values
+    arena.touch()
