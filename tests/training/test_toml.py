@@ -58,7 +58,7 @@ def test_only_what_needs_it_becomes_a_uri(tmp_path: Path) -> None:
 
 def test_a_uri_may_be_given(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('data = "file:///a%20b/%C3%BC"\ntext_column = "file:///a%20b"')
-    values = LanguageModelConfig.load_toml(tmp_path / "c.toml", ClassifierConfig)
+    values = ClassifierConfig.load_toml(tmp_path / "c.toml")
     assert values == {"data": "/a b/ü", "text_column": "file:///a%20b"}
 
 

@@ -20,7 +20,7 @@ from truesparse.kernels.rows import (
     group_product,
     prefetch_gates,
     prefetch_row,
-    row_product_blocked,
+    row_product_split,
     scatter_group,
     share_start,
     sum_sets,
@@ -101,9 +101,9 @@ def after_forward(w: int, n: int, g: int = 1):
                         r, z, a = gload(gates, row, units * n, GATES, w)
                         m = vbroadcast(at(bias_hn, j), w)
                         if g == 1:
-                            r = row_product_blocked(r, j, indptr, indices, data, h, old, units)
-                            z = row_product_blocked(z, j + units, indptr, indices, data, h, old, units)
-                            m = row_product_blocked(m, j + 2 * units, indptr, indices, data, h, old, units)
+                            r = row_product_split(r, j, indptr, indices, data, h, old, units)
+                            z = row_product_split(z, j + units, indptr, indices, data, h, old, units)
+                            m = row_product_split(m, j + 2 * units, indptr, indices, data, h, old, units)
                         else:
                             r, z, m = group_product(
                                 (r, z, m), zero, sets, j, indptr, indices, data, GATES, h, old, units
@@ -188,7 +188,7 @@ def after_backward(w: int, n: int, g: int = 1):
                             dh = vload(dy, dy_base + j * n, w)
                             if t + 1 < steps:
                                 if g == 1:
-                                    dh = row_product_blocked(
+                                    dh = row_product_split(
                                         dh, j, indptr, indices, data, back, later, GATES * units
                                     )
                                 else:

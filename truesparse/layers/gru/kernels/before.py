@@ -17,7 +17,7 @@ from truesparse.kernels.rows import (
     group_product,
     prefetch_gates,
     prefetch_row,
-    row_product_blocked,
+    row_product_split,
     scatter_group,
     share_start,
     sum_sets,
@@ -87,8 +87,8 @@ def before_forward(w: int, n: int, g: int = 1):
                     row = gate_base + j * n
                     r, z = gload(gates, row, units * n, 2, w)
                     if g == 1:
-                        r = row_product_blocked(r, j, indptr, indices, data, h, old, units)
-                        z = row_product_blocked(z, j + units, indptr, indices, data, h, old, units)
+                        r = row_product_split(r, j, indptr, indices, data, h, old, units)
+                        z = row_product_split(z, j + units, indptr, indices, data, h, old, units)
                     else:
                         r, z = group_product(
                             (r, z), zero, sets, j, indptr, indices, data, GATES, h, old, units
@@ -123,7 +123,7 @@ def before_forward(w: int, n: int, g: int = 1):
                     row = gate_base + (units + j) * n
                     z, a = gload(gates, row, units * n, 2, w)
                     if g == 1:
-                        a = row_product_blocked(a, j + 2 * units, indptr, indices, data, reset, own, units)
+                        a = row_product_split(a, j + 2 * units, indptr, indices, data, reset, own, units)
                     else:
                         (a,) = group_product(
                             (a,), zero, sets, j, indptr, indices, candidates, GATES, reset, own, units
@@ -212,9 +212,9 @@ def before_backward(w: int, n: int, g: int = 1):
                     if t + 1 < steps:
                         if g == 1:
                             i = j * (GATES + 1)
-                            dh = row_product_blocked(dh, i, starts, indices, data, back, base, GATES * units)
+                            dh = row_product_split(dh, i, starts, indices, data, back, base, GATES * units)
                             i += 1
-                            dh = row_product_blocked(dh, i, starts, indices, data, back, base, GATES * units)
+                            dh = row_product_split(dh, i, starts, indices, data, back, base, GATES * units)
                         else:
                             for other in range(shares):
                                 dh = dh + vload_row(back, base + other * size, j, units, dh)
@@ -252,7 +252,7 @@ def before_backward(w: int, n: int, g: int = 1):
                     ds = vbroadcast(_ZERO, w)
                     if g == 1:
                         i = j * (GATES + 1) + 2
-                        ds = row_product_blocked(ds, i, starts, indices, data, reset, base, GATES * units)
+                        ds = row_product_split(ds, i, starts, indices, data, reset, base, GATES * units)
                     else:
                         for other in range(shares):
                             ds = ds + vload_row(reset, base + other * size, j, units, ds)
