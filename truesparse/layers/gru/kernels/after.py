@@ -2,7 +2,7 @@
 
 Letters: T time steps, B batch, H hidden units; gates in the order r, z, n. The reset gate comes after the
 product; `before` has the other kind. A thread takes whole units (their three rows of W_hh), and all threads
-share the units of a step, or each takes blocks of sequences `apart`, as in `truesparse.layers.lstm.kernels`.
+share the units of a step, or each takes strips of sequences `apart`, as in `truesparse.layers.lstm.kernels`.
 The gates of a unit may share their connections, `g` = 3 rows of W_hh then being a group. Layout: see
 `truesparse.kernels.layout`.
 """
@@ -61,12 +61,12 @@ def after_forward(w: int, n: int, g: int = 1):
     ``y`` : float32 `[panels, H, n]`, receives h_t;
     ``hidden`` : float32 `[panels, 3H, n]`, whose last block receives m;
     ``h_prev`` : float32 `[panels, H, n]`, receives h_{t-1} at the place of step t;
-    ``h`` : float32 `[2, blocks, H w]` lane-blocked, h[0] given; step t reads h[t % 2] and writes the other;
+    ``h`` : float32 `[2, strips, H w]` lane-split, h[0] given; step t reads h[t % 2] and writes the other;
     ``indptr, indices, data`` : CSR arrays of W_hh `[3H, H]`, with an index over groups;
     ``bias_hn`` : float32 `[H]`;
     ``begin, end`` : int, the steps to run; ``steps`` : int, those of the window;
     ``shares`` : int, tasks a step (the number of threads), of no use with ``apart``;
-    ``apart`` : bool, whether a task is a block of sequences.
+    ``apart`` : bool, whether a task is a strip of sequences.
     """
     sets = sum_sets(w, g)
 
@@ -74,21 +74,21 @@ def after_forward(w: int, n: int, g: int = 1):
     def after_forward_kernel(
         gates, y, hidden, h_prev, h, indptr, indices, data, bias_hn, begin, end, steps, shares, apart
     ):
-        units, blocks = y.shape[1], h.shape[1]
+        units, strips = y.shape[1], h.shape[1]
         size = units * w
         tasks = 1 if apart else shares
         for turn in range(begin, begin + 1 if apart else end):
-            for task in prange(blocks * tasks):
-                block = task // tasks
-                share = task - block * tasks
+            for task in prange(strips * tasks):
+                strip = task // tasks
+                share = task - strip * tasks
                 first = share_start(indptr, units, GATES // g, share, tasks)
                 last = share_start(indptr, units, GATES // g, share + 1, tasks)
                 zero = gbroadcast(_ZERO, GATES, w)
                 for t in range(turn, end if apart else turn + 1):
-                    gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                    y_base = step_place(t, units, n, w, blocks, block)
-                    shifted = step_place(t + 1, units, n, w, blocks, block)
-                    old, new = state_places(t, blocks, block, size)
+                    gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                    y_base = step_place(t, units, n, w, strips, strip)
+                    shifted = step_place(t + 1, units, n, w, strips, strip)
+                    old, new = state_places(t, strips, strip, size)
                     for j in range(first, last):
                         ahead = min(j + _AHEAD, units - 1)
                         prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
@@ -148,10 +148,10 @@ def after_backward(w: int, n: int, g: int = 1):
     ``hidden`` : float32 `[panels, 3H, n]`, as `after_forward` left it, replaced by (dr, dz, dm);
     ``dy`` : float32 `[panels, H, n]`, gradient of h_t from above;
     ``h_prev`` : float32 `[panels, H, n]`, as `after_forward` left it;
-    ``back`` : float32, working space, what a step hands to the one before it, lane-blocked: (dr, dz, dm)
-    `[2, blocks, 3H w]`, or with groups the gradient of the state that it read, a part for each share
-    `[2, blocks, shares, H w]`;
-    ``carry`` : float32 `[blocks, H w]` lane-blocked, working space;
+    ``back`` : float32, working space, what a step hands to the one before it, lane-split: (dr, dz, dm)
+    `[2, strips, 3H w]`, or with groups the gradient of the state that it read, a part for each share
+    `[2, strips, shares, H w]`;
+    ``carry`` : float32 `[strips, H w]` lane-split, working space;
     ``indptr, indices, data`` : W_hh column by column (the transposed index), or with groups by rows;
     ``begin, end, steps, shares, apart`` : as in `truesparse.layers.lstm.kernels.lstm_backward`.
     """
@@ -160,19 +160,19 @@ def after_backward(w: int, n: int, g: int = 1):
     def after_backward_kernel(
         gates, hidden, dy, h_prev, back, carry, indptr, indices, data, begin, end, steps, shares, apart
     ):
-        units, blocks = dy.shape[1], carry.shape[0]
+        units, strips = dy.shape[1], carry.shape[0]
         size = units * w
         tasks = 1 if apart else shares
         parts = tasks if g == 1 else shares
         back_size = size * (GATES if g == 1 else shares)
         for turn in range(end, end - 1 if apart else begin, -1):
-            for task in prange(blocks * tasks):
-                block = task // tasks
-                share = task - block * tasks
+            for task in prange(strips * tasks):
+                strip = task // tasks
+                share = task - strip * tasks
                 for t in range(turn - 1, begin - 1 if apart else turn - 2, -1):
-                    gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                    dy_base = step_place(t, units, n, w, blocks, block)
-                    now, later = state_places(t, blocks, block, back_size)
+                    gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                    dy_base = step_place(t, units, n, w, strips, strip)
+                    now, later = state_places(t, strips, strip, back_size)
                     for part in range(share, shares if g > 1 and apart else share + 1):
                         if g > 1 and t > 0:
                             clear(back, now + part * size, size)
@@ -194,13 +194,13 @@ def after_backward(w: int, n: int, g: int = 1):
                                 else:
                                     for other in range(shares):
                                         dh = dh + vload_row(back, later + other * size, j, units, dh)
-                                dh = dh + vload_row(carry, block * size, j, units, dh)
+                                dh = dh + vload_row(carry, strip * size, j, units, dh)
                             row = gate_base + j * n
                             r, z, a = gload(gates, row, units * n, GATES, w)
                             m = vload(hidden, row + 2 * units * n, w)
                             before = vload(h_prev, dy_base + j * n, w)
                             dgates, dm, kept = gate_gradients(r, z, a, m, before, dh)
-                            vstore_row(carry, block * size, j, units, kept)
+                            vstore_row(carry, strip * size, j, units, kept)
                             gstore(gates, row, units * n, dgates)
                             dhidden = (dgates[0], dgates[1], dm)
                             gstore(hidden, row, units * n, dhidden)

@@ -56,8 +56,8 @@ def before_forward(w: int, n: int, g: int = 1):
     ``gates`` : float32 `[panels, 3H, n]`, pre-activations, replaced by the activations r, z, n;
     ``y`` : float32 `[panels, H, n]`, receives h_t;
     ``states`` : float32 `[panels, 2H, n]`, receives h_{t-1} and r h_{t-1} at the place of step t;
-    ``h`` : float32 `[2, blocks, H w]` lane-blocked, h[0] given; step t reads h[t % 2] and writes the other;
-    ``reset`` : float32 `[blocks, H w]` lane-blocked, working space: r h_{t-1};
+    ``h`` : float32 `[2, strips, H w]` lane-split, h[0] given; step t reads h[t % 2] and writes the other;
+    ``reset`` : float32 `[strips, H w]` lane-split, working space: r h_{t-1};
     ``indptr, indices, data`` : CSR arrays of W_hh `[3H, H]`, with an index over groups;
     ``begin, end`` : int, the steps to run; ``steps`` : int, those of the window; ``shares`` : int, tasks a
     region (the number of threads).
@@ -66,18 +66,18 @@ def before_forward(w: int, n: int, g: int = 1):
 
     @parallel_jit
     def before_forward_kernel(gates, y, states, h, reset, indptr, indices, data, begin, end, steps, shares):
-        units, blocks = y.shape[1], h.shape[1]
+        units, strips = y.shape[1], h.shape[1]
         size = units * w
         candidates = data[GATES - 1 :] if g > 1 else data
         for t in range(begin, end):
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
                 first = share_start(indptr, units, GATES // g, share, shares)
                 last = share_start(indptr, units, GATES // g, share + 1, shares)
-                gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                place = step_place(t, 2 * units, n, w, blocks, block)
-                old, _ = state_places(t, blocks, block, size)
+                gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                place = step_place(t, 2 * units, n, w, strips, strip)
+                old, _ = state_places(t, strips, strip, size)
                 zero = gbroadcast(_ZERO, 2, w)
                 for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
@@ -101,17 +101,17 @@ def before_forward(w: int, n: int, g: int = 1):
                         vstore(states, place + j * n, before)
                     kept = r * before
                     vstore(states, place + (units + j) * n, kept)
-                    vstore_row(reset, block * size, j, units, kept)
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
+                    vstore_row(reset, strip * size, j, units, kept)
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
                 first = share_start(indptr, units, GATES // g, share, shares)
                 last = share_start(indptr, units, GATES // g, share + 1, shares)
-                gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                y_base = step_place(t, units, n, w, blocks, block)
-                shifted = step_place(t + 1, 2 * units, n, w, blocks, block)
-                old, new = state_places(t, blocks, block, size)
-                own = block * size
+                gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                y_base = step_place(t, units, n, w, strips, strip)
+                shifted = step_place(t + 1, 2 * units, n, w, strips, strip)
+                old, new = state_places(t, strips, strip, size)
+                own = strip * size
                 zero = gbroadcast(_ZERO, 1, w)
                 for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
@@ -154,11 +154,11 @@ def before_backward(w: int, n: int, g: int = 1):
     ``hidden`` : float32 `[panels, 6H, n]`, receives (dr, dz, 0) and (0, 0, dn), where zeros are already;
     ``dy`` : float32 `[panels, H, n]`, gradient of h_t from above;
     ``states`` : float32 `[panels, 2H, n]`, as `before_forward` left it;
-    ``back`` : float32 `[blocks, 4H w]`, working space, what a step hands to the one before it, lane-blocked:
+    ``back`` : float32 `[strips, 4H w]`, working space, what a step hands to the one before it, lane-split:
     (dr, dz) `[3H w]`, or with groups the gradient of the state that it read, a part for each share `[shares,
     H w]`;
     ``reset`` : the same for dn and ds, within a step;
-    ``carry`` : float32 `[blocks, H w]` lane-blocked, working space;
+    ``carry`` : float32 `[strips, H w]` lane-split, working space;
     ``starts`` : int32 `[H, 4]`, where the rows r, z and n begin in each column of W_hh, and where it ends; of
     no use with groups;
     ``indptr, indices, data`` : W_hh column by column (the transposed index), or with groups by rows;
@@ -184,21 +184,21 @@ def before_backward(w: int, n: int, g: int = 1):
         steps,
         shares,
     ):
-        units, blocks = dy.shape[1], carry.shape[0]
+        units, strips = dy.shape[1], carry.shape[0]
         size = units * w
         back_size = back.shape[1]
         candidates = data[GATES - 1 :] if g > 1 else data
         for t in range(end - 1, begin - 1, -1):
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
                 first = share_start(indptr, units, 1, share, shares)
                 last = share_start(indptr, units, 1, share + 1, shares)
-                gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                hidden_base = step_place(t, 2 * GATES * units, n, w, blocks, block)
-                dy_base = step_place(t, units, n, w, blocks, block)
-                place = step_place(t, 2 * units, n, w, blocks, block)
-                base = block * back_size
+                gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                hidden_base = step_place(t, 2 * GATES * units, n, w, strips, strip)
+                dy_base = step_place(t, units, n, w, strips, strip)
+                place = step_place(t, 2 * units, n, w, strips, strip)
+                base = strip * back_size
                 if g > 1:
                     clear(reset, base + share * size, size)
                 for j in range(first, last):
@@ -218,12 +218,12 @@ def before_backward(w: int, n: int, g: int = 1):
                         else:
                             for other in range(shares):
                                 dh = dh + vload_row(back, base + other * size, j, units, dh)
-                        dh = dh + vload_row(carry, block * size, j, units, dh)
+                        dh = dh + vload_row(carry, strip * size, j, units, dh)
                     row = gate_base + (units + j) * n
                     z, a = gload(gates, row, units * n, 2, w)
                     da = dh * (_ONE - z) * (_ONE - a * a)
                     dz = dh * (vload(states, place + j * n, w) - a) * z * (_ONE - z)
-                    vstore_row(carry, block * size, j, units, dh * z)
+                    vstore_row(carry, strip * size, j, units, dh * z)
                     gstore(gates, row, units * n, (dz, da))
                     gstore(hidden, hidden_base + (units + j) * n, 4 * units * n, (dz, da))
                     if g == 1:
@@ -232,15 +232,15 @@ def before_backward(w: int, n: int, g: int = 1):
                         scatter_group(
                             reset, base + share * size, units, (da,), j, indptr, indices, candidates, GATES
                         )
-            for task in prange(blocks * shares):
-                block = task // shares
-                share = task - block * shares
+            for task in prange(strips * shares):
+                strip = task // shares
+                share = task - strip * shares
                 first = share_start(indptr, units, 1, share, shares)
                 last = share_start(indptr, units, 1, share + 1, shares)
-                gate_base = step_place(t, GATES * units, n, w, blocks, block)
-                hidden_base = step_place(t, 2 * GATES * units, n, w, blocks, block)
-                place = step_place(t, 2 * units, n, w, blocks, block)
-                base = block * back_size
+                gate_base = step_place(t, GATES * units, n, w, strips, strip)
+                hidden_base = step_place(t, 2 * GATES * units, n, w, strips, strip)
+                place = step_place(t, 2 * units, n, w, strips, strip)
+                base = strip * back_size
                 if g > 1:
                     clear(back, base + share * size, size)
                 for j in range(first, last):
@@ -259,8 +259,8 @@ def before_backward(w: int, n: int, g: int = 1):
                     row = gate_base + j * n
                     r, dz = gload(gates, row, units * n, 2, w)
                     dr = ds * vload(states, place + j * n, w) * r * (_ONE - r)
-                    kept = vfma(ds, r, vload_row(carry, block * size, j, units, ds))
-                    vstore_row(carry, block * size, j, units, kept)
+                    kept = vfma(ds, r, vload_row(carry, strip * size, j, units, ds))
+                    vstore_row(carry, strip * size, j, units, kept)
                     vstore(gates, row, dr)
                     vstore(hidden, hidden_base + j * n, dr)
                     if g == 1:
