@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from truesparse.data import Columns, SequenceBatches, Sequences, TextEncoder
 from truesparse.data.labelled import (
+    CSV,
     LabelledText,
-    Table,
     encode_table,
-    find_part,
     read_parts,
     read_table,
 )
+from truesparse.data.parts import read_part
 from truesparse.errors import UsageError
 from truesparse.modelfile import find_model, scores_overflow
 from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
@@ -74,7 +74,8 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     if data is None:
         text = _texts_of_training(saved, encoder, where, split or "test")
     else:
-        text = encode_table(_labelled_table(data, where, split or "test"), saved.labels, encoder)
+        table = read_part(data, split or "test", CSV, lambda file: read_table(file, where))
+        text = encode_table(table, saved.labels, encoder)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)
@@ -82,16 +83,6 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     if not math.isfinite(classified.loss):
         raise scores_overflow(saved.path)
     return ClassifierEvaluation(saved.labels, classified)
-
-
-def _labelled_table(data: Path, columns: Columns, split: str) -> Table:
-    """Labelled texts of a file, or of one part of a folder."""
-    if not data.is_dir():
-        return read_table(data, columns)
-    file = find_part(data, split)
-    if file is None:
-        raise UsageError(f"the folder {data} has no {split}.csv or {split}.csv.gz; give --data one CSV file")
-    return read_table(file, columns)
 
 
 def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
