@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from truesparse.settings import flag, kind_of
+from truesparse.tasks.registry import TASKS
 from truesparse.training.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,6 +20,20 @@ json_option = click.option(
 )
 
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
+
+
+def column_options(*names: str) -> Callable[[F], F]:
+    """Give a command the flags of fields of tasks that name columns, for a model of any task; None if not
+    given."""
+    fields = {name: field for task in TASKS.values() for name, field in task.fields().items()}
+
+    def decorate(command: F) -> F:
+        for name in reversed(names or sorted(field for field in fields if field.endswith("_column"))):
+            text = f"{fields[name].metadata['help']}  [default: as in training]"
+            command = click.option(flag(name), name, metavar="NAME", help=text)(command)
+        return command
+
+    return decorate
 
 
 def config_options(task: type[Config], only: Collection[str] = ()) -> Callable[[F], F]:

@@ -290,6 +290,25 @@ class Model:
         panels = ws.window.panels if per_step else ws.window.one
         return self.head.predict(ws.x[-1], panels, ws.window.steps - 1 if per_step else 0, ws.output)
 
+    def predict_steps(
+        self,
+        inputs: NDArray[Any],
+        ws: Workspace,
+        state: State | None = None,
+        lengths: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return what a model that says something at each step says at all of them; parameters are those of
+        `predict`.
+
+        Returns
+        -------
+        ndarray of float32, shape (steps, outputs, B)
+            As in `predict`. Without meaning beyond a sequence's length.
+        """
+        self._draw(ws, None)
+        self._run(inputs, ws, state, lengths)
+        return self.head.predict_steps(ws.x[-1], ws.window.panels, ws.window.steps, ws.output)
+
     def dense_gradients(self, ws: Workspace) -> dict[str, GradientRows]:
         """Return functions that compute the gradient at all positions, of the window of the last
         `loss_and_gradients`.

@@ -120,6 +120,16 @@ class Panels:
                 columns = numbers[:, block * self.block_batch : (block + 1) * self.block_batch]
                 panel[:, lanes][:, : columns.shape[1]] = columns
 
+    def read(self, out: NDArray[np.float32], panel: int, numbers: NDArray[np.float32]) -> None:
+        """Put what panel number `panel` has, (features, lanes), into `out`, float32 of shape (steps,
+        features, batch)."""
+        group, block = divmod(panel, self.blocks)
+        columns = slice(block * self.block_batch, min((block + 1) * self.block_batch, self.batch))
+        first = group * self.steps_per_panel
+        for place, step in enumerate(out[first : first + self.steps_per_panel]):
+            lanes = numbers[:, place * self.step_lanes : (place + 1) * self.step_lanes]
+            step[:, columns] = lanes[:, : columns.stop - columns.start]
+
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
         where, lanes = self.where(step)

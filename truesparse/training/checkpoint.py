@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import truesparse
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import Chain
-from truesparse.modelfile import StoredModel, check_finite, container, read_model
+from truesparse.modelfile import Encoder, StoredModel, check_finite, container, kind_of, read_model
 from truesparse.modelfile.data_settings import DataSettings, data_document
 from truesparse.sparse import Arena, Pattern
 
@@ -34,10 +34,10 @@ class SavedModel:
     model : Model
     vocabulary : Vocabulary or None
         None if nobody knows what the tokens mean, as of a model that was imported without.
-    encoder : TextEncoder or None
-        How a classifier reads a text; None of a language model.
+    encoder : TextEncoder, TokenEncoder or None
+        How a classifier reads a text, or a tagger a sentence; None of a language model.
     labels : tuple of str
-        The names of a classifier's outputs.
+        The names of a classifier's or tagger's outputs.
     data : DataSettings
         How data are read for it.
     """
@@ -45,9 +45,14 @@ class SavedModel:
     path: Path
     model: Model
     vocabulary: Vocabulary | None
-    encoder: TextEncoder | None
+    encoder: Encoder
     labels: tuple[str, ...]
     data: DataSettings
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return kind_of(self.model.chain, self.labels)
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
@@ -89,7 +94,7 @@ def save_model(
     path: Path,
     model: Model,
     vocabulary: Vocabulary | None = None,
-    encoder: TextEncoder | None = None,
+    encoder: Encoder = None,
     labels: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
 ) -> None:
@@ -100,7 +105,7 @@ def save_model(
     path : Path
     model : Model
     vocabulary, encoder, labels
-        As in `SavedModel`; those of a classifier have to be given.
+        As in `SavedModel`; those of a classifier or tagger have to be given.
     history : mapping, optional
         The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
         taken from there.
@@ -122,7 +127,7 @@ def save_checkpoint(
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
     evolution: Mapping[str, np.ndarray] | None = None,
-    encoder: TextEncoder | None = None,
+    encoder: Encoder = None,
     labels: Sequence[str] = (),
 ) -> None:
     """Write all that training needs to go on to the same bits.
@@ -221,20 +226,18 @@ def _document(
     kind: str,
     chain: Chain,
     vocabulary: Vocabulary | None,
-    encoder: TextEncoder | None,
+    encoder: Encoder,
     labels: Sequence[str],
     history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    of_classifier = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
-    of_run = (
-        {} if history is None else {"data": data_document(history, chain.per_step), "config": {**history}}
-    )
+    of_labels = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
+    of_run = {} if history is None else {"data": data_document(history, bool(labels)), "config": {**history}}
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
         "model": chain.to_document(),
         "vocabulary": None if vocabulary is None else json.loads(vocabulary.to_json()),
-        **of_classifier,
+        **of_labels,
         **of_run,
     }
 
@@ -255,7 +258,7 @@ def _read_model(reader: container.Reader) -> SavedModel:
     stored = read_model(reader, expand=False)
     model, data = (
         Model(stored.chain, _arena(stored)),
-        DataSettings.from_document(reader.document, stored.chain.per_step),
+        DataSettings.from_document(reader.document, bool(stored.labels)),
     )
     return SavedModel(reader.path, model, stored.vocabulary, stored.encoder, stored.labels, data)
 

@@ -20,13 +20,10 @@ from truesparse.data.labelled import (
     read_table,
 )
 from truesparse.data.parts import read_part
-from truesparse.errors import UsageError
-from truesparse.modelfile import find_model, scores_overflow
+from truesparse.modelfile import scores_overflow
 from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
-from truesparse.tasks.rundata import find_data
-from truesparse.training.checkpoint import SavedModel, load_model
-
-LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
+from truesparse.tasks.rundata import LARGEST_BATCH, find_data
+from truesparse.training.checkpoint import SavedModel
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class ClassifierEvaluation:
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:
     """See `Config.evaluate_saved`."""
     model, encoder = saved.model, saved.encoder
-    assert encoder is not None
+    assert isinstance(encoder, TextEncoder)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])
     if data is None:
@@ -88,12 +85,8 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
 def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
     """One part of the labelled texts that a model was trained on."""
     found = find_data(saved)
-    how = found.settings
-    if found.path is None:
-        raise UsageError(f"{saved.path} does not say what it was trained on; give --data")
-    if how.valid_fraction is None or how.test_fraction is None or how.seed is None:
-        raise UsageError(f"{saved.path} does not say which part of the data it was trained on; give --data")
-    tables = read_parts(found.path, columns, how.valid_fraction, how.test_fraction, how.seed)
+    path, valid_fraction, test_fraction, seed = found.split(saved.path)
+    tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: encode_table(table, saved.labels, encoder) for part, table in tables.items()}
     found.check(crc32_of_texts(parts["train"], parts["valid"]))
     return parts[split]
@@ -104,8 +97,8 @@ class Classifier:
 
     Parameters
     ----------
-    path : Path
-        A model file, or the folder of a run.
+    saved : SavedModel
+        Of a classifier.
 
     Attributes
     ----------
@@ -117,14 +110,12 @@ class Classifier:
 
     Raises
     ------
-    UsageError, TruesparseError
-        The model cannot be read, or it is no classifier.
+    TruesparseError
+        A weight is not finite.
     """
 
-    def __init__(self, path: Path) -> None:
-        saved = load_model(find_model(path))
-        if saved.encoder is None:
-            raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
+    def __init__(self, saved: SavedModel) -> None:
+        assert isinstance(saved.encoder, TextEncoder)
         saved.check_finite()
         self._path = saved.path
         self._model = saved.model
