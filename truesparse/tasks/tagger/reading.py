@@ -129,7 +129,8 @@ def _from_json(text: str, where: str, columns: Columns, labelled: bool) -> tuple
                 raise TruesparseError(f"{where} has the label {shown(label)}, which is none; mend it")
         if len(labels) != len(tokens):
             raise TruesparseError(
-                f"{where} has {len(tokens):,} tokens but {len(labels):,} labels; give each token one"
+                f"{where} differs in its numbers of tokens, {len(tokens):,}, and labels, {len(labels):,}"
+                "; give each token a label"
             )
     try:
         "".join([*tokens, *labels]).encode()
