@@ -23,7 +23,9 @@ from truesparse.training.task import Measures, Task, Workspaces, crc32_of
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
 
-WINDOW = 64  # steps of a sentence that are tagged at once; the next ones go on from there
+# Steps of a sentence that are tagged at once; the next ones go on from there. Buffers are for as many however
+# short sentences are: sums are taken in an order that depends on that.
+WINDOW = 64
 
 
 class Tagging(Task):
@@ -57,7 +59,7 @@ class Tagging(Task):
         )
         chain = tagger_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, batches)
-        self.longest = max(batches.longest, _window(valid.tokens))
+        self.longest = max(batches.longest, WINDOW)
         self._data = data
         self.scheme = Scheme.of(data.labels)
         self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
@@ -76,7 +78,7 @@ class Tagging(Task):
         """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
         and `f1` of these."""
         sentences = self._data.parts[part]
-        workspace = workspaces(_window(sentences.tokens), self.config.batch_size)
+        workspace = workspaces(WINDOW, self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
 
     def of_loss(self, loss: float) -> Measures:
@@ -154,7 +156,7 @@ def measure(
     labels, scheme
         Of the model.
     workspace : Workspace
-        For as many sentences as are to be read side by side. Overwritten.
+        For `WINDOW` steps or more, and as many sentences as are to be read side by side. Overwritten.
     stop : callable
         Asked before each window.
 
@@ -196,18 +198,17 @@ def label_scores(
     ndarray of float32, shape (tokens, labels)
         Log-probabilities of their labels.
     """
-    panels = workspace.window.panels
-    batch_size, steps = panels.batch, min(panels.steps, WINDOW)
+    batch_size = workspace.window.panels.batch
     order = np.argsort(sentences.lengths, kind="stable")
     state = model.zero_state(batch_size)
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         inputs, lengths = sentences.batch(chosen, batch_size)
         state.reset()
-        for start in range(0, len(inputs), steps):
+        for start in range(0, len(inputs), WINDOW):
             if stop():
                 raise EvaluationStopped
-            window = inputs[start : start + steps]
+            window = inputs[start : start + WINDOW]
             left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
             scores = model.predict_steps(window, workspace, state, left)
             for place, number in enumerate(chosen):
@@ -216,20 +217,11 @@ def label_scores(
                     yield slice(begin, begin + left[place]), scores[: left[place], :, place]
 
 
-def window_workspace(model: Model, longest: int, batch_size: int) -> Workspace:
-    """Buffers to tag sentences of up to `longest` tokens."""
-    return model.workspace(min(longest, WINDOW), batch_size)
-
-
 def crc32_of_sentences(*parts: Tagged) -> int:
     """CRC-32 of tokens and labels."""
     return crc32_of(
         array for part in parts for array in (part.tokens.values, part.tokens.starts, part.labels.values)
     )
-
-
-def _window(sentences: Sequences) -> int:
-    return min(sentences.longest, WINDOW)
 
 
 def _count(

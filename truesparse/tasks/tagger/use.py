@@ -26,7 +26,6 @@ from truesparse.tasks.tagger.task import (
     crc32_of_sentences,
     label_scores,
     measure,
-    window_workspace,
 )
 from truesparse.training.checkpoint import SavedModel
 
@@ -93,7 +92,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
             read_part(data, split, KIND, lambda file: read(file, where)), saved.labels, encoder
         )
     size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.tokens))
-    workspace = window_workspace(saved.model, sentences.tokens.longest, size)
+    workspace = saved.model.workspace(WINDOW, size)
     labelled = measure(saved.model, sentences, saved.labels, Scheme.of(saved.labels), workspace)
     if not math.isfinite(labelled.loss):
         raise scores_overflow(saved.path)
@@ -130,7 +129,7 @@ class Tagger:
         self._saved = saved
         self._encoder = saved.encoder
         size = min(saved.data.batch_size, LARGEST_BATCH)
-        self._workspace = window_workspace(saved.model, WINDOW, size)
+        self._workspace = saved.model.workspace(WINDOW, size)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tag sentences, all tokens of them.
