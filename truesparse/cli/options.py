@@ -22,14 +22,19 @@ json_option = click.option(
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
 
 
-def column_options(*names: str) -> Callable[[F], F]:
-    """Give a command the flags of fields of tasks that name columns, for a model of any task; None if not
-    given."""
-    fields = {name: field for task in TASKS.values() for name, field in task.fields().items()}
+def column_options(only_texts: bool = False) -> Callable[[F], F]:
+    """Give a command the flags of all tasks that name columns of data, or of texts only, for a model of any
+    task; None if not given."""
+
+    columns: dict[str, str] = {}
+    for task in TASKS.values():
+        for name, field in task.fields().items():
+            if name == task.TEXT_COLUMN or (name.endswith("_column") and not only_texts):
+                columns.setdefault(name, f"Of a {task.TASK}: {field.metadata['help']}")
 
     def decorate(command: F) -> F:
-        for name in reversed(names or sorted(field for field in fields if field.endswith("_column"))):
-            text = f"{fields[name].metadata['help']}  [default: as in training]"
+        for name, text in reversed(columns.items()):
+            text += "  [default: as in training]"
             command = click.option(flag(name), name, metavar="NAME", help=text)(command)
         return command
 

@@ -28,7 +28,7 @@ _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in k
     help="What FILE has: a text in each line; columns; for a tagger also a token in each line (conll), or"
     " JSON (jsonl).  [default: what its name says, else lines]",
 )
-@column_options("text_column", "token_column")
+@column_options(only_texts=True)
 @click.option(
     "--out",
     metavar="FILE",

@@ -55,12 +55,15 @@ class Config:
         What the command prints of itself.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
+    TEXT_COLUMN : str
+        The field that says which column it reads there; empty if there is none.
     """
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
     HELP: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
+    TEXT_COLUMN: ClassVar[str] = ""
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=tuple(cells()))
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)

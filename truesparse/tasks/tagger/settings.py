@@ -42,6 +42,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
 """
     TASK: ClassVar[str] = "tagger"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "conll", "conllu", "jsonl")
+    TEXT_COLUMN: ClassVar[str] = "token_column"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: str | None = setting(
