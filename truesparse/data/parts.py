@@ -44,14 +44,14 @@ class Kind(NamedTuple):
         What such a file is, such as "CSV file".
     examples : str
         Such as "rows".
-    each : str
-        Of what as many are taken, such as " of each label"; empty if of all together.
+    counted : str
+        Put behind that where there are too few, such as " of each label".
     """
 
     endings: Sequence[str]
     file: str
     examples: str
-    each: str = ""
+    counted: str = ""
 
 
 def read_parts(
@@ -111,7 +111,7 @@ def read_parts(
             parts["train"] = parts["train"].select(np.setdiff1d(np.arange(len(parts["train"])), taken))
             if not len(parts[part]):
                 raise TruesparseError(
-                    f"{parts['train'].name} has too few {kind.examples}{kind.each} to take {fraction:g} of"
+                    f"{parts['train'].name} has too few {kind.examples}{kind.counted} to take {fraction:g} of"
                     f" them for the {part} set; give more {kind.examples}, a larger --{part}-fraction, or a"
                     f" {part}{ending} as well"
                 )

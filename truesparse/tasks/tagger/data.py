@@ -19,7 +19,7 @@ from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError
 from truesparse.tasks.tagger.reading import ENDINGS, Columns, Sentence, layout_of, read_sentences
 
-KIND = data_parts.Kind(ENDINGS, "file", "sentences")
+KIND = data_parts.Kind(ENDINGS, "file", "sentences", " (empty lines part them)")
 _FEW = 20  # tokens, of which any may have a label of its own by mistake
 
 
