@@ -32,6 +32,22 @@ def write_labelled(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+def write_tagged(path: Path) -> None:
+    """400 sentences, in which "mr" and "in" tell what the next token is, and that what a "jr" behind it."""
+    rng = random.Random(3)
+    lines = []
+    for _ in range(400):
+        for _ in range(rng.randrange(2, 9)):
+            word = rng.choice(["mr", "in", "", "", ""])
+            kind = {"mr": "PER", "in": "LOC"}.get(word)
+            lines += [f"{word}\tO"] if kind else []
+            lines.append(f"w{rng.randrange(20)}\t{f'B-{kind}' if kind else 'O'}")
+            if rng.random() < 0.3:
+                lines.append(f"jr\t{f'I-{kind}' if kind else 'O'}")
+        lines.append("")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 @pytest.fixture
 def text_file(tmp_path: Path) -> Path:
     """What `write_text` writes."""
@@ -44,3 +60,10 @@ def labelled_file(tmp_path: Path) -> Path:
     """What `write_labelled` writes."""
     write_labelled(tmp_path / "reviews.csv")
     return tmp_path / "reviews.csv"
+
+
+@pytest.fixture
+def tagged_file(tmp_path: Path) -> Path:
+    """What `write_tagged` writes."""
+    write_tagged(tmp_path / "names.conll")
+    return tmp_path / "names.conll"

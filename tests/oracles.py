@@ -174,7 +174,8 @@ def language_model_loss(parameters, chain, ids, targets, state):
 
 
 def sequence_model_loss(parameters, chain, inputs, lengths, targets):
-    """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length."""
+    """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
+    is a target for each sequence, or for each of its steps."""
     zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
     for b, length in enumerate(lengths):
@@ -182,7 +183,8 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
             continue
         outputs, _ = scores(parameters, chain, inputs[:length, ..., b : b + 1], zeros)
         if chain.head.TYPE == "softmax":
-            losses.append(cross_entropies(outputs, targets[None, b : b + 1]).mean())
+            own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
+            losses.extend(cross_entropies(outputs, own).ravel())
         else:
             losses.append(((outputs[0, :, 0] - targets[:, b]) ** 2).sum() / 2)
     return np.mean(losses)

@@ -51,6 +51,21 @@ def test_every_sequence_comes_once_an_epoch_with_its_target():
     assert orders[0] != orders[1] != orders[2]
 
 
+def test_targets_of_each_step():
+    """They stand where their tokens do, -1 elsewhere; a batch counts by its tokens."""
+    sequences, _ = make(101)
+    classes = Sequences(sequences.values * 3 + 1, sequences.starts)
+    batches = SequenceBatches(sequences, classes, 8, seed=3)
+    seen = []
+    for k in range(len(batches)):
+        batch = batches.batch(0, k)
+        assert batch.targets.shape == batch.inputs.shape
+        np.testing.assert_array_equal(batch.targets, np.where(batch.inputs < 0, -1, 3 * batch.inputs + 1))
+        assert batch.counted == batch.tokens == batch.lengths.sum() == (batch.targets >= 0).sum()
+        seen += batch.chosen.tolist()
+    assert sorted(seen) == list(range(101))
+
+
 def test_the_order_depends_on_seed_and_epoch_alone():
     sequences, _ = make(300)
     targets = np.zeros(300, np.int32)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
@@ -39,6 +39,12 @@ CLASSIFIERS = {
     "linear, last": Chain(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
+TAGGERS = {
+    "tagger": sequence_model(70, 12, 20, 2, outputs=5, pooling=""),
+    "tagger, rhn": sequence_model(
+        70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="", sparse_output=True
+    ),
+}
 SIZES = {
     "lstm": language_model(70, 12, 20, 2),
     "tied": language_model(70, 20, 20, 1, tied=True),
@@ -61,6 +67,7 @@ SIZES = {
     "almost empty": language_model(30, 8, 8, 1),
     "one token": language_model(1, 3, 3, 1),
     **CLASSIFIERS,
+    **TAGGERS,
 }
 DENSITIES = {"dense": 1.0, "almost empty": 0.02}
 # What breaks strings of C that are written carelessly.
@@ -76,8 +83,8 @@ def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0
     for bias in model.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
     words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: chain.tokens])
-    if not chain.per_step:
-        encoder = TextEncoder(words, 9)
+    if kind in (*CLASSIFIERS, *TAGGERS):
+        encoder = TokenEncoder(words) if chain.per_step else TextEncoder(words, 9)
         save_model(path, model, words, encoder, LABELS[: chain.head.outputs], {"batch_size": 2})
     else:
         save_model(path, model, words if vocabulary else None, history={"batch_size": 2, "bptt": 5})
@@ -90,6 +97,9 @@ def data_for(folder: Path, kind: str) -> Path:
         path = folder / "texts.csv"
         rows = [f"{LABELS[n % 2]},w{n % 9} w{n % 7} {'w3 ' * (n % 5)}" for n in range(60)]
         path.write_text("\n".join(["label,text", *rows]) + "\n")
+    elif kind in TAGGERS:
+        path = folder / "sentences.conll"
+        path.write_text("".join(f"w{n % 9} {LABELS[n % 2]}\n" + "\n" * (n % 5 == 0) for n in range(60)))
     else:
         path = folder / "text.txt"
         path.write_text("1 w5 1 w7 w9 " * 180)

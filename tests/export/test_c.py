@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export.conftest import CLASSIFIERS, DENSITIES, SIZES, WORDS, data_for, read, save
+from export.conftest import CLASSIFIERS, DENSITIES, SIZES, TAGGERS, WORDS, data_for, read, save
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
@@ -20,7 +20,7 @@ from truesparse.layers.models import language_model
 from truesparse.model import random_model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
-from truesparse.runtime import Classifier, LanguageModel
+from truesparse.runtime import Classifier, LanguageModel, Tagger
 from truesparse.runtime.loading import as_model
 
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
@@ -85,6 +85,7 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
         "almost empty",
         *GRUS,
         *CLASSIFIERS,
+        *TAGGERS,
     ],
 )
 def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) -> None:
@@ -205,6 +206,22 @@ def test_the_example_of_a_classifier_prints_labels(tmp_path: Path) -> None:
     assert "extern const char *const reviews_labels[REVIEWS_OUTPUTS];" in header
     assert "scores of the classes" in header
     assert "the last 9 words of a text, in lower case" in header
+
+
+@needs_compiler
+def test_the_example_of_a_tagger_prints_the_labels_of_the_last_token(tmp_path: Path) -> None:
+    file = save(tmp_path / "m", "tagger")
+    export_model(file, "c", tmp_path / "out")
+    result = compile_and_run(tmp_path / "out", "w3", "w1", "1")
+    model = Tagger(read(file))
+    (scores,) = model.log_probabilities([model.encoder.encode(["w3", "w1", "1"])])
+    order = np.argsort(-scores[-1])
+    expected = [f"{np.exp(scores[-1, place]):.4f} {model.labels[place]}" for place in order]
+    assert (result.returncode, result.stdout) == (0, "\n".join(expected) + "\n")
+    header = (tmp_path / "out" / "model.h").read_text()
+    assert "LSTM tagger of 5 labels, 70 tokens" in header
+    assert "scores of the labels of the last token" in header
+    assert "trained on the tokens of sentences; those that it does not know are <unk>" in header
 
 
 @needs_compiler

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import scipy.sparse
-from export.conftest import CLASSIFIERS, LABELS, SIZES, data_for, read, save
+from export.conftest import CLASSIFIERS, LABELS, SIZES, TAGGERS, data_for, read, save
 
 from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
@@ -59,7 +59,7 @@ def test_scipy(tmp_path: Path) -> None:
     assert len(description["vocabulary"]["tokens"]) == 70
 
 
-@pytest.mark.parametrize("kind", ["lstm", "tied", "last", "gru", "gru, unit", "gru, last"])
+@pytest.mark.parametrize("kind", ["lstm", "tied", "last", "tagger", "gru", "gru, unit", "gru, last"])
 def test_torch(tmp_path: Path, kind: str) -> None:
     torch = pytest.importorskip("torch")
     file = save(tmp_path / "m", kind)
@@ -86,7 +86,10 @@ def test_torch(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token", "linear", "linear between", *GRUS],
+    [
+        *("lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token", "linear", "linear between"),
+        *(*GRUS, *TAGGERS),
+    ],
 )
 def test_onnx(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnx")
@@ -95,7 +98,7 @@ def test_onnx(tmp_path: Path, kind: str) -> None:
     report = export_model(file, "onnx", tmp_path / "out")
     assert report["largest_difference"] < 1e-5
     # the state that comes out goes on where it was
-    model = LanguageModel(read(file))
+    model = as_model(read(file))
     size = model.chain.tokens
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     stream = model.stream(2)

@@ -37,6 +37,10 @@ CASES = {
     "features": case(5, 7, 0, 4, 6, 1, pooling="mean"),
     "features in blocks": case(70, 3, 0, 3, 5, 1),
     "regressor": case(5, 4, 0, 2, 6, 1, kind="regressor", outputs=1),
+    "steps": case(3, 5, 30, 7, 9, 2, pooling="", outputs=3),
+    "steps, sparse output": case(20, 9, 12, 5, 8, 1, pooling="", sparse_output=True, outputs=5),
+    "steps, rhn": case(3, 5, 20, 7, 9, 1, cell="rhn", depth=2, pooling="", outputs=3),
+    "steps, batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="", outputs=2),
     "two numbers": case(70, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
 }
 
@@ -59,8 +63,9 @@ def make(case, density=0.4, seed=0, room=4, dropout=0.0):
     else:
         inputs = rng.standard_normal((steps, chain.features, batch)).astype(np.float32)
     if chain.head.TYPE == "softmax":
-        targets = rng.integers(0, chain.head.outputs, batch).astype(np.int32)
-        targets[lengths == 0] = -1
+        shape = (steps, batch) if chain.per_step else batch
+        targets = rng.integers(0, chain.head.outputs, shape).astype(np.int32)
+        targets[after if chain.per_step else lengths == 0] = -1
     else:
         targets = rng.standard_normal((chain.head.outputs, batch)).astype(np.float32)
         targets[:, lengths == 0] = np.nan
@@ -73,6 +78,14 @@ def test_loss_and_predictions_against_float64(case):
     parameters = dense_parameters(model)
     exact = sequence_model_loss(parameters, model.chain, inputs, lengths, targets)
     assert model.loss(inputs, targets, ws, lengths=lengths) == pytest.approx(exact, rel=1e-6)
+    if model.chain.per_step:
+        said = model.predict_steps(inputs, ws, lengths=lengths)
+        assert said.shape == (len(inputs), model.chain.head.outputs, len(lengths))
+        steps, places = np.nonzero(targets >= 0)
+        np.testing.assert_allclose(np.exp(said[steps, :, places]).sum(axis=1), 1, rtol=1e-5)
+        loss = -said[steps, targets[steps, places], places].mean()
+        assert loss == pytest.approx(exact, rel=1e-5)
+        return
     outputs = model.predict(inputs, ws, lengths=lengths)
     used = lengths > 0
     assert outputs.shape == (model.chain.head.outputs, len(lengths))
@@ -155,10 +168,46 @@ def test_what_lies_beyond_a_sequence_changes_no_bit(case):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("steps")])
+def test_steps_do_not_depend_on_windows_padding_or_the_rest_of_the_batch(case):
+    """To the bit: what lies beyond a sequence, and where it is cut if the state is carried."""
+    model, ws, inputs, lengths, targets = make(CASES[case], room=20)
+    whole = model.predict_steps(inputs, ws, lengths=lengths)
+    np.testing.assert_array_equal(model.predict(inputs, ws, lengths=lengths), whole[-1])
+    padded = np.concatenate([inputs, np.zeros((7, inputs.shape[1]), np.int32)])
+    steps, places = np.nonzero(targets >= 0)
+    said = model.predict_steps(padded, ws, lengths=lengths)
+    np.testing.assert_array_equal(said[steps, :, places], whole[steps, :, places])
+    state = model.zero_state(len(lengths))
+    for start in range(0, len(inputs), 2):
+        window = inputs[start : start + 2]
+        left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
+        said = model.predict_steps(window, ws, state, left)
+        for place in np.flatnonzero(left):
+            np.testing.assert_array_equal(
+                said[: left[place], :, place], whole[start : start + left[place], :, place]
+            )
+    alone = np.full_like(inputs, -1)
+    alone[:, 0] = inputs[:, 0]
+    only = np.where(np.arange(lengths.size) == 0, lengths, 0).astype(np.int32)
+    said = model.predict_steps(alone, ws, lengths=only)
+    np.testing.assert_array_equal(said[:, :, 0], whole[:, :, 0])
+    results = []
+    for padding in (0, 13):
+        after = np.full((padding, len(lengths)), -1, np.int32)
+        model.arena.zero_grad()
+        more = np.concatenate([inputs, after]), np.concatenate([targets, after])
+        results.append((model.loss_and_gradients(*more, ws, lengths=lengths), model.arena.grads.copy()))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
 @pytest.mark.parametrize(
     ("case", "dropout"),
     [
         ("last", 0.5),
+        ("steps", 0.5),
+        ("steps, rhn", 0.3),
         ("mean of two layers", DropoutRates(input=0.5)),
         ("max", DropoutRates(output=0.5)),
         ("rhn", 0.3),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from document_helpers import cell_of, with_settings
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
@@ -31,7 +31,7 @@ Tensors = dict[str, np.ndarray]
 Document = dict[str, Any]
 
 
-@pytest.fixture(params=["lstm", "rhn", "unit", "classifier"])
+@pytest.fixture(params=["lstm", "rhn", "unit", "classifier", "tagger"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     words = Vocabulary(("<unk>", *(f"w{n}" for n in range(29))), "word", True)
     rng = np.random.default_rng(1)
@@ -40,6 +40,9 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         encoder = TextEncoder(words, 7)
         model = random_model(spec, 0.4, rng)
         save_model(tmp_path / "good", model, words, encoder, ("a", "b", "c"))
+    elif request.param == "tagger":
+        model = random_model(sequence_model(30, 6, 8, 2, outputs=3, pooling=""), 0.4, rng)
+        save_model(tmp_path / "good", model, words, TokenEncoder(words), ("B-X", "I-X", "O"))
     else:
         kind = {
             "lstm": {},

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from truesparse.errors import printable
-from truesparse.training.reporter import Progress, Record, Reporter, RunInfo
+from truesparse.training.reporter import (
+    MEASURES,
+    Progress,
+    Record,
+    Reporter,
+    RunInfo,
+    common_measure,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -317,10 +324,10 @@ def describe_loss(record: Record) -> str:
 
 
 def validation_measure(record: Record) -> tuple[str, str]:
-    """What a model is chosen by, and its value: perplexity, or the accuracy of a classifier."""
-    if "accuracy" in record:
-        return "accuracy", f"{record['accuracy']:.2%}"
-    return "perplexity", f"{record['perplexity']:.2f}"
+    """What a model is chosen by, and its value: perplexity, or a share such as the accuracy."""
+    measure = common_measure([record])
+    assert measure is not None
+    return MEASURES[measure], f"{record[measure]:{'.2f' if measure == 'perplexity' else '.2%'}}"
 
 
 def plain_table() -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from truesparse.cli.options import json_option, model_argument
+from truesparse.cli.options import column_options, json_option, model_argument
 from truesparse.errors import printable
 from truesparse.training.reporter import to_json
 
@@ -26,29 +26,23 @@ from truesparse.training.reporter import to_json
     help="Which part of a folder, of the data it was trained on, or of one text file, cut as in training."
     "  [default: test]",
 )
-@click.option(
-    "--label-column", metavar="NAME", help="Column of labels in CSV files.  [default: as in training]"
-)
-@click.option(
-    "--text-column", metavar="NAME", help="Column of texts in CSV files.  [default: as in training]"
-)
+@column_options()
 @json_option
 def evaluate(
     path: Path,
     data: Path | None,
     split: str | None,
-    label_column: str | None,
-    text_column: str | None,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
-    """Measure the perplexity of a language model, or how well a classifier tells labels.
+    """Measure the perplexity of a language model, or how well a classifier or tagger tells labels.
 
     The model is a file, or the best one of a run. A language model reads the text as one stream, and every
     token but the first counts.
     """
     from truesparse.tasks.use import evaluate_file
 
-    result = evaluate_file(path, data, split, label_column, text_column)
+    result = evaluate_file(path, data, split, **columns)
     if as_json:
         click.echo(to_json(result.values()))
         return

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from truesparse.settings import flag, kind_of
+from truesparse.tasks.registry import TASKS
 from truesparse.training.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,6 +20,25 @@ json_option = click.option(
 )
 
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
+
+
+def column_options(only_texts: bool = False) -> Callable[[F], F]:
+    """Give a command the flags of all tasks that name columns of data, or of texts only, for a model of any
+    task; None if not given."""
+
+    columns: dict[str, str] = {}
+    for task in TASKS.values():
+        for name, field in task.fields().items():
+            if name == task.TEXT_COLUMN or (name.endswith("_column") and not only_texts):
+                columns.setdefault(name, f"Of a {task.TASK}: {field.metadata['help']}")
+
+    def decorate(command: F) -> F:
+        for name, text in reversed(columns.items()):
+            text += "  [default: as in training]"
+            command = click.option(flag(name), name, metavar="NAME", help=text)(command)
+        return command
+
+    return decorate
 
 
 def config_options(task: type[Config], only: Collection[str] = ()) -> Callable[[F], F]:

@@ -1,7 +1,7 @@
 """Text corpora and windows for truncated backpropagation through time; labelled texts and batches of them."""
 
 from truesparse.data.batches import Batch, Batches, Windows
-from truesparse.data.encoder import TextEncoder
+from truesparse.data.encoder import TextEncoder, TokenEncoder
 from truesparse.data.labelled import ClassificationData, Columns, load_classification_data
 from truesparse.data.sequences import SequenceBatches, Sequences
 from truesparse.data.text import Corpus, load_corpus, load_evaluation_text, unigram_perplexity
@@ -17,6 +17,7 @@ __all__ = [
     "SequenceBatches",
     "Sequences",
     "TextEncoder",
+    "TokenEncoder",
     "Vocabulary",
     "Windows",
     "load_classification_data",

@@ -1,8 +1,8 @@
-"""From a text to the numbers that a text classifier reads."""
+"""From a text, or from tokens, to the numbers that a model reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -19,6 +19,85 @@ TRUNCATIONS = ("before", "after")
 PADDINGS = ("masked", "before", "after")
 
 _LONGEST_LENGTH = 1 << 20  # steps that a model file may ask for
+
+
+def frequent_words(
+    words: Iterable[str],
+    size: int,
+    min_count: int = 1,
+    special: tuple[str, ...] = (UNKNOWN,),
+    plain_text: bool = False,
+    word_rule: int = WORD_RULE,
+) -> Vocabulary:
+    """Return a vocabulary of special tokens and of the most frequent words.
+
+    Parameters
+    ----------
+    words : iterable of str
+    size : int
+        The most tokens, the special ones among them.
+    min_count : int
+        Words that occur fewer times are left out.
+    special : tuple of str
+        First tokens, ``<unk>`` among them.
+    plain_text, word_rule
+        As in `Vocabulary`.
+    """
+    counted = Vocabulary.build(chain(special, words), "word", plain_text, min_count, word_rule)
+    frequent = [token for token in counted.tokens if token not in special]
+    return Vocabulary((*special, *frequent[: size - len(special)]), "word", plain_text, word_rule)
+
+
+@dataclass(frozen=True)
+class TokenEncoder:
+    """Numbers tokens that somebody else has cut.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Has ``<unk>``.
+    lower_case : bool
+        Whether tokens are lower-cased.
+    """
+
+    vocabulary: Vocabulary
+    lower_case: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        tokens: Iterable[str],
+        size: int,
+        min_count: int = 1,
+        lower_case: bool = False,
+        word_rule: int = WORD_RULE,
+    ) -> TokenEncoder:
+        """Take the vocabulary from the tokens to train on; parameters as `frequent_words`."""
+        read = (token.lower() if lower_case else token for token in tokens)
+        return cls(frequent_words(read, size, min_count, word_rule=word_rule), lower_case)
+
+    def encode(self, tokens: Sequence[str]) -> NDArray[np.int32]:
+        """Numbers of tokens, shape (tokens,)."""
+        return self.vocabulary.encode_tokens([t.lower() for t in tokens] if self.lower_case else tokens)
+
+    def to_document(self) -> dict[str, Any]:
+        """Everything but the vocabulary, for a model file."""
+        return {"lower_case": self.lower_case}
+
+    @classmethod
+    def from_document(cls, document: Any, vocabulary: Vocabulary) -> TokenEncoder:
+        """The encoder that `to_document` wrote.
+
+        Raises
+        ------
+        TruesparseError
+            It is not what `to_document` writes, or does not fit the vocabulary.
+        """
+        if not isinstance(document, dict) or type(document.get("lower_case")) is not bool:
+            raise TruesparseError("the settings of the text have no valid lower_case")
+        if UNKNOWN not in vocabulary:
+            raise TruesparseError(f"the vocabulary lacks {UNKNOWN}")
+        return cls(vocabulary, document["lower_case"])
 
 
 @dataclass(frozen=True)
@@ -76,10 +155,7 @@ class TextEncoder:
         """
         special = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
         words = (word for text in texts for word in split_words(text, lower_case, punctuation, word_rule))
-        counted = Vocabulary.build(chain(special, words), "word", True, min_count, word_rule)
-        frequent = [token for token in counted.tokens if token not in special]
-        kept = (*special, *frequent[: size - len(special)])
-        vocabulary = Vocabulary(kept, "word", True, word_rule)
+        vocabulary = frequent_words(words, size, min_count, special, True, word_rule)
         return cls(vocabulary, length, lower_case, punctuation, truncation, padding)
 
     def encode(self, text: str) -> NDArray[np.int32]:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import parts
 from truesparse.data.encoder import TextEncoder
-from truesparse.data.files import find_file, open_text, without_packing
+from truesparse.data.files import open_text
 from truesparse.data.sequences import Sequences
 from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 
-_FILES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
+CSV = parts.Kind(ENDINGS, "CSV file", "rows", " of each label")
 _FEW = 20  # rows, of which any may have a label of its own by mistake
 
 
@@ -88,21 +89,15 @@ def read_table(path: Path, columns: Columns) -> Table:
 def read_parts(
     path: Path, columns: Columns, valid_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, Table]:
-    """Read what to train on, to choose by and to test on.
-
-    A folder has ``train.csv``, and it may have ``valid.csv`` (or ``val.csv`` or ``dev.csv``) and
-    ``test.csv``; each may end in ``.tsv``, and be packed, with ``.gz``, ``.bz2`` or ``.xz`` behind its
-    name. What it lacks, and for a single file both parts, is taken out of the training rows at random, the
-    same fraction of every label.
+    """Read what to train on, to choose by and to test on: of what is taken out of the training rows, the same
+    fraction of every label.
 
     Parameters
     ----------
     path : Path
     columns : Columns
-    valid_fraction, test_fraction : float
-        Fractions of the training rows that are taken out where there is no file.
-    seed : int
-        Decides which.
+    valid_fraction, test_fraction, seed
+        See `truesparse.data.parts.read_parts`.
 
     Returns
     -------
@@ -112,40 +107,17 @@ def read_parts(
     Raises
     ------
     UsageError, TruesparseError
-        As `read_table`; also if a folder has no ``train.csv`` or a part would be empty.
+        As `read_table` and `truesparse.data.parts.read_parts`; also if the labels to train on look like
+        something else.
     """
-    if path.is_dir():
-        found = {part: file for part in _FILES if (file := find_part(path, part)) is not None}
-        if "train" not in found:
-            raise UsageError(
-                f"the folder {path} has no train.csv or train.csv.gz; give --data another, or one CSV file"
-            )
-    else:
-        found = {"train": path}
-    parts = {part: _read_part(file, part, columns) for part, file in found.items()}
-    _check_labels(parts["train"], columns)
-    rng = np.random.default_rng(seed)
-    fractions = {"test": test_fraction, "valid": valid_fraction}
-    for part, fraction in fractions.items():
-        if part not in parts:
-            taken = _stratified(parts["train"].labels, fraction, rng)
-            parts[part], parts["train"] = parts["train"].select(taken), _without(parts["train"], taken)
-            if not len(parts[part]):
-                raise TruesparseError(
-                    f"{parts['train'].name} has too few rows of each label to take {fraction:g} of them for"
-                    f" the {part} set; give more rows, a larger --{part}-fraction, or a {part}.csv as well"
-                )
-            if not len(parts["train"]):
-                raise TruesparseError(
-                    f"the other parts leave no rows of {parts['train'].name} to train on; give a smaller"
-                    " --valid-fraction or --test-fraction, or more rows"
-                )
-    return {part: parts[part] for part in _FILES}
 
+    def read(file: Path, part: str) -> Table:
+        table = _read_part(file, part, columns)
+        if part == "train":
+            _check_labels(table, columns)
+        return table
 
-def find_part(folder: Path, part: str) -> Path | None:
-    """The file of a part in a folder; None if there is none."""
-    return find_file(folder, [stem + ending for stem in _FILES[part] for ending in ENDINGS])
+    return parts.read_parts(path, CSV, read, _stratified, valid_fraction, test_fraction, seed)
 
 
 def _read_part(file: Path, part: str, columns: Columns) -> Table:
@@ -171,19 +143,15 @@ def _check_labels(train: Table, columns: Columns) -> None:
         )
 
 
-def _stratified(labels: Sequence[str], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def _stratified(table: Table, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """A fraction of the rows of every label, at random, in the order of the file."""
     rows: dict[str, list[int]] = {}
-    for row, label in enumerate(labels):
+    for row, label in enumerate(table.labels):
         rows.setdefault(label, []).append(row)
     taken = [
         rng.permutation(np.array(rows[label]))[: round(fraction * len(rows[label]))] for label in sorted(rows)
     ]
     return np.sort(np.concatenate(taken))
-
-
-def _without(table: Table, taken: NDArray[np.int64]) -> Table:
-    return table.select(np.setdiff1d(np.arange(len(table)), taken))
 
 
 def label_names(train: Table) -> tuple[str, ...]:
@@ -334,17 +302,16 @@ def load_classification_data(
         As `read_parts`, `label_names`, `numbers_of_labels` and `encode_text`.
     """
     path = Path(path)
-    parts = read_parts(path, columns, valid_fraction, test_fraction, seed)
-    labels = label_names(parts["train"])
-    for table in parts.values():
+    tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
+    labels = label_names(tables["train"])
+    for table in tables.values():
         numbers_of_labels(table, labels)  # before the texts, which take longer
-    encoder = TextEncoder.build(parts["train"].texts, **text_settings, word_rule=word_rule)
-    encoded = {part: encode_table(table, labels, encoder) for part, table in parts.items()}
-    sizes = " / ".join(f"{len(table):,}" for table in parts.values())
-    name = without_packing(path.resolve().name)
-    name = (name[:-4] if name.lower().endswith(ENDINGS) else name) or "texts"
+    encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
+    encoded = {part: encode_table(table, labels, encoder) for part, table in tables.items()}
+    sizes = " / ".join(f"{len(table):,}" for table in tables.values())
     description = (
         f"{path}: {sizes} texts to train / validate / test, {len(labels)} labels"
         f", vocabulary {len(encoder.vocabulary):,}"
     )
+    name = parts.short_name(path, CSV, "texts")
     return ClassificationData(name, description, labels, encoder, **encoded)

@@ -93,8 +93,8 @@ class SequenceBatches:
     Parameters
     ----------
     sequences : Sequences
-    targets : ndarray of int, shape (n,), or of float, shape (outputs, n)
-        Classes or numbers.
+    targets : ndarray of int, shape (n,), or of float, shape (outputs, n); or Sequences of int32
+        Classes or numbers; or a class for each step of each sequence.
     batch_size : int
         Places of a batch, B. The last batch of an epoch may have empty ones.
     seed : int
@@ -113,7 +113,7 @@ class SequenceBatches:
     def __init__(
         self,
         sequences: Sequences,
-        targets: NDArray[Any],
+        targets: NDArray[Any] | Sequences,
         batch_size: int,
         seed: int = 0,
         weights: NDArray[np.float64] | None = None,
@@ -126,7 +126,7 @@ class SequenceBatches:
                 f"; the last axis must have one for each"
             )
         self.sequences = sequences
-        self.targets = targets
+        self.targets: Any = targets
         self.weights = weights
         self.batch_size = batch_size
         self._seed = seed
@@ -143,23 +143,27 @@ class SequenceBatches:
         return self.sequences.longest
 
     def batch(self, epoch: int, k: int) -> Batch:
-        """Batch number `k` of an epoch, both from 0; targets are -1 or NaN in empty places."""
+        """Batch number `k` of an epoch, both from 0; targets are -1 or NaN where there is nothing to say."""
         if epoch != self._epoch:
             self._order = self._shuffled(epoch)
             self._epoch = epoch
         chosen = self._order[k]
         inputs, lengths = self.sequences.batch(chosen, self.batch_size)
-        classes = self.targets.dtype == np.int32
-        shape = (*self.targets.shape[:-1], self.batch_size)
-        targets = np.full(shape, -1 if classes else np.nan, self.targets.dtype)
-        targets[..., : len(chosen)] = self.targets[..., chosen]
+        tokens = int(lengths.sum())
         weights: NDArray[np.float64] | None = None
         counted: float = len(chosen)
+        if isinstance(self.targets, Sequences):
+            targets, _ = self.targets.batch(chosen, self.batch_size)
+            counted = tokens
+        else:
+            classes = self.targets.dtype == np.int32
+            shape = (*self.targets.shape[:-1], self.batch_size)
+            targets = np.full(shape, -1 if classes else np.nan, self.targets.dtype)
+            targets[..., : len(chosen)] = self.targets[..., chosen]
         if self.weights is not None:
             weights = np.zeros(self.batch_size)
             weights[: len(chosen)] = self.weights[chosen]
             counted = float(weights.sum())
-        tokens = int(lengths.sum())
         return Batch(inputs, targets, lengths, weights, counted=counted, tokens=tokens, chosen=chosen)
 
     def _shuffled(self, epoch: int) -> list[NDArray[np.int64]]:

@@ -133,7 +133,8 @@ def as_exported(stored: StoredModel, dtype: str) -> StoredModel:
 
 def _banner(stored: StoredModel, dtype: str) -> str:
     chain = stored.chain
-    kind = "language model of" if chain.per_step else f"classifier of {chain.head.outputs} classes,"
+    outputs = {"classifier": "classes", "tagger": "labels"}.get(stored.kind)
+    kind = f"{stored.kind} of {chain.head.outputs} {outputs}," if outputs else f"{stored.kind} of"
     cells = dict.fromkeys(place.spec.TYPE.upper() for place in chain.recurrent)
     equal = groupby(map(_units, chain.recurrent))
     units = " + ".join(f"{len(list(layers))} x {words}" for words, layers in equal)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from truesparse.data import TextEncoder
+from truesparse.data import TokenEncoder
 from truesparse.export.c_arrays import read_template, string
 from truesparse.layers.chain import Chain
-from truesparse.modelfile import StoredModel
+from truesparse.modelfile import Encoder, StoredModel
 
 _SCORES = """\
     {name}_copy(scores, {name}_output_bias, {upper}_OUTPUTS);
@@ -75,7 +75,9 @@ def head(
     if stored.labels:
         labels = f"const char *const {name}_labels[{upper}_OUTPUTS]"
         texts = ",\n".join(f"    {string(label)}" for label in stored.labels)
-        text["labels_declaration"] = f"/* Names of the classes. */\nextern {labels};\n"
+        names = "labels" if chain.per_step else "classes"
+        text["scores_of"] = "the labels of the last token" if chain.per_step else "the classes"
+        text["labels_declaration"] = f"/* Names of the {names}. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools(chain):
         return HeadText(text, [], 0)
@@ -89,10 +91,15 @@ def head(
     return HeadText(text, members, 4 * chain.pooled_size + 4)
 
 
-def _reading(encoder: TextEncoder | None) -> str:
+def _reading(encoder: Encoder) -> str:
     """How a text becomes tokens, which is left to the caller."""
     if encoder is None:
         return ""
+    if isinstance(encoder, TokenEncoder):
+        case = " in lower case" if encoder.lower_case else ""
+        return f"""
+ * The model was trained on the tokens of sentences{case}; those that it does not know are <unk>.
+ *"""
     end = {"before": "last", "after": "first"}[encoder.truncation]
     padding = {
         "masked": "A shorter text is read as it is.",

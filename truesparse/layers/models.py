@@ -85,7 +85,7 @@ def sequence_model(
     dropout: float | DropoutRates = 0.0,
     **own: Any,
 ) -> Chain:
-    """Return a chain that maps a sequence to a class or to numbers.
+    """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def sequence_model(
         Classes, or numbers to be estimated.
     kind : {"classifier", "regressor"}
         Whether outputs are the scores of classes, two or more, or the numbers themselves.
-    pooling : {"last", "mean", "max"}
-        What the output layer sees of the top layer's outputs.
+    pooling : {"last", "mean", "max", ""}
+        What the output layer sees of the top layer's outputs; empty if it says something at each step.
     sparse_output : bool
         Whether the output layer is sparse. If not, its weights are all there and counted with the biases.
 
@@ -117,8 +117,8 @@ def sequence_model(
     return Chain(
         *first,
         *_recurrent(cell, hidden_size, layers, pattern, rates, own),
-        Pool(pooling),
-        Dropout(rates.output),
+        *([Pool(pooling)] if pooling else []),
+        Dropout(rates.output, locked and not pooling),
         head(outputs, sparse=sparse_output),
         features=0 if vocab_size else embedding_size,
     )

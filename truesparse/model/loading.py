@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import Vocabulary
 from truesparse.layers.chain import Chain
-from truesparse.modelfile import StoredModel, check_finite, container, find_model, read_model
+from truesparse.modelfile import (
+    Encoder,
+    StoredModel,
+    check_finite,
+    container,
+    find_model,
+    kind_of,
+    read_model,
+)
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.sparse import Arena, Pattern
 
@@ -38,14 +46,19 @@ class SavedModel:
         return self.model.vocabulary
 
     @property
-    def encoder(self) -> TextEncoder | None:
-        """How a classifier reads a text; None of a language model."""
+    def encoder(self) -> Encoder:
+        """How a classifier reads a text, or a tagger a sentence; None of a language model."""
         return self.model.encoder
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of a classifier's outputs."""
+        """The names of a classifier's or tagger's outputs."""
         return self.model.labels
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return kind_of(self.model.chain, self.labels)
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
@@ -103,7 +116,8 @@ def read_saved(reader: container.Reader) -> SavedModel:
 
     stored = read_model(reader, expand=False)
     model = Model(stored.chain, _arena(stored), stored.vocabulary, stored.encoder, stored.labels)
-    return SavedModel(reader.path, model, DataSettings.from_document(reader.document, stored.chain.per_step))
+    labelled = not stored.chain.per_step or bool(stored.labels)
+    return SavedModel(reader.path, model, DataSettings.from_document(reader.document, labelled))
 
 
 def _arena(stored: StoredModel) -> Arena:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.layers.chain import Chain
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, computing
 from truesparse.model.saving import check_reading, save_model
 from truesparse.model.workspace import State, Workspace
+from truesparse.modelfile import Encoder
 from truesparse.sparse import Arena, SparseMatrix
 
 
@@ -32,7 +33,7 @@ class Model:
         Holds the matrices and vectors that `chain` names.
     vocabulary : Vocabulary, optional
         What its tokens mean.
-    encoder : TextEncoder, optional
+    encoder : TextEncoder or TokenEncoder, optional
         How a model of whole texts reads them.
     labels : sequence of str, optional
         Names of its outputs.
@@ -62,7 +63,7 @@ class Model:
         chain: Chain,
         arena: Arena,
         vocabulary: Vocabulary | None = None,
-        encoder: TextEncoder | None = None,
+        encoder: Encoder = None,
         labels: Sequence[str] = (),
     ) -> None:
         self.chain = chain
@@ -105,7 +106,7 @@ class Model:
     def save(
         self,
         path: str | Path,
-        vocabulary: Vocabulary | TextEncoder | None = None,
+        vocabulary: Vocabulary | TextEncoder | TokenEncoder | None = None,
         labels: Sequence[str] = (),
     ) -> None:
         """Write the model to a file, for `truesparse.load`, `truesparse.runtime` and the commands.
@@ -113,11 +114,12 @@ class Model:
         Parameters
         ----------
         path : str or Path
-        vocabulary : Vocabulary or TextEncoder, optional
-            What its tokens mean; of a model of whole texts a `TextEncoder`, which says how they are read too.
+        vocabulary : Vocabulary, TextEncoder or TokenEncoder, optional
+            What its tokens mean; of a model of whole texts a `TextEncoder`, which says how they are read too,
+            and of a tagger a `TokenEncoder`.
             That of the model if left out. Without one a model reads numbers.
         labels : sequence of str, optional
-            Names of the outputs of a model of whole sequences; those of the model if left out.
+            Names of the outputs of a classifier or tagger; those of the model if left out.
 
         Raises
         ------
@@ -127,7 +129,7 @@ class Model:
             The file cannot be written; an earlier one is unharmed.
         """
         own, encoder = self.vocabulary, self.encoder
-        if isinstance(vocabulary, TextEncoder):
+        if isinstance(vocabulary, TextEncoder | TokenEncoder):
             own, encoder = vocabulary.vocabulary, vocabulary
         elif vocabulary is not None:
             own, encoder = vocabulary, None
@@ -231,6 +233,25 @@ class Model:
         per_step = self.chain.per_step
         panels = ws.window.panels if per_step else ws.window.one
         return self.head.predict(ws.x[-1], panels, ws.window.steps - 1 if per_step else 0, ws.output)
+
+    def predict_steps(
+        self,
+        inputs: NDArray[Any],
+        ws: Workspace,
+        state: State | None = None,
+        lengths: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return what a model that says something at each step says at all of them; parameters are those of
+        `predict`.
+
+        Returns
+        -------
+        ndarray of float32, shape (steps, outputs, B)
+            As in `predict`. Without meaning beyond a sequence's length.
+        """
+        self._draw(ws, None)
+        self._run(inputs, ws, state, lengths)
+        return self.head.predict_steps(ws.x[-1], ws.window.panels, ws.window.steps, ws.output)
 
     def dense_gradients(self, ws: Workspace) -> dict[str, GradientRows]:
         """Return functions that compute the gradient at all positions, of the window of the last

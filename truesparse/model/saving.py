@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import UsageError
 from truesparse.layers.chain import Chain
-from truesparse.modelfile import container
+from truesparse.modelfile import Encoder, container
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
 from truesparse.version import __version__
@@ -25,7 +25,7 @@ def save_model(
     path: Path,
     model: Model,
     vocabulary: Vocabulary | None = None,
-    encoder: TextEncoder | None = None,
+    encoder: Encoder = None,
     labels: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
 ) -> None:
@@ -51,7 +51,7 @@ def save_model(
 
 
 def check_reading(
-    chain: Chain, vocabulary: Vocabulary | None, encoder: TextEncoder | None, labels: Sequence[str]
+    chain: Chain, vocabulary: Vocabulary | None, encoder: Encoder, labels: Sequence[str]
 ) -> None:
     """Raise UsageError if what says what a model reads and says does not fit its layers."""
     if vocabulary is not None and not chain.tokens:
@@ -61,17 +61,20 @@ def check_reading(
             f"the vocabulary has {len(vocabulary):,} tokens, but the model reads {chain.tokens:,}"
             f"; give the one that it was trained with"
         )
-    if encoder is not None and chain.per_step:
-        raise UsageError("a model that says something at each step needs a Vocabulary, not a TextEncoder")
-    if vocabulary is not None and encoder is None and not chain.per_step:
+    if isinstance(encoder, TextEncoder) and chain.per_step:
+        raise UsageError(
+            "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
+            " TextEncoder"
+        )
+    if vocabulary is not None and not chain.per_step and not isinstance(encoder, TextEncoder):
         raise UsageError(
             "a model of whole texts needs a TextEncoder, which says how they are cut"
             "; give TextEncoder(vocabulary, length)"
         )
-    if labels and chain.per_step:
-        raise UsageError("only a model of whole sequences has labels; leave them out")
+    if labels and chain.per_step and not isinstance(encoder, TokenEncoder):
+        raise UsageError("labels for each step take a TokenEncoder; give one, or leave the labels out")
     if encoder is not None and not labels:
-        raise UsageError("a model of whole texts needs the names of its outputs; give labels")
+        raise UsageError("a model with an encoder needs the names of its outputs; give labels")
     if labels and (len(labels) != chain.head.outputs or len(set(labels)) != len(labels)):
         raise UsageError(
             f"there are {len(set(labels))} different labels, but the model has {chain.head.outputs} outputs"
@@ -83,7 +86,7 @@ def document_of(
     kind: str,
     chain: Chain,
     vocabulary: Vocabulary | None,
-    encoder: TextEncoder | None,
+    encoder: Encoder,
     labels: Sequence[str],
     history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -92,7 +95,9 @@ def document_of(
     if encoder is not None or labels:
         of_classifier["labels"] = list(labels)
     of_run = (
-        {} if history is None else {"data": data_document(history, chain.per_step), "config": {**history}}
+        {}
+        if history is None
+        else {"data": data_document(history, not chain.per_step or bool(labels)), "config": {**history}}
     )
     return {
         "kind": kind,

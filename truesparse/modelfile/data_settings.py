@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _OF_TEXT = ("batch_size", "bptt")
-_OF_LABELLED = ("batch_size", "label_column", "text_column", "valid_fraction", "test_fraction", "seed")
+_OF_LABELLED = (
+    *("batch_size", "label_column", "text_column", "tag_column", "token_column"),
+    *("valid_fraction", "test_fraction", "seed"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,13 @@ class DataSettings:
         Of a language model: whether it was trained on the built-in text.
     label_column, text_column : str
         Of a classifier: names of the columns of labelled texts.
+    tag_column, token_column : str
+        Of a tagger: which columns labels and tokens are in.
     valid_fraction, test_fraction : float or None
-        Of a classifier: which part of the rows was taken out of those to train on; None if nobody knows.
+        Of a model with labels: which part of the data was taken out of those to train on; None if nobody
+        knows.
     seed : int or None
-        Of a classifier: decides which rows those were.
+        Of a model with labels: decides which those were.
     """
 
     batch_size: int = 20
@@ -35,12 +41,14 @@ class DataSettings:
     built_in: bool = False
     label_column: str = "label"
     text_column: str = "text"
+    tag_column: str = "auto"
+    token_column: str = "auto"
     valid_fraction: float | None = None
     test_fraction: float | None = None
     seed: int | None = None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], per_step: bool) -> DataSettings:
+    def from_document(cls, document: Mapping[str, Any], labelled: bool) -> DataSettings:
         """Read what the document of a file says.
 
         Parameters
@@ -48,23 +56,23 @@ class DataSettings:
         document : mapping
             Its `data`, or in a file that has none its `config`, may be anything: what is missing or cannot be
             has its default.
-        per_step : bool
-            Whether it is of a language model.
+        labelled : bool
+            Whether it is of a model with labels.
         """
         given = document.get("data")
         if given is None:
-            given = data_document(document.get("config"), per_step)
+            given = data_document(document.get("config"), labelled)
         if not isinstance(given, dict):
             return cls()
         return cls(**{name: given[name] for name, right in _RIGHT.items() if right(given.get(name))})
 
 
-def data_document(config: Any, per_step: bool) -> dict[str, Any]:
+def data_document(config: Any, labelled: bool) -> dict[str, Any]:
     """What a training configuration says of the data, for the document of a file; not of where they are."""
     if not isinstance(config, Mapping):
         return {}
-    document = {name: config[name] for name in (_OF_TEXT if per_step else _OF_LABELLED) if name in config}
-    return document | ({"built_in": "data" in config and config["data"] is None} if per_step else {})
+    document = {name: config[name] for name in (_OF_LABELLED if labelled else _OF_TEXT) if name in config}
+    return document | ({} if labelled else {"built_in": "data" in config and config["data"] is None})
 
 
 def _is_size(value: object) -> bool:
@@ -81,6 +89,8 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "built_in": lambda value: type(value) is bool,
     "label_column": lambda value: isinstance(value, str),
     "text_column": lambda value: isinstance(value, str),
+    "tag_column": lambda value: isinstance(value, str),
+    "token_column": lambda value: isinstance(value, str),
     "valid_fraction": _is_fraction,
     "test_fraction": _is_fraction,
     "seed": lambda value: type(value) is int and 0 <= value <= 10**18,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from truesparse.csr import (
     narrow_index_dtype,
     row_steps,
 )
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import Chain
 from truesparse.layers.embedding.spec import Embedding
@@ -29,6 +29,7 @@ from truesparse.modelfile.description import read_chain
 # Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
 # of the file.
 _WIDE = 1 << 16
+Encoder = TextEncoder | TokenEncoder | None
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
@@ -46,10 +47,10 @@ class StoredModel:
         then, and each entry has several values.
     vectors : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
-    encoder : TextEncoder or None
-        How a classifier reads a text; None if it reads numbers.
+    encoder : TextEncoder, TokenEncoder or None
+        How a classifier reads a text, or a tagger a sentence; None if it reads numbers.
     labels : tuple of str
-        The names of a classifier's outputs; none if nobody has named them.
+        The names of a classifier's or tagger's outputs; none if nobody has named them.
     document : dict
         The file's document; of it, only `model`, `vocabulary`, `text` and `labels` have been checked.
     """
@@ -59,13 +60,18 @@ class StoredModel:
     matrices: dict[str, CSR]
     vectors: dict[str, NDArray[np.float32]]
     vocabulary: Vocabulary | None
-    encoder: TextEncoder | None
+    encoder: Encoder
     labels: tuple[str, ...]
     document: dict[str, Any]
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite."""
         check_finite({name: csr.data for name, csr in self.matrices.items()} | self.vectors, self.path)
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return kind_of(self.chain, self.labels)
 
     @property
     def nnz(self) -> int:
@@ -84,6 +90,12 @@ class StoredModel:
         vectors, name = dict(self.vectors), chain.output_matrix
         output = CSR(indptr, indices, vectors.pop(name), (rows, columns))
         return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
+
+
+def kind_of(chain: Chain, labels: Sequence[str]) -> str:
+    """What a model is, in words: a language model has outputs at each step, a tagger also names for them, and
+    a classifier says something of a whole sequence."""
+    return "classifier" if not chain.per_step else "tagger" if labels else "language model"
 
 
 def find_model(path: Path) -> Path:
@@ -121,7 +133,7 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     return vocabulary
 
 
-def need_encoder(encoder: TextEncoder | None, path: Path) -> TextEncoder:
+def need_encoder(encoder: Encoder, path: Path) -> TextEncoder:
     """How the classifier at `path` reads a text.
 
     Raises
@@ -129,7 +141,7 @@ def need_encoder(encoder: TextEncoder | None, path: Path) -> TextEncoder:
     TruesparseError
         Nobody has said.
     """
-    if encoder is None:
+    if not isinstance(encoder, TextEncoder):
         raise TruesparseError(
             f"{path} has no vocabulary, so it reads numbers, not text; save it again with a TextEncoder"
         )
@@ -207,11 +219,11 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
             steps = row_steps(matrix.shape[0], matrix.blocks, matrix.group)
             matrices[matrix.name] = expand_groups(matrices[matrix.name], matrix.group, steps)
     vocabulary, document = _read_vocabulary(reader, chain), reader.document
-    encoder: TextEncoder | None = None
+    encoder: Encoder = None
     labels: tuple[str, ...] = ()
-    if not chain.per_step:
-        encoder = _read_encoder(reader, vocabulary)
-        if encoder is not None or reader.document.get("labels") is not None:
+    if not chain.per_step or document.get("labels") is not None:
+        encoder = _read_encoder(reader, chain, vocabulary)
+        if encoder is not None or document.get("labels") is not None:
             labels = _read_labels(reader, chain)
     return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
@@ -250,21 +262,24 @@ def _read_vocabulary(reader: Reader, chain: Chain) -> Vocabulary | None:
     return vocabulary
 
 
-def _read_encoder(reader: Reader, vocabulary: Vocabulary | None) -> TextEncoder | None:
+def _read_encoder(reader: Reader, chain: Chain, vocabulary: Vocabulary | None) -> Encoder:
     if vocabulary is None and reader.document.get("text") is None:
         return None
+    kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:
-        raise TruesparseError(f"{reader.path} is a classifier without a vocabulary; use another file")
+        raise TruesparseError(f"{reader.path} is a {kind} without a vocabulary; use another file")
+    encoder = TokenEncoder if chain.per_step else TextEncoder
     try:
-        return TextEncoder.from_document(reader.document.get("text"), vocabulary)
+        return encoder.from_document(reader.document.get("text"), vocabulary)
     except TruesparseError as error:
-        raise TruesparseError(f"{reader.path} is no text classifier: {error}; use another file") from None
+        raise TruesparseError(f"{reader.path} is no text {kind}: {error}; use another file") from None
 
 
 def _read_labels(reader: Reader, chain: Chain) -> tuple[str, ...]:
     labels = reader.document.get("labels")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise TruesparseError(f"{reader.path} is a classifier without labels; use another file")
+        kind = "tagger" if chain.per_step else "classifier"
+        raise TruesparseError(f"{reader.path} is a {kind} without labels; use another file")
     if len(set(labels)) != chain.head.outputs or len(labels) != chain.head.outputs:
         raise TruesparseError(
             f"{reader.path} is of another model: it has {len(set(labels))} labels"

@@ -8,20 +8,27 @@
 >>> reviews = runtime.load_classifier("runs/reviews")       # doctest: +SKIP
 >>> reviews.predict(["a film to forget"])                   # doctest: +SKIP
 ['negative']
+>>> names = runtime.load_tagger("runs/names")               # doctest: +SKIP
+>>> names.predict([["Ada", "was", "here"]])                 # doctest: +SKIP
+[['B-PER', 'O', 'O']]
 
 The same forward pass as in training, without Numba and SciPy: importing takes the time that NumPy takes.
 """
 
 from truesparse.runtime.classifier import Classifier, ClassifierStream
 from truesparse.runtime.language_model import LanguageModel, LanguageModelStream
-from truesparse.runtime.loading import load, load_classifier, load_language_model
+from truesparse.runtime.loading import load, load_classifier, load_language_model, load_tagger
+from truesparse.runtime.tagger import Tagger, TaggerStream
 
 __all__ = [
     "Classifier",
     "ClassifierStream",
     "LanguageModel",
     "LanguageModelStream",
+    "Tagger",
+    "TaggerStream",
     "load",
     "load_classifier",
     "load_language_model",
+    "load_tagger",
 ]

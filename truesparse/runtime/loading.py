@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
 from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
+from truesparse.runtime.tagger import Tagger
+
+Model = LanguageModel | Classifier | Tagger
+M = TypeVar("M", LanguageModel, Classifier, Tagger)
 
 
-def load(path: str | Path) -> LanguageModel | Classifier:
+def load(path: str | Path) -> Model:
     """Load a model.
 
     Parameters
@@ -20,7 +25,7 @@ def load(path: str | Path) -> LanguageModel | Classifier:
 
     Returns
     -------
-    LanguageModel or Classifier
+    LanguageModel, Classifier or Tagger
 
     Raises
     ------
@@ -28,10 +33,7 @@ def load(path: str | Path) -> LanguageModel | Classifier:
         There is no such file, or it is not a valid model of finite weights. Everything in it is checked
         before it is used.
     """
-    with Reader(find_model(Path(path))) as reader:
-        stored = read_model(reader)
-    stored.check_finite()
-    return as_model(stored)
+    return as_model(_stored(path))
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
@@ -40,12 +42,9 @@ def load_language_model(path: str | Path) -> LanguageModel:
     Raises
     ------
     UsageError, TruesparseError
-        As `load`; also if it is a classifier.
+        As `load`; also if it is something else.
     """
-    model = load(path)
-    if not isinstance(model, LanguageModel):
-        raise UsageError(f"{path} is a classifier, not a language model; use truesparse predict")
-    return model
+    return _load(path, LanguageModel)
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -54,14 +53,41 @@ def load_classifier(path: str | Path) -> Classifier:
     Raises
     ------
     UsageError, TruesparseError
-        As `load`; also if it is a language model.
+        As `load`; also if it is something else.
     """
-    model = load(path)
-    if not isinstance(model, Classifier):
-        raise UsageError(f"{path} is a language model, not a classifier; use truesparse generate")
-    return model
+    return _load(path, Classifier)
 
 
-def as_model(stored: StoredModel) -> LanguageModel | Classifier:
+def load_tagger(path: str | Path) -> Tagger:
+    """Load what must be a tagger; see `load`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is something else.
+    """
+    return _load(path, Tagger)
+
+
+def as_model(stored: StoredModel) -> Model:
     """The model that was stored, ready for use."""
-    return LanguageModel(stored) if stored.chain.per_step else Classifier(stored)
+    return _KINDS[stored.kind](stored)
+
+
+_KINDS: dict[str, type[Model]] = {"language model": LanguageModel, "classifier": Classifier, "tagger": Tagger}
+
+
+def _stored(path: str | Path) -> StoredModel:
+    with Reader(find_model(Path(path))) as reader:
+        stored = read_model(reader)
+    stored.check_finite()
+    return stored
+
+
+def _load(path: str | Path, wanted: type[M]) -> M:
+    stored = _stored(path)
+    if _KINDS[stored.kind] is not wanted:
+        kind = next(kind for kind, model in _KINDS.items() if model is wanted)
+        use = "generate" if stored.kind == "language model" else "predict"
+        raise UsageError(f"{path} is a {stored.kind}, not a {kind}; use truesparse {use}")
+    return wanted(stored)

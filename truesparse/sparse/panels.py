@@ -120,6 +120,16 @@ class Panels:
                 columns = numbers[:, strip * self.strip_batch : (strip + 1) * self.strip_batch]
                 panel[:, lanes][:, : columns.shape[1]] = columns
 
+    def read(self, out: NDArray[np.float32], panel: int, numbers: NDArray[np.float32]) -> None:
+        """Put what panel number `panel` has, (features, lanes), into `out`, float32 of shape (steps,
+        features, batch)."""
+        span, strip = divmod(panel, self.strips)
+        columns = slice(strip * self.strip_batch, min((strip + 1) * self.strip_batch, self.batch))
+        first = span * self.steps_per_panel
+        for place, step in enumerate(out[first : first + self.steps_per_panel]):
+            lanes = numbers[:, place * self.step_lanes : (place + 1) * self.step_lanes]
+            step[:, columns] = lanes[:, : columns.stop - columns.start]
+
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
         where, lanes = self.where(step)

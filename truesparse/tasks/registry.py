@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 from truesparse.errors import UsageError
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
 
-TASKS: dict[str, type[Config]] = {kind.TASK: kind for kind in (LanguageModelConfig, ClassifierConfig)}
+_KINDS: tuple[type[Config], ...] = (
+    LanguageModelConfig,
+    ClassifierConfig,
+    TaggerConfig,
+)
+TASKS: dict[str, type[Config]] = {kind.TASK: kind for kind in _KINDS}
 
 
 def task_of(saved: SavedModel) -> type[Config]:

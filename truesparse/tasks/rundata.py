@@ -16,6 +16,8 @@ from truesparse.tasks.registry import task_of
 from truesparse.training.rundir import CONFIG
 from truesparse.training.toml import read_toml
 
+LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
+
 
 class RunData(NamedTuple):
     """Where the data are that a model was trained on, None for the built-in text; the CRC-32 of what was
@@ -24,6 +26,21 @@ class RunData(NamedTuple):
     path: Path | None
     crc32: int | None
     settings: DataSettings
+
+    def split(self, model: Path) -> tuple[Path, float, float, int]:
+        """Where labelled data are, and how they were parted: fractions to validate and to test, and the seed.
+
+        Raises
+        ------
+        UsageError
+            The model does not say.
+        """
+        how = self.settings
+        if self.path is None:
+            raise UsageError(f"{model} does not say what it was trained on; give --data")
+        if how.valid_fraction is None or how.test_fraction is None or how.seed is None:
+            raise UsageError(f"{model} does not say which part of the data it was trained on; give --data")
+        return self.path, how.valid_fraction, how.test_fraction, how.seed
 
     def check(self, crc32: int) -> None:
         """Raise TruesparseError if the data are others than those of training."""
@@ -61,7 +78,7 @@ def find_data(saved: SavedModel) -> RunData:
     data = kind.value_of(values, "data", file)
     settings = saved.data
     if settings.seed is None:  # the model does not tell, but its run does
-        settings = DataSettings.from_document({"config": values}, saved.model.chain.per_step)
+        settings = DataSettings.from_document({"config": values}, bool(saved.labels))
     if data is None:
         return RunData(None, None, settings)
     return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from truesparse.errors import UsageError
 from truesparse.model.loading import SavedModel, load_model
 from truesparse.modelfile import find_model
+from truesparse.settings import flag, joined
 from truesparse.tasks.registry import task_of
 from truesparse.training.task import Evaluated
 
@@ -16,6 +19,7 @@ def evaluate_file(
     split: str | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
+    **columns: str | None,
 ) -> Evaluated:
     """Measure the model of a file.
 
@@ -31,8 +35,9 @@ def evaluate_file(
         its run. A single file is taken whole, one of plain text if there is no `split`.
     split : {"train", "valid", "test"}, optional
         Which part is taken of a folder or of the data it was trained on, "test" if not given.
-    label_column, text_column : str, optional
-        Names of the columns of labelled texts; those of training if not given.
+    label_column, text_column, **columns : str, optional
+        Which columns of labelled data are read, by the names that the task has for them; those of training if
+        not given.
 
     Returns
     -------
@@ -45,7 +50,7 @@ def evaluate_file(
         The model or the data cannot be read, they are not those of training though `data` is not given, a
         text has fewer than two tokens, or the loss is not finite.
     """
-    return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column)
+    return evaluate_saved(load_model(find_model(path)), data, split, label_column, text_column, **columns)
 
 
 def evaluate_saved(
@@ -54,9 +59,27 @@ def evaluate_saved(
     split: str | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
+    **columns: str | None,
 ) -> Evaluated:
     """Measure a model that has been read; see `evaluate_file`."""
     saved.check_finite()
-    columns = {"label_column": label_column, "text_column": text_column}
-    given = {name: column for name, column in columns.items() if column is not None}
+    given = check_columns(saved, {"label_column": label_column, "text_column": text_column, **columns})
     return task_of(saved).evaluate_saved(saved, data, split, **given)
+
+
+def check_columns(saved: SavedModel, columns: Mapping[str, str | None]) -> dict[str, str]:
+    """Which columns are given.
+
+    Raises
+    ------
+    UsageError
+        One that data of the model's task do not have.
+    """
+    kind = task_of(saved)
+    given = {name: column for name, column in columns.items() if column is not None}
+    wrong = sorted(given.keys() - kind.fields().keys())
+    if wrong:
+        mine = [flag(name) for name in kind.fields() if name.endswith("_column")]
+        what = f"; its data have {joined(mine, 'and')}" if mine else ", whose text has no columns"
+        raise UsageError(f"{saved.path} is a {saved.kind}{what}; leave {joined(map(flag, wrong), 'and')} out")
+    return given

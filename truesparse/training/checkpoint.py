@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import TextEncoder, Vocabulary
+from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError
 from truesparse.model.loading import SavedModel, read_saved
 from truesparse.model.saving import document_of, tensors_of
-from truesparse.modelfile import container
+from truesparse.modelfile import Encoder, container
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -58,7 +58,7 @@ def save_checkpoint(
     hidden: Mapping[str, np.ndarray],
     training: Mapping[str, Any],
     evolution: Mapping[str, np.ndarray] | None = None,
-    encoder: TextEncoder | None = None,
+    encoder: Encoder = None,
     labels: Sequence[str] = (),
 ) -> None:
     """Write all that training needs to go on to the same bits.

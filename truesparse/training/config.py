@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -25,7 +25,7 @@ from truesparse.training.toml import read_toml, to_toml
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Task
+    from truesparse.training.task import Evaluated, Predictor, Task
 
 DENSITY = 0.2
 
@@ -53,11 +53,17 @@ class Config:
         Named sets of values; the first one is the default.
     HELP : str
         What the command prints of itself.
+    LAYOUTS : sequence of str
+        What files may have that ``truesparse predict`` reads for a model of the task.
+    TEXT_COLUMN : str
+        The field that says which column it reads there; empty if there is none.
     """
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
     HELP: ClassVar[str]
+    LAYOUTS: ClassVar[Sequence[str]] = ()
+    TEXT_COLUMN: ClassVar[str] = ""
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=tuple(cells()))
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
@@ -158,6 +164,17 @@ class Config:
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
         """Measure a saved model of the task; see `truesparse.tasks.use.evaluate_file`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def predictor(saved: SavedModel) -> Predictor:
+        """What ``truesparse predict`` asks.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            A model of the task does something else, or this one cannot be used.
+        """
         raise NotImplementedError
 
     def _refuse_others(self, choice: str, chosen: str, options: Mapping[str, Fields]) -> None:

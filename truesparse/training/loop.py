@@ -147,7 +147,7 @@ class Trainer:
         TruesparseError
             The data have changed since, or the checkpoint does not say all that it has to.
         """
-        state = restored_state(saved)
+        state = restored_state(saved, self.task.chosen_by)
         if saved.training.get("text_crc32") != self.task.crc32 or not self.task.reads_like(saved):
             raise TruesparseError(
                 "the text is not the one this run was trained on"

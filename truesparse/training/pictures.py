@@ -13,7 +13,7 @@ import numpy as np
 from truesparse.errors import TruesparseError, printable
 from truesparse.modelfile.files import replacing
 from truesparse.training.config import Config
-from truesparse.training.reporter import Record
+from truesparse.training.reporter import MEASURES, Record, common_measure
 from truesparse.training.rundir import CONFIG
 from truesparse.training.toml import read_toml
 
@@ -25,7 +25,7 @@ _HIGHEST = 2.5  # times the best perplexity: above it runs hardly differ
 
 
 def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
-    """Draw perplexity, or loss and accuracy; the density of gates; the share of positions used if counted.
+    """Draw perplexity, or loss and accuracy or F1; the density of gates; the share of positions used.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
     elif "perplexity" in training[0]:
         _perplexity(panels[0], training, evaluations)
     else:
-        _accuracy(panels[0], training, evaluations)
+        _share(panels[0], training, evaluations)
     _gates(panels[1], traced, gates)
     if counted:
         panels[2].plot(_epochs(counted), [record["positions_used"] for record in counted], color="tab:purple")
@@ -72,7 +72,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
 
 
 def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -> None:
-    """Draw the validation perplexity, or accuracy, of several runs, the best first.
+    """Draw the validation perplexity, accuracy or F1 of several runs, the best first.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     Raises
     ------
     TruesparseError
-        A run has not been evaluated yet, or some are language models and others classifiers.
+        A run has not been evaluated yet, or some are language models and others are not.
     """
     curves = {
         run: [record for record in records if record["kind"] == "eval"] for run, records in runs.items()
@@ -94,31 +94,30 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     for run, evaluations in curves.items():
         if not evaluations:
             raise TruesparseError(f"{run} has not been evaluated yet; draw it when it has trained for longer")
-    measures = {"accuracy" if "accuracy" in curve[0] else "perplexity" for curve in curves.values()}
-    if len(measures) > 1:
+    measure = common_measure(curve[0] for curve in curves.values())
+    if measure is None:
         raise TruesparseError("language models and classifiers have no measure in common; draw them apart")
-    (measure,) = measures
     figure = _figure((9.5, 5))
     axes = figure.subplots()
-    accuracy = measure == "accuracy"
+    share = measure != "perplexity"
     best = {
-        run: (max(x[measure] for x in curve) if accuracy else min(map(_perplexity_of, curve)))
+        run: (max(x[measure] for x in curve) if share else min(map(_perplexity_of, curve)))
         for run, curve in curves.items()
     }
     lines, labels = [], []
-    for number, run in enumerate(sorted(curves, key=lambda run: best[run], reverse=accuracy)):
+    for number, run in enumerate(sorted(curves, key=lambda run: best[run], reverse=share)):
         values = [math.nan if record[measure] is None else record[measure] for record in curves[run]]
         minutes = [record["seconds"] / 60 for record in curves[run]]
         x = minutes if against == "time" else _epochs(curves[run])
-        labels.append(f"{_drawable(run.name)}  {best[run]:{'.1%' if accuracy else '.1f'}}")
+        labels.append(f"{_drawable(run.name)}  {best[run]:{'.1%' if share else '.1f'}}")
         style = "-" if number < 10 else "--"  # there are ten colors
         lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
-    if not accuracy:
+    if not share:
         _perplexity_scale(axes)
         if math.isfinite(top := _HIGHEST * min(best.values())):
             axes.set_ylim(top=top)
     axes.set_xlabel("minutes" if against == "time" else "epoch")
-    axes.set_ylabel(f"validation {measure}")
+    axes.set_ylabel(f"validation {MEASURES[measure]}")
     axes.grid(alpha=0.3)
     legend = figure.legend(lines, [str(line) for line in lines], loc="outside right upper", fontsize=8)
     for text, label in zip(legend.get_texts(), labels, strict=True):
@@ -218,26 +217,28 @@ def _loss(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record])
     axes.legend()
 
 
-def _accuracy(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+def _share(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]) -> None:
+    measure = common_measure(evaluations[:1]) or "accuracy"
+    word = MEASURES[measure]
     axes.plot(*_series(training, "loss"), color="tab:gray", linewidth=0.7, label="training loss")
     axes.plot(*_series(evaluations, "loss"), "o-", color="tab:orange", markersize=4, label="validation loss")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("loss")
-    accuracy = axes.twinx()
-    accuracy.plot(
-        *_series(evaluations, "accuracy"), "o-", color="tab:blue", markersize=4, label="validation accuracy"
+    other = axes.twinx()
+    other.plot(
+        *_series(evaluations, measure), "o-", color="tab:blue", markersize=4, label=f"validation {word}"
     )
     if evaluations:
-        best = max(evaluations, key=lambda record: (record["accuracy"], -record["loss"]))
-        accuracy.annotate(
-            f"{best['accuracy']:.1%}",
-            (best["epoch"], best["accuracy"]),
+        best = max(evaluations, key=lambda record: (record[measure], -record["loss"]))
+        other.annotate(
+            f"{best[measure]:.1%}",
+            (best["epoch"], best[measure]),
             textcoords="offset points",
             xytext=(0, 8),
             ha="center",
         )
-    accuracy.set_ylabel("accuracy")
-    lines = axes.get_lines() + accuracy.get_lines()
+    other.set_ylabel(word)
+    lines = axes.get_lines() + other.get_lines()
     axes.legend(lines, [str(line.get_label()) for line in lines])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,16 @@ def to_json(record: Record) -> str:
     """A record as one line of JSON, where numbers that are not finite become null: JSON has none."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
     return json.dumps(finite, allow_nan=False)
+
+
+# What models are chosen by, and what people call it: of those that an evaluation has, the first one.
+MEASURES = {"f1": "F1", "accuracy": "accuracy", "perplexity": "perplexity"}
+
+
+def common_measure(evaluations: Iterable[Record]) -> str | None:
+    """The first of `MEASURES` that all records of evaluations have; None if there is none."""
+    every = list(evaluations)
+    return next((name for name in MEASURES if all(name in record for record in every)), None)
 
 
 @dataclass(frozen=True)

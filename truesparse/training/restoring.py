@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -46,8 +46,9 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
         ) from None
 
 
-def restored_state(saved: Checkpoint) -> TrainingState:
-    """The counters of a checkpoint. Keys that nobody knows are ignored.
+def restored_state(saved: Checkpoint, chosen_by: Collection[str] = ()) -> TrainingState:
+    """The counters of a checkpoint, whose best model has the measures `chosen_by`. Keys that nobody knows are
+    ignored.
 
     Raises
     ------
@@ -66,8 +67,9 @@ def restored_state(saved: Checkpoint) -> TrainingState:
         raise _broken(saved, f"{state.step} steps took no tokens or no time")
     if not _is_count(saved.training.get("text_crc32")):
         raise _broken(saved, "text_crc32 is missing or is none")
-    if state.best is not None and saved.labels and "accuracy" not in state.best:
-        raise _broken(saved, "best has no accuracy")
+    for name in chosen_by:
+        if state.best is not None and name not in state.best:
+            raise _broken(saved, f"best has no {name}")
     if (state.best is None) != (state.best_nnz is None):
         raise _broken(saved, "best and best_nnz do not fit each other")
     if not _is_changes(state.changed):

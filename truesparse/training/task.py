@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from truesparse.layers.chain import Chain
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
+    from truesparse.data.files import TextFile
     from truesparse.model import Model, Workspace
     from truesparse.model.loading import SavedModel
 
@@ -44,12 +45,15 @@ class Task(ABC):
         The most steps of a batch to train on or to choose the model by.
     name, description : str
         Of the data: fit for a file name; one line for people.
+    chosen_by : sequence of str
+        Names of the measures that `better` compares.
     crc32 : int
         Of the data to train on and to choose by.
     reading : dict
         What a model file says of the data, as `truesparse.model.saving.save_model` takes it.
     """
 
+    chosen_by: Sequence[str] = ("loss",)
     name: str
     description: str
     crc32: int
@@ -115,6 +119,38 @@ class Evaluated(Protocol):
 
     def table(self) -> list[list[str]]:
         """Rows with more, the first with headings; none if there is no more."""
+
+
+class Predictor(Protocol):
+    """Says what a saved model makes of texts, in lines to print, as the texts arrive."""
+
+    def layout(self, name: str) -> str:
+        """What a file of a name has: one of `Config.LAYOUTS`."""
+
+    def header(self, as_json: bool) -> str:
+        """What is printed before anything is read."""
+
+    def predictions(self, file: TextFile, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
+        """What is printed, a piece for texts that have arrived together.
+
+        Parameters
+        ----------
+        file : TextFile
+        layout : str
+            What it has.
+        as_json : bool
+            Whether lines are JSON objects.
+        **columns
+            Names of columns, of the fields of the task that end with ``_column``.
+
+        Raises
+        ------
+        TruesparseError
+            A text cannot be read; what was before has been given.
+        """
+
+    def remark(self, layout: str) -> str:
+        """What is to be said when all is done; empty if nothing."""
 
 
 def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:

@@ -51,6 +51,18 @@ class SoftmaxLayer(HeadLayer):
         panels.place_ids(out, targets)
         return int(np.count_nonzero(targets >= 0))
 
+    def predict_steps(
+        self, x: NDArray[np.float32], panels: Panels, steps: int, ws: HeadWorkspace
+    ) -> NDArray[np.float32]:
+        """What it says at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
+        out = np.empty((steps, self.outputs, panels.batch), np.float32)
+        for part in ws.parts(panels.used(steps)):
+            for panel, scores in enumerate(self._scores(x[part], ws), part.start):
+                panels.read(out, panel, scores)
+        for said in out:
+            self._said(said)
+        return out
+
     @staticmethod
     def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-probabilities."""

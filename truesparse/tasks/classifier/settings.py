@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Task
+    from truesparse.training.task import Evaluated, Predictor, Task
 
 PRESETS: dict[str, dict[str, Any]] = {
     "text": {
@@ -40,6 +40,8 @@ test.csv is taken out of the training rows, by --seed. A flag beats its environm
 the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
 """
     TASK: ClassVar[str] = "classifier"
+    LAYOUTS: ClassVar[Sequence[str]] = ("lines", "csv")
+    TEXT_COLUMN: ClassVar[str] = "text_column"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: str | None = setting(
@@ -89,6 +91,13 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
         from truesparse.tasks.classifier.use import evaluate
 
         return evaluate(saved, data, split, **columns)
+
+    @staticmethod
+    def predictor(saved: SavedModel) -> Predictor:
+        """See `Config.predictor`."""
+        from truesparse.tasks.classifier.predict import TextPredictor
+
+        return TextPredictor(saved)
 
     @staticmethod
     def describe(results: Mapping[str, Any]) -> list[str]:

@@ -41,6 +41,8 @@ class TextClassification(Task):
         The data are missing or cannot be read or learned from.
     """
 
+    chosen_by = ("accuracy", "loss")
+
     def __init__(
         self, config: ClassifierConfig, data: ClassificationData | None = None, word_rule: int = WORD_RULE
     ) -> None:

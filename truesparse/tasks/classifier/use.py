@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 
 from truesparse.data import Columns, SequenceBatches, Sequences, TextEncoder
 from truesparse.data.labelled import (
+    CSV,
     LabelledText,
-    Table,
     encode_table,
-    find_part,
     read_parts,
     read_table,
 )
-from truesparse.errors import UsageError
-from truesparse.model.loading import SavedModel, load_model
-from truesparse.modelfile import find_model, need_encoder, scores_overflow
+from truesparse.data.parts import read_part
+from truesparse.model.loading import SavedModel
+from truesparse.modelfile import need_encoder, scores_overflow
 from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
-from truesparse.tasks.rundata import find_data
-
-LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file has
+from truesparse.tasks.rundata import LARGEST_BATCH, find_data
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,8 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     if data is None:
         text = _texts_of_training(saved, encoder, where, split or "test")
     else:
-        text = encode_table(_labelled_table(data, where, split or "test"), saved.labels, encoder)
+        table = read_part(data, split or "test", CSV, lambda file: read_table(file, where))
+        text = encode_table(table, saved.labels, encoder)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(text.texts))
     batches = SequenceBatches(text.texts, text.labels, size)
     workspace = model.workspace(text.texts.longest, size)
@@ -83,25 +81,11 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     return ClassifierEvaluation(saved.labels, classified)
 
 
-def _labelled_table(data: Path, columns: Columns, split: str) -> Table:
-    """Labelled texts of a file, or of one part of a folder."""
-    if not data.is_dir():
-        return read_table(data, columns)
-    file = find_part(data, split)
-    if file is None:
-        raise UsageError(f"the folder {data} has no {split}.csv or {split}.csv.gz; give --data one CSV file")
-    return read_table(file, columns)
-
-
 def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
     """One part of the labelled texts that a model was trained on."""
     found = find_data(saved)
-    how = found.settings
-    if found.path is None:
-        raise UsageError(f"{saved.path} does not say what it was trained on; give --data")
-    if how.valid_fraction is None or how.test_fraction is None or how.seed is None:
-        raise UsageError(f"{saved.path} does not say which part of the data it was trained on; give --data")
-    tables = read_parts(found.path, columns, how.valid_fraction, how.test_fraction, how.seed)
+    path, valid_fraction, test_fraction, seed = found.split(saved.path)
+    tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: encode_table(table, saved.labels, encoder) for part, table in tables.items()}
     found.check(crc32_of_texts(parts["train"], parts["valid"]))
     return parts[split]
@@ -112,8 +96,8 @@ class Classifier:
 
     Parameters
     ----------
-    path : Path
-        A model file, or the folder of a run.
+    saved : SavedModel
+        Of a classifier.
 
     Attributes
     ----------
@@ -125,14 +109,11 @@ class Classifier:
 
     Raises
     ------
-    UsageError, TruesparseError
-        The model cannot be read, or it is no classifier.
+    TruesparseError
+        A weight is not finite.
     """
 
-    def __init__(self, path: Path) -> None:
-        saved = load_model(find_model(path))
-        if saved.model.chain.per_step:
-            raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
+    def __init__(self, saved: SavedModel) -> None:
         saved.check_finite()
         self._path = saved.path
         self._model = saved.model

@@ -15,7 +15,7 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Task
+    from truesparse.training.task import Evaluated, Predictor, Task
 
 # What a preset says of an optimizer, a method, a cell or the number of weights counts as long as the preset's
 # own is not replaced by another.
@@ -111,7 +111,7 @@ saves and stops.
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return saved.model.chain.per_step
+        return saved.kind == "language model"
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
@@ -119,6 +119,11 @@ saves and stops.
         from truesparse.tasks.lm.use import evaluate
 
         return evaluate(saved, data, split, **columns)
+
+    @staticmethod
+    def predictor(saved: SavedModel) -> Predictor:
+        """See `Config.predictor`."""
+        raise UsageError(f"{saved.path} is a language model, not a classifier; use truesparse generate")
 
     @staticmethod
     def describe(results: Mapping[str, Any]) -> list[str]:

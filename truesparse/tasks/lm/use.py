@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
-from truesparse.errors import UsageError
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_vocabulary, scores_overflow
 from truesparse.tasks.rundata import find_data
@@ -56,8 +55,6 @@ class TextEvaluation(NamedTuple):
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> TextEvaluation:
     """See `Config.evaluate_saved`."""
-    if columns:
-        raise UsageError(f"{saved.path} is a language model, whose text has no columns; leave the flags out")
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     if data is None:
         split = split or "test"

@@ -1,0 +1,1 @@
+"""Telling a label for each token of a sentence."""

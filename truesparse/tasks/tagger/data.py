@@ -1,0 +1,244 @@
+"""Sentences with labels, to train a tagger on: where they lie, how they are parted, and as numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import Sequences, TokenEncoder
+from truesparse.data import parts as data_parts
+from truesparse.data.files import open_text
+from truesparse.data.words import WORD_RULE
+from truesparse.errors import TruesparseError
+from truesparse.tasks.tagger.reading import ENDINGS, Columns, Sentence, layout_of, read_sentences
+
+KIND = data_parts.Kind(ENDINGS, "file", "sentences", " (empty lines part them)")
+_FEW = 20  # tokens, of which any may have a label of its own by mistake
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences of a file, of which each has tokens.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    sentences : list of Sentence
+    """
+
+    name: str
+    sentences: list[Sentence]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def select(self, chosen: NDArray[np.int64]) -> Sentences:
+        """Some of them."""
+        return Sentences(self.name, [self.sentences[k] for k in chosen])
+
+    def tokens(self) -> chain[str]:
+        """All tokens."""
+        return chain.from_iterable(sentence.tokens for sentence in self.sentences)
+
+    def labels(self) -> chain[str]:
+        """The labels of all tokens."""
+        return chain.from_iterable(sentence.labels for sentence in self.sentences)
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """Sentences in the numbers of a model: tokens, and the labels of each."""
+
+    tokens: Sequences
+    labels: Sequences
+
+
+@dataclass(frozen=True)
+class TaggingData:
+    """Sentences to train a tagger on.
+
+    Attributes
+    ----------
+    name, description : str
+        As in `truesparse.training.task.Task`.
+    labels : tuple of str
+        By their numbers.
+    encoder : TokenEncoder
+    sentences : dict of str to Sentences
+        train, valid and test.
+    parts : dict of str to Tagged
+        The same in numbers.
+    """
+
+    name: str
+    description: str
+    labels: tuple[str, ...]
+    encoder: TokenEncoder
+    sentences: dict[str, Sentences]
+    parts: dict[str, Tagged]
+
+
+def load_data(
+    path: Path,
+    columns: Columns,
+    token_settings: Mapping[str, Any],
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    word_rule: int = WORD_RULE,
+) -> TaggingData:
+    """Read sentences, and take labels and vocabulary from those to train on.
+
+    Parameters
+    ----------
+    path, columns, valid_fraction, test_fraction, seed
+        See `read_parts`.
+    token_settings : mapping
+        What `TokenEncoder.build` takes besides the tokens.
+    word_rule : int
+        Of the vocabulary.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `read_parts` and `encode`; also if there is one label only.
+    """
+    sentences = read_parts(path, columns, valid_fraction, test_fraction, seed)
+    train = sentences["train"]
+    labels = tuple(sorted(set(train.labels())))
+    if len(labels) == 1:
+        raise TruesparseError(
+            f"all training tokens of {train.name} have the label {labels[0]!r}; a tagger needs two labels or"
+            " more; say with --tag-column which column has them"
+        )
+    encoder = TokenEncoder.build(train.tokens(), **token_settings, word_rule=word_rule)
+    parts = {part: encode(some, labels, encoder) for part, some in sentences.items()}
+    sizes = " / ".join(f"{len(some):,}" for some in sentences.values())
+    description = (
+        f"{path}: {sizes} sentences to train / validate / test, {len(labels)} labels"
+        f", vocabulary {len(encoder.vocabulary):,}"
+    )
+    name = data_parts.short_name(path, KIND, "sentences")
+    return TaggingData(name, description, labels, encoder, sentences, parts)
+
+
+def read(path: Path, columns: Columns) -> Sentences:
+    """Read sentences with labels from a file.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `truesparse.data.files.open_text` and `read_sentences`; also if there are none.
+    """
+    name = str(path)
+    with open_text(path) as file:
+        every = chain.from_iterable(read_sentences(file, layout_of(path.name, "conll"), columns, True))
+        sentences = [sentence for sentence in every if sentence.tokens]
+    if not sentences:
+        raise TruesparseError(f"{name} has no sentences; write a token and its label in each line")
+    return Sentences(name, sentences)
+
+
+def read_parts(
+    path: Path, columns: Columns, valid_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Sentences]:
+    """Read what to train on, to choose by and to test on; see `truesparse.data.parts.read_parts`.
+
+    A sentence that is the last one to train on with one of its labels is not taken out.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As that and `read`; also if the labels to train on look like something else.
+    """
+
+    def read_one(file: Path, part: str) -> Sentences:
+        sentences = read(file, columns)
+        if part == "train":
+            _check_labels(sentences)
+        return sentences
+
+    return data_parts.read_parts(path, KIND, read_one, _take, valid_fraction, test_fraction, seed)
+
+
+def _check_labels(train: Sentences) -> None:
+    tokens, different = sum(1 for _ in train.tokens()), len(set(train.labels()))
+    if tokens > _FEW and different > tokens / 2:
+        raise TruesparseError(
+            f"the labels of {train.name} have {different:,} different values for {tokens:,} tokens, so they"
+            " are no labels; say which column has them with --tag-column"
+        )
+
+
+def _take(train: Sentences, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A fraction of the sentences at random, in the order of the file."""
+    having = Counter(label for sentence in train.sentences for label in set(sentence.labels))
+    wanted = round(fraction * len(train))
+    taken: list[int] = []
+    for number in rng.permutation(len(train)):
+        own = set(train.sentences[number].labels)
+        if len(taken) < wanted and all(having[label] > 1 for label in own):
+            having.subtract(own)
+            taken.append(number)
+    return np.sort(np.array(taken, np.int64))
+
+
+def encode(sentences: Sentences, labels: Sequence[str], encoder: TokenEncoder) -> Tagged:
+    """Sentences in the numbers of a model.
+
+    Raises
+    ------
+    TruesparseError
+        A token has a label that is not among `labels`.
+    """
+    numbers = {label: number for number, label in enumerate(labels)}
+    for sentence in sentences.sentences:
+        for token, label in zip(sentence.tokens, sentence.labels, strict=True):
+            if label not in numbers:
+                known = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+                raise TruesparseError(
+                    f"in the sentence that begins in line {sentence.line:,} of {sentences.name}, {token!r}"
+                    f" has the label {label!r}, which no training token has (they have {known}); mend the"
+                    " label, or add training sentences with it"
+                )
+    return Tagged(
+        Sequences.of([encoder.encode(sentence.tokens) for sentence in sentences.sentences]),
+        Sequences.of(
+            [
+                np.array([numbers[label] for label in sentence.labels], np.int32)
+                for sentence in sentences.sentences
+            ]
+        ),
+    )
+
+
+def pieces(sentences: Sequences, length: int) -> Sequences:
+    """The sentences, those of more than `length` steps cut into such pieces."""
+    bounds = zip(sentences.starts[:-1], sentences.starts[1:], strict=True)
+    starts = [np.arange(first, end, length) for first, end in bounds]
+    return Sequences(sentences.values, np.concatenate([*starts, sentences.starts[-1:]]))
+
+
+def lookup(train: Sentences, test: Sentences, labels: Sequence[str]) -> NDArray[np.int32]:
+    """The number of the label that each token of `test` has most often in `train`, of equal ones the first;
+    of a token that is not there, the most frequent label of all."""
+    counts: dict[str, Counter[str]] = {}
+    for token, label in zip(train.tokens(), train.labels(), strict=True):
+        counts.setdefault(token, Counter())[label] += 1
+    numbers = {label: number for number, label in enumerate(labels)}
+    others = Counter(train.labels())
+
+    def most_frequent(token: str) -> int:
+        own = counts.get(token, others)
+        return min(numbers[label] for label, count in own.items() if count == max(own.values()))
+
+    known = {token: most_frequent(token) for token in set(test.tokens())}
+    return np.array([known[token] for token in test.tokens()], np.int32)

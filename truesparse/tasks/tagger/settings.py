@@ -1,0 +1,148 @@
+"""What a run that trains a tagger can be told, and the model that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from truesparse.layers.chain import Chain
+from truesparse.layers.models import sequence_model
+from truesparse.settings import setting
+from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.model.loading import SavedModel
+    from truesparse.training.task import Evaluated, Predictor, Task
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tags": {
+        "hidden_size": 128,
+        "optimizer": "adam",
+        "lr": 0.003,
+        "clip": 1.0,
+        "epochs": 20,
+        "batch_size": 32,
+        "dropout": 0.3,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggerConfig(Config):
+    """The configuration of a tagger; see `Config`."""
+
+    HELP: ClassVar[str] = """Train a truly sparse recurrent tagger: a label for each token of a sentence.
+
+Files have a token and its label in each line, and an empty line after each sentence (CoNLL); or JSON lines
+with lists of tokens and labels. What --data lacks of a file to validate and to test on is taken out of the
+training sentences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
+TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+"""
+    TASK: ClassVar[str] = "tagger"
+    LAYOUTS: ClassVar[Sequence[str]] = ("lines", "conll", "conllu", "jsonl")
+    TEXT_COLUMN: ClassVar[str] = "token_column"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    data: str | None = setting(
+        None,
+        "CoNLL or JSON lines file, or folder with train.conll (or .conllu, .txt, .jsonl and others) and, if"
+        " there are, valid (or dev) and test; also .gz.",
+        shown="none: it must be given",
+    )
+    preset: str = setting("tags", "Named set of values that the other flags change.")
+    token_column: str = setting(
+        "auto",
+        "Column of the tokens: a number, from 1, or with - from the end; in JSON lines the name of a list."
+        " auto is the first, in .conllu files the second, in JSON lines tokens.",
+    )
+    tag_column: str = setting(
+        "auto",
+        "Column of their labels. auto is the last, in .conllu files the fourth, in JSON lines labels, tags or"
+        " ner_tags.",
+    )
+    valid_fraction: float = setting(
+        0.1,
+        "Of the training sentences, to choose the model by, without a file of its own.",
+        low=0,
+        high=1,
+        open_low=True,
+        open_high=True,
+    )
+    test_fraction: float = setting(
+        0.1,
+        "Of the training sentences, to test the model on, without a file of its own.",
+        low=0,
+        high=1,
+        open_low=True,
+        open_high=True,
+    )
+    length: int = setting(
+        200,
+        "Steps of backpropagation, T: a longer sentence is learned in pieces. It is tagged as a whole.",
+        low=1,
+        high=1 << 20,
+    )
+    vocabulary: int = setting(20_000, "Most frequent tokens that are known, V.", low=2)
+    min_count: int = setting(
+        2,
+        "Tokens that occur less often in the training sentences are unknown; it learns of them too.",
+        low=1,
+    )
+    lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
+    output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
+
+    @staticmethod
+    def made(saved: SavedModel) -> bool:
+        """See `Config.made`."""
+        return bool(saved.labels) and saved.model.chain.per_step
+
+    @staticmethod
+    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
+        """See `Config.evaluate_saved`."""
+        from truesparse.tasks.tagger.use import evaluate
+
+        return evaluate(saved, data, split, **columns)
+
+    @staticmethod
+    def predictor(saved: SavedModel) -> Predictor:
+        """See `Config.predictor`."""
+        from truesparse.tasks.tagger.use import TagPredictor
+
+        return TagPredictor(saved)
+
+    @staticmethod
+    def describe(results: Mapping[str, Any]) -> list[str]:
+        """See `Config.describe`."""
+        run = results["run_dir"]
+        measure, word = ("f1", "F1") if "test_f1" in results else ("accuracy", "accuracy")
+        accuracy = f"accuracy {results['test_accuracy']:.2%}; " if measure == "f1" else ""
+        majority = f", always the most frequent one {results['majority_accuracy']:.2%}"
+        return [
+            f"validation {word} {results[f'valid_{measure}']:.2%}, test {results[f'test_{measure}']:.2%}"
+            f" ({accuracy}the most frequent label of each token {results[f'lookup_{measure}']:.2%}"
+            f"{'' if accuracy else majority})",
+            f"the run is in {run}; tag sentences, one a line, with: truesparse predict {run} FILE",
+        ]
+
+    def make_task(self, word_rule: int | None = None) -> Task:
+        """See `Config.make_task`."""
+        from truesparse.data.words import WORD_RULE
+        from truesparse.tasks.tagger.task import Tagging
+
+        return Tagging(self, word_rule=WORD_RULE if word_rule is None else word_rule)
+
+
+def tagger_chain(config: TaggerConfig, vocab_size: int, outputs: int) -> Chain:
+    """Return the model that a configuration asks for; UsageError if sizes do not fit each other."""
+    return sequence_model(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size or config.hidden_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        outputs=outputs,
+        pooling="",
+        sparse_output=config.output == "sparse",
+        **config.cell_settings(),
+    )

@@ -1,0 +1,246 @@
+"""The task of telling a label for each token of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import SequenceBatches, Sequences
+from truesparse.data.words import WORD_RULE
+from truesparse.errors import UsageError
+from truesparse.tasks.tagger.data import Tagged, TaggingData, load_data, lookup, pieces
+from truesparse.tasks.tagger.reading import Columns
+from truesparse.tasks.tagger.settings import TaggerConfig, tagger_chain
+from truesparse.tasks.tagger.spans import Counts, Scheme, count_labels
+from truesparse.training.evaluation import EvaluationStopped
+from truesparse.training.task import Measures, Task, Workspaces, crc32_of
+
+if TYPE_CHECKING:
+    from truesparse.model import Model, Workspace
+
+# Steps of a sentence that are tagged at once; the next ones go on from there. Buffers are for as many however
+# short sentences are: sums are taken in an order that depends on that.
+WINDOW = 64
+
+
+class Tagging(Task):
+    """A tagger on sentences with labels.
+
+    Parameters
+    ----------
+    config : TaggerConfig
+        Filled in.
+    data : TaggingData, optional
+        What the configuration names if not given.
+    word_rule : int
+        Of the vocabulary of data that are read.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        The data are missing or cannot be read or learned from.
+    """
+
+    def __init__(
+        self, config: TaggerConfig, data: TaggingData | None = None, word_rule: int = WORD_RULE
+    ) -> None:
+        data = data or _load(config, word_rule)
+        train, valid = data.parts["train"], data.parts["valid"]
+        batches = SequenceBatches(
+            pieces(train.tokens, config.length),
+            pieces(train.labels, config.length),
+            config.batch_size,
+            config.seed,
+        )
+        chain = tagger_chain(config, len(data.encoder.vocabulary), len(data.labels))
+        super().__init__(config, chain, batches)
+        self.longest = max(batches.longest, WINDOW)
+        self._data = data
+        self.scheme = Scheme.of(data.labels)
+        self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
+        self.name = data.name
+        self.description = data.description
+        self.crc32 = crc32_of_sentences(train, valid)
+        self.reading = {
+            "vocabulary": data.encoder.vocabulary,
+            "encoder": data.encoder,
+            "labels": data.labels,
+        }
+
+    def evaluate(
+        self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
+    ) -> Measures:
+        """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
+        and `f1` of these."""
+        sentences = self._data.parts[part]
+        workspace = workspaces(WINDOW, self.config.batch_size)
+        return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
+
+    def of_loss(self, loss: float) -> Measures:
+        """`loss`."""
+        return {"loss": loss}
+
+    def better(self, measures: Measures, best: Measures) -> bool:
+        """Whether F1, or where labels mark no spans accuracy, is higher; of equal ones, whether the loss is
+        lower."""
+        name = self.chosen_by[0]
+        return (measures[name], -measures["loss"]) > (best[name], -best["loss"])
+
+    def results(self, valid: Measures, test: Measures) -> Measures:
+        """What was measured on the validation and test sentences; also the accuracy of telling always the
+        most frequent label, and the measures of telling the most frequent one of each token."""
+        data = self._data
+        sentences = data.parts["test"]
+        labels = sentences.labels.values
+        told = lookup(data.sentences["train"], data.sentences["test"], data.labels)
+        simple = Labelled(0.0, labels, told, _count(data.labels, self.scheme, sentences, told)).measures
+        every = np.bincount(data.parts["train"].labels.values)
+        names = ("accuracy",) if self.scheme is None else ("accuracy", "f1")
+        detailed = names if self.scheme is None else (*names, "precision", "recall")
+        return {
+            **{f"valid_{name}": valid[name] for name in names},
+            **{f"test_{name}": test[name] for name in detailed},
+            "majority_accuracy": float(np.mean(labels == every.argmax())),
+            **{f"lookup_{name}": simple[name] for name in names},
+        }
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """How a model has labelled tokens.
+
+    Attributes
+    ----------
+    loss : float
+        Mean, in nats per token.
+    labels, told : ndarray of int32, shape (tokens,)
+        Numbers of the labels that they have, and that they were given.
+    counts : Counts
+        Of spans by type; where labels mark none, of tokens by label.
+    spans : bool
+        Whether of spans.
+    """
+
+    loss: float
+    labels: NDArray[np.int32]
+    told: NDArray[np.int32]
+    counts: Counts
+    spans: bool = True
+
+    @property
+    def measures(self) -> Measures:
+        """In numbers for a record."""
+        accuracy = {"loss": self.loss, "accuracy": float(np.mean(self.labels == self.told))}
+        return {**accuracy, **(self.counts.rates() if self.spans else {}), "tokens": self.labels.size}
+
+
+def measure(
+    model: Model,
+    sentences: Tagged,
+    labels: tuple[str, ...],
+    scheme: Scheme | None,
+    workspace: Workspace,
+    stop: Callable[[], bool] = lambda: False,
+) -> Labelled:
+    """Label the tokens of sentences whose labels are known, without dropout.
+
+    Parameters
+    ----------
+    model : Model
+    sentences : Tagged
+    labels, scheme
+        Of the model.
+    workspace : Workspace
+        For `WINDOW` steps or more, and as many sentences as are to be read side by side. Overwritten.
+    stop : callable
+        Asked before each window.
+
+    Raises
+    ------
+    EvaluationStopped
+        `stop` returned True.
+    """
+    wanted = sentences.labels.values
+    told = np.empty_like(wanted)
+    loss = 0.0
+    for where, scores in label_scores(model, sentences.tokens, workspace, stop):
+        told[where] = scores.argmax(axis=1)
+        own = np.take_along_axis(scores, wanted[where, None], axis=1)
+        loss -= float(own.sum(dtype=np.float64))
+    counts = _count(labels, scheme, sentences, told)
+    return Labelled(loss / wanted.size, wanted, told, counts, scheme is not None)
+
+
+def label_scores(
+    model: Model,
+    sentences: Sequences,
+    workspace: Workspace,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Read sentences, each from a state of zeros to its end, whatever its length.
+
+    Parameters
+    ----------
+    model, workspace, stop
+        As in `measure`.
+    sentences : Sequences
+        Numbers of tokens.
+
+    Yields
+    ------
+    slice
+        Which of `sentences.values`.
+    ndarray of float32, shape (tokens, labels)
+        Log-probabilities of their labels.
+    """
+    batch_size = workspace.window.panels.batch
+    order = np.argsort(sentences.lengths, kind="stable")
+    state = model.zero_state(batch_size)
+    for first in range(0, len(order), batch_size):
+        chosen = order[first : first + batch_size]
+        inputs, lengths = sentences.batch(chosen, batch_size)
+        state.reset()
+        for start in range(0, len(inputs), WINDOW):
+            if stop():
+                raise EvaluationStopped
+            window = inputs[start : start + WINDOW]
+            left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
+            scores = model.predict_steps(window, workspace, state, left)
+            for place, number in enumerate(chosen):
+                if left[place]:
+                    begin = sentences.starts[number] + start
+                    yield slice(begin, begin + left[place]), scores[: left[place], :, place]
+
+
+def crc32_of_sentences(*parts: Tagged) -> int:
+    """CRC-32 of tokens and labels."""
+    return crc32_of(
+        array for part in parts for array in (part.tokens.values, part.tokens.starts, part.labels.values)
+    )
+
+
+def _count(
+    labels: tuple[str, ...], scheme: Scheme | None, sentences: Tagged, told: NDArray[np.int32]
+) -> Counts:
+    if scheme is None:
+        return count_labels(labels, sentences.labels.values, told)
+    return scheme.count(sentences.labels.values, told, sentences.labels.starts)
+
+
+def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
+    """Read the data that a configuration names; raises as `load_data`, and if it names none."""
+    if config.data is None:
+        raise UsageError("--data is missing; give a CoNLL or JSON lines file, or a folder with train.conll")
+    tokens: dict[str, Any] = {
+        "size": config.vocabulary,
+        "min_count": config.min_count,
+        "lower_case": config.lower_case,
+    }
+    columns = Columns(config.token_column, config.tag_column)
+    fractions = config.valid_fraction, config.test_fraction
+    return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule)
