@@ -167,11 +167,9 @@ def fit(
 
 def _check_settings(method: Method) -> None:
     """Raise UsageError if a method is told what `fit` is not asked."""
-    first = {field.name: field.default for field in dataclasses.fields(method.settings)}.get(
-        "initial_density"
-    )
-    if method.defaults.get("initial_density") != first:
-        raise UsageError("initial_density is what init has given the model; leave it out")
+    for field in dataclasses.fields(method.settings):
+        if field.name == "initial_density" and method.defaults[field.name] != field.default:
+            raise UsageError("initial_density is what init has given the model; leave it out")
 
 
 def _check(model: Model, method: Method, density: float | None, gates: str, importance: str) -> None:
