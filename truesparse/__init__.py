@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from truesparse.data.batches import Batch as Batch
     from truesparse.data.batches import Windows as Windows
     from truesparse.data.encoder import TextEncoder as TextEncoder
+    from truesparse.data.encoder import TokenEncoder as TokenEncoder
     from truesparse.data.sequences import SequenceBatches as SequenceBatches
     from truesparse.data.sequences import Sequences as Sequences
     from truesparse.data.vocabulary import Vocabulary as Vocabulary
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding
+    from truesparse.layers.gru.spec import GRU as GRU
     from truesparse.layers.linear.spec import Linear as Linear
     from truesparse.layers.lstm.spec import LSTM as LSTM
     from truesparse.layers.output.spec import Softmax as Softmax
@@ -61,12 +63,13 @@ __all__, __getattr__ = lazy(
     __name__,
     {
         "truesparse.data.batches": ["Batch", "Windows"],
-        "truesparse.data.encoder": ["TextEncoder"],
+        "truesparse.data.encoder": ["TextEncoder", "TokenEncoder"],
         "truesparse.data.sequences": ["SequenceBatches", "Sequences"],
         "truesparse.data.vocabulary": ["Vocabulary"],
         "truesparse.errors": ["TruesparseError", "UsageError"],
         "truesparse.layers.dropout.spec": ["Dropout", "WordDropout"],
         "truesparse.layers.embedding.spec": ["Embedding"],
+        "truesparse.layers.gru.spec": ["GRU"],
         "truesparse.layers.linear.spec": ["Linear"],
         "truesparse.layers.lstm.spec": ["LSTM"],
         "truesparse.layers.output.spec": ["Softmax", "SquaredError"],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -30,13 +30,13 @@ CLASSIFIERS = {
     "gru, max": sequence_model(
         70, 12, 20, 1, cell="gru", reset_gate="before", outputs=3, pooling="max", sparse_output=True
     ),
-    "lstm, rhn": Chain(
+    "lstm, rhn": ChainSpec(
         Embedding(70, 12), LSTM(8), Dropout(0.1), RHN(10, depth=2), Pool("mean"), Softmax(3, sparse=False)
     ),
-    "linear, mean": Chain(
+    "linear, mean": ChainSpec(
         Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool("mean"), Linear(30, "relu"), Softmax(4)
     ),
-    "linear, last": Chain(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
+    "linear, last": ChainSpec(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
 TAGGERS = {
@@ -53,15 +53,15 @@ SIZES = {
     "gru, unit": language_model(70, 20, 20, 1, cell="gru", tied=True, pattern="unit", output_group=2),
     "gru, reset before": language_model(70, 12, 20, 2, cell="gru", reset_gate="before"),
     "gru, reset before, unit": language_model(70, 12, 20, 1, cell="gru", reset_gate="before", pattern="unit"),
-    "gru of both kinds": Chain(
+    "gru of both kinds": ChainSpec(
         Embedding(70, 12), GRU(20, reset_gate="before"), GRU(20), LSTM(20), Softmax(70, tied=False)
     ),
-    "of two sizes": Chain(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
-    "rhn, lstm": Chain(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
-    "linear": Chain(
+    "of two sizes": ChainSpec(Embedding(70, 12), LSTM(8), Dropout(0.3), LSTM(13, "unit"), Softmax(70)),
+    "rhn, lstm": ChainSpec(Embedding(70, 8), RHN(8, depth=2), LSTM(8), Softmax(70, tied=True)),
+    "linear": ChainSpec(
         Embedding(70, 12), Linear(9, "tanh"), LSTM(20), LSTM(20), Linear(12, "relu"), Softmax(70, tied=True)
     ),
-    "linear between": Chain(Embedding(70, 12), LSTM(20), Linear(20), LSTM(20), Softmax(70)),
+    "linear between": ChainSpec(Embedding(70, 12), LSTM(20), Linear(20), LSTM(20), Softmax(70)),
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),

@@ -22,7 +22,7 @@ from truesparse.export.c import as_exported, write_c
 from truesparse.export.folder import new_folder
 from truesparse.export.interchange import write_scipy
 from truesparse.export.onnx_model import write_onnx
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
@@ -210,7 +210,7 @@ def test_pytorch_has_no_layers_of_two_sizes(tmp_path: Path) -> None:
 def test_models_that_have_no_source(
     tmp_path: Path, file: Path, layers: tuple[LayerSpec, ...], features: int, message: str
 ) -> None:
-    stored = replace(read(file), chain=Chain(*layers, features=features))
+    stored = replace(read(file), chain=ChainSpec(*layers, features=features))
     with pytest.raises(TruesparseError, match=message):
         write_c(stored, tmp_path, "model", "float32")
     pytest.importorskip("onnx")
@@ -235,7 +235,7 @@ def test_cells_that_have_no_source(
     def with_another_cell(reader: Any) -> StoredModel:
         stored = original(reader)
         others = (Other(layer.units) if isinstance(layer, LSTM) else layer for layer in stored.chain.layers)
-        return replace(stored, chain=Chain(*others))
+        return replace(stored, chain=ChainSpec(*others))
 
     monkeypatch.setattr(write, "read_model", with_another_cell)
     with pytest.raises(TruesparseError, match="the cell other"):

@@ -3,7 +3,7 @@ import pytest
 from oracles import dense_parameters, language_model_loss
 
 from truesparse.kernels import rows
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru import layer
 from truesparse.layers.gru.spec import GRU
@@ -17,7 +17,7 @@ from truesparse.model import random_model
 def test_recurrence_against_float64_however_it_is_shared(steps, batch, reset_gate, pattern, monkeypatch):
     """The loss, and its slope along the gradient, which is the gradient's norm. A batch of 70 is three
     blocks, which one thread or three take apart, and two do not."""
-    chain = Chain(Embedding(5, 4), GRU(6, pattern, reset_gate), Softmax(5))
+    chain = ChainSpec(Embedding(5, 4), GRU(6, pattern, reset_gate), Softmax(5))
     rng = np.random.default_rng(steps * batch)
     model = random_model(chain, 0.5, rng, scale=0.7)
     for bias in model.arena.biases.values():

@@ -15,7 +15,7 @@ from oracles import (
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.layers import recurrence, registry
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -35,7 +35,7 @@ from truesparse.model import random_model
 
 def two_cells(**head):
     """Cells of two kinds and sizes, the second wider than the first."""
-    return Chain(
+    return ChainSpec(
         WordDropout(0.1),
         Embedding(9, 5),
         Dropout(0.2, True),
@@ -71,7 +71,7 @@ def test_names_and_signals():
     assert [place.given for place in places] == [
         Signal(TOKENS, 9), *(place.output for place in places[:-1])
     ]  # fmt: skip
-    chain = Chain(LSTM(4), LSTM(5), Pool(), SquaredError(2), features=3)
+    chain = ChainSpec(LSTM(4), LSTM(5), Pool(), SquaredError(2), features=3)
     assert [(place.name, *place.output) for place in chain.places] == [
         ("lstm.0", STEPS, 4), ("lstm.1", STEPS, 5), ("pool", SEQUENCE, 5), ("output", SEQUENCE, 2)
     ]  # fmt: skip
@@ -104,14 +104,14 @@ def test_matrices_and_vectors():
 
 
 def test_heads_once_a_sequence_dense_and_tied():
-    pooled = Chain(Embedding(9, 5), LSTM(5), Pool("mean"), Softmax(3))
+    pooled = ChainSpec(Embedding(9, 5), LSTM(5), Pool("mean"), Softmax(3))
     assert pooled.matrices[-1] == Matrix("output.weight", (3, 5), used="sequence")
     assert (pooled.per_step, pooled.pooling, pooled.units) == (False, "mean", 5)
-    dense = Chain(Embedding(9, 5), LSTM(5), Softmax(3, sparse=False))
+    dense = ChainSpec(Embedding(9, 5), LSTM(5), Softmax(3, sparse=False))
     assert (dense.per_step, dense.pooling) == (True, "")
     assert "output.weight" not in [matrix.name for matrix in dense.matrices]
     assert dense.vectors[-2:] == (Vector("output.bias", 3), Vector("output.weight", 15, drawn=True))
-    tied = Chain(Embedding(9, 5), LSTM(5), Softmax(9, tied=True))
+    tied = ChainSpec(Embedding(9, 5), LSTM(5), Softmax(9, tied=True))
     assert tied.matrices[0] == Matrix("embedding.weight", (9, 5), used="step")
     assert len(tied.matrices) == 3
     assert tied.output_matrix == "embedding.weight"
@@ -169,7 +169,7 @@ class _Scores(Head):
 )
 def test_chains_that_cannot_be(layers, features, sentence):
     with pytest.raises(UsageError, match=sentence):
-        Chain(*layers, features=features)
+        ChainSpec(*layers, features=features)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: Linear(0), "units of the layer linear is 0; it must be at least 1"),
         (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
         (
-            lambda: Chain(Embedding(3, 4), LSTM(5), Pool(), Softmax(1)),
+            lambda: ChainSpec(Embedding(3, 4), LSTM(5), Pool(), Softmax(1)),
             "a classifier needs 2 or more outputs, not 1",
         ),
         (lambda: Softmax(9, tied=True, sparse=False), "tied to the embedding is sparse"),
@@ -204,13 +204,13 @@ def test_settings_that_cannot_be(make, sentence):
 
 
 def test_numbers_of_numpy_are_numbers():
-    chain = Chain(LSTM(np.int64(5)), Dropout(np.float32(0.5)), Softmax(np.uint8(9)), features=np.int32(3))
-    assert chain == Chain(LSTM(5), Dropout(0.5), Softmax(9), features=3)
-    assert Chain.from_document(json.loads(json.dumps(chain.to_document()))) == chain
+    chain = ChainSpec(LSTM(np.int64(5)), Dropout(np.float32(0.5)), Softmax(np.uint8(9)), features=np.int32(3))
+    assert chain == ChainSpec(LSTM(5), Dropout(0.5), Softmax(9), features=3)
+    assert ChainSpec.from_document(json.loads(json.dumps(chain.to_document()))) == chain
 
 
 def test_chains_of_language_models():
-    assert language_model(9, 5, 5, 2, tied=True, output_group=3, dropout=0.5) == Chain(
+    assert language_model(9, 5, 5, 2, tied=True, output_group=3, dropout=0.5) == ChainSpec(
         Embedding(9, 5, group=3),
         Dropout(0.5),
         LSTM(5),
@@ -220,7 +220,7 @@ def test_chains_of_language_models():
         Softmax(9, tied=True, group=3),
     )
     rates = DropoutRates(0.1, 0.2, 0.3, 0.4)
-    assert language_model(9, 5, 6, 1, "rhn", "unit", depth=3, dropout=rates) == Chain(
+    assert language_model(9, 5, 6, 1, "rhn", "unit", depth=3, dropout=rates) == ChainSpec(
         WordDropout(0.1),
         Embedding(9, 5),
         Dropout(0.2, locked=True),
@@ -231,10 +231,10 @@ def test_chains_of_language_models():
 
 
 def test_chains_of_models_of_sequences():
-    assert sequence_model(9, 5, 6, 1, outputs=3, pooling="max", dropout=0.5) == Chain(
+    assert sequence_model(9, 5, 6, 1, outputs=3, pooling="max", dropout=0.5) == ChainSpec(
         Embedding(9, 5), Dropout(0.5), LSTM(6), Pool("max"), Dropout(0.5), Softmax(3, sparse=False)
     )
-    assert sequence_model(0, 5, 6, 1, kind="regressor", outputs=1, sparse_output=True) == Chain(
+    assert sequence_model(0, 5, 6, 1, kind="regressor", outputs=1, sparse_output=True) == ChainSpec(
         Dropout(), LSTM(6), Pool(), Dropout(), SquaredError(1), features=5
     )
 
@@ -246,9 +246,9 @@ def test_chains_of_models_of_sequences():
         language_model(1000, 60, 60, 1, "rhn", tied=True, depth=3),
         sequence_model(0, 7, 20, 2),
         sequence_model(1000, 20, 20, 1, sparse_output=True, pattern="unit"),
-        Chain(Embedding(500, 20), LSTM(40), RHN(60, depth=2), Softmax(9)),
-        Chain(Embedding(500, 20), Softmax(9)),
-        Chain(Embedding(500, 20), LSTM(40), Linear(30, "relu"), Softmax(9)),
+        ChainSpec(Embedding(500, 20), LSTM(40), RHN(60, depth=2), Softmax(9)),
+        ChainSpec(Embedding(500, 20), Softmax(9)),
+        ChainSpec(Embedding(500, 20), LSTM(40), Linear(30, "relu"), Softmax(9)),
     ],
 )
 def test_chains_of_a_given_number_of_weights(chain):
@@ -273,7 +273,7 @@ def test_numbers_of_weights_that_cannot_be():
         language_model(1000, 30, 30, 1).with_parameters(100)
     for head in (Softmax(9), Softmax(9, sparse=False)):
         with pytest.raises(UsageError, match="no layer of this model has a size that could change"):
-            Chain(head, features=4).with_parameters(1000)
+            ChainSpec(head, features=4).with_parameters(1000)
 
 
 def batch_of(model, steps, batch, seed=1):
@@ -294,23 +294,23 @@ def batch_of(model, steps, batch, seed=1):
 
 OF_ONES_OWN = {
     "two cells": two_cells(),
-    "wider first": Chain(Embedding(9, 5), RHN(12, depth=2), LSTM(8, "unit"), Softmax(7)),
-    "features at each step": Chain(LSTM(8), RHN(3, depth=1), Softmax(5), features=4),
-    "dense head at each step": Chain(Embedding(9, 5), LSTM(8), Softmax(5, sparse=False)),
-    "tied, of two cells": Chain(Embedding(9, 12), LSTM(8), RHN(12, depth=2), Softmax(9, tied=True)),
-    "gru": Chain(Embedding(9, 5), GRU(12, "unit"), GRU(8, reset_gate="before"), LSTM(4), Softmax(7)),
-    "no recurrent layer": Chain(Embedding(9, 5), Softmax(9)),
-    "pooled words": Chain(Embedding(9, 5), Pool("mean"), Softmax(4)),
-    "tied after pooling": Chain(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
-    "linear before the head": Chain(Embedding(9, 5), LSTM(8), Linear(6, "relu"), Softmax(7)),
-    "linear before an LSTM": Chain(Embedding(9, 5), Linear(11, "tanh"), LSTM(4), Softmax(7)),
-    "linear layers alone": Chain(Linear(7, "relu"), Linear(3), Softmax(5), features=4),
-    "linear after pooling": Chain(Embedding(9, 5), LSTM(8), Pool(), Linear(6, "tanh"), Softmax(4)),
-    "linear before pooling": Chain(
+    "wider first": ChainSpec(Embedding(9, 5), RHN(12, depth=2), LSTM(8, "unit"), Softmax(7)),
+    "features at each step": ChainSpec(LSTM(8), RHN(3, depth=1), Softmax(5), features=4),
+    "dense head at each step": ChainSpec(Embedding(9, 5), LSTM(8), Softmax(5, sparse=False)),
+    "tied, of two cells": ChainSpec(Embedding(9, 12), LSTM(8), RHN(12, depth=2), Softmax(9, tied=True)),
+    "gru": ChainSpec(Embedding(9, 5), GRU(12, "unit"), GRU(8, reset_gate="before"), LSTM(4), Softmax(7)),
+    "no recurrent layer": ChainSpec(Embedding(9, 5), Softmax(9)),
+    "pooled words": ChainSpec(Embedding(9, 5), Pool("mean"), Softmax(4)),
+    "tied after pooling": ChainSpec(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
+    "linear before the head": ChainSpec(Embedding(9, 5), LSTM(8), Linear(6, "relu"), Softmax(7)),
+    "linear before an LSTM": ChainSpec(Embedding(9, 5), Linear(11, "tanh"), LSTM(4), Softmax(7)),
+    "linear layers alone": ChainSpec(Linear(7, "relu"), Linear(3), Softmax(5), features=4),
+    "linear after pooling": ChainSpec(Embedding(9, 5), LSTM(8), Pool(), Linear(6, "tanh"), Softmax(4)),
+    "linear before pooling": ChainSpec(
         Embedding(9, 5), LSTM(8), Linear(12, "relu"), Pool("mean"), Linear(6), Linear(9, "relu"), Softmax(4)
     ),
-    "tied to a linear layer": Chain(Embedding(9, 5), LSTM(8), Linear(5, "tanh"), Softmax(9, tied=True)),
-    "only a head": Chain(Softmax(5), features=4),
+    "tied to a linear layer": ChainSpec(Embedding(9, 5), LSTM(8), Linear(5, "tanh"), Softmax(9, tied=True)),
+    "only a head": ChainSpec(Softmax(5), features=4),
 }
 
 
@@ -389,7 +389,7 @@ def test_dropout_in_a_chain_of_two_cells():
 @pytest.mark.parametrize("locked", [False, True])
 def test_dropout_of_words_scales_what_stays(locked):
     """The mean over many masks of what comes out is what goes in."""
-    chain = Chain(WordDropout(0.5), Embedding(1, 3), Dropout(0.25, locked), Softmax(2))
+    chain = ChainSpec(WordDropout(0.5), Embedding(1, 3), Dropout(0.25, locked), Softmax(2))
     model = random_model(chain, 1.0, np.random.default_rng(0), scale=0.5)
     ids, targets = np.zeros((1, 4000), np.int32), np.zeros((1, 4000), np.int32)
     ws = model.workspace(1, 4000)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
@@ -16,7 +16,7 @@ from truesparse.layers.pool.spec import Pool
 from truesparse.model import random_model
 from truesparse.optim.adam import Adam
 
-LINEAR = Chain(
+LINEAR = ChainSpec(
     Embedding(600, 100),
     Linear(128, "relu"),
     LSTM(128),

@@ -14,7 +14,7 @@ from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
 from truesparse.layers import registry
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.layer import Layer
 from truesparse.layers.lstm.layer import LSTMLayer
@@ -75,7 +75,7 @@ class NoiseLayer(Layer):
 
 
 def make(*layers: LayerSpec, **values: float) -> Model:
-    chain = Chain(Embedding(9, 5), *layers, Softmax(9))
+    chain = ChainSpec(Embedding(9, 5), *layers, Softmax(9))
     return random_model(chain, 0.6, np.random.default_rng(1), **values)
 
 

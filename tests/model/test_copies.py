@@ -9,7 +9,7 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
@@ -48,13 +48,13 @@ def around(layer):
     """A chain with a layer, between an LSTM and a head if it can stand there."""
     first, last = [Embedding(SIZE, SIZE), LSTM(SIZE)], [Softmax(SIZE)]
     if isinstance(layer, Head):
-        return Chain(*first, layer)
+        return ChainSpec(*first, layer)
     if isinstance(layer, Embedding):
-        return Chain(layer, *first[1:], *last)
+        return ChainSpec(layer, *first[1:], *last)
     if TOKENS in layer.TAKES:
-        return Chain(layer, *first, *last)
+        return ChainSpec(layer, *first, *last)
     assert STEPS in layer.TAKES
-    return Chain(*first, layer, *last)
+    return ChainSpec(*first, layer, *last)
 
 
 CHAINS = {str(layer): around(layer) for spec in LAYERS.values() for layer in kinds_of(spec)}

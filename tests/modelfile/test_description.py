@@ -9,7 +9,7 @@ import model_helpers
 import pytest
 
 from truesparse.errors import TruesparseError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
@@ -45,16 +45,18 @@ CHAINS = {
     "regressor": sequence_model(0, 4, 6, 1, kind="regressor", outputs=1, sparse_output=True),
     "kinds of dropout": language_model(9, 4, 6, 1, "rhn", depth=2, dropout=DropoutRates(0.1, 0.2, 0.3, 0.4)),
     "other transform bias": language_model(9, 4, 6, 1, "rhn", depth=2, transform_bias=-0.5),
-    "two cells": Chain(Embedding(9, 4), LSTM(8), Dropout(0.5), RHN(12, "unit", depth=2), Softmax(9)),
-    "linear": Chain(Embedding(9, 4), LSTM(8), Pool(), Linear(5, "tanh"), Linear(3), Softmax(9, tied=False)),
-    "tagger": Chain(LSTM(8, "unit"), Softmax(5), features=3),
-    "numbers": Chain(Embedding(9, 4), RHN(3, depth=1), Pool("max"), SquaredError(2), features=0),
+    "two cells": ChainSpec(Embedding(9, 4), LSTM(8), Dropout(0.5), RHN(12, "unit", depth=2), Softmax(9)),
+    "linear": ChainSpec(
+        Embedding(9, 4), LSTM(8), Pool(), Linear(5, "tanh"), Linear(3), Softmax(9, tied=False)
+    ),
+    "tagger": ChainSpec(LSTM(8, "unit"), Softmax(5), features=3),
+    "numbers": ChainSpec(Embedding(9, 4), RHN(3, depth=1), Pool("max"), SquaredError(2), features=0),
 }
 DOCUMENT = language_model(9, 4, 6, 1).to_document()
 
 
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
-def test_a_chain_comes_back_from_its_document(chain: Chain) -> None:
+def test_a_chain_comes_back_from_its_document(chain: ChainSpec) -> None:
     document = json.loads(json.dumps(chain.to_document()))
     assert read_chain(document, len(chain.matrices)) == chain
     assert read_chain(document, 100).matrices == chain.matrices

@@ -8,7 +8,7 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
@@ -27,7 +27,7 @@ SIZES = {
     "gru, reset before": language_model(40, 12, 20, 2, cell="gru", reset_gate="before"),
     "gru, reset before, unit": language_model(40, 12, 20, 1, cell="gru", reset_gate="before", pattern="unit"),
     "unit": language_model(40, 12, 20, 2, pattern="unit", output_group=4),
-    "linear": Chain(
+    "linear": ChainSpec(
         Embedding(40, 12),
         Linear(9, "tanh"),
         LSTM(20),

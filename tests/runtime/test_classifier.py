@@ -9,7 +9,7 @@ import pytest
 from truesparse import runtime
 from truesparse.data import Sequences, TextEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
@@ -26,11 +26,11 @@ SIZES = {
     "max": sequence_model(40, 12, 20, 1, outputs=4, pooling="max"),
     "rhn, last": sequence_model(40, 12, 20, 1, cell="rhn", depth=3, outputs=3, sparse_output=True),
     "rhn, mean": sequence_model(40, 12, 20, 2, cell="rhn", depth=2, outputs=3, pooling="mean"),
-    "linear, max": Chain(
+    "linear, max": ChainSpec(
         Embedding(40, 12), LSTM(20), Linear(9, "tanh"), Pool("max"), Linear(30, "relu"), Softmax(4)
     ),
-    "words alone": Chain(Embedding(40, 12), Pool("mean"), Linear(9, "relu"), Softmax(3)),
-    "linear, last": Chain(Embedding(40, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
+    "words alone": ChainSpec(Embedding(40, 12), Pool("mean"), Linear(9, "relu"), Softmax(3)),
+    "linear, last": ChainSpec(Embedding(40, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "rhn, max": sequence_model(40, 12, 20, 1, cell="rhn", depth=2, pooling="max"),
 }
 LABELS = ("good", "bad", "ugly", "none")
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
     path: Path
 
 
-def build(chain: Chain, path: Path, padding: str = "masked") -> Pair:
+def build(chain: ChainSpec, path: Path, padding: str = "masked") -> Pair:
     rng = np.random.default_rng(1)
     trained = random_model(chain, 0.3, rng, scale=0.5)
     for bias in trained.arena.biases.values():

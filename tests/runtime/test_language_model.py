@@ -11,7 +11,7 @@ from runtime.conftest import Pair
 from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
@@ -121,11 +121,14 @@ def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
-        (Chain(Embedding(40, 12), Linear(9), Softmax(40)), "has no recurrent layer, which the runtime needs"),
-        (Chain(LSTM(8), Softmax(3), features=2), "reads features, but the runtime tokens"),
+        (
+            ChainSpec(Embedding(40, 12), Linear(9), Softmax(40)),
+            "has no recurrent layer, which the runtime needs",
+        ),
+        (ChainSpec(LSTM(8), Softmax(3), features=2), "reads features, but the runtime tokens"),
     ],
 )
-def test_chains_that_the_runtime_cannot_run(tmp_path: Path, chain: Chain, message: str) -> None:
+def test_chains_that_the_runtime_cannot_run(tmp_path: Path, chain: ChainSpec, message: str) -> None:
     model = random_model(chain, 0.5, np.random.default_rng(0))
     save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(TruesparseError, match=message):

@@ -17,7 +17,7 @@ from truesparse.data import Columns
 from truesparse.data.labelled import read_table
 from truesparse.model.loading import load_model
 from truesparse.sklearn import SparseTextClassifier
-from truesparse.tasks.classifier.use import Classifier
+from truesparse.tasks.classifier.use import SavedClassifier
 
 SMALL = {"hidden_size": 24, "epochs": 6, "batch_size": 8, "lr": 0.02, "dropout": 0.1, "random_state": 0}
 
@@ -60,7 +60,7 @@ def test_a_saved_model_is_one_for_the_command_line(reviews, tmp_path: Path) -> N
     texts, labels = reviews
     model = SparseTextClassifier(**SMALL).fit(texts, [len(label) for label in labels])
     model.save(tmp_path / "model.safetensors")
-    saved = Classifier(load_model(tmp_path / "model.safetensors"))
+    saved = SavedClassifier(load_model(tmp_path / "model.safetensors"))
     assert saved.labels == ("3", "4")
     probabilities = saved.predict(texts)
     np.testing.assert_allclose(probabilities, model.predict_proba(texts), rtol=1e-5, atol=1e-6)

@@ -22,7 +22,7 @@ from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.task import WINDOW, label_scores
-from truesparse.tasks.tagger.use import Tagger, TaggerEvaluation
+from truesparse.tasks.tagger.use import SavedTagger, TaggerEvaluation
 from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
 
@@ -173,7 +173,7 @@ def test_all_tokens_of_all_sentences_are_tagged_whatever_else_is_there(
 ) -> None:
     """Those of sentences beyond `length` too, from the state before: the last token tells that."""
     train_model(replace(config, length=9), tmp_path / "run")
-    model = Tagger(saved(tmp_path / "run"))
+    model = SavedTagger(saved(tmp_path / "run"))
     long = ["w1", "in", "w3", "w4"] * (WINDOW // 2) + ["w5", "mr", "w2", "jr"]
     sentences = [["mr", "w1", "jr", "jr"], [], ["w5"], long, ["nobody", "mr", "knows"], ["in", "w9"]] * 9
     together = model.predict(sentences)
@@ -272,7 +272,7 @@ def test_models_that_cannot_be_used(tmp_path: Path, value: float) -> None:
     save_model(tmp_path / "m", model, words, TokenEncoder(words), ("B-X", "I-X", "O"))
     (tmp_path / "x.conll").write_text("a O\n")
     for use in (
-        lambda: Tagger(load_model(tmp_path / "m")).predict([["a", "b"]]),
+        lambda: SavedTagger(load_model(tmp_path / "m")).predict([["a", "b"]]),
         lambda: evaluate_file(tmp_path / "m", tmp_path / "x.conll"),
         lambda: runtime.load_tagger(tmp_path / "m").predict([["a", "b"]]),
     ):

@@ -13,13 +13,13 @@ from truesparse.data.files import open_text
 from truesparse.errors import TruesparseError
 from truesparse.tasks.tagger.data import Sentences, lookup, pieces, read, read_parts
 from truesparse.tasks.tagger.data import load_data as load
-from truesparse.tasks.tagger.reading import Columns, layout_of, read_sentences
+from truesparse.tasks.tagger.reading import TokenColumns, layout_of, read_sentences
 
-AUTOMATIC = Columns()
+AUTOMATIC = TokenColumns()
 LINE = '{"tokens": ["a"], "labels": ["O"]}'
 
 
-def sentences(text: str, name: str = "x.conll", columns: Columns = AUTOMATIC, labelled: bool = True):
+def sentences(text: str, name: str = "x.conll", columns: TokenColumns = AUTOMATIC, labelled: bool = True):
     """Tokens and labels of each sentence."""
     with open_text(io.BytesIO(text.encode()), name) as file:
         chunks = list(read_sentences(file, layout_of(name, "conll"), columns, labelled))
@@ -76,10 +76,10 @@ def test_spaces_belong_to_tokens_where_tabs_part_columns() -> None:
 
 def test_columns_that_are_given() -> None:
     text = "1\tthe\tDET\tO\n2\tdog\tNOUN\tB\n"
-    for columns in (Columns("2", "3"), Columns("-3", "-2"), Columns("2", "-2")):
+    for columns in (TokenColumns("2", "3"), TokenColumns("-3", "-2"), TokenColumns("2", "-2")):
         assert sentences(text, columns=columns) == [(["the", "dog"], ["DET", "NOUN"])]
     line = '{"words": ["a"], "pos": ["X"], "labels": ["Y"]}'
-    assert sentences(line, "x.jsonl", Columns("words", "pos")) == [(["a"], ["X"])]
+    assert sentences(line, "x.jsonl", TokenColumns("words", "pos")) == [(["a"], ["X"])]
     assert sentences("the\n\ndog\tNOUN\n", labelled=False) == [(["the"], []), (["dog\tNOUN"], [])]
 
 
@@ -115,14 +115,14 @@ def test_columns_that_are_given() -> None:
 def test_lines_that_cannot_be(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(TruesparseError, match=message.replace("x.", r".*x\.")) as raised:
-        read(tmp_path / name, Columns())
+        read(tmp_path / name, TokenColumns())
     assert "\n" not in str(raised.value)
 
 
 def test_what_was_before_a_mistake_comes_before_its_error() -> None:
     for name, text in (("x.conll", "a O\n\nb O\n\nc\n"), ("x.jsonl", f"{LINE}\n{LINE}\n[")):
         with open_text(io.BytesIO(text.encode()), name) as file:
-            chunks = read_sentences(file, layout_of(name, ""), Columns(), True)
+            chunks = read_sentences(file, layout_of(name, ""), TokenColumns(), True)
             assert len(next(chunks)) == 2
             with pytest.raises(TruesparseError, match="line"):
                 next(chunks)
@@ -131,11 +131,11 @@ def test_what_was_before_a_mistake_comes_before_its_error() -> None:
 @pytest.mark.parametrize("column", ["0", "name", "1.5"])
 def test_columns_that_cannot_be(tmp_path: Path, column: str) -> None:
     (tmp_path / "x.conll").write_text("a O\n")
-    for columns, flag in ((Columns(token=column), "token"), (Columns(tag=column), "tag")):
+    for columns, flag in ((TokenColumns(token=column), "token"), (TokenColumns(tag=column), "tag")):
         with pytest.raises(TruesparseError, match=f"--{flag}-column is '{column}'; .* it must be a number"):
             read(tmp_path / "x.conll", columns)
     with pytest.raises(TruesparseError, match=r"line 1 of .* has no label, but 2 columns"):
-        read(tmp_path / "x.conll", Columns(tag="3"))
+        read(tmp_path / "x.conll", TokenColumns(tag="3"))
 
 
 def write(path: Path, count: int, labels: str = "XY") -> Path:
@@ -150,19 +150,19 @@ def write(path: Path, count: int, labels: str = "XY") -> Path:
 def test_a_folder(tmp_path: Path, ending: str) -> None:
     for stem, count in (("train", 20), ("dev", 3), ("test", 2)):
         write(tmp_path / f"{stem}{ending}", count)
-    parts = read_parts(tmp_path, Columns(), 0.5, 0.5, 1)
+    parts = read_parts(tmp_path, TokenColumns(), 0.5, 0.5, 1)
     assert [len(parts[part]) for part in ("train", "valid", "test")] == [20, 3, 2]
 
 
 def test_what_a_folder_lacks_is_taken_out_by_the_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.conll", 50)
     write(tmp_path / "test.conll", 2)
-    one, two = (read_parts(path, Columns(), 0.2, 0.1, 3) for path in (file, tmp_path))
+    one, two = (read_parts(path, TokenColumns(), 0.2, 0.1, 3) for path in (file, tmp_path))
     assert [len(part) for part in one.values()] == [36, 9, 5]
     assert [len(part) for part in two.values()] == [40, 10, 2]
     tokens = Counter(token for part in one.values() for token in part.tokens())
-    assert tokens == Counter(read(file, Columns()).tokens())
-    again, other = (read_parts(file, Columns(), 0.2, 0.1, seed) for seed in (3, 4))
+    assert tokens == Counter(read(file, TokenColumns()).tokens())
+    again, other = (read_parts(file, TokenColumns(), 0.2, 0.1, seed) for seed in (3, 4))
     assert [s.tokens for s in again["test"].sentences] == [s.tokens for s in one["test"].sentences]
     assert [s.tokens for s in other["test"].sentences] != [s.tokens for s in one["test"].sentences]
 
@@ -171,7 +171,7 @@ def test_the_last_sentence_with_a_label_is_not_taken_out(tmp_path: Path) -> None
     text = "".join(f"a{number} L{number % 6}\nb O\n\n" for number in range(12))
     (tmp_path / "x.conll").write_text(text)
     for seed in range(20):
-        parts = read_parts(tmp_path / "x.conll", Columns(), 0.45, 0.45, seed)
+        parts = read_parts(tmp_path / "x.conll", TokenColumns(), 0.45, 0.45, seed)
         assert len(set(parts["train"].labels())) == 7
 
 
@@ -204,24 +204,24 @@ def test_data_that_cannot_be_learned_from(tmp_path: Path, files: dict[str, str],
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(TruesparseError, match=message):
-        load(tmp_path, Columns(), {"size": 10}, 0.1, 0.1, 1)
+        load(tmp_path, TokenColumns(), {"size": 10}, 0.1, 0.1, 1)
 
 
 def test_numbers_labels_and_words_that_are_not_known(tmp_path: Path) -> None:
     train = "The X\ndog Y\n\nThe X\nCAT Y\n\n"
     for name, text in (("train", train), ("valid", "the X\n"), ("test", "cat Y\n\nbird Y\nThe X\n")):
         (tmp_path / f"{name}.conll").write_text(text)
-    data = load(tmp_path, Columns(), {"size": 10}, 0.1, 0.1, 1)
+    data = load(tmp_path, TokenColumns(), {"size": 10}, 0.1, 0.1, 1)
     assert data.labels == ("X", "Y")
     assert data.encoder.vocabulary.tokens == ("<unk>", "The", "dog", "CAT")
     assert data.parts["test"].tokens.values.tolist() == [0, 0, 1]
     assert data.parts["test"].tokens.starts.tolist() == data.parts["test"].labels.starts.tolist() == [0, 1, 3]
     assert data.parts["test"].labels.values.tolist() == [1, 1, 0]
     assert data.description.endswith("2 / 1 / 2 sentences to train / validate / test, 2 labels, vocabulary 4")
-    folded = load(tmp_path, Columns(), {"size": 10, "lower_case": True, "min_count": 2}, 0.1, 0.1, 1)
+    folded = load(tmp_path, TokenColumns(), {"size": 10, "lower_case": True, "min_count": 2}, 0.1, 0.1, 1)
     assert folded.encoder.vocabulary.tokens == ("<unk>", "the")
     assert folded.parts["valid"].tokens.values.tolist() == [1]
-    few = load(tmp_path, Columns(), {"size": 2}, 0.1, 0.1, 1)
+    few = load(tmp_path, TokenColumns(), {"size": 2}, 0.1, 0.1, 1)
     assert few.encoder.vocabulary.tokens == ("<unk>", "The")
 
 
@@ -238,7 +238,7 @@ def test_long_sentences_are_learned_in_pieces() -> None:
 def test_the_most_frequent_label_of_each_token() -> None:
     def made(text: str) -> Sentences:
         with open_text(io.BytesIO(text.encode()), "x") as file:
-            return Sentences("x", [s for c in read_sentences(file, "conll", Columns(), True) for s in c])
+            return Sentences("x", [s for c in read_sentences(file, "conll", TokenColumns(), True) for s in c])
 
     train = made("a X\na Y\na Y\nb X\n\nb Z\nc Z\nd Z\n")
     told = lookup(train, made("a X\nb X\n\nc X\nnever X\n"), ("X", "Y", "Z"))
@@ -248,4 +248,4 @@ def test_the_most_frequent_label_of_each_token() -> None:
 def test_json_lines_of_predictions_can_be_read_again(tmp_path: Path) -> None:
     line = json.dumps({"tokens": ["a b", "é"], "labels": ["X", "Y"]}, ensure_ascii=False)
     (tmp_path / "x.jsonl").write_text(line)
-    assert read(tmp_path / "x.jsonl", Columns()).sentences[0].tokens == ["a b", "é"]
+    assert read(tmp_path / "x.jsonl", TokenColumns()).sentences[0].tokens == ["a b", "é"]

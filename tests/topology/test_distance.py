@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
@@ -19,7 +19,7 @@ from truesparse.topology.distance import FIXED, Input, LayerWiring, topology_dis
 
 
 def two_cells(vocab_size, embedding_size, hidden_size):
-    return Chain(
+    return ChainSpec(
         Embedding(vocab_size, embedding_size),
         LSTM(hidden_size),
         RHN(hidden_size, depth=2),
@@ -28,7 +28,7 @@ def two_cells(vocab_size, embedding_size, hidden_size):
 
 
 def linear(vocab_size, embedding_size, hidden_size, tied=False):
-    return Chain(
+    return ChainSpec(
         Embedding(vocab_size, embedding_size),
         LSTM(hidden_size),
         Linear(embedding_size, "relu"),
@@ -273,6 +273,6 @@ def test_layers_of_a_model_of_sequences():
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_layers_of_a_model_without_recurrent_ones(tied):
-    layers = wiring(Chain(Embedding(9, 5), Softmax(9, tied=tied)))
+    layers = wiring(ChainSpec(Embedding(9, 5), Softmax(9, tied=tied)))
     expected = [("embedding", "embedding"), ("output", FIXED)][: 1 if tied else 2]
     assert [(layer.name, layer.units) for layer in layers] == expected

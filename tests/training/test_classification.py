@@ -14,7 +14,7 @@ from truesparse.model.loading import load_model
 from truesparse.modelfile import find_model
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import Classified
-from truesparse.tasks.classifier.use import Classifier, ClassifierEvaluation
+from truesparse.tasks.classifier.use import ClassifierEvaluation, SavedClassifier
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
@@ -165,7 +165,7 @@ def test_predictions_do_not_depend_on_who_else_is_in_the_batch(
     config: ClassifierConfig, tmp_path: Path
 ) -> None:
     train_model(config, tmp_path / "run")
-    model = Classifier(load_model(find_model(tmp_path / "run")))
+    model = SavedClassifier(load_model(find_model(tmp_path / "run")))
     texts = ["so awful", "great " * 300, "w3 w4 so-so w5", "great", "nobody knows these"] * 7
     together = model.predict(texts)
     np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-5)
@@ -223,6 +223,6 @@ def test_the_most_words_of_a_text_cost_nothing_where_texts_are_short(tmp_path: P
     assert isinstance(evaluated, ClassifierEvaluation)
     assert evaluated.classified.accuracy == results["test_accuracy"]
     texts = [row.partition(",")[2] for row in [*rows, *longer]]
-    together = Classifier(load_model(find_model(tmp_path / "run"))).predict(texts)
-    alone = Classifier(load_model(find_model(tmp_path / "run"))).predict(texts[len(rows) :])
+    together = SavedClassifier(load_model(find_model(tmp_path / "run"))).predict(texts)
+    alone = SavedClassifier(load_model(find_model(tmp_path / "run"))).predict(texts[len(rows) :])
     np.testing.assert_array_equal(together[len(rows) :], alone)

@@ -15,7 +15,7 @@ from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
-from truesparse.tasks.classifier.use import Classifier
+from truesparse.tasks.classifier.use import SavedClassifier
 from truesparse.tasks.use import evaluate_file
 
 WORDS = Vocabulary(("<unk>", "a", "b", "c"))
@@ -41,7 +41,7 @@ def test_memory_follows_the_files(tmp_path: Path) -> None:
     for batch_size in (64, 2_000_000):
         path = classifier(tmp_path / "m", batch_size=batch_size)
         assert path.stat().st_size < 10_000
-        Classifier(load_model(path))
+        SavedClassifier(load_model(path))
         evaluation = evaluate_file(path, tmp_path / "texts.csv").classified
         results.append((evaluation.loss, evaluation.confusion.tolist()))
     assert results[0] == results[1]
@@ -61,7 +61,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, p
     (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
     (tmp_path / "text.txt").write_text("a b c a\n" * 30)
     for use in (
-        lambda: Classifier(load_model(tmp_path / "c")),
+        lambda: SavedClassifier(load_model(tmp_path / "c")),
         lambda: evaluate_file(tmp_path / "c", tmp_path / "texts.csv"),
         lambda: evaluate_file(tmp_path / "l", tmp_path / "text.txt"),
         lambda: runtime.load_language_model(tmp_path / "l"),
@@ -84,7 +84,7 @@ def test_scores_that_overflow_are_refused(tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("label,text\nx,a b\ny,b c\n")
     (tmp_path / "text.txt").write_text("a b c a\n" * 30)
     for use in (
-        lambda: Classifier(load_model(tmp_path / "c")).predict(["a b"]),
+        lambda: SavedClassifier(load_model(tmp_path / "c")).predict(["a b"]),
         lambda: evaluate_file(tmp_path / "c", tmp_path / "texts.csv"),
         lambda: evaluate_file(tmp_path / "l", tmp_path / "text.txt"),
         lambda: runtime.load_classifier(tmp_path / "c").predict(["a b"]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model, sequence_model
 
 LEARNING_RATE = 0.1
@@ -55,7 +55,7 @@ class Workload:
     output_group: int = 1
 
     @property
-    def chain(self) -> Chain:
+    def chain(self) -> ChainSpec:
         """What the model is; the output layer is sparse in both kinds."""
         sizes = self.vocab_size, self.embedding_size, self.hidden_size, self.layers
         if self.kind == "lm":

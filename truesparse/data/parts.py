@@ -16,7 +16,7 @@ from truesparse.errors import TruesparseError, UsageError
 _FILES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 
 
-class Part(Protocol):
+class DataPart(Protocol):
     """Labelled examples of one file."""
 
     @property
@@ -30,7 +30,7 @@ class Part(Protocol):
         """Some of the examples."""
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=DataPart)
 
 
 class Kind(NamedTuple):
@@ -84,7 +84,7 @@ def read_parts(
 
     Returns
     -------
-    dict of str to Part
+    dict of str to DataPart
         train, valid and test.
 
     Raises

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from truesparse.data import TokenEncoder
 from truesparse.export.c_arrays import read_template, string
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder, StoredModel
 
 _SCORES = """\
@@ -28,7 +28,7 @@ class HeadText(NamedTuple):
     state_bytes: int
 
 
-def pools(chain: Chain) -> bool:
+def pools(chain: ChainSpec) -> bool:
     """Whether the state has to hold what is pooled."""
     return chain.pooling not in ("", "last")
 

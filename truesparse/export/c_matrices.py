@@ -11,7 +11,7 @@ from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.export.c_arrays import C_TYPES, Constants, read_template
 from truesparse.export.quantise import quantise
-from truesparse.layers.chain import EMBEDDING, Chain
+from truesparse.layers.chain import EMBEDDING, ChainSpec
 from truesparse.layers.source import identifier
 from truesparse.modelfile import StoredModel
 
@@ -135,7 +135,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     return Matrices(text, products, constants.bytes)
 
 
-def first_matrix(chain: Chain) -> str:
+def first_matrix(chain: ChainSpec) -> str:
     """The matrix that multiplies an embedding. It is stored by columns: few of them meet a weight.
 
     Raises

@@ -68,7 +68,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, init=False)
-class Chain:
+class ChainSpec:
     """Layers in a row; the last one is a head.
 
     Parameters
@@ -122,7 +122,7 @@ class Chain:
 
     def __eq__(self, other: object) -> bool:
         """Whether the layers are the same, whatever else the chains can do."""
-        return isinstance(other, Chain) and (self.layers, self.features) == (other.layers, other.features)
+        return isinstance(other, ChainSpec) and (self.layers, self.features) == (other.layers, other.features)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -237,12 +237,12 @@ class Chain:
         """Length of the vector that the head reads: units of the last recurrent layer."""
         return self.places[-1].given.size
 
-    def resized(self, numerator: int, denominator: int) -> Chain:
+    def resized(self, numerator: int, denominator: int) -> ChainSpec:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
         layers = (layer.resized(numerator, denominator) for layer in self.layers)
-        return Chain(*layers, features=self.features)
+        return ChainSpec(*layers, features=self.features)
 
-    def with_parameters(self, count: int) -> Chain:
+    def with_parameters(self, count: int) -> ChainSpec:
         """Return a chain whose dense matrices have as near to `count` positions as can be.
 
         Raises
@@ -251,7 +251,7 @@ class Chain:
             If one hidden unit has more already, or no layer has a size of its own.
         """
 
-        def sized(units: int) -> Chain:
+        def sized(units: int) -> ChainSpec:
             return self.resized(units, self.units)
 
         if sized(2) == sized(1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Softmax, SquaredError
@@ -36,7 +36,7 @@ def language_model(
     output_group: int = 1,
     dropout: float | DropoutRates = 0.0,
     **own: Any,
-) -> Chain:
+) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
 
     Parameters
@@ -62,7 +62,7 @@ def language_model(
         A size is out of range, the cell is unknown, or the layers do not fit each other.
     """
     rates, locked = _rates(cell, dropout)
-    return Chain(
+    return ChainSpec(
         *([WordDropout(rates.embedding)] if locked else []),
         Embedding(vocab_size, embedding_size, group=output_group),
         *_recurrent(cell, hidden_size, layers, pattern, rates, own),
@@ -84,7 +84,7 @@ def sequence_model(
     sparse_output: bool = False,
     dropout: float | DropoutRates = 0.0,
     **own: Any,
-) -> Chain:
+) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
 
     Parameters
@@ -114,7 +114,7 @@ def sequence_model(
     if vocab_size:
         first.append(Embedding(vocab_size, embedding_size))
     head = Softmax if kind == "classifier" else SquaredError
-    return Chain(
+    return ChainSpec(
         *first,
         *_recurrent(cell, hidden_size, layers, pattern, rates, own),
         *([Pool(pooling)] if pooling else []),

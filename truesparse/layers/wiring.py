@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from truesparse.layers.chain import EMBEDDING, Chain, Place
+from truesparse.layers.chain import EMBEDDING, ChainSpec, Place
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.topology.distance import FIXED, Input, LayerWiring
 
 
-def wiring(chain: Chain) -> list[LayerWiring]:
+def wiring(chain: ChainSpec) -> list[LayerWiring]:
     """Return the layers of a model that have sparse matrices, from the inputs to the outputs.
 
     Parameters
     ----------
-    chain : Chain
+    chain : ChainSpec
 
     Returns
     -------

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from truesparse.errors import UsageError
-from truesparse.layers import chain
+from truesparse.layers.chain import ChainSpec
 
 if TYPE_CHECKING:
     from truesparse.model.model import Model
 
 
-class Chain(chain.Chain):
+class Chain(ChainSpec):
     """Layers in a row, the last of which is a head, such as `Softmax`; `init` makes a model of them.
 
     Parameters

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from truesparse.data.batches import Batch
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import Softmax
 
 
-def check_batch(chain: Chain, batch: Batch) -> None:
+def check_batch(chain: ChainSpec, batch: Batch) -> None:
     """Check that a model of some layers can read a batch.
 
     Raises

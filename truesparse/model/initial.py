@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.spec import Matrix, Vector
 from truesparse.model.model import Model
 from truesparse.sparse import Arena
@@ -15,7 +15,7 @@ from truesparse.topology.initial import Counts
 
 
 def random_model(
-    chain: Chain,
+    chain: ChainSpec,
     density: float,
     rng: np.random.Generator,
     distribution: str = "uniform",
@@ -26,7 +26,7 @@ def random_model(
 
     Parameters
     ----------
-    chain : Chain
+    chain : ChainSpec
     density : float
         Fraction of the positions of all matrices together that hold a weight, in (0, 1].
     rng : numpy.random.Generator

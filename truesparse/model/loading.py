@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truesparse.data import Vocabulary
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import (
     Encoder,
     StoredModel,
@@ -97,7 +97,7 @@ def load_model(path: Path) -> SavedModel:
         return read_saved(reader)
 
 
-def load_arena(path: Path) -> tuple[Chain, Arena]:
+def load_arena(path: Path) -> tuple[ChainSpec, Arena]:
     """Read the sizes and the matrices of a model, or of the model of a checkpoint, which needs no kernels.
 
     Raises

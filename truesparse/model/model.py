@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, computing
 from truesparse.model.saving import check_reading, save_model
@@ -28,7 +28,7 @@ class Model:
 
     Parameters
     ----------
-    chain : Chain
+    chain : ChainSpec
     arena : Arena
         Holds the matrices and vectors that `chain` names.
     vocabulary : Vocabulary, optional
@@ -60,7 +60,7 @@ class Model:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: ChainSpec,
         arena: Arena,
         vocabulary: Vocabulary | None = None,
         encoder: Encoder = None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder, container
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
@@ -51,7 +51,7 @@ def save_model(
 
 
 def check_reading(
-    chain: Chain, vocabulary: Vocabulary | None, encoder: Encoder, labels: Sequence[str]
+    chain: ChainSpec, vocabulary: Vocabulary | None, encoder: Encoder, labels: Sequence[str]
 ) -> None:
     """Raise UsageError if what says what a model reads and says does not fit its layers."""
     if vocabulary is not None and not chain.tokens:
@@ -84,7 +84,7 @@ def check_reading(
 
 def document_of(
     kind: str,
-    chain: Chain,
+    chain: ChainSpec,
     vocabulary: Vocabulary | None,
     encoder: Encoder,
     labels: Sequence[str],

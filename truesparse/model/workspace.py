@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.layer import LayerState, Window
 from truesparse.layers.spec import SEQUENCE, TOKENS, Signal
 from truesparse.sparse.panels import Panels
@@ -24,13 +24,13 @@ class State:
 
     Parameters
     ----------
-    chain : Chain
+    chain : ChainSpec
     batch : int
     """
 
     __slots__ = ("layers", "_names", "_panels")
 
-    def __init__(self, chain: Chain, batch: int) -> None:
+    def __init__(self, chain: ChainSpec, batch: int) -> None:
         self._panels = Panels(1, batch)
         self.layers: list[LayerState] = [
             tuple(self._panels.state_zeros(size) for size in place.spec.state.values())

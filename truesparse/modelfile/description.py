@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.settings import shown
 
@@ -19,7 +19,7 @@ _HEADS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_chain(document: Any, tensors: int) -> Chain:
+def read_chain(document: Any, tensors: int) -> ChainSpec:
     """Read and check what a file says of its model.
 
     Parameters
@@ -32,7 +32,7 @@ def read_chain(document: Any, tensors: int) -> Chain:
 
     Returns
     -------
-    Chain
+    ChainSpec
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_chain(document: Any, tensors: int) -> Chain:
                 len(layers) > 4 * tensors + 4
             ):  # each with parameters has one, between them there may be dropout
                 raise TruesparseError("is of no model: it has fewer tensors than layers")
-            chain = Chain.from_document(document)
+            chain = ChainSpec.from_document(document)
         else:
             chain = _version_0_1(document, tensors)
     except UsageError as error:
@@ -58,7 +58,7 @@ def read_chain(document: Any, tensors: int) -> Chain:
     return chain
 
 
-def _version_0_1(document: dict[str, Any], tensors: int) -> Chain:
+def _version_0_1(document: dict[str, Any], tensors: int) -> ChainSpec:
     """The chain that sizes of version 0.1 describe."""
     kind = document.get("type")
     if not isinstance(kind, str):

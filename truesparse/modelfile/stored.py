@@ -20,7 +20,7 @@ from truesparse.csr import (
 )
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
@@ -41,7 +41,7 @@ class StoredModel:
     Attributes
     ----------
     path : Path
-    chain : Chain
+    chain : ChainSpec
     matrices : dict of str to CSR
         Where rows share their positions, either without groups, or as they lie in the file: rows are groups
         then, and each entry has several values.
@@ -56,7 +56,7 @@ class StoredModel:
     """
 
     path: Path
-    chain: Chain
+    chain: ChainSpec
     matrices: dict[str, CSR]
     vectors: dict[str, NDArray[np.float32]]
     vocabulary: Vocabulary | None
@@ -83,7 +83,7 @@ class StoredModel:
         head = self.chain.head
         if head.sparse:
             return self
-        chain = Chain(*self.chain.layers[:-1], replace(head, sparse=True), features=self.chain.features)
+        chain = ChainSpec(*self.chain.layers[:-1], replace(head, sparse=True), features=self.chain.features)
         rows, columns = head.outputs, self.chain.places[-1].given.size
         indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
         indptr = columns * np.arange(rows + 1, dtype=np.int64)
@@ -92,7 +92,7 @@ class StoredModel:
         return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
 
 
-def kind_of(chain: Chain, labels: Sequence[str]) -> str:
+def kind_of(chain: ChainSpec, labels: Sequence[str]) -> str:
     """What a model is, in words: a language model has outputs at each step, a tagger also names for them, and
     a classifier says something of a whole sequence."""
     return "classifier" if not chain.per_step else "tagger" if labels else "language model"
@@ -248,7 +248,7 @@ def _read_floats(reader: Reader, name: str, size: int) -> NDArray[np.float32]:
     return array
 
 
-def _read_vocabulary(reader: Reader, chain: Chain) -> Vocabulary | None:
+def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
     fields = reader.document.get("vocabulary")
     if fields is None:
         return None
@@ -262,7 +262,7 @@ def _read_vocabulary(reader: Reader, chain: Chain) -> Vocabulary | None:
     return vocabulary
 
 
-def _read_encoder(reader: Reader, chain: Chain, vocabulary: Vocabulary | None) -> Encoder:
+def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
     if vocabulary is None and reader.document.get("text") is None:
         return None
     kind = "tagger" if chain.per_step else "classifier"
@@ -275,7 +275,7 @@ def _read_encoder(reader: Reader, chain: Chain, vocabulary: Vocabulary | None) -
         raise TruesparseError(f"{reader.path} is no text {kind}: {error}; use another file") from None
 
 
-def _read_labels(reader: Reader, chain: Chain) -> tuple[str, ...]:
+def _read_labels(reader: Reader, chain: ChainSpec) -> tuple[str, ...]:
     labels = reader.document.get("labels")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         kind = "tagger" if chain.per_step else "classifier"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
 
@@ -25,7 +25,7 @@ class Classifier:
 
     Attributes
     ----------
-    chain : Chain
+    chain : ChainSpec
     labels : tuple of str
         Names of the classes.
     encoder : TextEncoder or None
@@ -168,7 +168,9 @@ class ClassifierStream(Stream):
 
     __slots__ = ("_chain", "_output", "_pool")
 
-    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer, chain: Chain) -> None:
+    def __init__(
+        self, recurrent: Recurrence, batch: int | None, output: OutputLayer, chain: ChainSpec
+    ) -> None:
         self._output = output
         self._chain = chain
         super().__init__(recurrent, batch)

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError, without_flags
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.sklearn.parameters import OPTIMIZERS
 from truesparse.tasks.sequences import SequenceConfig
@@ -66,7 +66,7 @@ class SparseNetworkEstimator(BaseEstimator):
     def _fit(
         self,
         config: SequenceConfig,
-        chain: Chain,
+        chain: ChainSpec,
         samples: Samples,
         held_out: Samples | None,
         passes: int,

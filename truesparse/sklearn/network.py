@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
 from truesparse.training.evaluation import predict
@@ -64,7 +64,7 @@ class Network:
     ----------
     config : SequenceConfig
         Filled in. Its `epochs` are the passes over which the topology changes.
-    chain : Chain
+    chain : ChainSpec
         What the configuration asks for; the model of a method that is small and dense has fewer units.
     samples : Samples
         What it will be trained on first.
@@ -83,7 +83,7 @@ class Network:
         The density would leave a matrix without a weight.
     """
 
-    def __init__(self, config: SequenceConfig, chain: Chain, samples: Samples) -> None:
+    def __init__(self, config: SequenceConfig, chain: ChainSpec, samples: Samples) -> None:
         self.config = config
         self.chain = chain
         self.passes = 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.settings import setting
 from truesparse.training.config import Config
@@ -41,7 +41,7 @@ class SequenceConfig(Config):
 
 def sequence_chain(
     config: SequenceConfig, vocab_size: int, embedding_size: int, outputs: int, kind: str = "classifier"
-) -> Chain:
+) -> ChainSpec:
     """Return the model that a configuration asks for.
 
     Parameters

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Gradients = Callable[[], Mapping[str, "Scores"]]
 
 
-class Rules(Protocol):
+class MethodRules(Protocol):
     """What hooks ask of their method."""
 
     @property
@@ -60,7 +60,7 @@ class Hooks:
 
     Parameters
     ----------
-    method : Rules
+    method : MethodRules
     beginning : Beginning
 
     Attributes
@@ -80,7 +80,7 @@ class Hooks:
     OBSERVES: ClassVar[bool] = False
     REPLACES: ClassVar[bool] = False
 
-    def __init__(self, method: Rules, beginning: Beginning) -> None:
+    def __init__(self, method: MethodRules, beginning: Beginning) -> None:
         self._method = method
         self._beginning = beginning
         self.arena = beginning.arena

@@ -10,7 +10,7 @@ import numpy as np
 
 from truesparse.data.batches import Batches
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.topology import Beginning, Method, erdos_renyi_epsilon_counts, get_method, initial_counts
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from truesparse.model import Model
 
 
-def wanted_density(config: Config, chain: Chain) -> float:
+def wanted_density(config: Config, chain: ChainSpec) -> float:
     """Return the fraction of the positions of a model that are to hold a weight.
 
     Parameters
     ----------
     config : Config
         Filled in (`Config.filled`).
-    chain : Chain
+    chain : ChainSpec
 
     Raises
     ------
@@ -44,7 +44,7 @@ def wanted_density(config: Config, chain: Chain) -> float:
     return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
 
 
-def first_density(config: Config, chain: Chain) -> float:
+def first_density(config: Config, chain: ChainSpec) -> float:
     """Return the density that a model begins with; arguments and errors are those of `wanted_density`."""
     if get_method(config.method).initial != "sparse":
         return 1.0
@@ -59,7 +59,7 @@ def first_density(config: Config, chain: Chain) -> float:
 
 
 def build_model(
-    config: Config, chain: Chain, batches: Batches, rng: np.random.Generator
+    config: Config, chain: ChainSpec, batches: Batches, rng: np.random.Generator
 ) -> tuple[Model, float]:
     """Return the model of a new run, and what it took to choose its weights.
 
@@ -67,7 +67,7 @@ def build_model(
     ----------
     config : Config
         Filled in.
-    chain : Chain
+    chain : ChainSpec
         The model that it asks for; a method may make it smaller.
     batches : Batches
         The first ones tell which weights matter, for a method that asks before training.
@@ -141,7 +141,7 @@ def build_training(
     config: Config,
     model: Model,
     generators: Mapping[str, np.random.Generator],
-    chain: Chain,
+    chain: ChainSpec,
     steps_per_epoch: int,
     planned: int,
     clock: Callable[[], float] = time.perf_counter,
@@ -155,7 +155,7 @@ def build_training(
     model : Model
     generators : dict of str to Generator
         See `truesparse.training.state.make_generators`.
-    chain : Chain
+    chain : ChainSpec
         The model that the configuration asks for.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.

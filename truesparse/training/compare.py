@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.wiring import wiring
 from truesparse.modelfile import Reader, find_model, kind_of, read_model
 from truesparse.sparse import Pattern
@@ -65,7 +65,7 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
         yield first, second, topology_distance(models[first], models[second], layers)
 
 
-def _read(path: Path) -> tuple[Chain, dict[str, Any], dict[str, Pattern]]:
+def _read(path: Path) -> tuple[ChainSpec, dict[str, Any], dict[str, Pattern]]:
     """What a comparison needs of a model: its values are not kept."""
     with Reader(find_model(path)) as reader:
         stored = read_model(reader)
@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[Chain, dict[str, Any], dict[str, Pattern]]:
     return stored.chain, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns
 
 
-def _differences(one: Chain, two: Chain) -> Iterator[tuple[str, Any, Any]]:
+def _differences(one: ChainSpec, two: ChainSpec) -> Iterator[tuple[str, Any, Any]]:
     """What two chains do not have in common, but for dropout: name and both values."""
     first, second = (
         [place for place in chain.places if place.matrices or place.vectors] for chain in (one, two)

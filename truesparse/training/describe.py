@@ -6,17 +6,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truesparse.layers.chain import Chain
+    from truesparse.layers.chain import ChainSpec
     from truesparse.model import Model
     from truesparse.sparse import Arena
 
 
-def describe(chain: Chain, arena: Arena) -> dict[str, Any]:
+def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
-    chain : Chain
+    chain : ChainSpec
     arena : Arena
 
     Returns
@@ -68,12 +68,12 @@ def flops_per_token(model: Model) -> int:
     return sum(flops[name] * matrix.nnz for name, matrix in model.arena.matrices.items())
 
 
-def dense_flops_per_token(chain: Chain) -> int:
+def dense_flops_per_token(chain: ChainSpec) -> int:
     """The same of a dense model."""
     flops = _flops_per_weight(chain)
     return sum(flops[matrix.name] * matrix.positions for matrix in chain.matrices)
 
 
-def _flops_per_weight(chain: Chain) -> dict[str, int]:
+def _flops_per_weight(chain: ChainSpec) -> dict[str, int]:
     """Of one token, for the weights of each matrix."""
     return {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}

@@ -13,7 +13,7 @@ from truesparse.topology.hooks import Gradients
 from truesparse.topology.positions import PositionsUsed
 
 
-class Rewired(NamedTuple):
+class TopologyChange(NamedTuple):
     """What an update of the topology came to.
 
     Attributes

@@ -27,7 +27,7 @@ from truesparse.training.build import build_training
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.evolution import Evolution, Rewired
+from truesparse.training.evolution import Evolution, TopologyChange
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.restoring import check_memory, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
@@ -306,7 +306,7 @@ class Trainer:
         epoch, rest = divmod(self.state.step, self.steps_per_epoch)
         return rest == 0 and 0 < self._told.decay()[1] <= epoch
 
-    def _note(self, done: Rewired | None) -> None:
+    def _note(self, done: TopologyChange | None) -> None:
         """Take note of a change of the topology. Of those that come thicker than epochs and records, sums are
         recorded."""
         if done is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batches
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Task(ABC):
     ----------
     config : Config
         Filled in (`Config.filled`).
-    chain : Chain
+    chain : ChainSpec
         The model that the configuration asks for.
     train : Batches
         To train on.
@@ -59,7 +59,7 @@ class Task(ABC):
     crc32: int
     reading: dict[str, Any]
 
-    def __init__(self, config: Config, chain: Chain, train: Batches) -> None:
+    def __init__(self, config: Config, chain: ChainSpec, train: Batches) -> None:
         self.config = config
         self.chain = chain
         self.train = train

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from truesparse.data.batches import Batch
 from truesparse.errors import TruesparseError
 from truesparse.optim import GradientNorm, Optimizer
-from truesparse.training.evolution import Evolution, Rewired
+from truesparse.training.evolution import Evolution, TopologyChange
 
 if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
@@ -52,7 +52,7 @@ class Training:
     rng : numpy.random.Generator, optional
         Draws what dropout drops; without it nothing is dropped.
     clock : callable
-        Gives seconds, for `Rewired.seconds`.
+        Gives seconds, for `TopologyChange.seconds`.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Training:
             weights=batch.weights,
         )
 
-    def evolve(self) -> Rewired | None:
+    def evolve(self) -> TopologyChange | None:
         """Make the update of the topology that is due after the last step; None if none is."""
         if not self._owed or self.evolution is None:
             return None
@@ -140,7 +140,7 @@ class Training:
         began = self._clock()
         fraction = self.evolution.fraction(self.steps)
         changed = self.evolution.update(self.steps, self._dense_gradients)
-        return Rewired(fraction, changed, self._clock() - began)
+        return TopologyChange(fraction, changed, self._clock() - began)
 
     def workspace(self, steps: int, batch: int) -> Workspace:
         """The buffers for windows of up to so many steps: those of the training steps, if they are large

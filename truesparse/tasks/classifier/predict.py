@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from truesparse.data.files import TextFile
 from truesparse.data.tables import is_table, read_columns, read_lines
 from truesparse.errors import TruesparseError
-from truesparse.tasks.classifier.use import Classifier
+from truesparse.tasks.classifier.use import SavedClassifier
 from truesparse.training.checkpoint import SavedModel
 
 
@@ -18,7 +18,7 @@ class TextPredictor:
     """A row for each text: its label, and the probability of each label; see `Predictor`."""
 
     def __init__(self, saved: SavedModel) -> None:
-        self._model = Classifier(saved)
+        self._model = SavedClassifier(saved)
         self._empty: list[int] = []
 
     def layout(self, name: str) -> str:

@@ -91,7 +91,7 @@ def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns
     return parts[split]
 
 
-class Classifier:
+class SavedClassifier:
     """A trained classifier, for texts whose labels nobody knows.
 
     Parameters

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model
 from truesparse.settings import setting
 from truesparse.training.config import Config
@@ -143,7 +143,7 @@ saves and stops.
         return LanguageModeling(self, word_rule=WORD_RULE if word_rule is None else word_rule)
 
 
-def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> Chain:
+def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainSpec:
     """Return the model that a configuration asks for.
 
     A method may make the model smaller; its work is still compared with that of a dense model of these sizes.

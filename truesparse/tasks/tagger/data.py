@@ -17,7 +17,7 @@ from truesparse.data import parts as data_parts
 from truesparse.data.files import open_text
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError
-from truesparse.tasks.tagger.reading import ENDINGS, Columns, Sentence, layout_of, read_sentences
+from truesparse.tasks.tagger.reading import ENDINGS, Sentence, TokenColumns, layout_of, read_sentences
 
 KIND = data_parts.Kind(ENDINGS, "file", "sentences", " (empty lines part them)")
 _FEW = 20  # tokens, of which any may have a label of its own by mistake
@@ -88,7 +88,7 @@ class TaggingData:
 
 def load_data(
     path: Path,
-    columns: Columns,
+    columns: TokenColumns,
     token_settings: Mapping[str, Any],
     valid_fraction: float,
     test_fraction: float,
@@ -130,7 +130,7 @@ def load_data(
     return TaggingData(name, description, labels, encoder, sentences, parts)
 
 
-def read(path: Path, columns: Columns) -> Sentences:
+def read(path: Path, columns: TokenColumns) -> Sentences:
     """Read sentences with labels from a file.
 
     Raises
@@ -148,7 +148,7 @@ def read(path: Path, columns: Columns) -> Sentences:
 
 
 def read_parts(
-    path: Path, columns: Columns, valid_fraction: float, test_fraction: float, seed: int
+    path: Path, columns: TokenColumns, valid_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, Sentences]:
     """Read what to train on, to choose by and to test on; see `truesparse.data.parts.read_parts`.
 

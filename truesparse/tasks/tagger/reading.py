@@ -34,7 +34,7 @@ _NO_WORD = re.compile(r"\d+[-.]\d+")  # the number of several words in CoNLL-U, 
 _KEYS = ("labels", "tags", "ner_tags")
 
 
-class Columns(NamedTuple):
+class TokenColumns(NamedTuple):
     """Where tokens and labels are, as the settings say it."""
 
     token: str = AUTO
@@ -56,14 +56,16 @@ def layout_of(name: str, default: str) -> str:
     return next((layout for ending, layout in _LAYOUTS.items() if name.endswith(ending)), default)
 
 
-def read_sentences(file: TextFile, layout: str, columns: Columns, labelled: bool) -> Iterator[list[Sentence]]:
+def read_sentences(
+    file: TextFile, layout: str, columns: TokenColumns, labelled: bool
+) -> Iterator[list[Sentence]]:
     """Read sentences as they arrive.
 
     Parameters
     ----------
     file : TextFile
     layout : {"conll", "conllu", "jsonl", "lines"}
-    columns : Columns
+    columns : TokenColumns
     labelled : bool
         Whether to read labels.
 
@@ -102,7 +104,9 @@ def _one_a_line(
         yield done
 
 
-def _from_json(text: str, where: str, columns: Columns, labelled: bool) -> tuple[list[str], list[str]] | None:
+def _from_json(
+    text: str, where: str, columns: TokenColumns, labelled: bool
+) -> tuple[list[str], list[str]] | None:
     """Tokens and labels of a line of JSON; None of an empty line."""
     if not text.strip():
         return None
@@ -161,10 +165,10 @@ def _fields(text: str, tabs: bool) -> list[str]:
 class _Conll:
     """Sentences of a file with a token in each line."""
 
-    def __init__(self, layout: str, columns: Columns, labelled: bool) -> None:
+    def __init__(self, layout: str, columns: TokenColumns, labelled: bool) -> None:
         self._token, self._tag = (
             _place(column, name, automatic)
-            for column, name, automatic in zip(columns, Columns._fields, _AUTO[layout], strict=True)
+            for column, name, automatic in zip(columns, TokenColumns._fields, _AUTO[layout], strict=True)
         )
         self._universal = layout == "conllu"
         self._labelled = labelled

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from truesparse.layers.chain import Chain
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.settings import setting
 from truesparse.training.config import Config
@@ -134,7 +134,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         return Tagging(self, word_rule=WORD_RULE if word_rule is None else word_rule)
 
 
-def tagger_chain(config: TaggerConfig, vocab_size: int, outputs: int) -> Chain:
+def tagger_chain(config: TaggerConfig, vocab_size: int, outputs: int) -> ChainSpec:
     """Return the model that a configuration asks for; UsageError if sizes do not fit each other."""
     return sequence_model(
         vocab_size=vocab_size,

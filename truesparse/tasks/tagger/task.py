@@ -14,7 +14,7 @@ from truesparse.data import SequenceBatches, Sequences
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.tagger.data import Tagged, TaggingData, load_data, lookup, pieces
-from truesparse.tasks.tagger.reading import Columns
+from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig, tagger_chain
 from truesparse.tasks.tagger.spans import Counts, Scheme, count_labels
 from truesparse.training.evaluation import EvaluationStopped
@@ -241,6 +241,6 @@ def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
         "min_count": config.min_count,
         "lower_case": config.lower_case,
     }
-    columns = Columns(config.token_column, config.tag_column)
+    columns = TokenColumns(config.token_column, config.tag_column)
     fractions = config.valid_fraction, config.test_fraction
     return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule)

@@ -19,7 +19,7 @@ from truesparse.model.loading import SavedModel
 from truesparse.modelfile import scores_overflow
 from truesparse.tasks.rundata import LARGEST_BATCH, find_data
 from truesparse.tasks.tagger.data import KIND, Tagged, encode, read, read_parts
-from truesparse.tasks.tagger.reading import Columns, Sentence, layout_of, read_sentences
+from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
 from truesparse.tasks.tagger.spans import Scheme
 from truesparse.tasks.tagger.task import (
     WINDOW,
@@ -81,7 +81,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     """See `Config.evaluate_saved`."""
     encoder = saved.encoder
     assert isinstance(encoder, TokenEncoder)
-    where = Columns(
+    where = TokenColumns(
         columns.get("token_column", saved.data.token_column), columns.get("tag_column", saved.data.tag_column)
     )
     split = split or "test"
@@ -99,7 +99,9 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     return TaggerEvaluation(labelled, float(np.mean(sentences.tokens.values == encoder.vocabulary.unknown)))
 
 
-def _sentences_of_training(saved: SavedModel, encoder: TokenEncoder, columns: Columns, split: str) -> Tagged:
+def _sentences_of_training(
+    saved: SavedModel, encoder: TokenEncoder, columns: TokenColumns, split: str
+) -> Tagged:
     """One part of the sentences that a model was trained on."""
     found = find_data(saved)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
@@ -109,7 +111,7 @@ def _sentences_of_training(saved: SavedModel, encoder: TokenEncoder, columns: Co
     return parts[split]
 
 
-class Tagger:
+class SavedTagger:
     """A trained tagger, for sentences whose labels nobody knows.
 
     Parameters
@@ -169,8 +171,8 @@ class TagPredictor:
     """A line for each token, with its label, and an empty one after each sentence; see `Predictor`."""
 
     def __init__(self, saved: SavedModel) -> None:
-        self._tagger = Tagger(saved)
-        self._columns = Columns(saved.data.token_column, saved.data.tag_column)
+        self._tagger = SavedTagger(saved)
+        self._columns = TokenColumns(saved.data.token_column, saved.data.tag_column)
 
     def layout(self, name: str) -> str:
         """See `Predictor.layout`."""
