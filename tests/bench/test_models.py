@@ -21,6 +21,19 @@ TASKS = {
 }
 
 
+class Sparse:
+    """The sparse model of a task, whose gradients can be looked at."""
+
+    def __init__(self, task: Workload) -> None:
+        self.model = ours.build(task)
+        self._workspace = self.model.workspace(task.bptt, task.batch_size)
+        self._state = self.model.zero_state(task.batch_size) if self.model.chain.per_step else None
+
+    def loss_and_gradients(self, ids, targets):
+        self.model.arena.zero_grad()
+        return self.model.loss_and_gradients(ids, targets, self._workspace, self._state)
+
+
 def gradients_at_weights(model, gradients):
     """Entries of dense gradients where the sparse model has a weight, and the gradients of the biases."""
     picked = {}
@@ -38,7 +51,7 @@ def check(sparse, gradients):
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_loss_and_gradients_of_masked_numpy(task):
-    sparse, dense = ours.Training(task), masked_numpy.MaskedNumpy(task)
+    sparse, dense = Sparse(task), masked_numpy.MaskedNumpy(task)
     for ids, targets in task.windows()[:3]:  # the state is carried from window to window
         assert sparse.loss_and_gradients(ids, targets) == pytest.approx(
             dense.loss_and_gradients(ids, targets), rel=1e-5
@@ -51,7 +64,7 @@ def test_loss_and_gradients_of_masked_torch(task):
     torch = pytest.importorskip("torch")
     from truesparse.bench import masked_torch
 
-    sparse, dense = ours.Training(task), masked_torch.MaskedTorch(task)
+    sparse, dense = Sparse(task), masked_torch.MaskedTorch(task)
     for ids, targets in task.windows()[:3]:
         loss = dense.loss_and_gradients(torch.from_numpy(ids).long(), torch.from_numpy(targets).long())
         assert sparse.loss_and_gradients(ids, targets) == pytest.approx(loss.item(), rel=1e-5)
@@ -61,7 +74,7 @@ def test_loss_and_gradients_of_masked_torch(task):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_training_takes_the_same_course(task):
     """Twelve updates with momentum, and masks on the dense sides: the same losses."""
-    sides = [ours.Training(task), masked_numpy.NumpyTraining(task)]
+    sides = [ours.SparseTraining(task), masked_numpy.NumpyTraining(task)]
     try:
         from truesparse.bench import masked_torch
 
@@ -91,7 +104,7 @@ def test_masked_numpy_clips():
 
 def test_predictions_agree():
     task = Workload("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
-    sides = [ours.Prediction(task), masked_numpy.NumpyPrediction(task)]
+    sides = [ours.SparsePrediction(task), masked_numpy.NumpyPrediction(task)]
     try:
         from truesparse.bench import masked_torch
 
@@ -107,14 +120,14 @@ def test_predictions_agree():
 
 def test_predictions_of_deployed_models_agree():
     task = Workload("lm", 60, 20, 24, 2, 2, 5, 1, 0.3, masked=False)
-    sparse, deployed_model = ours.Prediction(task), deployed.RuntimePrediction(task)
+    sparse, deployed_model = ours.SparsePrediction(task), deployed.RuntimePrediction(task)
     for _ in range(4):
         np.testing.assert_allclose(deployed_model.step(), sparse.step(), rtol=1e-5, atol=1e-5)
     assert not deployed.compiles(task)
     task = replace(task, batch_size=1)
     if not deployed.compiles(task):
         pytest.skip("there is no C compiler")
-    sparse, compiled = ours.Prediction(task), deployed.CPrediction(task)
+    sparse, compiled = ours.SparsePrediction(task), deployed.CPrediction(task)
     for _ in range(4):
         np.testing.assert_allclose(np.log(compiled.step()), sparse.step(), rtol=1e-5, atol=1e-5)
 
