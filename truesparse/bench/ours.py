@@ -15,6 +15,7 @@ from truesparse.kernels.threads import ThreadTrial, thread_count, threading_laye
 from truesparse.model import Model, random_model
 from truesparse.optim import SGD
 from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse.matrix import Numbers
 from truesparse.training.training import Training
 
 
@@ -119,7 +120,7 @@ def _array_bytes(thing: Any) -> int:
             total += value.nbytes
         elif isinstance(value, dict):
             total += sum(array.nbytes for array in value.values())
-        elif hasattr(value, "__slots__") and not isinstance(value, Arena):
+        elif hasattr(value, "__slots__") and not isinstance(value, Numbers):
             total += _array_bytes(value)
     return total
 
