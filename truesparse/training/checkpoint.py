@@ -231,7 +231,8 @@ def _document(
     history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     of_labels = {} if encoder is None else {"text": encoder.to_document(), "labels": list(labels)}
-    of_run = {} if history is None else {"data": data_document(history, bool(labels)), "config": {**history}}
+    labelled = kind_of(chain, labels) != "language model"
+    of_run = {} if history is None else {"data": data_document(history, labelled), "config": {**history}}
     return {
         "kind": kind,
         "truesparse_version": truesparse.__version__,
@@ -258,7 +259,7 @@ def _read_model(reader: container.Reader) -> SavedModel:
     stored = read_model(reader, expand=False)
     model, data = (
         Model(stored.chain, _arena(stored)),
-        DataSettings.from_document(reader.document, bool(stored.labels)),
+        DataSettings.from_document(reader.document, stored.kind != "language model"),
     )
     return SavedModel(reader.path, model, stored.vocabulary, stored.encoder, stored.labels, data)
 

@@ -111,7 +111,7 @@ saves and stops.
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return not saved.labels
+        return saved.kind == "language model"
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
