@@ -116,7 +116,7 @@ def read_saved(reader: container.Reader) -> SavedModel:
 
     stored = read_model(reader, expand=False)
     model = Model(stored.chain, _arena(stored), stored.vocabulary, stored.encoder, stored.labels)
-    labelled = not stored.chain.per_step or bool(stored.labels)
+    labelled = kind_of(stored.chain, stored.labels) != "language model"
     return SavedModel(reader.path, model, DataSettings.from_document(reader.document, labelled))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
-from truesparse.modelfile import Encoder, container
+from truesparse.modelfile import Encoder, container, kind_of
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
 from truesparse.version import __version__
@@ -97,7 +97,10 @@ def document_of(
     of_run = (
         {}
         if history is None
-        else {"data": data_document(history, not chain.per_step or bool(labels)), "config": {**history}}
+        else {
+            "data": data_document(history, kind_of(chain, labels) != "language model"),
+            "config": {**history},
+        }
     )
     return {
         "kind": kind,

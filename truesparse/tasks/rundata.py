@@ -78,7 +78,7 @@ def find_data(saved: SavedModel) -> RunData:
     data = kind.value_of(values, "data", file)
     settings = saved.data
     if settings.seed is None:  # the model does not tell, but its run does
-        settings = DataSettings.from_document({"config": values}, bool(saved.labels))
+        settings = DataSettings.from_document({"config": values}, saved.kind != "language model")
     if data is None:
         return RunData(None, None, settings)
     return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)

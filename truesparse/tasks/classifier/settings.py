@@ -83,7 +83,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return not saved.model.chain.per_step
+        return saved.kind == "classifier"
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:

@@ -96,7 +96,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     @staticmethod
     def made(saved: SavedModel) -> bool:
         """See `Config.made`."""
-        return bool(saved.labels) and saved.model.chain.per_step
+        return saved.kind == "tagger"
 
     @staticmethod
     def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
