@@ -33,7 +33,10 @@ def load(path: str | Path) -> Model:
         There is no such file, or it is not a valid model of finite weights. Everything in it is checked
         before it is used.
     """
-    return as_model(_stored(path))
+    with Reader(find_model(Path(path))) as reader:
+        stored = read_model(reader)
+    stored.check_finite()
+    return as_model(stored)
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
@@ -77,17 +80,10 @@ def as_model(stored: StoredModel) -> Model:
 _KINDS: dict[str, type[Model]] = {"language model": LanguageModel, "classifier": Classifier, "tagger": Tagger}
 
 
-def _stored(path: str | Path) -> StoredModel:
-    with Reader(find_model(Path(path))) as reader:
-        stored = read_model(reader)
-    stored.check_finite()
-    return stored
-
-
 def _load(path: str | Path, wanted: type[M]) -> M:
-    stored = _stored(path)
-    if _KINDS[stored.kind] is not wanted:
-        kind = next(kind for kind, model in _KINDS.items() if model is wanted)
-        use = "generate" if stored.kind == "language model" else "predict"
-        raise UsageError(f"{path} is a {stored.kind}, not a {kind}; use truesparse {use}")
-    return wanted(stored)
+    model = load(path)
+    if not isinstance(model, wanted):
+        names = {kind: name for name, kind in _KINDS.items()}
+        use = "generate" if isinstance(model, LanguageModel) else "predict"
+        raise UsageError(f"{path} is a {names[type(model)]}, not a {names[wanted]}; use truesparse {use}")
+    return model
