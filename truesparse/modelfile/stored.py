@@ -263,7 +263,7 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
 
 
 def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
-    if vocabulary is None and reader.document.get("text") is None:
+    if vocabulary is None and reader.document.get("text") is None and not chain.per_step:
         return None
     kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:
