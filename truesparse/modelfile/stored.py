@@ -221,7 +221,7 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     vocabulary, document = _read_vocabulary(reader, chain), reader.document
     encoder: Encoder = None
     labels: tuple[str, ...] = ()
-    if not chain.per_step or document.get("labels") is not None:
+    if not chain.per_step or "labels" in document:
         encoder = _read_encoder(reader, chain, vocabulary)
         if encoder is not None or document.get("labels") is not None:
             labels = _read_labels(reader, chain)
