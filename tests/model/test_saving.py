@@ -141,8 +141,8 @@ def test_a_classifier_of_numbers_runs_without_a_vocabulary(tmp_path: Path) -> No
     ("chain", "given", "message"),
     [
         (SPEAKER, (ts.Vocabulary(("a", "b")),), "the vocabulary has 2 tokens, but the model reads 5"),
-        (SPEAKER, (ENCODER,), "needs a Vocabulary, not a TextEncoder"),
-        (SPEAKER, (WORDS, ["x"] * 5), "only a model of whole sequences has labels"),
+        (SPEAKER, (ENCODER,), "needs a Vocabulary, or a TokenEncoder and labels, not a TextEncoder"),
+        (SPEAKER, (WORDS, ["x"] * 5), "labels for each step take a TokenEncoder; give one"),
         (CLASSIFIER, (WORDS, ["x", "y"]), r"give TextEncoder\(vocabulary, length\)"),
         (CLASSIFIER, (ENCODER,), "needs the names of its outputs; give labels"),
         (CLASSIFIER, (ENCODER, ["x", "x"]), "there are 1 different labels, but the model has 2 outputs"),

@@ -118,13 +118,17 @@ class SequenceBatches:
         seed: int = 0,
         weights: NDArray[np.float64] | None = None,
     ) -> None:
-        targets = np.asarray(targets)
-        targets = targets.astype(np.int32 if targets.dtype.kind in "iub" else np.float32, copy=False)
-        if targets.shape[-1:] != (len(sequences),):
-            raise UsageError(
-                f"there are {len(sequences):,} sequences, but targets of shape {targets.shape}"
-                f"; the last axis must have one for each"
-            )
+        if isinstance(targets, Sequences):
+            if not np.array_equal(targets.starts, sequences.starts):
+                raise UsageError("targets for each step need as many steps as each of the sequences has")
+        else:
+            targets = np.asarray(targets)
+            targets = targets.astype(np.int32 if targets.dtype.kind in "iub" else np.float32, copy=False)
+            if targets.shape[-1:] != (len(sequences),):
+                raise UsageError(
+                    f"there are {len(sequences):,} sequences, but targets of shape {targets.shape}"
+                    f"; the last axis must have one for each"
+                )
         self.sequences = sequences
         self.targets: Any = targets
         self.weights = weights

@@ -221,7 +221,7 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     vocabulary, document = _read_vocabulary(reader, chain), reader.document
     encoder: Encoder = None
     labels: tuple[str, ...] = ()
-    if not chain.per_step or document.get("labels") is not None:
+    if not chain.per_step or "labels" in document:
         encoder = _read_encoder(reader, chain, vocabulary)
         if encoder is not None or document.get("labels") is not None:
             labels = _read_labels(reader, chain)
@@ -263,7 +263,7 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
 
 
 def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
-    if vocabulary is None and reader.document.get("text") is None:
+    if vocabulary is None and reader.document.get("text") is None and not chain.per_step:
         return None
     kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:
