@@ -168,7 +168,7 @@ def main() -> None:
     words = ["la", "do", "re", "mi", "fa", "sol"]
     tune = [0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 3, 5, 3]  # what follows a note depends on those before
     ids = np.array(tune * 100)
-    chain = ts.ChainSpec(ts.Embedding(len(words), 8), Elman(24), Elman(24), ts.Softmax(len(words)))
+    chain = ts.Chain(ts.Embedding(len(words), 8), Elman(24), Elman(24), ts.Softmax(len(words)))
 
     small = ts.Windows(ids[:40], batch_size=3, bptt=5).batch(0, 0)
     print(f"gradients agree with differences of the loss to {largest_error(chain.init(0.4), small):.1e}")
