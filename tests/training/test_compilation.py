@@ -61,6 +61,6 @@ def test_every_kernel_is_compiled_once(
     assert len(compiled) > 10
     assert [line for line in compiled if int(line[1]) > 1] == []
     # other optimizers and losses, and what is kept only when asked for
-    unused = {"sgd", "adam", "average", "average_by_age", "squared_error", "mark_positions"}
+    unused = {"sgd", "adam", "adam_by_age", "average", "average_by_age", "squared_error", "mark_positions"}
     unused |= {other} | ({"decay_and_add"} if method != "snfs" else set())
     assert {name for name, count in compiled if count == "0"} <= unused
