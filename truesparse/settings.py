@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from truesparse.errors import UsageError
@@ -18,7 +18,7 @@ def setting(
     high: float = math.inf,
     open_low: bool = False,
     open_high: bool = False,
-    choices: tuple[str, ...] = (),
+    choices: Sequence[str] = (),
     shown: str | None = None,
 ) -> Any:
     """A field with its help text and its range.

@@ -13,6 +13,7 @@ import pytest
 
 import truesparse
 from truesparse.cli import main
+from truesparse.cli.root import COMMANDS
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.models import language_model
@@ -272,3 +273,15 @@ def test_ctrl_c_while_the_commands_load() -> None:
     interrupted = "class Stop:\n    def __getattr__(self, name): raise KeyboardInterrupt\n" + program
     result = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "truesparse: stopped\n")
+
+
+def test_the_list_of_commands_says_what_they_do() -> None:
+    context = click.Context(main)
+    for name, (_, text) in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        if name != "evaluate":  # whose own sentence names its tasks
+            assert (command.help or "").startswith(text)
+    assert main.get_command(context, "nothing") is None
+    assert main.list_commands(context) == sorted(COMMANDS)

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from truesparse.errors import UsageError
-from truesparse.layers.registry import cells
+from truesparse.layers import registry
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.registry import cells, register
 from truesparse.layers.rhn.spec import RHN
-from truesparse.settings import kind_of
+from truesparse.settings import Settings, kind_of, setting
 from truesparse.tasks.lm.settings import PRESETS, LanguageModelConfig
 from truesparse.tasks.sources import resolve
-from truesparse.topology import DISTRIBUTIONS, METHODS
+from truesparse.topology import DISTRIBUTIONS, METHODS, Method
 
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
@@ -231,7 +235,7 @@ def test_every_field_has_help_and_a_type() -> None:
 
 def test_the_choices_are_those_there_are() -> None:
     assert LanguageModelConfig.fields()["distribution"].metadata["choices"] == DISTRIBUTIONS
-    assert LanguageModelConfig.fields()["cell"].metadata["choices"] == tuple(cells())
+    assert LanguageModelConfig.fields()["cell"].metadata["choices"] == list(cells())
 
 
 @pytest.mark.parametrize(
@@ -262,3 +266,30 @@ def test_a_task_that_is_no_name(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("task = ['lm']")
     with pytest.raises(UsageError, match=r"is for truesparse train \['lm'\], not for truesparse train lm"):
         LanguageModelConfig.load_toml(tmp_path / "c.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSettings(Settings):
+    strength: float = setting(0.25, "How much.", low=0)
+
+
+def test_what_is_registered_later_has_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method, and a cell, with settings for which the configuration has no fields."""
+    monkeypatch.setitem(METHODS, "mine", Method("mine", "what I want", settings=OwnSettings))
+    filled = LanguageModelConfig(method="mine").filled()
+    assert filled.settings_of("method") == {"strength": 0.25}
+    assert LanguageModelConfig().filled().method == "st-rnn"
+
+    @dataclass(frozen=True)
+    class Mine(LSTM):
+        TYPE: ClassVar[str] = "mine"
+        slope: float = setting(0.5, "How steep.", low=0)
+
+    monkeypatch.setattr(registry, "LAYERS", {**registry.LAYERS})
+    monkeypatch.setattr(registry, "CELLS", registry.CELLS)
+    register(Mine)
+    try:
+        assert LanguageModelConfig(cell="mine").filled().cell_settings()["slope"] == 0.5
+        assert "slope" not in LanguageModelConfig().filled().cell_settings()
+    finally:
+        registry.CELLS.remove("mine")

@@ -11,30 +11,51 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from truesparse.cli.bench import bench
-from truesparse.cli.distance import distance
-from truesparse.cli.evaluate import evaluate
-from truesparse.cli.export import export
-from truesparse.cli.generate import generate
-from truesparse.cli.import_model import import_model
-from truesparse.cli.info import info
-from truesparse.cli.methods import methods
-from truesparse.cli.plot import plot
-from truesparse.cli.predict import predict
-from truesparse.cli.train import train
 from truesparse.errors import TruesparseError, printable
 from truesparse.version import __version__
 
+# Each command by its name: its module, imported when it is used, and what the list of commands says of it.
+COMMANDS = {
+    "bench": ("bench", "Measure what true sparsity saves on this machine."),
+    "distance": ("distance", "Measure how far apart the topologies of two or more models are."),
+    "evaluate": ("evaluate", "Measure a model: perplexity, or how well it tells labels."),
+    "export": ("export", "Write a model in a form that other programs read."),
+    "generate": ("generate", "Let a model write text."),
+    "import": ("import_model", "Make a sparse model of a dense one from PyTorch."),
+    "info": ("info", "Describe this machine, or a model."),
+    "methods": ("methods", "List the training methods."),
+    "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
+    "predict": ("predict", "Classify texts, or label the tokens of sentences."),
+    "train": ("train", "Train a model."),
+}
 INTERRUPTED = 130
 _FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
 
 
 class _Root(click.Group):
-    """Commands whose errors are sentences."""
+    """Commands that are imported when they are used, and whose errors are sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a name, or None."""
+        if name not in COMMANDS or name in self.commands:  # the latter were added by hand
+            return super().get_command(ctx, name)
+        module = COMMANDS[name][0]
+        command: click.Command = getattr(import_module(f"truesparse.cli.{module}"), module)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command line and exit.
@@ -150,20 +171,3 @@ def _say(sentence: str, code: int) -> int:
 )
 def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""
-
-
-COMMANDS = (
-    train,
-    methods,
-    evaluate,
-    predict,
-    generate,
-    export,
-    import_model,
-    info,
-    distance,
-    plot,
-    bench,
-)
-for command in COMMANDS:
-    main.add_command(command)

@@ -196,7 +196,7 @@ class ChainSpec:
     @property
     def pooling(self) -> str:
         """How a sequence becomes one vector; empty where it does not."""
-        kinds = [layer.kind for layer in self.layers if hasattr(layer, "kind")]
+        kinds = [layer.kind for layer in self.layers if isinstance(layer, Pool)]
         return kinds[0] if self.places[-1].given.kind == SEQUENCE else ""
 
     @property

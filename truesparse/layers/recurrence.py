@@ -15,7 +15,7 @@ _PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
 
 
 def runs_apart(weight_hh: SparseMatrix, panels: Panels, shares: int) -> bool:
-    """Whether each thread takes whole blocks of sequences through all steps: if there are as many for each,
+    """Whether each thread takes whole strips of sequences through all steps: if there are as many for each,
     and W_hh and the state are in its cache all the time."""
     small = _NONZERO_BYTES * weight_hh.nnz <= _APART_BYTES
     return small and panels.strips > 1 and panels.strips % shares == 0

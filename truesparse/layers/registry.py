@@ -19,11 +19,14 @@ from truesparse.layers.spec import LayerSpec, Recurrent
 S = TypeVar("S", bound=type[LayerSpec])
 
 LAYERS: dict[str, type[LayerSpec]] = {}
+CELLS: list[str] = []  # names of the recurrent layers: the choices of ``--cell``
 
 
 def register(spec: S) -> S:
     """Make a layer known to files, commands and exports; can be used as a decorator."""
     LAYERS[spec.TYPE] = spec
+    if issubclass(spec, Recurrent) and spec.TYPE not in CELLS:
+        CELLS.append(spec.TYPE)
     return spec
 
 

@@ -22,6 +22,7 @@ from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.description import read_chain
@@ -93,8 +94,10 @@ class StoredModel:
 
 
 def kind_of(chain: ChainSpec, labels: Sequence[str]) -> str:
-    """What a model is, in words: a language model has outputs at each step, a tagger also names for them, and
-    a classifier says something of a whole sequence."""
+    """What a model is, in words: a regressor estimates numbers, a classifier says to which class a sequence
+    belongs, a language model has scores at each step, and a tagger also names for them."""
+    if isinstance(chain.head, SquaredError):
+        return "regressor"
     return "classifier" if not chain.per_step else "tagger" if labels else "language model"
 
 

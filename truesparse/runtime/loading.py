@@ -74,7 +74,7 @@ def load_tagger(path: str | Path) -> Tagger:
 
 def as_model(stored: StoredModel) -> Model:
     """The model that was stored, ready for use."""
-    return _KINDS[stored.kind](stored)
+    return _KINDS.get(stored.kind, Classifier)(stored)  # which refuses what it cannot be
 
 
 _KINDS: dict[str, type[Model]] = {"language model": LanguageModel, "classifier": Classifier, "tagger": Tagger}

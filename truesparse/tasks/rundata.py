@@ -12,7 +12,7 @@ from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
-from truesparse.tasks.registry import task_of
+from truesparse.training.config import Config
 from truesparse.training.rundir import CONFIG
 from truesparse.training.toml import read_toml
 
@@ -51,11 +51,11 @@ class RunData(NamedTuple):
             )
 
 
-def find_data(saved: SavedModel) -> RunData:
+def find_data(saved: SavedModel, kind: type[Config]) -> RunData:
     """Where the data of a model are that lies in the folder of its run.
 
     A run keeps an absolute path. An earlier one may have a relative path, which is taken from the working
-    directory.
+    directory. `kind` is the task that made the model.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def find_data(saved: SavedModel) -> RunData:
         The model does not lie there, unless it was trained on the built-in text; or the configuration of the
         run cannot be read or is that of another.
     """
-    folder, kind = saved.path.parent, task_of(saved)
+    folder = saved.path.parent
     file = folder / CONFIG
     if not file.is_file():
         if saved.data.built_in:

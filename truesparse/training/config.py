@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from truesparse.errors import UsageError
 from truesparse.layers.models import DropoutRates
-from truesparse.layers.registry import cells
+from truesparse.layers.registry import CELLS
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
 from truesparse.settings import checked, flag, listed, setting, shown
@@ -65,7 +65,7 @@ class Config:
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
 
-    cell: str = setting("lstm", "What the recurrent layers are.", choices=tuple(cells()))
+    cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
     layers: int = setting(1, "Recurrent layers, L.", low=1)
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
@@ -179,7 +179,7 @@ class Config:
 
     def _refuse_others(self, choice: str, chosen: str, options: Mapping[str, Fields]) -> None:
         """Raise UsageError if a setting is given that other optimizers, methods or cells have."""
-        every = {name for fields in options.values() for name in fields}
+        every = {name for fields in options.values() for name in fields} & self.fields().keys()
         for name in sorted(every - options[chosen].keys()):
             if getattr(self, name) is not None:
                 raise UsageError(f"{flag(name)} does not go with {flag(choice)} {chosen}; leave it out")
@@ -223,19 +223,24 @@ class Config:
 
     def filled(self) -> Self:
         """The configuration with the defaults of its optimizer, method and cell in the place of None."""
+        fields = self.fields()
         missing: dict[str, Any] = {
             name: self.dropout if value is None else value
             for choice in choices()
             for name, value in defaults(choice, getattr(self, choice)).items()
-            if getattr(self, name) is None
+            if name in fields and getattr(self, name) is None
         }
         if self.density is None and self.er_epsilon is None:
             missing["density"] = get_method(self.method).density or DENSITY
         return dataclasses.replace(self, **missing)
 
     def settings_of(self, choice: str) -> dict[str, Any]:
-        """What a choice's own settings are: those of ``cell``, ``optimizer`` or ``method``."""
-        return {name: getattr(self, name) for name in defaults(choice, getattr(self, choice))}
+        """What a choice's own settings are: those of ``cell``, ``optimizer`` or ``method``.
+
+        One that was registered after this module was imported has its defaults where no field has its name.
+        """
+        own = defaults(choice, getattr(self, choice))
+        return {name: getattr(self, name, default) for name, default in own.items()}
 
     @property
     def optimizer_settings(self) -> OptimizerSettings:

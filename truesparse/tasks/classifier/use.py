@@ -22,6 +22,7 @@ from truesparse.data.labelled import (
 from truesparse.data.parts import read_part
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_encoder, scores_overflow
+from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
 from truesparse.tasks.rundata import LARGEST_BATCH, find_data
 
@@ -83,7 +84,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
 
 def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
     """One part of the labelled texts that a model was trained on."""
-    found = find_data(saved)
+    found = find_data(saved, ClassifierConfig)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: encode_table(table, saved.labels, encoder) for part, table in tables.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_vocabulary, scores_overflow
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.task import crc32_of
@@ -71,7 +72,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
 
 def _text_of_training(saved: SavedModel, vocabulary: Vocabulary, split: str) -> NDArray[np.int32]:
     """One part of the text that a model was trained on."""
-    found = find_data(saved)
+    found = find_data(saved, LanguageModelConfig)
     corpus = load_corpus(found.path, vocabulary=vocabulary)
     found.check(crc32_of([corpus.train, corpus.valid]))
     return {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}[split]

@@ -20,6 +20,7 @@ from truesparse.modelfile import scores_overflow
 from truesparse.tasks.rundata import LARGEST_BATCH, find_data
 from truesparse.tasks.tagger.data import KIND, Tagged, encode, read, read_parts
 from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
+from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Scheme
 from truesparse.tasks.tagger.task import (
     WINDOW,
@@ -103,7 +104,7 @@ def _sentences_of_training(
     saved: SavedModel, encoder: TokenEncoder, columns: TokenColumns, split: str
 ) -> Tagged:
     """One part of the sentences that a model was trained on."""
-    found = find_data(saved)
+    found = find_data(saved, TaggerConfig)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: encode(sentences, saved.labels, encoder) for part, sentences in every.items()}
