@@ -58,9 +58,10 @@ def _print_tables(description: dict[str, Any]) -> None:
     table.add_section()
     table.add_row("total", f"{total['dense_parameters']:,}", *_numbers(total))
     print_table(table)
+    share = total["flops"] / (total["dense_flops"] or 1)
     click.echo(
-        f"FLOPs of one token going forward: {total['flops'] / total['dense_flops']:.3f} of a dense model's."
-        f" A lookup has none.\n{total['biases']:,} biases are dense."
+        f"FLOPs of one token going forward: {share:.3f} of a dense model's. A lookup has none.\n"
+        f"{total['biases']:,} biases are dense."
     )
     for row in matrices:
         if row["group"] > 1:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder, container, kind_of
 from truesparse.modelfile.data_settings import data_document
@@ -54,6 +54,10 @@ def check_reading(
     chain: ChainSpec, vocabulary: Vocabulary | None, encoder: Encoder, labels: Sequence[str]
 ) -> None:
     """Raise UsageError if what says what a model reads and says does not fit its layers."""
+    if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+        raise UsageError(f"the vocabulary is a {type(vocabulary).__name__}; it must be a Vocabulary")
+    if not all(isinstance(label, str) for label in labels):
+        raise UsageError("labels must be texts")
     if vocabulary is not None and not chain.tokens:
         raise UsageError("a model of features has no vocabulary; leave it out")
     if vocabulary is not None and len(vocabulary) != chain.tokens:
@@ -61,6 +65,13 @@ def check_reading(
             f"the vocabulary has {len(vocabulary):,} tokens, but the model reads {chain.tokens:,}"
             f"; give the one that it was trained with"
         )
+    if vocabulary is not None:
+        try:  # what could not be read again is not written
+            Vocabulary.from_json(vocabulary.to_json())
+            if encoder is not None:
+                type(encoder).from_document(encoder.to_document(), vocabulary)
+        except TruesparseError as error:
+            raise UsageError(f"the model cannot be saved so: {error}") from None
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
             "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from truesparse.data.batches import Batches
 from truesparse.data.sequences import Sequences
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -104,7 +104,18 @@ def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray
     -------
     ndarray of float32, shape (n, outputs)
         Log-probabilities of the classes, or numbers.
+
+    Raises
+    ------
+    UsageError
+        The model says something at each step, or cannot read these sequences.
     """
+    from truesparse.model.checks import check_inputs
+
+    if model.chain.per_step:
+        raise UsageError(
+            "the model says something at each step; use model.predict_steps, or save it and use it"
+        )
     size = min(batch_size, len(sequences))
     workspace = model.workspace(sequences.longest, size)
     outputs = np.empty((len(sequences), model.chain.head.outputs), np.float32)
@@ -112,6 +123,7 @@ def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
         inputs, lengths = sequences.batch(chosen, size)
+        check_inputs(model.chain, inputs, lengths)
         result = model.predict(inputs, workspace, lengths=lengths)
         outputs[chosen] = result[:, : len(chosen)].T
     return outputs

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batch
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.training.evolution import Evolution, TopologyChange
 
@@ -73,6 +73,8 @@ class Training:
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if getattr(optimizer, "arena", None) is not model.arena:
+            raise UsageError("the optimizer is not this model's; make one with build(model.arena)")
         self.model = model
         self.optimizer = optimizer
         self.evolution = evolution
@@ -92,6 +94,8 @@ class Training:
 
         Raises
         ------
+        UsageError
+            The model cannot read the batch; see `truesparse.model.checks.check_batch`.
         TruesparseError
             The loss or the gradient is not finite any more.
         """
@@ -116,6 +120,9 @@ class Training:
 
     def add_gradients(self, batch: Batch) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss."""
+        from truesparse.model.checks import check_batch  # which the list of flags does not need
+
+        check_batch(self.model.chain, batch)
         inputs = batch.inputs
         if batch.carries:
             if self.state is None:
