@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from truesparse.settings import flag, kind_of
-from truesparse.tasks.registry import TASKS
-from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.training.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +26,8 @@ model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(
 def column_options(only_texts: bool = False) -> Callable[[F], F]:
     """Give a command the flags of all tasks that name columns of data, or of texts only, for a model of any
     task; None if not given."""
+
+    from truesparse.tasks.registry import TASKS  # which most commands do not need
 
     columns: dict[str, str] = {}
     for task in TASKS.values():
