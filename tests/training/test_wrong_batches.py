@@ -72,3 +72,19 @@ def test_a_file_that_could_not_be_read_is_not_written(tmp_path, vocabulary, labe
     with pytest.raises(ts.UsageError, match=message):
         model.save(tmp_path / "m.safetensors", vocabulary, labels)
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("ids", [IDS + 0.5, IDS + 2**33, IDS - 1, IDS.reshape(100, 6)])
+def test_a_text_is_whole_numbers_one_after_another(ids) -> None:
+    with pytest.raises(ts.UsageError, match="it must be whole numbers of tokens, from 0 on"):
+        ts.Windows(ids, 4, 10)
+
+
+@pytest.mark.parametrize(
+    "drop", [lambda part, update: np.array([True]), lambda part, update: np.arange(part.nnz), lambda *_: None]
+)
+def test_a_drop_rule_that_returns_something_else_is_refused(drop) -> None:
+    settings = {"drop_fraction": 0.3, "update_interval": 2, "update_end": 1.0}
+    method = ts.Method("wrong", "returns nonsense", drop, defaults=settings)
+    with pytest.raises(ts.UsageError, match=r"the drop rule must return an array of .* booleans for"):
+        ts.fit(speaker(), ts.Windows(IDS, 4, 10), ts.sgd(lr=0.1), method, epochs=1)

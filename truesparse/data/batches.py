@@ -122,6 +122,16 @@ class Windows:
             raise UsageError(f"--batch-size is {batch_size}; it must be 1 or more")
         if bptt < 1:
             raise UsageError(f"--bptt is {bptt}; it must be 1 or more")
+        ids = np.asarray(ids)
+        if (
+            ids.ndim != 1
+            or ids.dtype.kind not in "iu"
+            or (ids.size and not 0 <= ids.min() <= ids.max() < 1 << 31)
+        ):
+            raise UsageError(
+                f"the {name} is {ids.dtype} of shape {ids.shape}"
+                "; it must be whole numbers of tokens, from 0 on"
+            )
         needed = batch_size * (bptt + 1)
         if len(ids) < needed:
             raise TruesparseError(

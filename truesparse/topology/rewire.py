@@ -8,6 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
+from truesparse.errors import UsageError
 from truesparse.sparse.arena import Arena
 from truesparse.sparse.rewiring import Rewired, Rewiring
 from truesparse.topology.drop import DropRule, Keep
@@ -73,7 +74,12 @@ def _keep(rules: Rules, part: Part, update: Update) -> Keep:
     """Which entries stay: all of a part that could only grow again what it dropped."""
     if rules.redistribute is as_dropped and part.nnz == part.positions:
         return np.ones(part.nnz, dtype=bool)
-    return rules.drop(part, update)
+    keep = rules.drop(part, update)
+    if not isinstance(keep, np.ndarray) or keep.shape != (part.nnz,) or keep.dtype != np.bool_:
+        raise UsageError(
+            f"the drop rule must return an array of {part.nnz:,} booleans for {part.name}, one for each entry"
+        )
+    return keep
 
 
 def _apply(rules: Rules, arena: Arena, changes: dict[str, Rewired], update: Update) -> None:
