@@ -131,7 +131,8 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     """
     if vocabulary is None:
         raise TruesparseError(
-            f"{path} has no vocabulary, so it reads numbers, not text; import it again with --vocabulary"
+            f"{path} has no vocabulary, so it reads numbers, not text; save it with a vocabulary, or import"
+            " it with --vocabulary"
         )
     return vocabulary
 

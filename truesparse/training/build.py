@@ -51,10 +51,10 @@ def first_density(config: Config, chain: ChainSpec) -> float:
     last = wanted_density(config, chain)
     first: float = config.settings_of("method").get("initial_density", last)
     if first < last:
-        raise UsageError(
-            f"--initial-density {first:g} is below the density {last:g} that the model is to come down to"
-            "; raise it, or lower the other"
-        )
+        why, advice = "the model is to come down to", "raise it, or lower --density"
+        if config.er_epsilon is not None:
+            why, advice = f"--er-epsilon {config.er_epsilon:g} makes", "give --density in the place of that"
+        raise UsageError(f"--initial-density {first:g} is below the density {last:g} that {why}; {advice}")
     return first
 
 
