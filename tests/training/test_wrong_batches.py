@@ -74,9 +74,9 @@ def test_a_file_that_could_not_be_read_is_not_written(tmp_path, vocabulary, labe
     assert not (tmp_path / "m.safetensors").exists()
 
 
-@pytest.mark.parametrize("ids", [IDS + 0.5, IDS + 2**33, IDS - 1, IDS.reshape(100, 6)])
+@pytest.mark.parametrize("ids", [IDS + 0.5, IDS + 2**33, IDS.reshape(100, 6)])
 def test_a_text_is_whole_numbers_one_after_another(ids) -> None:
-    with pytest.raises(ts.UsageError, match="it must be whole numbers of tokens, from 0 on"):
+    with pytest.raises(ts.UsageError, match="it must be a row of whole numbers of tokens"):
         ts.Windows(ids, 4, 10)
 
 

@@ -123,14 +123,10 @@ class Windows:
         if bptt < 1:
             raise UsageError(f"--bptt is {bptt}; it must be 1 or more")
         ids = np.asarray(ids)
-        if (
-            ids.ndim != 1
-            or ids.dtype.kind not in "iu"
-            or (ids.size and not 0 <= ids.min() <= ids.max() < 1 << 31)
-        ):
+        fits = ids.ndim == 1 and ids.dtype.kind in "iu" and np.array_equal(ids, ids.astype(np.int32))
+        if not fits:
             raise UsageError(
-                f"the {name} is {ids.dtype} of shape {ids.shape}"
-                "; it must be whole numbers of tokens, from 0 on"
+                f"the {name} is {ids.dtype} of shape {ids.shape}; it must be a row of whole numbers of tokens"
             )
         needed = batch_size * (bptt + 1)
         if len(ids) < needed:
