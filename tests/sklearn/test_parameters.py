@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
+pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN
