@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from truesparse.errors import UsageError
@@ -64,7 +65,9 @@ def evaluate_saved(
     """Measure a model that has been read; see `evaluate_file`."""
     saved.check_finite()
     given = check_columns(saved, {"label_column": label_column, "text_column": text_column, **columns})
-    return task_of(saved).evaluate_saved(saved, data, split, **given)
+    folder = task_of(saved).__module__.rpartition(".")[0]
+    result: Evaluated = import_module(f"{folder}.use").evaluate(saved, data, split, **given)
+    return result
 
 
 def check_columns(saved: SavedModel, columns: Mapping[str, str | None]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from truesparse.training.toml import read_toml, to_toml
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Predictor, Task
+    from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
 
@@ -53,6 +53,8 @@ class Config:
         Named sets of values; the first one is the default.
     HELP : str
         What the command prints of itself.
+    KIND : str
+        What its models are; see `truesparse.modelfile.kind_of`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
     TEXT_COLUMN : str
@@ -62,6 +64,7 @@ class Config:
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
     HELP: ClassVar[str]
+    KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
 
@@ -156,15 +159,10 @@ class Config:
         """Lines that say what a run came to; `results` are those of `truesparse.tasks.run.train_model`."""
         raise NotImplementedError
 
-    @staticmethod
-    def made(saved: SavedModel) -> bool:
+    @classmethod
+    def made(cls, saved: SavedModel) -> bool:
         """Whether this task made a saved model."""
-        raise NotImplementedError
-
-    @staticmethod
-    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
-        """Measure a saved model of the task; see `truesparse.tasks.use.evaluate_file`."""
-        raise NotImplementedError
+        return saved.kind == cls.KIND
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

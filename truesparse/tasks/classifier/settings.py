@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.settings import setting
@@ -12,7 +11,7 @@ from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Predictor, Task
+    from truesparse.training.task import Predictor, Task
 
 PRESETS: dict[str, dict[str, Any]] = {
     "text": {
@@ -39,6 +38,7 @@ The texts are in CSV files whose first row has the names of the columns. What --
 test.csv is taken out of the training rows, by --seed. A flag beats its environment variable (TRUESPARSE_ and
 the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
 """
+    KIND: ClassVar[str] = "classifier"
     TASK: ClassVar[str] = "classifier"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "csv")
     TEXT_COLUMN: ClassVar[str] = "text_column"
@@ -79,18 +79,6 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")
-
-    @staticmethod
-    def made(saved: SavedModel) -> bool:
-        """See `Config.made`."""
-        return saved.kind == "classifier"
-
-    @staticmethod
-    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
-        """See `Config.evaluate_saved`."""
-        from truesparse.tasks.classifier.use import evaluate
-
-        return evaluate(saved, data, split, **columns)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

@@ -64,7 +64,7 @@ class ClassifierEvaluation:
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:
-    """See `Config.evaluate_saved`."""
+    """See `truesparse.tasks.use.evaluate_file`."""
     model, encoder = saved.model, need_encoder(saved.encoder, saved.path)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError
@@ -15,7 +14,7 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Predictor, Task
+    from truesparse.training.task import Predictor, Task
 
 # What a preset says of an optimizer, a method, a cell or the number of weights counts as long as the preset's
 # own is not replaced by another.
@@ -76,6 +75,7 @@ Without --data it trains on the documentation that comes with Python. A flag bea
 (TRUESPARSE_ and the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C
 saves and stops.
 """
+    KIND: ClassVar[str] = "language model"
     TASK: ClassVar[str] = "lm"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
@@ -107,18 +107,6 @@ saves and stops.
     def groups(self) -> str:
         """See `Config.groups`."""
         return super().groups or ("--output-group" if self.output_group > 1 else "")
-
-    @staticmethod
-    def made(saved: SavedModel) -> bool:
-        """See `Config.made`."""
-        return saved.kind == "language model"
-
-    @staticmethod
-    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
-        """See `Config.evaluate_saved`."""
-        from truesparse.tasks.lm.use import evaluate
-
-        return evaluate(saved, data, split, **columns)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

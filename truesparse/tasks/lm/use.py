@@ -55,7 +55,7 @@ class TextEvaluation(NamedTuple):
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> TextEvaluation:
-    """See `Config.evaluate_saved`."""
+    """See `truesparse.tasks.use.evaluate_file`."""
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     if data is None:
         split = split or "test"

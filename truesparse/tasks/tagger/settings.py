@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.layers.chain import ChainSpec
@@ -14,7 +13,7 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
-    from truesparse.training.task import Evaluated, Predictor, Task
+    from truesparse.training.task import Predictor, Task
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tags": {
@@ -40,6 +39,7 @@ with lists of tokens and labels. What --data lacks of a file to validate and to 
 training sentences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
 TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
 """
+    KIND: ClassVar[str] = "tagger"
     TASK: ClassVar[str] = "tagger"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "conll", "conllu", "jsonl")
     TEXT_COLUMN: ClassVar[str] = "token_column"
@@ -92,18 +92,6 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     )
     lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
     output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
-
-    @staticmethod
-    def made(saved: SavedModel) -> bool:
-        """See `Config.made`."""
-        return saved.kind == "tagger"
-
-    @staticmethod
-    def evaluate_saved(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
-        """See `Config.evaluate_saved`."""
-        from truesparse.tasks.tagger.use import evaluate
-
-        return evaluate(saved, data, split, **columns)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

@@ -79,7 +79,7 @@ class TaggerEvaluation:
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> TaggerEvaluation:
-    """See `Config.evaluate_saved`."""
+    """See `truesparse.tasks.use.evaluate_file`."""
     encoder = saved.encoder
     assert isinstance(encoder, TokenEncoder)
     where = TokenColumns(
