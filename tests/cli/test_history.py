@@ -19,6 +19,7 @@ from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
 from truesparse.modelfile import CHECKPOINT, MODEL, container
 from truesparse.modelfile.data_settings import DataSettings
+from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1"
@@ -181,10 +182,10 @@ def test_only_a_model_of_the_built_in_text_needs_no_folder(tmp_path: Path) -> No
         save_model(tmp_path / "m", saved.model, saved.vocabulary, history=history)
         again = load_model(tmp_path / "m")
         if built_in:
-            assert find_data(again).path is None
+            assert find_data(again, LanguageModelConfig).path is None
             continue
         with pytest.raises(UsageError, match=r"m is not in the folder of its run, .*; give --data"):
-            find_data(again)
+            find_data(again, LanguageModelConfig)
 
 
 def test_what_a_file_says_of_its_data(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -85,11 +86,14 @@ def save(path: Path, model: Model) -> Path:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The layers of this file are registered."""
-    monkeypatch.setattr(registry, "LAYERS", dict(registry.LAYERS))
+def known() -> Iterator[None]:
+    """The layers of this file are registered, and only for one test: other tests list the cells there are."""
     for spec in (Backward, Noise):
         assert registry.register(spec) is spec
+    yield
+    registry.CELLS.remove(Backward.TYPE)
+    for spec in (Backward, Noise):
+        del registry.LAYERS[spec.TYPE]
 
 
 @pytest.mark.usefixtures("known")
