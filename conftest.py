@@ -43,6 +43,16 @@ class Missing(importlib.abc.MetaPathFinder):
         finally:
             self._by = ""
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell the first process, if this is not it."""
+        output = getattr(session.config, "workeroutput", {})
+        output["wanted"] = sorted(self.wanted)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """What a process of several has found."""
+        self.wanted.update(map(tuple, getattr(node, "workeroutput", {}).get("wanted", ())))
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("truesparse")
@@ -61,11 +71,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     missing = config.pluginmanager.get_plugin("missing")
-    if missing is not None:
-        sys.meta_path.remove(missing)
-        installed = packages_distributions()  # some ask for modules that their version of a package lacks
-        lines = (f"{name}\t{by}\n" for name, by in sorted(missing.wanted) if name not in installed)
-        config.getoption("missed_to").write_text("".join(lines), encoding="utf-8")
+    if missing is None:
+        return
+    sys.meta_path.remove(missing)
+    if hasattr(config, "workerinput"):
+        return  # the first process writes for all
+    installed = packages_distributions()  # some ask for modules that their version of a package lacks
+    lines = (f"{name}\t{by}\n" for name, by in sorted(missing.wanted) if name not in installed)
+    config.getoption("missed_to").write_text("".join(lines), encoding="utf-8")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
