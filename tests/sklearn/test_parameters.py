@@ -46,8 +46,8 @@ def test_the_learning_rate_falls_from_an_epoch_on():
     settings = {"hidden_size": 4, "epochs": 5, "lr": 0.08, "lr_decay": 2.0, "random_state": 0}
     plain = SparseLSTMRegressor(**settings).fit(X, y)
     falling = SparseLSTMRegressor(lr_decay_start=3, **settings).fit(X, y)
-    assert plain.network_._training.optimizer.lr == 0.08
-    assert falling.network_._training.optimizer.lr == 0.01  # halved after the epochs 3, 4 and 5
+    assert plain.network_.training.optimizer.lr == 0.08
+    assert falling.network_.training.optimizer.lr == 0.01  # halved after the epochs 3, 4 and 5
     assert plain.loss_curve_[:3] == falling.loss_curve_[:3]
     assert plain.loss_curve_[3:] != falling.loss_curve_[3:]
 

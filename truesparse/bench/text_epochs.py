@@ -83,9 +83,9 @@ class SparseEpochs:
         }
 
     def _step(self) -> int:
-        self._training.steps = self._steps % self._planned
-        epoch, k = divmod(self._training.steps, len(self.batches))
-        batch = self.batches.batch(epoch, k)
+        steps = len(self.batches)
+        self._training.replan(self._steps % self._planned, self._planned, steps)
+        batch = self.batches.batch(*divmod(self._training.steps, steps))
         self._training.step(batch)
         self._training.evolve()
         self._steps += 1

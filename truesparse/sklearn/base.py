@@ -79,17 +79,16 @@ class SparseNetworkEstimator(BaseEstimator):
             kept = network
             for number in range(1, passes + 1):
                 self.loss_curve_.append(network.train(samples))
-                stalled = False
+                better = True
                 line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
                 if held_out is not None:
                     score = self._score_of(network.predict(held_out.sequences), held_out)
                     self.validation_scores_.append(score[0])
                     line += f", validation score {score[0]:.4f}"
-                    if best is None or score > best:
+                    better = network.training.is_best(best is None or score > best, kept.model.arena.nnz)
+                    if better:
                         best, kept = score, copy.deepcopy(network)
-                    else:
-                        stalled = True
-                network.lower_lr(stalled)
+                network.training.settle(network.passes, better)
                 if self.verbose:
                     print(line, flush=True)
         self.network_ = kept

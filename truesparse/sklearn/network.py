@@ -15,7 +15,6 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
 from truesparse.training.evaluation import predict
-from truesparse.training.evolution import Evolution
 from truesparse.training.state import make_generators
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
@@ -74,6 +73,7 @@ class Network:
     config, chain
         As given.
     model : Model
+    training : Training
     passes : int
         How often it was trained.
 
@@ -91,8 +91,9 @@ class Network:
         batches = self._batches(samples)
         steps = len(batches)
         self.model, _ = build_model(config, chain, batches, rngs["initial"])
-        self._training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)
-        self._evolution.check()
+        self.training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)
+        assert self.training.evolution is not None
+        self.training.evolution.check()
 
     def train(self, samples: Samples) -> float:
         """Train once on each sequence.
@@ -111,36 +112,19 @@ class Network:
         TruesparseError
             The loss or the gradient is not finite any more.
         """
-        training, batches = self._training, self._batches(samples)
+        training, batches = self.training, self._batches(samples)
         steps = len(batches)
-        training.steps = self.passes * steps
-        self._evolution.planned = self.config.epochs * steps
-        self._evolution.interval = self.config.settings_of("method").get("update_interval") or steps
+        training.replan(self.passes * steps, self.config.epochs * steps, steps)
         training.workspace(batches.longest, batches.batch_size)
-        loss = counted = 0.0
-        for k in range(steps):
-            batch = batches.batch(self.passes, k)
-            loss += training.step(batch).loss * batch.counted
-            counted += batch.counted
+        loss = training.epoch(batches, self.passes)
         training.evolve()
         training.free_workspace()
         self.passes += 1
-        return loss / counted
-
-    def lower_lr(self, stalled: bool) -> None:
-        """Divide the learning rate after a pass, if it is time to or the pass was no use."""
-        divisor, start = self.config.optimizer_settings.decay()
-        if stalled or 0 < start <= self.passes:
-            self._training.optimizer.lr /= divisor
+        return loss
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
         return predict(self.model, sequences, self.config.batch_size)
-
-    @property
-    def _evolution(self) -> Evolution:
-        assert self._training.evolution is not None
-        return self._training.evolution
 
     def _batches(self, samples: Samples) -> SequenceBatches:
         sequences, targets, weights = samples

@@ -217,16 +217,7 @@ def start_training(
     clock : callable
         See `Training`.
     """
-    settings = beginning.settings
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
     built = optimizer.build(model.arena, lookups)
-    evolution = Evolution(
-        method,
-        beginning,
-        planned,
-        settings.get("update_interval") or steps_per_epoch,
-        settings.get("drop_fraction", 0.0),
-        settings.get("update_end", 1.0),
-        track_positions,
-    )
-    return Training(model, built, evolution, optimizer.clip, rng, clock)
+    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
+    return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())

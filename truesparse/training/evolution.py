@@ -39,21 +39,17 @@ class Evolution:
     beginning : Beginning
         Its model gets the state that the method needs, unless it is there already, as it is after a
         checkpoint.
-    planned : int
-        Steps of the run; the drop fraction falls over them.
-    interval : int
-        Steps between updates.
-    drop_fraction : float
-        At the start.
-    end : float
-        Fraction of the run in which there are updates, in (0, 1].
+    planned, steps_per_epoch : int
+        See `replan`.
     track_positions : bool
         Whether to keep which positions have ever held a weight.
 
     Attributes
     ----------
-    method, planned, interval
+    method, planned
         As given.
+    interval : int
+        Steps between updates.
     hooks : Hooks
         The method at work.
     positions : PositionsUsed or None
@@ -69,18 +65,21 @@ class Evolution:
         method: Method,
         beginning: Beginning,
         planned: int,
-        interval: int = 1,
-        drop_fraction: float = 0.0,
-        end: float = 1.0,
+        steps_per_epoch: int,
         track_positions: bool = False,
     ) -> None:
         self.method = method
-        self.planned = planned
-        self.interval = interval
-        self._first = drop_fraction
-        self._end = end
+        self._settings = beginning.settings
+        self._first = self._settings.get("drop_fraction", 0.0)
+        self._end = self._settings.get("update_end", 1.0)
+        self.replan(planned, steps_per_epoch)
         self.hooks = method.begin(beginning)
         self.positions = PositionsUsed(beginning.arena.matrices) if track_positions else None
+
+    def replan(self, planned: int, steps_per_epoch: int) -> None:
+        """Plan for so many steps, over which the drop fraction falls, in epochs of so many."""
+        self.planned = planned
+        self.interval = self._settings.get("update_interval") or steps_per_epoch
 
     def check(self) -> None:
         """Raise UsageError if the run is too short to come down to its density."""

@@ -18,7 +18,6 @@ from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.training.build import choose_salient, start_training
 from truesparse.training.evaluation import evaluate
 from truesparse.training.state import make_generators
-from truesparse.training.training import Training
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -129,7 +128,8 @@ def fit(
     Raises
     ------
     UsageError
-        The batches do not fit the model, or the method does not go with it or with its density.
+        The batches do not fit the model, or the method does not go with it or with its density, or an
+        optimizer has states in the model: a `Training` is under way.
     TruesparseError
         The loss or the gradient is not finite any more; the model is what it was before that step.
 
@@ -149,6 +149,11 @@ def fit(
         for data in (batches,) if valid is None else (batches, valid):
             for k in range(len(data)):
                 check_batch(model.chain, data.batch(0, k))
+        if model.arena.states:
+            raise UsageError(
+                "the model has the states of an optimizer that trains it, and fit would drop them; let go of"
+                " them with model.arena.states.clear() first, or go on with the Training that they belong to"
+            )
         try:
             return _fit(
                 model,
@@ -239,46 +244,29 @@ def _fit(
     assert training.evolution is not None
     training.evolution.check()
     training.workspace(max(data.longest for data in (batches, valid) if data is not None), batches.batch_size)
-    slower, annealed = optimizer.decay()
     fitted = Fitted()
     kept: Arena | None = None
-    lowest, fewest = math.inf, model.arena.nnz
+    lowest = math.inf
     for number in range(1, epochs + 1):
-        loss = _epoch(training, batches, number - 1)
-        if method.shrinks or training.evolution.replaces(training.steps):
+        loss = training.epoch(batches, number - 1)
+        if method.shrinks:
             training.evolve()  # before the model is measured
         best, valid_loss = True, None
         with training.optimizer.averaged():
             if valid is not None:
                 valid_loss = evaluate(model, valid, training.workspace(valid.longest, valid.batch_size)).loss
                 training.check_finite(valid_loss, "validation loss", training.steps + 1)
-                best = valid_loss < lowest or model.arena.nnz < fewest
+                best = training.is_best(valid_loss < lowest, None if kept is None else kept.nnz)
+                lowest = valid_loss if best else lowest
             if best and (valid is not None or (number == epochs and training.optimizer.averaging)):
                 kept = _copy(model.arena)
-        if valid_loss is not None:
-            training.optimizer.evaluated(valid_loss)
-            if best:
-                lowest, fewest = valid_loss, model.arena.nnz
-        if not training.optimizer.averaging and (not best or 0 < annealed <= number):
-            training.optimizer.lr /= slower
-        if number < epochs:  # else nobody would train what is grown
-            training.evolve()
+        training.settle(number, best, valid_loss)
         fitted.epochs.append(Epoch(number, loss, valid_loss, best))
         if progress is not None:
             progress(fitted.epochs[-1])
     if kept is not None:
         _put_back(model.arena, kept)
     return fitted
-
-
-def _epoch(training: Training, batches: Batches, epoch: int) -> float:
-    """Train once on each batch; returns the mean loss."""
-    loss = counted = 0.0
-    for k in range(len(batches)):
-        batch = batches.batch(epoch, k)
-        loss += training.step(batch).loss * batch.counted
-        counted += batch.counted
-    return loss / counted
 
 
 def _copy(arena: Arena) -> Arena:

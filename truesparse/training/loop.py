@@ -88,12 +88,11 @@ class Trainer:
     ) -> None:
         self.task = task
         self.config = config = task.config
-        self._told = config.optimizer_settings
         self._dense_flops = dense_flops_per_token(task.chain)
         self.steps_per_epoch = len(task.train)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
         self._threads = ThreadTrial(on=config.threads == 0)
-        self.state = TrainingState(planned_steps=self.total_steps, lr=self._told.lr)
+        self.state = TrainingState(planned_steps=self.total_steps, lr=config.optimizer_settings.lr)
         self._generators = generators
         self.reporter = reporter
         self.stop = stop
@@ -155,8 +154,8 @@ class Trainer:
             )
         check_memory(saved, self.training)
         restore_generators(saved, self._generators)
-        self.training.restore(state.step, state.settled, saved.training, saved.evolution)
-        self._evolution.planned = state.planned_steps
+        self.training.replan(state.step, state.planned_steps, self.steps_per_epoch)
+        self.training.restore(state.settled, saved.training, saved.evolution)
         self.state = state
         if self.training.state is not None:
             self.training.state.load(saved.hidden)
@@ -258,12 +257,11 @@ class Trainer:
         """Do what is due after the step that was made last."""
         state = self.state
         evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
-        stalled = evaluated and not self._evaluate()
-        if not self._optimizer.averaging and (stalled or self._annealing()):
-            state.lr /= self._told.decay()[0]
-            self._optimizer.lr = state.lr
-        self._note(self.training.evolve())
+        best, loss = self._evaluate() if evaluated else (True, None)
         ended = self._due(0)
+        change = self.training.settle(state.step // self.steps_per_epoch if ended else 0, best, loss)
+        state.lr = self._optimizer.lr
+        self._note(change)
         logged = ended or self._due(self.config.log_interval) or state.step == self.total_steps
         if logged and state.changed:
             self._log_changes()
@@ -276,35 +274,27 @@ class Trainer:
     def _due(self, interval: int) -> bool:
         return self.state.step % (interval or self.steps_per_epoch) == 0
 
-    def _evaluate(self) -> bool:
-        """Measure the validation loss, and keep the model if it is the best; returns whether it is."""
-        state, optimizer = self.state, self._optimizer
-        with optimizer.averaged():
+    def _evaluate(self) -> tuple[bool, float]:
+        """Measure the model, and keep it if it is the best; returns whether it is, and its loss."""
+        state = self.state
+        with self._optimizer.averaged():
             measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)
             self.training.check_finite(measures["loss"], "validation loss", state.step + 1)
-            nnz = self.model.arena.nnz
-            shrinks = self._evolution.method.shrinks
-            pruned = shrinks and state.best_nnz is not None and nnz < state.best_nnz
-            best = state.best is None or self.task.better(measures, state.best) or pruned
+            better = state.best is None or self.task.better(measures, state.best)
+            best = self.training.is_best(better, state.best_nnz)
             if best:
                 save_model(self._run.model, self.model, history=asdict(self.config), **self.task.reading)
-                state.best_nnz = nnz
+                state.best_nnz = self.model.arena.nnz
                 # a checkpoint is JSON, which has no infinity, such as the perplexity of a very bad model
                 state.best = {name: value for name, value in measures.items() if math.isfinite(value)}
         self._record(
             "eval",
             **measures,
             best=best,
-            averaged=optimizer.averaging,
+            averaged=self._optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
         )
-        optimizer.evaluated(measures["loss"])
-        return best
-
-    def _annealing(self) -> bool:
-        """Whether an epoch has ended from which on the learning rate falls in any case."""
-        epoch, rest = divmod(self.state.step, self.steps_per_epoch)
-        return rest == 0 and 0 < self._told.decay()[1] <= epoch
+        return best, measures["loss"]
 
     def _note(self, done: TopologyChange | None) -> None:
         """Take note of a change of the topology. Of those that come thicker than epochs and records, sums are

@@ -1,4 +1,4 @@
-"""One step of training: gradients, clipping, the optimizer's step, and the change of topology that is due."""
+"""A step of training, an epoch of them, and what is due after these."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.batches import Batch
+from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.training.evolution import Evolution, TopologyChange
@@ -38,7 +38,10 @@ class StepMeasures(NamedTuple):
 
 
 class Training:
-    """The one owner of a training step: a model, what changes its numbers, and what changes its topology.
+    """The one owner of training steps: a model, what changes its numbers, and what changes its topology.
+
+    Steps are made by `step` or `epoch`. Then the model may be measured, with `optimizer.averaged`, and
+    compared by `is_best`; `settle` does what is due after that.
 
     Parameters
     ----------
@@ -53,6 +56,9 @@ class Training:
         Draws what dropout drops; without it nothing is dropped.
     clock : callable
         Gives seconds, for `TopologyChange.seconds`.
+    decay : (float, int)
+        What the learning rate is divided by whenever `settle` lowers it, and after how many epochs it falls
+        in any case; 0 for none. See `OptimizerSettings.decay`.
 
     Attributes
     ----------
@@ -72,6 +78,7 @@ class Training:
         clip: float = 0.0,
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        decay: tuple[float, int] = (1.0, 0),
     ) -> None:
         if getattr(optimizer, "arena", None) is not model.arena:
             raise UsageError("the optimizer is not this model's; make one with build(model.arena)")
@@ -83,6 +90,7 @@ class Training:
         self._gradient_norm = GradientNorm(clip)
         self._rng = rng
         self._clock = clock
+        self._decay = decay
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
 
@@ -117,6 +125,60 @@ class Training:
             self.optimizer.step(scale)
             hooks.after_step(self.optimizer.lr)
         return StepMeasures(loss, norm, evolution.dense(number))
+
+    def epoch(self, batches: Batches, number: int) -> float:
+        """Learn from each batch of an epoch, counted from 0, as `step` does; returns the mean loss."""
+        loss = counted = 0.0
+        for k in range(len(batches)):
+            batch = batches.batch(number, k)
+            loss += self.step(batch).loss * batch.counted
+            counted += batch.counted
+        if self.evolution is not None and self.evolution.replaces(self.steps):
+            self.evolve()  # before an evaluation uses the buffers of the step
+        return loss / counted
+
+    def is_best(self, better: bool, nnz: int | None) -> bool:
+        """Whether a model that was just measured is the best so far.
+
+        Parameters
+        ----------
+        better : bool
+            Whether it is by what was measured.
+        nnz : int or None
+            Weights of the best model before. One that was pruned since takes its place.
+        """
+        shrinks = self.evolution is not None and self.evolution.method.shrinks
+        return better or (shrinks and nnz is not None and self.model.arena.nnz < nnz)
+
+    def settle(self, epoch: int, best: bool = True, loss: float | None = None) -> TopologyChange | None:
+        """Do what is due after an epoch or a measurement: lower the learning rate, and change the topology.
+
+        Parameters
+        ----------
+        epoch : int
+            How many epochs have just ended; 0 within one.
+        best : bool
+            Whether the model is the best so far, if it was measured.
+        loss : float, optional
+            Of the validation data, if that was measured.
+
+        Returns
+        -------
+        TopologyChange or None
+            See `evolve`.
+        """
+        if loss is not None:
+            self.optimizer.evaluated(loss)
+        divisor, start = self._decay
+        if not self.optimizer.averaging and (not best or 0 < start <= epoch):
+            self.optimizer.lr /= divisor
+        return self.evolve()
+
+    def replan(self, steps: int, planned: int, steps_per_epoch: int) -> None:
+        """Go on as after `steps` steps of a run of `planned`, in epochs of so many."""
+        self.steps = steps
+        if self.evolution is not None:
+            self.evolution.replan(planned, steps_per_epoch)
 
     def add_gradients(self, batch: Batch) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss."""
@@ -187,19 +249,17 @@ class Training:
         """The arrays that it takes to go on, besides the arena; see `Evolution.arrays`."""
         return {} if self.evolution is None else self.evolution.arrays()
 
-    def restore(
-        self, steps: int, settled: bool, counters: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> None:
-        """Go on after `steps` steps, with what `counters` and `arrays` gave then.
+    def restore(self, settled: bool, counters: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `counters` and `arrays` gave, after `replan`.
 
         `settled` says whether the update of the topology was made that was due after the last step.
         """
-        self.steps = steps
         self.optimizer.restore(counters.get("optimizer", {}))
         if self.evolution is not None:
             self.evolution.restore(counters.get("evolution", {}), arrays)
             # One that takes the place of a step is made with it
-            self._owed = not settled and self.evolution.due(steps) and not self.evolution.replaces(steps)
+            due = self.evolution.due(self.steps) and not self.evolution.replaces(self.steps)
+            self._owed = due and not settled
 
     def _dense_gradients(self) -> dict[str, Any]:
         assert self._workspace is not None
