@@ -146,6 +146,19 @@ def test_held_out_samples_choose_the_epoch(waves) -> None:
     assert len(regressor.validation_scores_) == 8
 
 
+@pytest.mark.parametrize("method", ["gmp", "granet"])
+def test_of_a_model_that_is_pruned_the_best_is_one_of_the_density_asked_for(
+    waves, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    X, y = waves
+    model = SparseLSTMClassifier(**SMALL, method=method, update_interval=5, validation_fraction=0.25)
+    scores = iter([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 3.5])
+    monkeypatch.setattr(SparseLSTMClassifier, "_score_of", lambda *_: (next(scores),))
+    model.set_params(update_end=0.7).fit(X, y)  # the last update ends the fifth epoch
+    assert model.density_ == pytest.approx(0.2, abs=2e-3)
+    assert model.network_.passes == 5
+
+
 def test_pipelines_and_searches(waves) -> None:
     X, y = waves
     model = make_pipeline(StandardScaler(), SparseLSTMClassifier(**{**SMALL, "epochs": 15}))

@@ -195,6 +195,21 @@ def test_training_that_goes_astray() -> None:
     assert not model.arena.states
 
 
+def test_fit_leaves_a_training_that_is_under_way_alone() -> None:
+    model, alone = make(), make()
+    under_way, other = (ts.Training(m, ts.adam(lr=0.02).build(m.arena)) for m in (model, alone))
+    assert under_way.epoch(TRAIN, 0) == other.epoch(TRAIN, 0)
+    with pytest.raises(
+        ts.UsageError, match=r"go of them with model\.arena\.states\.clear\(\) first, or go on"
+    ):
+        ts.fit(model, TRAIN, ts.sgd(lr=1))
+    assert under_way.epoch(TRAIN, 1) == other.epoch(TRAIN, 1)
+    assert weights(model) == weights(alone)
+    model.arena.states.clear()
+    ts.fit(model, TRAIN, ts.sgd(lr=1), epochs=1)
+    assert weights(model) != weights(alone)
+
+
 def test_targets_for_each_sequence() -> None:
     with pytest.raises(ts.UsageError, match=r"5 sequences, but targets of shape \(4,\)"):
         sequences_of(3, [1] * 4)

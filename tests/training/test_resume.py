@@ -188,9 +188,15 @@ def test_a_checkpoint_of_another_method_or_optimizer_is_refused(
         resume_run(tmp_path / "run", {})
 
 
-def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_longer_run_keeps_the_first_plan(config: Config, tmp_path: Path, stopped: bool) -> None:
     run = tmp_path / "run"
-    train_model(config, run)
+    if stopped:  # within the last evaluation, after which an update would be due if this were not the end
+        stop = StopAt(149.5)
+        with pytest.raises(TrainingStopped):
+            train_model(config, run, stop, stop)
+    else:
+        train_model(config, run)
     results = resume_run(run, {"epochs": 5})
     assert results["steps"] == 250
     assert [record["step"] for record in records(run, "rewire")] == [50, 100]
