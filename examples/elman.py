@@ -27,12 +27,12 @@ import numpy as np
 import truesparse as ts
 from truesparse import runtime
 from truesparse.layers.chain import Place
-from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.layer import Factors, LayerState, Window
 from truesparse.layers.product import Product, beside
-from truesparse.layers.spec import Matrix, Recurrent, Signal, Vector
+from truesparse.layers.recurrence import GatedLayer
+from truesparse.layers.spec import Recurrent
 from truesparse.layers.step import Array, Step, StepState
 from truesparse.modelfile import CSR
-from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
@@ -40,28 +40,11 @@ from truesparse.sparse.products import add_gradient, multiply, multiply_transpos
 @ts.register_layer
 @dataclass(frozen=True)
 class Elman(Recurrent):
-    """What the layer is: from this its arena, file, counts and checks follow."""
+    """What the layer is, a matrix W for the inputs, R for the state, and a bias: from this its arena, file,
+    counts and checks follow."""
 
     TYPE: ClassVar[str] = "elman"
     GATES: ClassVar[tuple[str, ...]] = ("h",)
-
-    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
-        """W and R."""
-        return self._matrix("weight_ih", given.size), self._matrix("weight_hh", self.units, "state")
-
-    def vectors(self, given: Signal) -> tuple[Vector, ...]:
-        """b."""
-        return (self._bias("bias"),)
-
-    @property
-    def state(self) -> dict[str, int]:
-        """What is carried from step to step."""
-        return {"h": self.units}
-
-    @property
-    def sums(self) -> tuple[tuple[str, ...], ...]:
-        """Both products are added up."""
-        return (("weight_ih", "weight_hh"),)
 
 
 class ElmanWorkspace:
@@ -74,14 +57,8 @@ class ElmanWorkspace:
         self.h = np.zeros((panels.steps + 1, units, panels.batch), np.float32)
 
 
-class ElmanLayer(Layer):
+class ElmanLayer(GatedLayer):
     """Forward and backward pass over a window, whose activations lie in panels."""
-
-    def __init__(self, place: Place, arena: Arena) -> None:
-        super().__init__(place, arena)
-        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
-        self.weight_hh = arena.matrices[f"{place.name}.weight_hh"]
-        self.bias = f"{place.name}.bias"
 
     def workspace(self, panels: Panels, one: Panels) -> ElmanWorkspace:
         """Buffers for windows of up to `panels.steps` steps."""

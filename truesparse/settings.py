@@ -37,6 +37,13 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def fraction(
+    default: float | None, help: str, *, none: bool = False, all: bool = False, shown: str | None = None
+) -> Any:
+    """A field for a fraction; `none` and `all` say whether it may be 0 and 1."""
+    return setting(default, help, low=0, high=1, open_low=not none, open_high=not all, shown=shown)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Values that belong to one thing, such as an optimizer or a method.
@@ -74,16 +81,8 @@ def parse(variable: str, kind: type, text: str) -> Any:
         The text does not read as one; the message names the variable.
     """
     if kind is bool:
-        truth = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }
+        words = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}
+        truth = {word: value for value, every in words.items() for word in every}
         if text.lower() not in truth:
             raise UsageError(f"{variable} is {text!r}; it must be true or false")
         return truth[text.lower()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from truesparse.data import Columns, load_classification_data
-from truesparse.data.labelled import numbers_of_labels, read_parts, read_table
+from truesparse.data.labelled import CSV, numbers_of_labels, read_table
 from truesparse.errors import TruesparseError, UsageError
 
 SETTINGS = {"length": 10, "size": 50}
@@ -37,20 +37,20 @@ def test_a_folder_with_three_files(tmp_path, ending):
     for part, n in (("train", 40), ("dev", 20), ("test", 10)):
         write(tmp_path / f"{part}{ending}", rows(n, n))
     data = load(tmp_path)
-    assert [len(part.labels) for part in (data.train, data.valid, data.test)] == [40, 20, 10]
+    assert [len(part.labels) for part in data.parts.values()] == [40, 20, 10]
     assert data.labels == ("bad", "good")
     assert "40 / 20 / 10 texts to train / validate / test, 2 labels, vocabulary " in data.description
     written = rows(10, 10)
-    assert [data.labels[number] for number in data.test.labels] == [label for label, _ in written]
-    starts = data.test.texts.starts
+    assert [data.labels[number] for number in data.parts["test"].labels] == [label for label, _ in written]
+    starts = data.parts["test"].inputs.starts
     for number, (_, text) in enumerate(written):
-        ids = data.test.texts.values[starts[number] : starts[number + 1]]
+        ids = data.parts["test"].inputs.values[starts[number] : starts[number + 1]]
         assert data.encoder.vocabulary.decode(ids).replace("<unk>", text.split()[0]) == text
 
 
 def test_what_has_no_file_is_taken_from_the_training_rows_the_same_share_of_each_label(tmp_path):
     file = write(tmp_path / "all.csv", rows(200))
-    parts = read_parts(file, Columns(), 0.2, 0.1, seed=5)
+    parts = CSV.read_parts(file, Columns(), 0.2, 0.1, seed=5)
     everything = Counter(label for label, _ in rows(200))
     assert sorted(np.concatenate([part.rows for part in parts.values()])) == list(range(2, 202))
     for part, share in (("test", 0.1), ("valid", 0.2)):
@@ -58,13 +58,13 @@ def test_what_has_no_file_is_taken_from_the_training_rows_the_same_share_of_each
         for label, count in counts.items():
             left = everything[label] if part == "test" else everything[label] - round(0.1 * everything[label])
             assert count == round(share * left)
-    again = read_parts(file, Columns(), 0.2, 0.1, seed=5)
+    again = CSV.read_parts(file, Columns(), 0.2, 0.1, seed=5)
     assert again["valid"].texts == parts["valid"].texts
-    assert read_parts(file, Columns(), 0.2, 0.1, seed=6)["valid"].texts != parts["valid"].texts
+    assert CSV.read_parts(file, Columns(), 0.2, 0.1, seed=6)["valid"].texts != parts["valid"].texts
     (tmp_path / "folder").mkdir()
     file.rename(tmp_path / "folder" / "train.csv")
     write(tmp_path / "folder" / "test.csv", rows(30))
-    parts = read_parts(tmp_path / "folder", Columns(), 0.2, 0.1, seed=5)
+    parts = CSV.read_parts(tmp_path / "folder", Columns(), 0.2, 0.1, seed=5)
     assert [len(part) for part in parts.values()] == [160, 40, 30]
 
 
@@ -186,7 +186,7 @@ def test_files_are_told_by_their_first_bytes(tmp_path, name, encoding, pack):
 def test_parts_in_capitals_and_with_tabs(tmp_path):
     write(tmp_path / "TRAIN.CSV", rows(40))
     (tmp_path / "Test.tsv").write_text("label\ttext\ngood\tfine\n")
-    assert len(load(tmp_path).test.labels) == 1
+    assert len(load(tmp_path).parts["test"].labels) == 1
 
 
 def test_a_part_without_labels_is_told_as_such(tmp_path):

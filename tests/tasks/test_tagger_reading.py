@@ -11,7 +11,7 @@ import pytest
 
 from truesparse.data.files import open_text
 from truesparse.errors import TruesparseError
-from truesparse.tasks.tagger.data import Sentences, lookup, pieces, read, read_parts
+from truesparse.tasks.tagger.data import SENTENCES, Sentences, lookup, pieces, read
 from truesparse.tasks.tagger.data import load_data as load
 from truesparse.tasks.tagger.reading import TokenColumns, layout_of, read_sentences
 
@@ -150,19 +150,19 @@ def write(path: Path, count: int, labels: str = "XY") -> Path:
 def test_a_folder(tmp_path: Path, ending: str) -> None:
     for stem, count in (("train", 20), ("dev", 3), ("test", 2)):
         write(tmp_path / f"{stem}{ending}", count)
-    parts = read_parts(tmp_path, TokenColumns(), 0.5, 0.5, 1)
+    parts = SENTENCES.read_parts(tmp_path, TokenColumns(), 0.5, 0.5, 1)
     assert [len(parts[part]) for part in ("train", "valid", "test")] == [20, 3, 2]
 
 
 def test_what_a_folder_lacks_is_taken_out_by_the_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.conll", 50)
     write(tmp_path / "test.conll", 2)
-    one, two = (read_parts(path, TokenColumns(), 0.2, 0.1, 3) for path in (file, tmp_path))
+    one, two = (SENTENCES.read_parts(path, TokenColumns(), 0.2, 0.1, 3) for path in (file, tmp_path))
     assert [len(part) for part in one.values()] == [36, 9, 5]
     assert [len(part) for part in two.values()] == [40, 10, 2]
     tokens = Counter(token for part in one.values() for token in part.tokens())
     assert tokens == Counter(read(file, TokenColumns()).tokens())
-    again, other = (read_parts(file, TokenColumns(), 0.2, 0.1, seed) for seed in (3, 4))
+    again, other = (SENTENCES.read_parts(file, TokenColumns(), 0.2, 0.1, seed) for seed in (3, 4))
     assert [s.tokens for s in again["test"].sentences] == [s.tokens for s in one["test"].sentences]
     assert [s.tokens for s in other["test"].sentences] != [s.tokens for s in one["test"].sentences]
 
@@ -171,7 +171,7 @@ def test_the_last_sentence_with_a_label_is_not_taken_out(tmp_path: Path) -> None
     text = "".join(f"a{number} L{number % 6}\nb O\n\n" for number in range(12))
     (tmp_path / "x.conll").write_text(text)
     for seed in range(20):
-        parts = read_parts(tmp_path / "x.conll", TokenColumns(), 0.45, 0.45, seed)
+        parts = SENTENCES.read_parts(tmp_path / "x.conll", TokenColumns(), 0.45, 0.45, seed)
         assert len(set(parts["train"].labels())) == 7
 
 
@@ -214,13 +214,13 @@ def test_numbers_labels_and_words_that_are_not_known(tmp_path: Path) -> None:
     data = load(tmp_path, TokenColumns(), {"size": 10}, 0.1, 0.1, 1)
     assert data.labels == ("X", "Y")
     assert data.encoder.vocabulary.tokens == ("<unk>", "The", "dog", "CAT")
-    assert data.parts["test"].tokens.values.tolist() == [0, 0, 1]
-    assert data.parts["test"].tokens.starts.tolist() == data.parts["test"].labels.starts.tolist() == [0, 1, 3]
+    assert data.parts["test"].inputs.values.tolist() == [0, 0, 1]
+    assert data.parts["test"].inputs.starts.tolist() == data.parts["test"].labels.starts.tolist() == [0, 1, 3]
     assert data.parts["test"].labels.values.tolist() == [1, 1, 0]
     assert data.description.endswith("2 / 1 / 2 sentences to train / validate / test, 2 labels, vocabulary 4")
     folded = load(tmp_path, TokenColumns(), {"size": 10, "lower_case": True, "min_count": 2}, 0.1, 0.1, 1)
     assert folded.encoder.vocabulary.tokens == ("<unk>", "the")
-    assert folded.parts["valid"].tokens.values.tolist() == [1]
+    assert folded.parts["valid"].inputs.values.tolist() == [1]
     few = load(tmp_path, TokenColumns(), {"size": 2}, 0.1, 0.1, 1)
     assert few.encoder.vocabulary.tokens == ("<unk>", "The")
 

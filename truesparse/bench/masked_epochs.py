@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from truesparse.bench.masked_torch import MaskedLSTM, choose_onednn, clip, torch_facts
+from truesparse.bench.masked_torch import MaskedLSTM, Tuned, choose_onednn, clip
 from truesparse.bench.text_epochs import SparseEpochs
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
 
-class MaskedEpochs:
+class MaskedEpochs(Tuned):
     """Training with the fused Adam; see `truesparse.bench.masked_torch.MaskedLSTM`.
 
     Texts of a batch are of like length, and all are read to the end of the longest. Gradients under the masks
@@ -31,7 +29,6 @@ class MaskedEpochs:
         self._parameters = self._model.named.values()
         self._optimizer = torch.optim.Adam(self._parameters, lr=config.optimizer_settings.lr, fused=True)
         self._epochs = 0
-        self._onednn = False
 
     def loss(self) -> float:
         """The mean loss of the first batch, without dropout."""
@@ -48,10 +45,6 @@ class MaskedEpochs:
         for k in range(len(self._batches)):
             self._train(self._epochs, k)
         self._epochs += 1
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
-        return torch_facts(self._onednn)
 
     def _train(self, epoch: int, k: int) -> None:
         self._optimizer.zero_grad(set_to_none=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import cycle
 from typing import Any
 
@@ -119,13 +119,28 @@ class MaskedTorch:
         return torch.log_softmax(self._model.output(y[0]), dim=1)
 
 
-class TorchTraining:
+class Tuned:
+    """Runs with or without oneDNN, whichever is faster."""
+
+    step: Callable[..., Any]
+    _onednn = False
+
+    def tune(self) -> None:
+        """Choose the faster configuration."""
+        self._onednn = choose_onednn(self.step)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says about this side."""
+        version, threads = torch.__version__, torch.get_num_threads()
+        return {"torch": version, "torch_threads": threads, "torch_onednn": self._onednn}
+
+
+class TorchTraining(Tuned):
     """Training steps of the masked model in PyTorch, with or without oneDNN, whichever is faster."""
 
     def __init__(self, task: Workload) -> None:
         self.model = MaskedTorch(task)
         self._windows = cycle([(_tensor(ids), _tensor(targets)) for ids, targets in task.windows()])
-        self._onednn = False
 
     def step(self) -> float:
         """Train on the next window and return its mean loss before the update."""
@@ -133,35 +148,18 @@ class TorchTraining:
         self.model.update()
         return loss.item()
 
-    def tune(self) -> None:
-        """Choose the faster configuration."""
-        self._onednn = choose_onednn(self.step)
 
-    def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
-        return torch_facts(self._onednn)
-
-
-class TorchPrediction:
+class TorchPrediction(Tuned):
     """The next token's log-probabilities, one step at a time, in PyTorch."""
 
     def __init__(self, task: Workload) -> None:
         self._model = MaskedTorch(task)
         self._ids = cycle([_tensor(ids[:1]) for ids, _ in task.windows()])
-        self._onednn = False
 
     def step(self) -> NDArray[np.float32]:
         """Read the next token of every sequence; return log-probabilities of shape (B, V)."""
         with torch.inference_mode():
             return self._model.predict(next(self._ids)).numpy()
-
-    def tune(self) -> None:
-        """Choose the faster configuration."""
-        self._onednn = choose_onednn(self.step)
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
-        return torch_facts(self._onednn)
 
 
 def clip(parameters: Collection[torch.nn.Parameter], longest: float) -> None:
@@ -183,11 +181,6 @@ def choose_onednn(step: Any) -> bool:
         seconds[enabled] = time.perf_counter() - start
     torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
     return seconds[True] <= seconds[False]
-
-
-def torch_facts(onednn: bool) -> dict[str, Any]:
-    """Return version, threads and configuration of PyTorch."""
-    return {"torch": torch.__version__, "torch_threads": torch.get_num_threads(), "torch_onednn": onednn}
 
 
 def _tensor(array: NDArray[np.int32]) -> torch.Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from truesparse.cli.options import config_options
+from truesparse.cli.options import choice_option, config_options, number_option, path_option
+from truesparse.layers.spec import PATTERN_HELP, PATTERNS
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
+Measure = Callable[..., list[dict[str, Any]]]  # takes conditions and a monitor
 
 _DENSITIES = {"lm": "0.33,0.2,0.1,0.043,0.009", "classifier": "0.2,0.1,0.0431,0.01"}
 
@@ -26,41 +28,47 @@ def _size(flag: str, default: int | None, text: str) -> Callable[[F], F]:
     return click.option(flag, metavar="N", type=kind, default=default, show_default=bool(default), help=text)
 
 
-def _file(flag: str, name: str, text: str) -> Callable[[F], F]:
-    return click.option(
-        flag, name, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=text
-    )
-
-
 def _repeats(number: int) -> Callable[[F], F]:
     return _size("--repeats", number, "Turns of each side; a time is their median.")
 
 
-_seconds = partial(
-    click.option,
-    "--seconds",
-    metavar="X",
-    type=click.FloatRange(min=0, min_open=True),
-    show_default=True,
-    help="Length of a turn; what takes longer is run once.",
-)
-_threads = click.option(
-    "--threads",
-    metavar="N",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Threads of every side; 0 for one per core.",
-)
-_json = _file("--json", "json_file", "Write the results as JSON.")
-_plot = _file("--plot", "plot_file", "Draw a picture of the results (PNG, SVG or PDF).")
+def _seconds(length: float) -> Callable[[F], F]:
+    kind = click.FloatRange(min=0, min_open=True)
+    return number_option("--seconds", length, "Length of a turn; what takes longer is run once.", kind)
 
 
-def _common(repeats: int, seconds: float) -> Callable[[F], F]:
-    """Give a command the flags for how it measures and where results go."""
+_threads = number_option("--threads", 0, "Threads of every side; 0 for one per core.")
+_json = path_option("--json", "Write the results as JSON.", "json_file", dir_okay=False)
+_plot = path_option("--plot", "Draw a picture of the results (PNG, SVG or PDF).", "plot_file", dir_okay=False)
 
-    def decorate(command: F) -> F:
-        for option in (_plot, _json, _threads, _seconds(default=seconds), _repeats(repeats)):
+
+def _measures(kind: str, repeats: int, seconds: float | None) -> Callable[[Callable[..., Measure]], F]:
+    """Make a command of a function that says what is to be measured, with the flags for how it is measured
+    and where results go; `kind` names the report. Without `seconds` a turn is one call, and nothing is drawn.
+    """
+
+    def decorate(prepare: Callable[..., Measure]) -> Any:
+        @wraps(prepare)
+        def command(
+            repeats: int,
+            threads: int,
+            json_file: Path | None,
+            seconds: float = 0.001,
+            plot_file: Path | None = None,
+            **own: Any,
+        ) -> None:
+            from truesparse.bench import settings
+            from truesparse.cli.progress import shown
+
+            conditions = settings.conditions(threads, repeats, seconds)
+            settings.check_outputs(json_file, plot_file)
+            measure = prepare(**own)
+            with shown() as monitor:
+                records = measure(conditions, monitor)
+            _show(kind, records, monitor.notes, json_file, plot_file)
+
+        more = [] if seconds is None else [_seconds(seconds)]
+        for option in (*([_plot] if more else []), _json, _threads, *more, _repeats(repeats)):
             command = option(command)
         return command
 
@@ -82,13 +90,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option(
-    "--task",
-    type=click.Choice(tuple(_DENSITIES)),
-    default="lm",
-    show_default=True,
-    help="Language model, or classifier of sequences by the last state.",
-)
+@choice_option("--task", tuple(_DENSITIES), "Language model, or classifier of sequences by the last state.")
 @_list("--density", None, f"Densities.  [default: {_DENSITIES['lm']}]")
 @_size("--hidden-size", None, "Hidden units of a layer.  [default: 1500; classifier 256]")
 @_size("--embedding-size", None, "Size of an embedded word.  [default: the hidden size]")
@@ -96,16 +98,10 @@ def bench() -> None:
 @_size("--vocab-size", None, "Words.  [default: 10000; classifier 20000]")
 @_size("--batch-size", None, "Sequences.  [default: 20; classifier 64]")
 @_size("--bptt", None, "Steps of a window.  [default: 35; classifier 100]")
-@click.option(
-    "--pattern",
-    type=click.Choice(("weight", "unit")),
-    default="weight",
-    show_default=True,
-    help="What exists or not: each weight, or each connection of two units, with a weight for each gate.",
-)
+@choice_option("--pattern", PATTERNS, PATTERN_HELP)
 @_size("--output-group", None, "Words that share their connections.  [default: 1]")
 @_baseline
-@_common(repeats=7, seconds=0.3)
+@_measures("step", repeats=7, seconds=0.3)
 def step(
     task: str,
     density: str | None,
@@ -113,25 +109,17 @@ def step(
     embedding_size: int | None,
     pattern: str,
     baseline: str | None,
-    repeats: int,
-    seconds: float,
-    threads: int,
-    json_file: Path | None,
-    plot_file: Path | None,
     **sizes: int | None,
-) -> None:
+) -> Measure:
     """Time training steps against masked dense models.
 
     A step is forward, backward, clipping and update. Without flags it is the configuration of the ST-RNN
     paper on Penn Treebank.
     """
     from truesparse.bench import settings
-    from truesparse.cli.progress import shown
 
     densities = settings.densities(density or _DENSITIES[task])
     baselines = settings.baselines(baseline)
-    conditions = settings.conditions(threads, repeats, seconds)
-    settings.check_outputs(json_file, plot_file)
 
     from dataclasses import replace
 
@@ -148,9 +136,7 @@ def step(
     if task == "classifier" and chosen.output_group > 1:
         raise UsageError("--output-group is for the words of a language model; leave it out")
     _ = chosen.chain  # raises for sizes that do not fit
-    with shown() as monitor:
-        records = bench_step(chosen, densities, baselines, conditions, monitor)
-    _show("step", records, monitor.notes, json_file, plot_file)
+    return partial(bench_step, chosen, densities, baselines)
 
 
 @bench.command()
@@ -161,21 +147,16 @@ def step(
         *("er_epsilon", "pattern", "method", "batch_size", "seed"),
     ),
 )
-@_repeats(3)
-@_threads
-@_json
-def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> None:
+@_measures("epoch", repeats=3, seconds=None)
+def epoch(**flags: Any) -> Measure:
     """Time an epoch of a text classifier against masked PyTorch.
 
     The texts are one's own, as in truesparse train classifier; the training, too, is that of this command.
     """
     from truesparse.bench import settings
-    from truesparse.cli.progress import shown
     from truesparse.tasks.sources import resolve
 
     settings.baselines("torch")
-    conditions = settings.conditions(threads, repeats, 0.001)
-    settings.check_outputs(json_file, None)
     config = resolve(flags, environment={}, task=ClassifierConfig).filled()
 
     from truesparse.bench.epoch import bench_epoch
@@ -187,9 +168,7 @@ def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> N
         raise UsageError(f"--method {config.method} is not sparse from the start; choose one that is")
 
     load_data(config)  # raises for texts that cannot be learned from
-    with shown() as monitor:
-        records = bench_epoch(config, conditions, monitor)
-    _show("epoch", records, monitor.notes, json_file, None)
+    return partial(bench_epoch, config)
 
 
 @bench.command()
@@ -203,37 +182,22 @@ def epoch(repeats: int, threads: int, json_file: Path | None, **flags: Any) -> N
     show_default=True,
     help="A full window to measure too, or none.",
 )
-@_common(repeats=5, seconds=0.05)
-def kernels(
-    shape: str,
-    density: str,
-    lanes: str,
-    window: str,
-    repeats: int,
-    seconds: float,
-    threads: int,
-    json_file: Path | None,
-    plot_file: Path | None,
-) -> None:
+@_measures("kernel", repeats=5, seconds=0.05)
+def kernels(shape: str, density: str, lanes: str, window: str) -> Measure:
     """Time the products of a layer against other libraries.
 
     W x, W^T dy and the gradient of W, against SciPy, PyTorch (sparse and dense) and, where they are
     installed, SparseLab and SparseProp; and against what the processor and its memory can do at most.
     """
     from truesparse.bench import settings
-    from truesparse.cli.progress import shown
 
     shapes, densities = settings.shapes(shape, "--shape"), settings.densities(density)
     batches = settings.positive(lanes, "--lanes")
     full = (0, 0) if window == "none" else settings.shapes(window, "--window")[0]
-    conditions = settings.conditions(threads, repeats, seconds)
-    settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.kernels import bench_kernels
 
-    with shown() as monitor:
-        records = bench_kernels(shapes, densities, batches, full, conditions, monitor)
-    _show("kernel", records, monitor.notes, json_file, plot_file)
+    return partial(bench_kernels, shapes, densities, batches, full)
 
 
 @bench.command()
@@ -243,42 +207,23 @@ def kernels(
 @_size("--layers", 1, "LSTM layers.")
 @_size("--vocab-size", 2000, "Words.")
 @_size("--bptt", 20, "Steps of a window.")
-@_common(repeats=5, seconds=0.2)
-def sweep(
-    density: str,
-    batch_size: str,
-    hidden_size: str,
-    layers: int,
-    vocab_size: int,
-    bptt: int,
-    repeats: int,
-    seconds: float,
-    threads: int,
-    json_file: Path | None,
-    plot_file: Path | None,
-) -> None:
+@_measures("sweep", repeats=5, seconds=0.2)
+def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Measure:
     """Find the density from which on dense is faster.
 
     Training steps of a language model by density, batch and hidden size, against a dense model without masks,
     in PyTorch if it is installed, else in NumPy.
     """
     from truesparse.bench import settings
-    from truesparse.cli.progress import shown
 
     densities = settings.densities(density)
     batches = settings.positive(batch_size, "--batch-size")
     hidden = settings.positive(hidden_size, "--hidden-size")
-    conditions = settings.conditions(threads, repeats, seconds)
-    settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.sweep import bench_sweep
     from truesparse.bench.workload import Workload
 
-    task = Workload(layers=layers, vocab_size=vocab_size, bptt=bptt)
-    baseline = settings.strongest_dense()
-    with shown() as monitor:
-        records = bench_sweep(task, densities, batches, hidden, baseline, conditions, monitor)
-    _show("sweep", records, monitor.notes, json_file, plot_file)
+    return partial(bench_sweep, Workload(**sizes), densities, batches, hidden, settings.strongest_dense())
 
 
 @bench.command()
@@ -288,37 +233,20 @@ def sweep(
 @_size("--layers", 2, "LSTM layers.")
 @_size("--vocab-size", 10_000, "Words.")
 @_baseline
-@_common(repeats=7, seconds=0.2)
-def inference(
-    density: str,
-    batch_size: str,
-    hidden_size: int,
-    layers: int,
-    vocab_size: int,
-    baseline: str | None,
-    repeats: int,
-    seconds: float,
-    threads: int,
-    json_file: Path | None,
-    plot_file: Path | None,
-) -> None:
+@_measures("inference", repeats=7, seconds=0.2)
+def inference(density: str, batch_size: str, hidden_size: int, baseline: str | None, **sizes: Any) -> Measure:
     """Time the prediction of the next token against dense models."""
     from truesparse.bench import settings
-    from truesparse.cli.progress import shown
 
     densities = settings.densities(density)
     batches = settings.positive(batch_size, "--batch-size")
     baselines = settings.baselines(baseline)
-    conditions = settings.conditions(threads, repeats, seconds)
-    settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.inference import bench_inference
     from truesparse.bench.workload import Workload
 
-    task = Workload(vocab_size=vocab_size, embedding_size=hidden_size, hidden_size=hidden_size, layers=layers)
-    with shown() as monitor:
-        records = bench_inference(task, densities, batches, baselines, conditions, monitor)
-    _show("inference", records, monitor.notes, json_file, plot_file)
+    task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
+    return partial(bench_inference, task, densities, batches, baselines)
 
 
 def _show(
@@ -329,20 +257,16 @@ def _show(
     plot_file: Path | None,
 ) -> None:
     """Write the JSON, print tables and sentences, draw the picture."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
     from truesparse.bench import report
     from truesparse.bench.environment import busy_note
+    from truesparse.cli.display import print_table
     from truesparse.errors import printable
 
     if json_file is not None:
         report.write_json(json_file, records)
     tables, lines = report.REPORTS[kind]
     for table in tables(records):
-        # In its full width: numbers that are cut off say nothing.
-        width = Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum
-        Console(width=max(Console().width, width), highlight=False).print(table)
+        print_table(table, highlight=False)
     busy = busy_note(records[0]["environment"])
     for line in [*lines(records), *report.environment_lines(records[0]), *notes, *([busy] if busy else [])]:
         click.echo(printable(line))

@@ -9,8 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 import click
 
@@ -96,12 +95,10 @@ class Silent(Reporter):
 
     unread = False
 
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         return None
 
     def stopping(self) -> None:
@@ -218,12 +215,7 @@ class Live(Silent):
         # Training waits while a frame is drawn, which takes milliseconds.
         self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=2)
 
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._notice = ""
         self._ended = True
         self._live.stop()
@@ -296,10 +288,8 @@ class Live(Silent):
 
     def _evaluation_table(self, rows: int) -> Table:
         """The last evaluations."""
-        table = plain_table()
         measure, _ = validation_measure(self._evaluations[0])
-        for heading in ("step", "epoch", f"validation {measure}", "lr", ""):
-            table.add_column(heading, justify="right")
+        table = plain_table(numbers=("step", "epoch", f"validation {measure}", "lr", ""))
         for record in self._evaluations[-rows:]:
             table.add_row(
                 f"{record['step']:,}",
@@ -330,34 +320,35 @@ def validation_measure(record: Record) -> tuple[str, str]:
     return MEASURES[measure], f"{record[measure]:{'.2f' if measure == 'perplexity' else '.2%'}}"
 
 
-def plain_table() -> Table:
-    """A table with a rule under its heading."""
+def plain_table(*names: str, numbers: Iterable[str] = ()) -> Table:
+    """A table with a rule under its heading: columns of names, then of numbers."""
     from rich import box
     from rich.table import Table
 
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(*names, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
 
 
 def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequence[float]]]) -> Table:
     """A table of matrices: name, density, and densities of its `gates` if it has any."""
-    table = plain_table()
-    table.add_column("matrix")
-    for heading in ("density", *gates):
-        table.add_column(heading, justify="right")
+    table = plain_table("matrix", numbers=("density", *gates))
     for name, density, of_gates in rows:
         table.add_row(name, f"{density:.4f}", *(f"{gate:.3f}" for gate in of_gates))
     return table
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table, **look: bool) -> None:
     """Print a table in its full width: numbers that are cut off say nothing. Brackets and colons in it are
-    those of names, no markup."""
+    those of names, no markup, unless `look` says how the console is to be instead."""
     from rich.console import Console
     from rich.measure import Measurement
 
-    wide = Console(width=1000, markup=False, emoji=False)
+    look = look or {"markup": False, "emoji": False}
+    wide = Console(width=1000, **look)  # type: ignore[arg-type]
     width = Measurement.get(wide, wide.options, table).maximum
-    Console(width=max(Console().width, width), markup=False, emoji=False).print(table)
+    Console(width=max(Console().width, width), **look).print(table)  # type: ignore[arg-type]
 
 
 def describe_run(info: RunInfo) -> list[str]:

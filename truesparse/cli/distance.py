@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from truesparse.cli.options import json_option
+from truesparse.cli.options import json_option, path_option
 from truesparse.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="MODEL_OR_RUN...", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
+@path_option(
     "--plot",
+    "Draw the distances of all pairs as a heat map (PNG, SVG or PDF).",
     "picture",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw the distances of all pairs as a heat map (PNG, SVG or PDF).",
+    dir_okay=False,
 )
 @json_option
 def distance(paths: tuple[Path, ...], picture: Path | None, as_json: bool) -> None:
@@ -85,10 +84,7 @@ def _print_pair(result: TopologyDistance) -> None:
     from truesparse.cli.display import plain_table, print_table
 
     names = next(iter([list(layer.per_gate) for layer in result.layers if layer.per_gate]), [])
-    table = plain_table()
-    table.add_column("layer")
-    for heading in ("distance", "unmatched", *names):
-        table.add_column(heading, justify="right")
+    table = plain_table("layer", numbers=("distance", "unmatched", *names))
     for layer in result.layers:
         table.add_row(layer.name, *_numbers(layer))
         for matrix in layer.matrices if len(layer.matrices) > 1 else ():
@@ -107,11 +103,7 @@ def _print_all(paths: Sequence[Path], distances: np.ndarray) -> None:
     """A table with a row and a column for each model."""
     from truesparse.cli.display import plain_table, print_table
 
-    table = plain_table()
-    for heading in ("", "model"):
-        table.add_column(heading)
-    for number in range(len(paths)):
-        table.add_column(str(number + 1), justify="right")
+    table = plain_table("", "model", numbers=(str(number + 1) for number in range(len(paths))))
     for number, (path, row) in enumerate(zip(paths, distances, strict=True)):
         table.add_row(str(number + 1), printable(path), *(f"{distance:.4f}" for distance in row))
     print_table(table)

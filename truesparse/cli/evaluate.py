@@ -6,19 +6,17 @@ from pathlib import Path
 
 import click
 
-from truesparse.cli.options import column_options, json_option, model_argument
+from truesparse.cli.options import column_options, json_option, model_argument, path_option
 from truesparse.errors import printable
 from truesparse.training.reporter import to_json
 
 
 @click.command()
 @model_argument
-@click.option(
+@path_option(
     "--data",
+    "Folder, of which a part is taken, or file, which is taken whole.  [default: what it was trained on]",
     metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="Folder, of which a part is taken, or file, which is taken whole."
-    "  [default: what it was trained on]",
 )
 @click.option(
     "--split",
@@ -51,9 +49,8 @@ def evaluate(
         from truesparse.cli.display import plain_table, print_table
 
         click.echo()
-        table = plain_table()
-        for number, heading in enumerate(rows[0]):
-            table.add_column(printable(heading), justify="right" if number else "left")
+        first, *others = map(printable, rows[0])
+        table = plain_table(first, numbers=others)
         for label, *cells in rows[1:]:
             table.add_row(printable(label), *cells)
         print_table(table)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from truesparse.cli.options import json_option, model_argument
+from truesparse.cli.options import choice_option, json_option, model_argument, path_option
 from truesparse.errors import printable
 
 
@@ -20,9 +20,7 @@ from truesparse.errors import printable
     required=True,
     help="C99 source; ONNX and PyTorch with dense weights; SciPy's sparse matrices.",
 )
-@click.option(
-    "--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The folder to make."
-)
+@path_option("--out", "The folder to make.", metavar="DIR", required=True)
 @click.option(
     "--name",
     metavar="NAME",
@@ -30,18 +28,11 @@ from truesparse.errors import printable
     show_default=True,
     help="For C: what the files are called and names in the source begin with.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(("float32", "int8")),
-    default="float32",
-    show_default=True,
-    help="For C: type of the weights. int8 has a scale for each row.",
-)
-@click.option(
+@choice_option("--dtype", ("float32", "int8"), "For C: type of the weights. int8 has a scale for each row.")
+@path_option(
     "--data",
+    "For int8: test data to measure what rounding costs.  [default: of a run, what it was trained on]",
     metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="For int8: test data to measure what rounding costs.  [default: of a run, what it was trained on]",
 )
 @json_option
 def export(

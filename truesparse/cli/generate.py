@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from truesparse.cli.options import model_argument
+from truesparse.cli.options import model_argument, number_option
 
 
 @click.command()
@@ -14,26 +14,10 @@ from truesparse.cli.options import model_argument
 @click.option(
     "--prompt", metavar="TEXT", default="", help="Text to go on from.  [default: the start of a line]"
 )
-@click.option("--length", metavar="N", type=int, default=100, show_default=True, help="Tokens to write.")
-@click.option(
-    "--temperature",
-    metavar="X",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="0 is the likeliest each time.",
-)
-@click.option(
-    "--top-k", metavar="N", type=int, default=0, show_default=True, help="Choose among so many; 0 for all."
-)
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="Seed of the choice.",
-)
+@number_option("--length", 100, "Tokens to write.")
+@number_option("--temperature", 1.0, "0 is the likeliest each time.")
+@number_option("--top-k", 0, "Choose among so many; 0 for all.")
+@number_option("--seed", 1, "Seed of the choice.", click.IntRange(min=0))
 def generate(path: Path, prompt: str, length: int, temperature: float, top_k: int, seed: int) -> None:
     """Let a model write text.
 

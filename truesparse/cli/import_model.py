@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from truesparse.cli.options import json_option
+from truesparse.cli.options import json_option, path_option
 from truesparse.errors import printable
 
 
@@ -19,14 +19,10 @@ from truesparse.errors import printable
     required=True,
     help="Fraction of the weights of each matrix to keep: the largest.",
 )
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), required=True, help="The model file to write."
-)
-@click.option(
+@path_option("--out", "The model file to write.", required=True)
+@path_option(
     "--vocabulary",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The tokens in the order of their numbers, one a line, or JSON.  [default: the model reads numbers]",
+    "The tokens in the order of their numbers, one a line, or JSON.  [default: the model reads numbers]",
 )
 @click.option("--embedding", metavar="NAME", help="The embedding's matrix, if it is not found.")
 @click.option("--output", metavar="NAME", help="The output layer's matrix, if it is not found.")
@@ -56,10 +52,7 @@ def import_model(
 
     from truesparse.cli.display import plain_table, print_table
 
-    table = plain_table()
-    table.add_column("matrix")
-    for heading in ("shape", "weights", "density", "sum of squares kept"):
-        table.add_column(heading, justify="right")
+    table = plain_table("matrix", numbers=("shape", "weights", "density", "sum of squares kept"))
     for name, row in report["matrices"].items():
         shape = "×".join(f"{n:,}" for n in row["shape"])
         table.add_row(name, shape, f"{row['nnz']:,}", f"{row['density']:.4f}", f"{row['kept']:.3f}")

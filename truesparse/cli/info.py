@@ -49,10 +49,7 @@ def _print_tables(description: dict[str, Any]) -> None:
     from truesparse.cli.display import density_table, plain_table, print_table
 
     matrices, total = description["matrices"], description["total"]
-    table = plain_table()
-    table.add_column("matrix")
-    for heading in ("shape", "weights", "density", "size", "FLOPs", "if dense"):
-        table.add_column(heading, justify="right")
+    table = plain_table("matrix", numbers=("shape", "weights", "density", "size", "FLOPs", "if dense"))
     for row in matrices:
         table.add_row(row["name"], "×".join(f"{n:,}" for n in row["shape"]), *_numbers(row))
     table.add_section()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else there."
 )
+
+
+def path_option(flag: str, text: str, name: str | None = None, metavar: str = "FILE", **more: Any) -> Any:
+    """A flag for a path; `name` is the parameter's, if it is not the flag's."""
+    kind = click.Path(dir_okay=more.pop("dir_okay", True), path_type=Path)
+    return click.option(flag, *filter(None, [name]), metavar=metavar, type=kind, help=text, **more)
+
+
+def number_option(flag: str, default: float, text: str, kind: click.ParamType | None = None) -> Any:
+    """A flag for a number of the type of its default, or of a `kind` that bounds it."""
+    metavar = "X" if isinstance(default, float) else "N"
+    kinds = kind or type(default)
+    return click.option(flag, metavar=metavar, type=kinds, default=default, show_default=True, help=text)
+
+
+def choice_option(flag: str, choices: Sequence[str], text: str, name: str | None = None) -> Any:
+    """A flag with choices, the first of which is the default."""
+    kind = click.Choice(choices)
+    return click.option(
+        flag, *filter(None, [name]), type=kind, default=choices[0], show_default=True, help=text
+    )
+
 
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
 

@@ -6,25 +6,19 @@ from pathlib import Path
 
 import click
 
+from truesparse.cli.options import choice_option, path_option
 from truesparse.errors import printable
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
+@path_option(
     "--out",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Picture to write (PNG, SVG or PDF).  [default: curve.png in the run's folder; of several runs"
+    "Picture to write (PNG, SVG or PDF).  [default: curve.png in the run's folder; of several runs"
     " curves.png here]",
+    dir_okay=False,
 )
-@click.option(
-    "--against",
-    type=click.Choice(["epoch", "time"]),
-    default="epoch",
-    show_default=True,
-    help="What several runs are drawn over.",
-)
+@choice_option("--against", ("epoch", "time"), "What several runs are drawn over.")
 def plot(runs: tuple[Path, ...], out: Path | None, against: str) -> None:
     """Draw the learning curve of a run and the density of each gate, or compare runs.
 

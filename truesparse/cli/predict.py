@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from truesparse.cli.options import column_options, model_argument
+from truesparse.cli.options import column_options, model_argument, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.settings import listed
 from truesparse.tasks.registry import TASKS, task_of
@@ -29,12 +29,7 @@ _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in k
     " JSON (jsonl).  [default: what its name says, else lines]",
 )
 @column_options(only_texts=True)
-@click.option(
-    "--out",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write there instead of printing; whole or not at all.",
-)
+@path_option("--out", "Write there instead of printing; whole or not at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def predict(
     path: Path, source: Path, layout: str | None, out: Path | None, as_json: bool, **columns: str | None

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 
 import click
 
@@ -29,9 +28,7 @@ class ProgressLines(Monitor):
     def __enter__(self) -> ProgressLines:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         return None
 
     def plan(self, rounds: int) -> None:
@@ -72,9 +69,7 @@ class Bar(ProgressLines):
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
     def plan(self, rounds: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from truesparse.cli.options import config_options, json_option
+from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.tasks.sources import resolve
 from truesparse.training.config import Config
@@ -33,27 +33,22 @@ def training_command(kind: type[Config]) -> click.Command:
     @click.command(kind.TASK, help=kind.HELP)
     @click.pass_context
     @config_options(kind)
-    @click.option(
+    @path_option(
         "--config",
+        "TOML file with values for these flags, by name, such as hidden_size = 650.",
         "config_file",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
         envvar="TRUESPARSE_CONFIG",
-        help="TOML file with values for these flags, by name, such as hidden_size = 650.",
     )
-    @click.option(
+    @path_option(
         "--out",
+        "Folder of the run, new or empty.  [default: runs/<date>-<name of the data>]",
         metavar="DIR",
-        type=click.Path(path_type=Path),
         envvar="TRUESPARSE_OUT",
-        help="Folder of the run, new or empty.  [default: runs/<date>-<name of the data>]",
     )
-    @click.option(
+    @path_option(
         "--resume",
+        "Go on with the run in this folder, as it was configured; --epochs and --max-steps may be raised.",
         metavar="RUN",
-        type=click.Path(path_type=Path),
-        help="Go on with the run in this folder, as it was configured; --epochs and --max-steps may be"
-        " raised.",
     )
     @json_option
     @click.option("--quiet", is_flag=True, help="Print nothing but the results.")

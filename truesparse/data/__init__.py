@@ -2,7 +2,8 @@
 
 from truesparse.data.batches import Batch, Batches, Windows
 from truesparse.data.encoder import TextEncoder, TokenEncoder
-from truesparse.data.labelled import ClassificationData, Columns, load_classification_data
+from truesparse.data.labelled import Columns, load_classification_data
+from truesparse.data.parts import LabelledData
 from truesparse.data.sequences import SequenceBatches, Sequences
 from truesparse.data.text import Corpus, load_corpus, load_evaluation_text, unigram_perplexity
 from truesparse.data.vocabulary import Vocabulary
@@ -11,9 +12,9 @@ from truesparse.data.words import tokenise
 __all__ = [
     "Batch",
     "Batches",
-    "ClassificationData",
     "Columns",
     "Corpus",
+    "LabelledData",
     "SequenceBatches",
     "Sequences",
     "TextEncoder",

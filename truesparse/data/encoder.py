@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,8 @@ class TextEncoder:
         before or after it, which the model reads like any word.
     """
 
+    SETTINGS: ClassVar[tuple[str, ...]] = ("length", "lower_case", "punctuation", "truncation", "padding")
+
     vocabulary: Vocabulary
     length: int
     lower_case: bool = True
@@ -177,13 +179,7 @@ class TextEncoder:
 
     def to_document(self) -> dict[str, Any]:
         """Everything but the vocabulary, for a model file."""
-        return {
-            "length": self.length,
-            "lower_case": self.lower_case,
-            "punctuation": self.punctuation,
-            "truncation": self.truncation,
-            "padding": self.padding,
-        }
+        return {name: getattr(self, name) for name in self.SETTINGS}
 
     @classmethod
     def from_document(cls, document: Any, vocabulary: Vocabulary) -> TextEncoder:
@@ -194,10 +190,9 @@ class TextEncoder:
         TruesparseError
             It is not what `to_document` writes, or does not fit the vocabulary.
         """
-        fields = ("length", "lower_case", "punctuation", "truncation", "padding")
-        if not isinstance(document, dict) or document.keys() < set(fields):
-            raise TruesparseError(f"the settings of the text are not {', '.join(fields)}")
-        length, lower_case, punctuation, truncation, padding = (document[name] for name in fields)
+        if not isinstance(document, dict) or document.keys() < set(cls.SETTINGS):
+            raise TruesparseError(f"the settings of the text are not {', '.join(cls.SETTINGS)}")
+        length, lower_case, punctuation, truncation, padding = (document[name] for name in cls.SETTINGS)
         if type(length) is not int or not 1 <= length <= _LONGEST_LENGTH:
             raise TruesparseError("the settings of the text have no valid length")
         if type(lower_case) is not bool or type(punctuation) is not bool:

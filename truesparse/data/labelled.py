@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import parts
 from truesparse.data.encoder import TextEncoder
 from truesparse.data.files import open_text
+from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
 from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 
-CSV = parts.Kind(ENDINGS, "CSV file", "rows", " of each label")
 _FEW = 20  # rows, of which any may have a label of its own by mistake
 
 
@@ -86,44 +85,11 @@ def read_table(path: Path, columns: Columns) -> Table:
     return Table(name, np.array(rows), labels, texts)
 
 
-def read_parts(
-    path: Path, columns: Columns, valid_fraction: float, test_fraction: float, seed: int
-) -> dict[str, Table]:
-    """Read what to train on, to choose by and to test on: of what is taken out of the training rows, the same
-    fraction of every label.
-
-    Parameters
-    ----------
-    path : Path
-    columns : Columns
-    valid_fraction, test_fraction, seed
-        See `truesparse.data.parts.read_parts`.
-
-    Returns
-    -------
-    dict of str to Table
-        train, valid and test.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `read_table` and `truesparse.data.parts.read_parts`; also if the labels to train on look like
-        something else.
-    """
-
-    def read(file: Path, part: str) -> Table:
-        table = _read_part(file, part, columns)
-        if part == "train":
-            _check_labels(table, columns)
-        return table
-
-    return parts.read_parts(path, CSV, read, _stratified, valid_fraction, test_fraction, seed)
-
-
-def _read_part(file: Path, part: str, columns: Columns) -> Table:
-    """A part of a folder, which only to train on needs no hint that it may do without labels."""
+def _read_part(file: Path, columns: Columns, part: str) -> Table:
+    """A part of a folder, which only to train on needs no hint that it may do without labels; raises as
+    `read_table`, and if the labels to train on look like something else."""
     try:
-        return read_table(file, columns)
+        table = read_table(file, columns)
     except MissingColumn as error:
         if part == "train" or error.what != "label" or error.near:
             raise
@@ -131,6 +97,9 @@ def _read_part(file: Path, part: str, columns: Columns) -> Table:
             f"{file} has no column {columns.label!r}, so nothing can be measured on it; take it out of the"
             " folder (rows of the training file are used instead), and label it with truesparse predict"
         ) from None
+    if part == "train":
+        _check_labels(table, columns)
+    return table
 
 
 def _check_labels(train: Table, columns: Columns) -> None:
@@ -205,46 +174,6 @@ def numbers_of_labels(table: Table, labels: Sequence[str]) -> NDArray[np.int32]:
     return np.array([numbers[label] for label in table.labels], np.int32)
 
 
-@dataclass(frozen=True)
-class LabelledText:
-    """Texts and labels as numbers.
-
-    Attributes
-    ----------
-    texts : Sequences
-        Token numbers.
-    labels : ndarray of int32, shape (n,)
-    """
-
-    texts: Sequences
-    labels: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class ClassificationData:
-    """Texts to train a classifier on.
-
-    Attributes
-    ----------
-    name : str
-        Short, fit for a file name.
-    description : str
-        One line for people.
-    labels : tuple of str
-        By their numbers.
-    encoder : TextEncoder
-    train, valid, test : LabelledText
-    """
-
-    name: str
-    description: str
-    labels: tuple[str, ...]
-    encoder: TextEncoder
-    train: LabelledText
-    valid: LabelledText
-    test: LabelledText
-
-
 def encode_text(encoder: TextEncoder, text: str, name: str, row: int) -> NDArray[np.int32]:
     """Numbers of a text's words.
 
@@ -267,13 +196,20 @@ def encode_text(encoder: TextEncoder, text: str, name: str, row: int) -> NDArray
     return ids
 
 
-def encode_table(table: Table, labels: Sequence[str], encoder: TextEncoder) -> LabelledText:
+def encode_table(table: Table, labels: Sequence[str], encoder: TextEncoder) -> Examples:
     """A table in the numbers of a model; raises as `numbers_of_labels` and `encode_text`."""
     numbers = numbers_of_labels(table, labels)
     ids = [
         encode_text(encoder, text, table.name, row) for row, text in zip(table.rows, table.texts, strict=True)
     ]
-    return LabelledText(Sequences.of(ids), numbers)
+    return Examples(Sequences.of(ids), numbers)
+
+
+# Of what is taken out of the training rows it is the same fraction of every label.
+CSV = Kind(
+    *(ENDINGS, "CSV file", "rows", " of each label", "texts"),
+    *(read_table, _read_part, _stratified, encode_table),
+)
 
 
 def load_classification_data(
@@ -284,13 +220,13 @@ def load_classification_data(
     test_fraction: float = 0.1,
     seed: int = 1,
     word_rule: int = WORD_RULE,
-) -> ClassificationData:
+) -> LabelledData:
     """Read labelled texts, and take labels and vocabulary from those to train on.
 
     Parameters
     ----------
     path, columns, valid_fraction, test_fraction, seed
-        See `read_parts`.
+        See `Kind.read_parts`.
     text_settings : mapping
         What `TextEncoder.build` takes besides the texts.
     word_rule : int
@@ -299,19 +235,12 @@ def load_classification_data(
     Raises
     ------
     UsageError, TruesparseError
-        As `read_parts`, `label_names`, `numbers_of_labels` and `encode_text`.
+        As `Kind.read_parts`, `label_names`, `numbers_of_labels` and `encode_text`.
     """
     path = Path(path)
-    tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
+    tables = CSV.read_parts(path, columns, valid_fraction, test_fraction, seed)
     labels = label_names(tables["train"])
     for table in tables.values():
         numbers_of_labels(table, labels)  # before the texts, which take longer
     encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
-    encoded = {part: encode_table(table, labels, encoder) for part, table in tables.items()}
-    sizes = " / ".join(f"{len(table):,}" for table in tables.values())
-    description = (
-        f"{path}: {sizes} texts to train / validate / test, {len(labels)} labels"
-        f", vocabulary {len(encoder.vocabulary):,}"
-    )
-    name = parts.short_name(path, CSV, "texts")
-    return ClassificationData(name, description, labels, encoder, **encoded)
+    return LabelledData.of(path, CSV, tables, labels, encoder)

@@ -11,10 +11,13 @@ import difflib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from itertools import count
+from typing import NamedTuple, TypeVar
 
 from truesparse.data.files import TextFile, damaged, not_utf8, without_packing
 from truesparse.errors import TruesparseError, UsageError
+
+T = TypeVar("T")
 
 ENDINGS = (".csv", ".tsv")
 
@@ -190,18 +193,27 @@ def read_lines(file: TextFile) -> Iterator[list[tuple[int, str]]]:
     TruesparseError
         A line is not UTF-8 or too long, or the file is cut short; what was before has been given.
     """
-    count = 0
-    for lines in _lines(file.pieces(), file.name):
-        good: list[tuple[int, str]] = []
+    numbers = count(1)
+
+    def checked(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         for text in lines:
-            count += 1
-            try:
-                _check_text(text, file.name, count, "line")
-            except TruesparseError:
-                if good:
-                    yield good
-                raise
-            good.append((count, text))
+            number = next(numbers)
+            _check_text(text, file.name, number, "line")
+            yield number, text
+
+    return as_they_come(map(checked, _lines(file.pieces(), file.name)))
+
+
+def as_they_come(chunks: Iterable[Iterable[T]]) -> Iterator[list[T]]:
+    """A list of what is in each of some chunks; what comes before a mistake is given before its error."""
+    for chunk in chunks:
+        good: list[T] = []
+        try:
+            good.extend(chunk)  # as far as it goes
+        except TruesparseError:
+            if good:
+                yield good
+            raise
         yield good
 
 

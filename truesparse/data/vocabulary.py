@@ -168,12 +168,7 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """The vocabulary as a JSON object, for a model file."""
-        fields = {
-            "level": self.level,
-            "plain_text": self.plain_text,
-            "word_rule": self.word_rule,
-            "tokens": self.tokens,
-        }
+        fields = {name: getattr(self, name) for name in ("level", "plain_text", "word_rule", "tokens")}
         return json.dumps(fields, ensure_ascii=False)
 
     @classmethod

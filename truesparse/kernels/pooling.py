@@ -28,8 +28,10 @@ _LOWEST = np.float32(-3e38)
 
 
 @inline_jit
-def _place(step, feature, strip, strips, features, w, n):
-    """Where a step's lanes of a feature begin in the panels."""
+def _place(step, task, strips, features, w, n):
+    """Where a step's lanes of the feature and strip of a task begin in the panels."""
+    strip = task // features
+    feature = task - strip * features
     return step_place(step, features, n, w, strips, strip) + feature * n
 
 
@@ -48,7 +50,7 @@ def last_forward(w: int, n: int):
                 last = np.intp(lengths[strip, lane]) - 1
                 value = _ZERO
                 if last >= 0:
-                    value = flat[_place(last, feature, strip, strips, features, w, n) + lane]
+                    value = flat[_place(last, task, strips, features, w, n) + lane]
                 out[strip, feature, lane] = value
 
     return last_forward_kernel
@@ -66,11 +68,11 @@ def last_backward(w: int, n: int):
             strip = task // features
             feature = task - strip * features
             for step in range(steps):
-                vstore(dy, _place(step, feature, strip, strips, features, w, n), vbroadcast(_ZERO, w))
+                vstore(dy, _place(step, task, strips, features, w, n), vbroadcast(_ZERO, w))
             for lane in range(w):
                 last = np.intp(lengths[strip, lane]) - 1
                 if last >= 0:
-                    place = _place(last, feature, strip, strips, features, w, n) + lane
+                    place = _place(last, task, strips, features, w, n) + lane
                     flat[place] = dout[strip, feature, lane]
 
     return last_backward_kernel
@@ -84,13 +86,11 @@ def mean_forward(w: int, n: int):
     def mean_forward_kernel(out, y, lengths, steps):
         strips, features = out.shape[0], out.shape[1]
         for task in prange(strips * features):
-            strip = task // features
-            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
-            length = vload(lengths, strip * w, w)
+            length = vload(lengths, task // features * w, w)
             total = zero
             for step in range(steps):
-                row = vload(y, _place(step, feature, strip, strips, features, w, n), w)
+                row = vload(y, _place(step, task, strips, features, w, n), w)
                 total = total + vselect_less(vbroadcast(np.float32(step), w), length, row, zero)
             mean = vselect_less(length, vbroadcast(_HALF, w), zero, total / length)
             vstore(out, task * w, mean)
@@ -106,14 +106,12 @@ def mean_backward(w: int, n: int):
     def mean_backward_kernel(dy, dout, lengths, steps):
         strips, features = dout.shape[0], dout.shape[1]
         for task in prange(strips * features):
-            strip = task // features
-            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
-            length = vload(lengths, strip * w, w)
+            length = vload(lengths, task // features * w, w)
             share = vload(dout, task * w, w) / length
             for step in range(steps):
                 row = vselect_less(vbroadcast(np.float32(step), w), length, share, zero)
-                vstore(dy, _place(step, feature, strip, strips, features, w, n), row)
+                vstore(dy, _place(step, task, strips, features, w, n), row)
 
     return mean_backward_kernel
 
@@ -130,15 +128,13 @@ def max_forward(w: int, n: int):
     def max_forward_kernel(out, best, y, lengths, steps):
         strips, features = out.shape[0], out.shape[1]
         for task in prange(strips * features):
-            strip = task // features
-            feature = task - strip * features
             lowest = vbroadcast(_LOWEST, w)
-            length = vload(lengths, strip * w, w)
+            length = vload(lengths, task // features * w, w)
             highest = lowest
             where = vbroadcast(-_ONE, w)
             for step in range(steps):
                 now = vbroadcast(np.float32(step), w)
-                row = vload(y, _place(step, feature, strip, strips, features, w, n), w)
+                row = vload(y, _place(step, task, strips, features, w, n), w)
                 row = vselect_less(now, length, row, lowest)
                 where = vselect_less(highest, row, now, where)
                 highest = vselect_less(highest, row, row, highest)
@@ -157,14 +153,12 @@ def max_backward(w: int, n: int):
     def max_backward_kernel(dy, dout, best, lengths, steps):
         strips, features = dout.shape[0], dout.shape[1]
         for task in prange(strips * features):
-            strip = task // features
-            feature = task - strip * features
             zero = vbroadcast(_ZERO, w)
             where = vload(best, task * w, w)
             gradient = vload(dout, task * w, w)
             for step in range(steps):
                 late = vselect_less(vbroadcast(np.float32(step) - _HALF, w), where, gradient, zero)
                 row = vselect_less(where, vbroadcast(np.float32(step) + _HALF, w), late, zero)
-                vstore(dy, _place(step, feature, strip, strips, features, w, n), row)
+                vstore(dy, _place(step, task, strips, features, w, n), row)
 
     return max_backward_kernel

@@ -231,3 +231,19 @@ def share_start(indptr, rows, blocks, part, parts):
         else:
             high = middle
     return low
+
+
+@inline_jit
+def share_bounds(indptr, rows, blocks, part, parts):
+    """First row of share `part` of `parts`, and of the next one; see `share_start`."""
+    first = share_start(indptr, rows, blocks, part, parts)
+    return first, share_start(indptr, rows, blocks, part + 1, parts)
+
+
+@inline_jit
+def task_share(indptr, rows, blocks, task, shares):
+    """Which strip of sequences and which of `shares` shares of the rows a task has, and the rows' bounds."""
+    strip = task // shares
+    share = task - strip * shares
+    first, last = share_bounds(indptr, rows, blocks, share, shares)
+    return strip, share, first, last

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from truesparse.kernels.jit import parallel_jit, prange
-from truesparse.kernels.rows import prefetch_connections, prefetch_rows, share_start
+from truesparse.kernels.rows import prefetch_connections, prefetch_rows, share_bounds
 from truesparse.kernels.spmm import piece_lanes
 from truesparse.simd import at, gadd_dots, gdot8, gload, vload, vload_like, vstore, vsum
 
@@ -50,8 +50,7 @@ def sddmm(n: int, g: int = 1):
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
-            start = share_start(indptr, groups, 1, share, shares)
-            stop = share_start(indptr, groups, 1, share + 1, shares)
+            start, stop = share_bounds(indptr, groups, 1, share, shares)
             for first in range(start, stop, band):
                 last = min(first + band, stop)
                 for tile in range(ends - 1):

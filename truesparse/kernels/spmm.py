@@ -22,7 +22,7 @@ from truesparse.kernels.rows import (
     prefetch_rows,
     row_product,
     row_product_narrow,
-    share_start,
+    share_bounds,
 )
 from truesparse.simd import (
     at,
@@ -98,8 +98,7 @@ def spmm(n: int, g: int = 1):
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
-            start = share_start(indptr, groups, 1, share, shares)
-            stop = share_start(indptr, groups, 1, share + 1, shares)
+            start, stop = share_bounds(indptr, groups, 1, share, shares)
             for first in range(start, stop, band):
                 last = min(first + band, stop)
                 for tile in range(ends - 1):

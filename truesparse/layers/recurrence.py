@@ -1,11 +1,15 @@
-"""How recurrent layers cut a window into what stays in a cache."""
+"""What recurrent layers with gates have in common, and how they cut a window into what stays in a cache."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.sparse import SparseMatrix
+from truesparse.layers.chain import Place
+from truesparse.layers.layer import Layer, Window
+from truesparse.sparse import Arena, SparseMatrix
 from truesparse.sparse.panels import Panels
 
 _NONZERO_BYTES = 6
@@ -32,3 +36,25 @@ def parts_of_window(
     span_bytes = gates.nbytes // panels.spans
     wanted = max(_PART_BYTES, _PART_WEIGHTS * _NONZERO_BYTES * weight_ih.nnz)
     return panels.parts(steps, max(1, wanted // span_bytes))
+
+
+class GatedLayer(Layer):
+    """A layer whose gates are stacked in matrices for its inputs and for its state, and in a bias."""
+
+    __slots__ = ("weight_ih", "weight_hh", "bias")
+
+    def __init__(self, place: Place, arena: Arena) -> None:
+        super().__init__(place, arena)
+        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
+        self.weight_hh = arena.matrices[f"{place.name}.weight_hh"]
+        self.bias = f"{place.name}.bias"
+
+    def parts(
+        self, gates: NDArray[np.float32], window: Window, dx: Any = None, dy: Any = None
+    ) -> list[tuple[slice, int, int]]:
+        """The parts in which a window is run; see `parts_of_window`. Backward, `dx` may lie in the memory of
+        `dy`, and then gets into the way of earlier steps where it is the smaller."""
+        panels, steps = window.panels, window.steps
+        if dx is not None and dx.shape[1] < dy.shape[1]:
+            return panels.parts(steps, panels.spans)
+        return parts_of_window(self.weight_ih, gates, panels, steps)

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from truesparse.errors import UsageError
-from truesparse.settings import checked, setting, shown
+from truesparse.settings import checked, fraction, setting, shown
 
 LARGEST = (1 << 31) - 1  # numbers of units and tokens are 32-bit integers everywhere
 PATTERNS = ("weight", "unit")
+PATTERN_HELP = (
+    "What exists or not: each weight, or each connection of two units, with a weight for each gate."
+)
 
 TOKENS, STEPS, SEQUENCE = "tokens", "steps", "sequence"
 WORDS = {TOKENS: "tokens", STEPS: "features at each step", SEQUENCE: "one vector a sequence"}
@@ -99,7 +102,7 @@ def count(help: str, default: Any = dataclasses.MISSING) -> Any:
 
 def rate(help: str) -> Any:
     """A field for a fraction that is dropped in training."""
-    return setting(0.0, help, low=0, high=1, open_high=True)
+    return fraction(0.0, help, none=True)
 
 
 def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
@@ -223,15 +226,29 @@ class Recurrent(LayerSpec):
     LOCKED: ClassVar[bool] = False
 
     units: int = count("Units, H.")
-    pattern: str = setting(
-        "weight",
-        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
-        choices=PATTERNS,
-    )
+    pattern: str = setting("weight", PATTERN_HELP, choices=PATTERNS)
 
     def output(self, given: Signal) -> Signal:
         """A vector of its units at each step."""
         return Signal(STEPS, self.units)
+
+    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
+        """`weight_ih` and `weight_hh`."""
+        return self._matrix("weight_ih", given.size), self._matrix("weight_hh", self.units, "state")
+
+    def vectors(self, given: Signal) -> tuple[Vector, ...]:
+        """`bias`."""
+        return (self._bias("bias"),)
+
+    @property
+    def state(self) -> dict[str, int]:
+        """The output is all."""
+        return {"h": self.units}
+
+    @property
+    def sums(self) -> tuple[tuple[str, ...], ...]:
+        """A gate gets its inputs from both products."""
+        return (("weight_ih", "weight_hh"),)
 
     def resized(self, numerator: int, denominator: int) -> Self:
         """See `LayerSpec.resized`."""

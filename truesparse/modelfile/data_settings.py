@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _OF_TEXT = ("batch_size", "bptt")
-_OF_LABELLED = (
-    *("batch_size", "label_column", "text_column", "tag_column", "token_column"),
-    *("valid_fraction", "test_fraction", "seed"),
-)
+_COLUMNS = ("label_column", "text_column", "tag_column", "token_column")
+_OF_LABELLED = ("batch_size", *_COLUMNS, "valid_fraction", "test_fraction", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +85,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "batch_size": _is_size,
     "bptt": _is_size,
     "built_in": lambda value: type(value) is bool,
-    "label_column": lambda value: isinstance(value, str),
-    "text_column": lambda value: isinstance(value, str),
-    "tag_column": lambda value: isinstance(value, str),
-    "token_column": lambda value: isinstance(value, str),
+    **dict.fromkeys(_COLUMNS, lambda value: isinstance(value, str)),
     "valid_fraction": _is_fraction,
     "test_fraction": _is_fraction,
     "seed": lambda value: type(value) is int and 0 <= value <= 10**18,

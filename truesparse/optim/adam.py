@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.optim.base import Optimizer
 from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
-from truesparse.settings import setting
+from truesparse.settings import fraction, setting
 
 if TYPE_CHECKING:
     from truesparse.sparse import Arena
@@ -25,8 +25,8 @@ class AdamSettings(FallingSettings):
     NAME: ClassVar[str] = "adam"
 
     lr: float = learning_rate(0.002)
-    beta1: float = setting(0.9, "Decay of the mean gradient.", low=0, high=1, open_high=True)
-    beta2: float = setting(0.999, "Decay of the mean square.", low=0, high=1, open_high=True)
+    beta1: float = fraction(0.9, "Decay of the mean gradient.", none=True)
+    beta2: float = fraction(0.999, "Decay of the mean square.", none=True)
     epsilon: float = setting(1e-8, "Added to the root of the mean square.", low=0, open_low=True)
     decoupled_decay: bool = setting(
         False, "Take the weight decay off the weights, do not add it to the gradient."

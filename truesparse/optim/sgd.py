@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from truesparse.optim.base import Optimizer
 from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
-from truesparse.settings import setting
+from truesparse.settings import fraction
 
 if TYPE_CHECKING:
     from truesparse.sparse import Arena
@@ -20,7 +20,7 @@ class SGDSettings(FallingSettings):
     NAME: ClassVar[str] = "sgd"
 
     lr: float = learning_rate(2.0)
-    momentum: float = setting(0.9, "Momentum.", low=0, high=1, open_high=True)
+    momentum: float = fraction(0.9, "Momentum.", none=True)
     clip: float = longest_gradient(10.0)
     lr_decay: float = lr_divisor(1.33)
 

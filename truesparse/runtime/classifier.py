@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
-
-_BATCH = 32  # texts that are read side by side
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, SequenceModel, Stream, log_softmax
 
 
-class Classifier:
+class Classifier(SequenceModel):
     """Says to which class a text belongs. Not changed by use: streams have the state.
 
     Parameters
@@ -33,12 +31,8 @@ class Classifier:
     """
 
     def __init__(self, stored: StoredModel) -> None:
-        self.chain = stored.chain
-        self.labels = stored.labels
+        super().__init__(stored)
         self.encoder = stored.encoder
-        self._path = stored.path
-        self._recurrent = Recurrence(stored)
-        self._output = OutputLayer(stored)
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Return the label of each text.
@@ -94,29 +88,17 @@ class Classifier:
         TruesparseError
             A token is no whole number or not in the vocabulary, or the scores are not finite.
         """
-        checked = [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
+        checked = self._check(sequences)
         result = np.empty((len(checked), self.chain.head.outputs), np.float32)
-        # Those of about the same length are read together, the longest first: what has ended stands last.
-        order = np.argsort([-ids.size for ids in checked], kind="stable")
-        for start in range(0, len(checked), _BATCH):
-            places = order[start : start + _BATCH]
-            result[places] = self._read([checked[place] for place in places]).T
+        for places, outputs in self._read(checked):
+            pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(places))
+            for h in outputs:
+                pool.add(h)
+            lengths = [checked[place].size for place in places]
+            result[places] = log_softmax(self._output(pool.result(lengths))).T
         if np.isnan(result).any():
             raise scores_overflow(self._path)
         return result
-
-    def _read(self, sequences: list[NDArray[np.intp]]) -> Array:
-        """Log-probabilities, shape (classes, sequences), of sequences of which none is longer than the one
-        before."""
-        lengths = np.array([ids.size for ids in sequences])
-        state = self._recurrent.zero_state(len(sequences))
-        pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(sequences))
-        for step in range(lengths[0]):
-            active = int(np.count_nonzero(lengths > step))
-            tokens = np.array([ids[step] for ids in sequences[:active]])
-            reading: State = [tuple(array[:, :active] for array in own) for own in state]
-            pool.add(self._recurrent.step(tokens, reading))
-        return log_softmax(self._output(pool.result(lengths)))
 
     def stream(self, batch: int | None = None) -> ClassifierStream:
         """Begin to read texts token by token.
@@ -126,7 +108,7 @@ class Classifier:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return ClassifierStream(self._recurrent, batch, self._output, self.chain)
+        return ClassifierStream(self._recurrent, self._output, batch, self.chain)
 
 
 class Pooled:
@@ -166,14 +148,13 @@ class Pooled:
 class ClassifierStream(Stream):
     """Texts on their way through a classifier. Made by `Classifier.stream`."""
 
-    __slots__ = ("_chain", "_output", "_pool")
+    __slots__ = ("_chain", "_pool")
 
     def __init__(
-        self, recurrent: Recurrence, batch: int | None, output: OutputLayer, chain: ChainSpec
+        self, recurrent: Recurrence, output: OutputLayer, batch: int | None, chain: ChainSpec
     ) -> None:
-        self._output = output
         self._chain = chain
-        super().__init__(recurrent, batch)
+        super().__init__(recurrent, output, batch)
 
     def reset(self) -> None:
         """Forget what was read."""
@@ -184,15 +165,6 @@ class ClassifierStream(Stream):
     def advance(self, tokens: ArrayLike) -> None:
         """Read a token of each sequence; see `Stream.advance`."""
         self._pool.add(self._read(tokens))
-
-    def logits(self) -> Array:
-        """Return scores of the classes, given what was read: log-probabilities up to a constant.
-
-        Returns
-        -------
-        ndarray of float32, shape (batch, classes) or (classes,)
-        """
-        return self._by_sequence(self._logits())
 
     def log_probabilities(self) -> Array:
         """Return log-probabilities of the classes, given what was read.

@@ -11,11 +11,11 @@ from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, Stream, log_softmax
+from truesparse.runtime.recurrent import Array, SequenceModel, Stream, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
 
 
-class LanguageModel:
+class LanguageModel(SequenceModel):
     """Predicts the next token. Not changed by use: streams have the state.
 
     Parameters
@@ -30,11 +30,8 @@ class LanguageModel:
     """
 
     def __init__(self, stored: StoredModel) -> None:
-        self.chain = stored.chain
+        super().__init__(stored)
         self.vocabulary = stored.vocabulary
-        self._path = stored.path
-        self._recurrent = Recurrence(stored)
-        self._output = OutputLayer(stored)
 
     def stream(self, batch: int | None = None) -> LanguageModelStream:
         """Begin to read.
@@ -44,7 +41,7 @@ class LanguageModel:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return LanguageModelStream(self._recurrent, batch, self._output)
+        return LanguageModelStream(self._recurrent, self._output, batch)
 
     def generate(
         self,
@@ -131,20 +128,7 @@ class LanguageModel:
 class LanguageModelStream(Stream):
     """Sequences on their way through a language model. Made by `LanguageModel.stream`."""
 
-    __slots__ = ("_output",)
-
-    def __init__(self, recurrent: Recurrence, batch: int | None, output: OutputLayer) -> None:
-        super().__init__(recurrent, batch)
-        self._output = output
-
-    def logits(self) -> Array:
-        """Scores of the next token: log-probabilities up to a constant.
-
-        Returns
-        -------
-        ndarray of float32, shape (batch, V) or (V,)
-        """
-        return self._by_sequence(self._logits())
+    __slots__ = ()
 
     def step(self, tokens: ArrayLike) -> Array:
         """Read a token of each sequence and say what comes next.
@@ -191,9 +175,6 @@ class LanguageModelStream(Stream):
         for numbers in steps[:-1]:
             self.advance(numbers)
         return self.step(steps[-1])
-
-    def _logits(self) -> Array:
-        return self._output(self._state[-1][0])
 
 
 def _line_end(vocabulary: Vocabulary) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from truesparse.layers.step import step_of
 from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]
+_BATCH = 32  # sequences that are read side by side
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever uses the scores looks for it
 State = list[tuple[Array, ...]]
 
@@ -77,6 +78,16 @@ class Recurrence:
             for layer, own in zip(self.layers, state, strict=True):
                 x = layer.step(x, own)
         return x
+
+    def run(self, sequences: Sequence[NDArray[np.intp]]) -> Iterator[Array]:
+        """Read sequences of which none is longer than the one before; the output of each step, as `step` has
+        it, for those that have not ended."""
+        lengths = np.array([ids.size for ids in sequences])
+        state = self.zero_state(len(sequences))
+        for step in range(lengths[0]):
+            active = int(np.count_nonzero(lengths > step))
+            tokens = np.array([ids[step] for ids in sequences[:active]])
+            yield self.step(tokens, [tuple(array[:, :active] for array in own) for own in state])
 
     def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
         """Tokens as an array of `shape`.
@@ -147,12 +158,49 @@ class OutputLayer:
         return scores
 
 
+class SequenceModel:
+    """What models of sequences have: a recurrence and an output layer. Not changed by use.
+
+    Parameters
+    ----------
+    stored : StoredModel
+
+    Attributes
+    ----------
+    chain : ChainSpec
+    labels : tuple of str
+        Names of the outputs, if they have any.
+    """
+
+    def __init__(self, stored: StoredModel) -> None:
+        self.chain = stored.chain
+        self.labels = stored.labels
+        self._path = stored.path
+        self._recurrent = Recurrence(stored)
+        self._output = OutputLayer(stored)
+
+    def _check(self, sequences: Sequence[ArrayLike]) -> list[NDArray[np.intp]]:
+        """Sequences of tokens, each of its own length; raises as `Recurrence.check_tokens`."""
+        return [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
+
+    def _read(
+        self, sequences: Sequence[NDArray[np.intp]]
+    ) -> Iterator[tuple[NDArray[np.intp], Iterator[Array]]]:
+        """Read sequences, some side by side: their places, and what `Recurrence.run` gives for them."""
+        # Those of about the same length are read together, the longest first: what has ended stands last.
+        order = np.argsort([-ids.size for ids in sequences], kind="stable")
+        for start in range(0, len(sequences), _BATCH):
+            places = order[start : start + _BATCH]
+            yield places, self._recurrent.run([sequences[place] for place in places])
+
+
 class Stream:
     """Sequences on their way through a model, with the state that is carried from token to token.
 
     Parameters
     ----------
     recurrent : Recurrence
+    output : OutputLayer
     batch : int or None
         How many sequences are read side by side; None for one, whose tokens are numbers, not arrays.
 
@@ -162,12 +210,13 @@ class Stream:
         If `batch` is less than 1.
     """
 
-    __slots__ = ("_recurrent", "_shape", "_state")
+    __slots__ = ("_output", "_recurrent", "_shape", "_state")
 
-    def __init__(self, recurrent: Recurrence, batch: int | None) -> None:
+    def __init__(self, recurrent: Recurrence, output: OutputLayer, batch: int | None) -> None:
         if batch is not None and batch < 1:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
         self._recurrent = recurrent
+        self._output = output
         self._shape = () if batch is None else (batch,)
         self.reset()
 
@@ -216,6 +265,19 @@ class Stream:
     def _parts(self) -> dict[str, NDArray[Any]]:
         """The arrays themselves."""
         return self._recurrent.parts(self._state)
+
+    def logits(self) -> Array:
+        """Scores, given what was read: log-probabilities up to a constant.
+
+        Returns
+        -------
+        ndarray of float32, shape (batch, outputs) or (outputs,)
+        """
+        return self._by_sequence(self._logits())
+
+    def _logits(self) -> Array:
+        """The same, of shape (outputs, batch)."""
+        return self._output(self._state[-1][0])
 
     def _by_sequence(self, scores: Array) -> Array:
         """Scores of shape (outputs, B) as (B, outputs), or (outputs,) without a batch."""

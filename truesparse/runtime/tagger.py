@@ -10,12 +10,10 @@ from numpy.typing import ArrayLike
 from truesparse.data import TokenEncoder
 from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.language_model import LanguageModelStream
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, log_softmax
-
-_BATCH = 32  # sentences that are read side by side
+from truesparse.runtime.recurrent import Array, SequenceModel, log_softmax
 
 
-class Tagger:
+class Tagger(SequenceModel):
     """Says a label for each token of a sentence. Not changed by use: streams have the state.
 
     Parameters
@@ -33,12 +31,8 @@ class Tagger:
 
     def __init__(self, stored: StoredModel) -> None:
         assert isinstance(stored.encoder, TokenEncoder)  # of a tagger; the reader checks that
-        self.chain = stored.chain
-        self.labels = stored.labels
+        super().__init__(stored)
         self.encoder = stored.encoder
-        self._path = stored.path
-        self._recurrent = Recurrence(stored)
-        self._output = OutputLayer(stored)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Return the labels of each sentence.
@@ -73,21 +67,13 @@ class Tagger:
         TruesparseError
             A token is no whole number or not in the vocabulary, or the scores are not finite.
         """
-        checked = [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
+        checked = self._check(sequences)
         said = [np.empty((ids.size, len(self.labels)), np.float32) for ids in checked]
-        # Those of about the same length are read together, the longest first: what has ended stands last.
-        order = np.argsort([-ids.size for ids in checked], kind="stable")
-        for start in range(0, len(checked), _BATCH):
-            places = order[start : start + _BATCH]
-            lengths = np.array([checked[place].size for place in places])
-            state = self._recurrent.zero_state(len(places))
-            for step in range(lengths[0]):
-                active = places[: np.count_nonzero(lengths > step)]
-                tokens = np.array([checked[place][step] for place in active])
-                reading: State = [tuple(array[:, : len(active)] for array in own) for own in state]
-                scores = log_softmax(self._output(self._recurrent.step(tokens, reading)))
-                for column, place in enumerate(active):
-                    said[place][step] = scores[:, column]
+        for places, outputs in self._read(checked):
+            for step, h in enumerate(outputs):
+                scores = log_softmax(self._output(h))
+                for place, own in zip(places, scores.T, strict=False):  # the last ones may have ended
+                    said[place][step] = own
         if any(np.isnan(scores).any() for scores in said):
             raise scores_overflow(self._path)
         return said
@@ -100,7 +86,7 @@ class Tagger:
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return TaggerStream(self._recurrent, batch, self._output)
+        return TaggerStream(self._recurrent, self._output, batch)
 
 
 class TaggerStream(LanguageModelStream):

@@ -171,11 +171,8 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
             )
         exponent = _exponent(columns, axis=0)  # squares of very large and very small numbers are none
         columns = np.ldexp(columns, -exponent)
-        if weights is None:
-            mean, deviation = columns.mean(axis=0), columns.std(axis=0)
-        else:
-            mean = np.average(columns, axis=0, weights=weights)
-            deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+        mean = np.average(columns, axis=0, weights=weights)
+        deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
         self._mean = np.ldexp(mean, exponent)
         self._deviation = np.where(deviation > 0, np.ldexp(deviation, exponent), 1.0)
 

@@ -25,7 +25,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         """Fit, with some of the samples held out if asked for."""
         config = self._configuration(SequenceConfig)
         with as_value_error():
-            chain = sequence_chain(config, 0, samples.sequences.values.shape[1], outputs, kind)
+            chain = sequence_chain(config, 0, outputs, kind, samples.sequences.values.shape[1])
         stratify = samples.targets if kind == "classifier" else None
         train, valid = self._hold_out(len(samples.sequences), stratify)
         if not hold_out or not valid.size:

@@ -94,9 +94,8 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
         samples = Samples(self._encoded(texts), numbers, weights)
         held_out = samples.select(valid) if valid.size else None
-        sizes = len(self.encoder_.vocabulary), config.embedding_size or config.hidden_size
         with as_value_error():
-            chain = sequence_chain(config, *sizes, len(self.classes_))
+            chain = sequence_chain(config, len(self.encoder_.vocabulary), len(self.classes_))
         self._fit(config, chain, samples.select(train), held_out, config.epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

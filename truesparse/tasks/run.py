@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def train_model(
     task = config.make_task()
     with watch_compilation(reporter.compiling) as compile_seconds:
         threads = set_threads(config.threads)
-        trainer = _begin(task, reporter, stop, compile_seconds)
+        trainer = _begin(
+            task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
+        )
         with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
             return _finish(trainer, run, threads)
 
@@ -119,36 +122,28 @@ def resume_run(
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)
+        make = partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         if run.checkpoint.is_file():
-            trainer = _restored(run, config, "data" in flags, reporter, stop, compile_seconds)
+            trainer = _restored(run, config, "data" in flags, make)
         else:
-            trainer = _begin(config.make_task(), reporter, stop, compile_seconds)
+            trainer = _begin(config.make_task(), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads)
 
 
-def _begin(
-    task: Task, reporter: Reporter, stop: Callable[[], bool], compile_seconds: Callable[[], float]
-) -> Trainer:
-    """A trainer before its first step."""
+def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
+    """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
     model, flops = build_model(task.config, task.chain, task.train, generators["initial"])
-    trainer = Trainer(task, model, generators, reporter, stop, compile_seconds)
+    trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
     return trainer
 
 
-def _restored(
-    run: RunDirectory,
-    config: Config,
-    moved: bool,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-    compile_seconds: Callable[[], float],
-) -> Trainer:
-    """A trainer where the checkpoint of a run was written; `moved` says that the user gave the place of the
-    data anew. Errors as `resume_run`."""
+def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[..., Trainer]) -> Trainer:
+    """A trainer, of `make`, where the checkpoint of a run was written; `moved` says that the user gave the
+    place of the data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
     kind = task_of(saved)
     if type(config) is not kind:
@@ -164,10 +159,11 @@ def _restored(
                 f" {new!r}; put the run's own checkpoint or configuration back"
             )
     generators = make_generators(config.seed)
-    task = config.make_task(None if saved.vocabulary is None else saved.vocabulary.word_rule)
+    words = saved.vocabulary
+    task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_data(config, vars(began)["data"])
-    trainer = Trainer(task, saved.model, generators, reporter, stop, compile_seconds)
+    trainer = make(task, saved.model, generators)
     trainer.restore(saved)
     if trainer.state.step > trainer.total_steps:
         raise UsageError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.settings import setting
-from truesparse.training.config import Config
+from truesparse.training.config import Config, preset_setting
 
 PRESETS: dict[str, dict[str, Any]] = {
     "sequences": {
@@ -23,6 +23,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+def output_setting() -> Any:
+    """The field that `sequence_chain` reads for the output layer."""
+    return setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SequenceConfig(Config):
     """The configuration of a model of whole sequences; see `Config`."""
@@ -30,24 +35,27 @@ class SequenceConfig(Config):
     TASK: ClassVar[str] = "sequences"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: str = setting("sequences", "Named set of values that the other flags change.")
+    preset: str = preset_setting("sequences")
     pooling: str = setting(
         "last",
         "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",
         choices=("last", "mean", "max"),
     )
-    output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
+    output: str = output_setting()
 
 
 def sequence_chain(
-    config: SequenceConfig, vocab_size: int, embedding_size: int, outputs: int, kind: str = "classifier"
+    config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0
 ) -> ChainSpec:
-    """Return the model that a configuration asks for.
+    """Return the model that a configuration asks for; one without `pooling` says something at each step.
 
     Parameters
     ----------
-    config : SequenceConfig
-    vocab_size, embedding_size, outputs, kind
+    config : Config
+        With a field `output` as that of `SequenceConfig`.
+    vocab_size : int
+        Tokens; 0 for a model whose inputs are so many `features`.
+    outputs, kind
         See `truesparse.layers.models.sequence_model`.
 
     Raises
@@ -55,14 +63,13 @@ def sequence_chain(
     UsageError
         Sizes do not fit each other.
     """
+    own = vars(config)
     return sequence_model(
         vocab_size=vocab_size,
-        embedding_size=embedding_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
+        embedding_size=features or config.embedding_size or config.hidden_size,
         outputs=outputs,
         kind=kind,
-        pooling=config.pooling,
-        sparse_output=config.output == "sparse",
+        pooling=own.get("pooling", ""),
+        sparse_output=own["output"] == "sparse",
         **config.cell_settings(),
     )

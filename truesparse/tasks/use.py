@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 
 from truesparse.errors import UsageError
 from truesparse.model.loading import SavedModel, load_model
-from truesparse.modelfile import find_model
+from truesparse.modelfile import find_model, scores_overflow
 from truesparse.settings import flag, joined
 from truesparse.tasks.registry import task_of
 from truesparse.training.task import Evaluated
@@ -67,6 +68,8 @@ def evaluate_saved(
     given = check_columns(saved, {"label_column": label_column, "text_column": text_column, **columns})
     folder = task_of(saved).__module__.rpartition(".")[0]
     result: Evaluated = import_module(f"{folder}.use").evaluate(saved, data, split, **given)
+    if not isfinite(result.values()["loss"]):
+        raise scores_overflow(saved.path)
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truesparse.settings import setting
+from truesparse.settings import fraction
 from truesparse.topology.hooks import Gradients, Hooks
 from truesparse.topology.schedules import cubic
 from truesparse.topology.settings import method_settings
@@ -22,9 +22,7 @@ _Common = method_settings({"drop_fraction": 0.5, "update_interval": 100, "update
 class GraNetSettings(_Common):  # type: ignore[misc, valid-type]
     """What GraNet is told."""
 
-    initial_density: float = setting(
-        0.5, "Density to begin with; at least --density.", low=0, high=1, open_low=True
-    )
+    initial_density: float = fraction(0.5, "Density to begin with; at least --density.", all=True)
 
 
 class GraNetHooks(Hooks):

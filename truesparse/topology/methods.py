@@ -85,16 +85,14 @@ def method(name: str, **settings: Any) -> Method:
         return get_method(name).with_settings(**settings)
 
 
-register(
+for _method in (
     Method(
         "st-rnn",
         "drop the smallest weights of each matrix, grow as many at random",
         drop="smallest_magnitude",
         schedule=cosine,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
-    )
-)
-register(
+    ),
     Method(
         "selfish",
         "as st-rnn, the gates of a cell always competing for one budget",
@@ -103,17 +101,13 @@ register(
         final_fraction=0.005,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
         fused="lets the gates of a cell compete for one budget",
-    )
-)
-register(
+    ),
     Method(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
         drop="smallest_of_each_sign",
         defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
-    )
-)
-register(
+    ),
     Method(
         "dsr",
         "drop below one threshold for the whole model, grow where most weights survive",
@@ -123,9 +117,7 @@ register(
         adapt="double_or_halve",
         defaults={"drop_fraction": 0.05, "update_interval": 200, "update_end": 0.75},
         fused="moves weights between matrices",
-    )
-)
-register(
+    ),
     Method(
         "deepr",
         "each weight keeps its sign; one that would change it is dropped, and another grown at random",
@@ -135,9 +127,7 @@ register(
         settings=DeepRSettings,
         single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
-    )
-)
-register(
+    ),
     Method(
         "gmp",
         "begin dense, drop the smallest weights little by little, grow none",
@@ -149,9 +139,7 @@ register(
         defaults={"update_interval": 100, "update_end": 0.75},
         stores="all positions at first",
         work="3 f of the density at each step",
-    )
-)
-register(
+    ),
     Method(
         "granet",
         "begin less sparse, prune little by little, grow as many at random as an update replaces",
@@ -161,9 +149,7 @@ register(
         schedule=cosine,
         settings=GraNetSettings,
         work="3 f of the density at each step",
-    )
-)
-register(
+    ),
     Method(
         "rigl",
         "drop the smallest weights of each matrix, grow as many where the gradient is largest",
@@ -174,9 +160,7 @@ register(
         defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
-    )
-)
-register(
+    ),
     Method(
         "snfs",
         "drop the smallest weights, grow where the momentum of the gradient is largest",
@@ -191,9 +175,7 @@ register(
         fused="moves weights between matrices",
         stores="4 bytes a position: a momentum of all, dense",
         work="3 f_S + f_D",
-    )
-)
-register(
+    ),
     Method(
         "snip",
         "begin dense, keep once the weights that matter most to the loss, before training",
@@ -202,15 +184,14 @@ register(
         fused="shares out the weights over the whole model",
         stores="all positions once, before training",
         work="3 f_S, and 3 f_D for the windows before",
-    )
-)
-register(Method("static", "keep the first connections"))
-register(
+    ),
+    Method("static", "keep the first connections"),
     Method(
         "small-dense",
         "a dense model of as many weights, not of as many FLOPs",
         initial="small",
         work="3 f_S, of the small model",
-    )
-)
-register(Method("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"))
+    ),
+    Method("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"),
+):
+    register(_method)

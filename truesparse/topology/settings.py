@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.settings import Settings, setting
+from truesparse.settings import Settings, fraction, setting
 
 # Of what the topology updates of all methods are told; a method has those of them that its defaults name.
 _COMMON: dict[str, tuple[type, Any]] = {
     "drop_fraction": (
         float,
-        lambda default: setting(
+        lambda default: fraction(
             default,
             "Fraction of the weights replaced at a topology update, at first; what it becomes depends on the"
             " method.",
-            low=0,
-            high=1,
-            open_high=True,
+            none=True,
         ),
     ),
     "update_interval": (
@@ -28,12 +26,8 @@ _COMMON: dict[str, tuple[type, Any]] = {
     ),
     "update_end": (
         float,
-        lambda default: setting(
-            default,
-            "Fraction of the run in which there are topology updates.",
-            low=0,
-            high=1,
-            open_low=True,
+        lambda default: fraction(
+            default, "Fraction of the run in which there are topology updates.", all=True
         ),
     ),
 }

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from truesparse.layers.dropout.spec import OF_WORDS
 from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import cells
 from truesparse.optim.table import OPTIMIZERS
-from truesparse.settings import joined, setting
+from truesparse.settings import fraction, joined, setting
 from truesparse.topology.methods import METHODS
 
 K = TypeVar("K", bound=type)
@@ -17,7 +18,7 @@ Fields = Mapping[str, dataclasses.Field[Any]]
 
 # Of cells whose models drop the same units at every step; what is not given is as `dropout`.
 _RATES = {
-    "embedding": "Fraction of the words dropped from a sequence.",
+    "embedding": OF_WORDS,
     "input": "Fraction of a layer's inputs dropped.",
     "hidden": "Fraction of the state dropped from recurrent products.",
     "output": "Fraction of the output layer's inputs dropped.",
@@ -73,7 +74,7 @@ def _rate_names() -> list[str]:
 def _rate_fields() -> list[dataclasses.Field[Any]]:
     fields = []
     for kind in DropoutRates._fields:
-        field = setting(None, _RATES[kind], low=0, high=1, open_high=True, shown="as --dropout")
+        field = fraction(None, _RATES[kind], none=True, shown="as --dropout")
         field.type = "float"
         fields.append(field)
     return fields

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from truesparse.errors import UsageError
 from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import CELLS
+from truesparse.layers.spec import PATTERN_HELP, PATTERNS
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
-from truesparse.settings import checked, flag, listed, setting, shown
+from truesparse.settings import checked, flag, fraction, listed, setting, shown
 from truesparse.topology.methods import get_method
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.toml import read_toml, to_toml
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
+
+
+def preset_setting(default: str) -> Any:
+    """The field of a task that names one of its `Config.PRESETS`."""
+    return setting(default, "Named set of values that the other flags change.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +78,7 @@ class Config:
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
     layers: int = setting(1, "Recurrent layers, L.", low=1)
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
-    density: float = setting(
-        None, "Fraction of the weights that exist.", low=0, high=1, open_low=True, shown="0.2; 1 for dense"
-    )
+    density: float = fraction(None, "Fraction of the weights that exist.", all=True, shown="0.2; 1 for dense")
     distribution: str = setting(
         "uniform",
         "How the density is spread over the matrices at the start.",
@@ -92,11 +96,7 @@ class Config:
         "Count the gates of a cell as one matrix, or each one by itself.",
         choices=("fused", "separate"),
     )
-    pattern: str = setting(
-        "weight",
-        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
-        choices=("weight", "unit"),
-    )
+    pattern: str = setting("weight", PATTERN_HELP, choices=PATTERNS)
     importance: str = setting(
         "l1",
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"
@@ -108,9 +108,7 @@ class Config:
     epochs: int = setting(8, "Passes over the training data.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
     batch_size: int = setting(20, "Texts or sequences read side by side, B.", low=1)
-    dropout: float = setting(
-        0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
-    )
+    dropout: float = fraction(0.0, "Fraction of the units dropped between layers.", none=True)
     init_scale: float | None = setting(
         None,
         "First weights are uniform in plus or minus this, divided by the root of their matrix's density.",
@@ -139,13 +137,13 @@ class Config:
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")
 
-    def make_task(self, word_rule: int | None = None) -> Task:
+    def make_task(self, **reading: Any) -> Task:
         """Read the data; of a task that has a command.
 
         Parameters
         ----------
-        word_rule : int, optional
-            Version of the rule that says what a word is; the newest if not given.
+        **reading
+            `word_rule`, the version of the rule that says what a word is; the newest if not given.
 
         Raises
         ------
@@ -250,6 +248,8 @@ class Config:
         own = self.settings_of("cell")
         rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
         return {
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
             "cell": self.cell,
             "pattern": self.pattern,
             "dropout": self.dropout if None in rates else DropoutRates(*rates),

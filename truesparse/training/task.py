@@ -46,7 +46,7 @@ class Task(ABC):
     name, description : str
         Of the data: fit for a file name; one line for people.
     chosen_by : sequence of str
-        Names of the measures that `better` compares.
+        Names of the measures that `better` compares, the first one first.
     crc32 : int
         Of the data to train on and to choose by.
     reading : dict
@@ -91,13 +91,18 @@ class Task(ABC):
             `stop` returned True.
         """
 
-    @abstractmethod
     def of_loss(self, loss: float) -> Measures:
         """What a mean training loss says, for the records: `loss` and what follows from it."""
+        return {"loss": loss}
 
-    @abstractmethod
     def better(self, measures: Measures, best: Measures) -> bool:
-        """Whether a model with these measures of the validation data is better than the best so far."""
+        """Whether a model with these measures of the validation data is better than the best so far: lower in
+        loss, higher in all else that it is chosen by."""
+
+        def rank(of: Measures) -> list[float]:
+            return [-of[name] if name == "loss" else of[name] for name in self.chosen_by]
+
+        return rank(measures) > rank(best)
 
     @abstractmethod
     def results(self, valid: Measures, test: Measures) -> Measures:

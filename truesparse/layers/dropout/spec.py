@@ -8,6 +8,8 @@ from typing import ClassVar
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, LayerSpec, Signal, rate
 from truesparse.settings import setting
 
+OF_WORDS = "Fraction of the words dropped from a sequence."
+
 
 @dataclass(frozen=True)
 class WordDropout(LayerSpec):
@@ -22,7 +24,7 @@ class WordDropout(LayerSpec):
     TAKES: ClassVar[tuple[str, ...]] = (TOKENS,)
     TRAINING_ONLY: ClassVar[bool] = True
 
-    rate: float = rate("Fraction of the words dropped from a sequence.")
+    rate: float = rate(OF_WORDS)
 
     def output(self, given: Signal) -> Signal:
         """As many tokens."""

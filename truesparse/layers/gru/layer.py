@@ -23,8 +23,8 @@ from truesparse.layers.chain import Place
 from truesparse.layers.gru.kernels.after import after_backward, after_forward
 from truesparse.layers.gru.kernels.before import before_backward, before_forward
 from truesparse.layers.gru.spec import GRU
-from truesparse.layers.layer import Factors, Layer, LayerState, Window
-from truesparse.layers.recurrence import parts_of_window, runs_apart
+from truesparse.layers.layer import Factors, LayerState, Window
+from truesparse.layers.recurrence import GatedLayer, runs_apart
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
@@ -75,7 +75,7 @@ class GRUWorkspace:
         )
 
 
-class GRULayer(Layer):
+class GRULayer(GatedLayer):
     """See `Layer`.
 
     References
@@ -84,14 +84,11 @@ class GRULayer(Layer):
     translation", 2014.
     """
 
-    __slots__ = ("weight_ih", "weight_hh", "bias", "bias_hn", "_before")
+    __slots__ = ("bias_hn", "_before")
 
     def __init__(self, place: Place, arena: Arena) -> None:
         super().__init__(place, arena)
         assert isinstance(place.spec, GRU)
-        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
-        self.weight_hh = arena.matrices[f"{place.name}.weight_hh"]
-        self.bias = f"{place.name}.bias"
         self.bias_hn = f"{place.name}.bias_hn"
         self._before = place.spec.reset_gate == "before"
 
@@ -107,7 +104,7 @@ class GRULayer(Layer):
         ws.h[0] = state[0]
         csr = w_hh.indptr, w_hh.indices, w_hh.data
         kinds = panels.step_lanes, panels.lanes, w_hh.group
-        for part, begin, end in parts_of_window(w_ih, ws.gates, panels, steps):
+        for part, begin, end in self.parts(ws.gates, window):
             multiply(ws.gates[part], w_ih, x[part], biases[self.bias])
             if self._before:
                 run = before_forward(*kinds)
@@ -123,14 +120,9 @@ class GRULayer(Layer):
         """Add the gradients of the parameters and write that of `x`; see `Layer.backward`."""
         panels, steps = window.panels, window.steps
         w_ih, w_hh, bias_grads = self.weight_ih, self.weight_hh, self.arena.bias_grads
-        # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
-        in_parts = dx.shape[1] >= dy.shape[1]
-        parts = (
-            parts_of_window(w_ih, ws.gates, panels, steps) if in_parts else panels.parts(steps, panels.spans)
-        )
         sums = row_sums(panels.lanes)
         ws.sums.fill(0)
-        for part, begin, end in reversed(parts):
+        for part, begin, end in reversed(self.parts(ws.gates, window, dx, dy)):
             self._run_backward(dy, ws, window, begin, end)
             if end == steps:
                 panels.clear_after(ws.gates, steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from truesparse.layers.spec import Matrix, Recurrent, Signal, Vector
+from truesparse.layers.spec import Recurrent, Signal, Vector
 from truesparse.settings import setting
 
 
@@ -29,21 +29,7 @@ class GRU(Recurrent):
         choices=("after", "before"),
     )
 
-    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
-        """`weight_ih` and `weight_hh`."""
-        return self._matrix("weight_ih", given.size), self._matrix("weight_hh", self.units, "state")
-
     def vectors(self, given: Signal) -> tuple[Vector, ...]:
         """`bias`; and `bias_hn`, which the reset gate multiplies too, where it comes after the product."""
         bias = self._bias("bias")
         return (bias, Vector("bias_hn", self.units)) if self.reset_gate == "after" else (bias,)
-
-    @property
-    def state(self) -> dict[str, int]:
-        """The output is all."""
-        return {"h": self.units}
-
-    @property
-    def sums(self) -> tuple[tuple[str, ...], ...]:
-        """A gate gets its inputs from both products."""
-        return (("weight_ih", "weight_hh"),)

@@ -14,11 +14,9 @@ from typing import Any
 from truesparse.kernels.rows import backward_shares
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
-from truesparse.layers.chain import Place
-from truesparse.layers.layer import Factors, Layer, LayerState, Window
+from truesparse.layers.layer import Factors, LayerState, Window
 from truesparse.layers.lstm.kernels import lstm_backward, lstm_forward
-from truesparse.layers.recurrence import parts_of_window, runs_apart
-from truesparse.sparse import Arena
+from truesparse.layers.recurrence import GatedLayer, runs_apart
 from truesparse.sparse.panels import Panels
 from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
 
@@ -51,7 +49,7 @@ class LSTMWorkspace:
         self.dc = panels.state_zeros(units)
 
 
-class LSTMLayer(Layer):
+class LSTMLayer(GatedLayer):
     """See `Layer`.
 
     References
@@ -60,13 +58,7 @@ class LSTMLayer(Layer):
     neural network regularization", 2014, equations 1 to 6.
     """
 
-    __slots__ = ("weight_ih", "weight_hh", "bias")
-
-    def __init__(self, place: Place, arena: Arena) -> None:
-        super().__init__(place, arena)
-        self.weight_ih = arena.matrices[f"{place.name}.weight_ih"]
-        self.weight_hh = arena.matrices[f"{place.name}.weight_hh"]
-        self.bias = f"{place.name}.bias"
+    __slots__ = ()
 
     def workspace(self, panels: Panels, one: Panels) -> LSTMWorkspace:
         """``24 P H`` bytes and little more, P being the T x B columns rounded up to panels."""
@@ -81,25 +73,12 @@ class LSTMLayer(Layer):
         ws.h[0] = h
         ws.c[0] = c
         shares = thread_count()
+        arrays = ws.gates, y, ws.h_prev, ws.c, ws.h, w_hh.indptr, w_hh.indices, w_hh.data
         apart = runs_apart(w_hh, panels, shares)
         run = lstm_forward(panels.step_lanes, panels.lanes, w_hh.group)
-        for part, begin, end in parts_of_window(w_ih, ws.gates, panels, steps):
+        for part, begin, end in self.parts(ws.gates, window):
             multiply(ws.gates[part], w_ih, x[part], bias)
-            run(
-                ws.gates,
-                y,
-                ws.h_prev,
-                ws.c,
-                ws.h,
-                w_hh.indptr,
-                w_hh.indices,
-                w_hh.data,
-                begin,
-                end,
-                steps,
-                shares,
-                apart,
-            )
+            run(*arrays, begin, end, steps, shares, apart)
         h[...] = ws.h[steps % 2]
         c[...] = ws.c[steps]
 
@@ -109,31 +88,13 @@ class LSTMLayer(Layer):
         shares = thread_count()
         w_ih, w_hh = self.weight_ih, self.weight_hh
         bias_grad = self.arena.bias_grads[self.bias]
-        recurrent = w_hh.backward_index()
+        index = w_hh.backward_index()
+        arrays = ws.gates, dy, ws.c, ws.dgates, ws.dc, index.indptr, index.indices, index.data
         parts_of_step = backward_shares(w_hh.group, panels.strips)
         apart = runs_apart(w_hh, panels, shares)
         run = lstm_backward(panels.step_lanes, panels.lanes, w_hh.group)
-        # dx may lie in the memory of dy, and then gets into the way of earlier steps where it is the smaller.
-        in_parts = dx.shape[1] >= dy.shape[1]
-        parts = (
-            parts_of_window(w_ih, ws.gates, panels, steps) if in_parts else panels.parts(steps, panels.spans)
-        )
-        for part, begin, end in reversed(parts):
-            run(
-                ws.gates,
-                dy,
-                ws.c,
-                ws.dgates,
-                ws.dc,
-                recurrent.indptr,
-                recurrent.indices,
-                recurrent.data,
-                begin,
-                end,
-                steps,
-                parts_of_step,
-                apart,
-            )
+        for part, begin, end in reversed(self.parts(ws.gates, window, dx, dy)):
+            run(*arrays, begin, end, steps, parts_of_step, apart)
             if end == steps:
                 panels.clear_after(ws.gates, steps)
             dgates = ws.gates[part]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from truesparse.layers.spec import Matrix, Recurrent, Signal, Vector
+from truesparse.layers.spec import Recurrent
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,7 @@ class LSTM(Recurrent):
     TYPE: ClassVar[str] = "lstm"
     GATES: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
 
-    def matrices(self, given: Signal) -> tuple[Matrix, ...]:
-        """`weight_ih` and `weight_hh`."""
-        return self._matrix("weight_ih", given.size), self._matrix("weight_hh", self.units, "state")
-
-    def vectors(self, given: Signal) -> tuple[Vector, ...]:
-        """`bias`."""
-        return (self._bias("bias"),)
-
     @property
     def state(self) -> dict[str, int]:
         """Output and cell."""
         return {"h": self.units, "c": self.units}
-
-    @property
-    def sums(self) -> tuple[tuple[str, ...], ...]:
-        """A gate adds up both products."""
-        return (("weight_ih", "weight_hh"),)

@@ -24,8 +24,8 @@ from truesparse.kernels.rows import (
     prefetch_row,
     row_product_split,
     scatter_group,
-    share_start,
     sum_sets,
+    task_share,
 )
 from truesparse.simd import (
     gbroadcast,
@@ -143,14 +143,11 @@ def rhn_forward(w: int, n: int, g: int = 1):
             last = micro == steps * depth - 1
             starts, columns, values, bias = indptr[level], indices[level], data[level], biases[level]
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
+                strip, share, first, end = task_share(starts, units, GATES // g, task, shares)
                 gate_base, before, after, y_base = micro_places(
                     micro, depth, n, w, panels, units, strips, strip
                 )
                 old, new = state_places(micro, strips, strip, size)
-                first = share_start(starts, units, GATES // g, share, shares)
-                end = share_start(starts, units, GATES // g, share + 1, shares)
                 zero = gbroadcast(_ZERO, GATES, w)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
@@ -237,14 +234,11 @@ def rhn_backward(w: int, n: int, g: int = 1):
             read = following if g == 1 else level  # what comes from there, or what goes there
             starts, columns, values = indptr[read], indices[read], data[read]
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
+                strip, share, first, end = task_share(starts, units, 1, task, shares)
                 gate_base, before, _, dy_base = micro_places(micro, depth, n, w, panels, units, strips, strip)
                 now, later = state_places(micro, strips, strip, back_size)
                 if g > 1 and micro > 0:
                     clear(back, now + share * size, size)
-                first = share_start(starts, units, 1, share, shares)
-                end = share_start(starts, units, 1, share + 1, shares)
                 for j in range(first, end):
                     ahead = min(j + _AHEAD, units - 1)
                     prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)

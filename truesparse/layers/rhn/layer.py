@@ -87,41 +87,22 @@ class RHNLayer(Layer):
         biases = self.arena.biases
         w_ih, weights = self.weight_ih, self.weights_hh
         multiply(ws.gates[0, :used], w_ih, x[:used], biases[self.biases[0]])
-        rhn_forward(panels.step_lanes, panels.lanes, w_ih.group)(
-            ws.gates,
-            y,
-            ws.s_prev,
-            state[0],
-            ws.s,
-            tuple(weight.indptr for weight in weights),
-            tuple(weight.indices for weight in weights),
-            tuple(weight.data for weight in weights),
-            tuple(biases[bias] for bias in self.biases),
-            ws.mask.key,
-            ws.mask.rate,
-            steps,
-            thread_count(),
-        )
+        csr = zip(*((weight.indptr, weight.indices, weight.data) for weight in weights), strict=True)
+        bias = tuple(biases[bias] for bias in self.biases)
+        run = rhn_forward(panels.step_lanes, panels.lanes, w_ih.group)
+        arrays = ws.gates, y, ws.s_prev, state[0], ws.s, *csr, bias
+        run(*arrays, ws.mask.key, ws.mask.rate, steps, thread_count())
 
     def backward(self, dx: Any, dy: Any, x: Any, ws: RHNWorkspace, window: Window) -> None:
         """Add the gradients of the parameters and write that of `x`; see `Layer.backward`."""
         panels, steps, used = window.panels, window.steps, window.used
         w_ih, weights = self.weight_ih, self.weights_hh
         recurrent = [weight.backward_index() for weight in weights]
-        rhn_backward(panels.step_lanes, panels.lanes, w_ih.group)(
-            ws.gates,
-            dy,
-            ws.s_prev,
-            ws.dgates,
-            ws.carry,
-            tuple(matrix.indptr for matrix in recurrent),
-            tuple(matrix.indices for matrix in recurrent),
-            tuple(matrix.data for matrix in recurrent),
-            ws.mask.key,
-            ws.mask.rate,
-            steps,
-            backward_shares(w_ih.group, panels.strips),
-        )
+        csr = zip(*((index.indptr, index.indices, index.data) for index in recurrent), strict=True)
+        run = rhn_backward(panels.step_lanes, panels.lanes, w_ih.group)
+        arrays = ws.gates, dy, ws.s_prev, ws.dgates, ws.carry, *csr
+        shares = backward_shares(w_ih.group, panels.strips)
+        run(*arrays, ws.mask.key, ws.mask.rate, steps, shares)
         bias_grads = self.arena.bias_grads
         for level, weight in enumerate(weights):
             panels.clear_after(ws.gates[level], steps)

@@ -47,11 +47,6 @@ class RHN(Recurrent):
         return self.depth + 1
 
     @property
-    def state(self) -> dict[str, int]:
-        """The output is all."""
-        return {"h": self.units}
-
-    @property
     def sums(self) -> tuple[tuple[str, ...], ...]:
         """The first micro-step adds up two products; the others have one."""
         return ("weight_ih", "weight_hh.0"), *((f"weight_hh.{level}",) for level in range(1, self.depth))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from truesparse.settings import setting
+from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.training.config import preset_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -49,25 +50,11 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
         "CSV file, or folder with train.csv and, if there are, valid.csv and test.csv; also .csv.gz.",
         shown="none: it must be given",
     )
-    preset: str = setting("text", "Named set of values that the other flags change.")
+    preset: str = preset_setting("text")
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
-    valid_fraction: float = setting(
-        0.1,
-        "Of the training rows, to choose the model by, without valid.csv.",
-        low=0,
-        high=1,
-        open_low=True,
-        open_high=True,
-    )
-    test_fraction: float = setting(
-        0.1,
-        "Of the training rows, to test the model on, without test.csv.",
-        low=0,
-        high=1,
-        open_low=True,
-        open_high=True,
-    )
+    valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
+    test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")
     length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
     truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
     padding: str = setting(
@@ -98,9 +85,8 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
             f"the run is in {run}; classify texts, one a line, with: truesparse predict {run} FILE",
         ]
 
-    def make_task(self, word_rule: int | None = None) -> Task:
+    def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.data.words import WORD_RULE
         from truesparse.tasks.classifier.task import TextClassification
 
-        return TextClassification(self, word_rule=WORD_RULE if word_rule is None else word_rule)
+        return TextClassification(self, **reading)

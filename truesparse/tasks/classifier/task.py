@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import ClassificationData, Columns, SequenceBatches, load_classification_data
-from truesparse.data.labelled import LabelledText
+from truesparse.data import Columns, LabelledData, SequenceBatches, TextEncoder, load_classification_data
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Measures, Task, Workspaces, crc32_of
+from truesparse.training.task import Measures, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
 
 
-class TextClassification(Task):
+class TextClassification(LabelledTask):
     """A classifier on labelled texts.
 
     Parameters
     ----------
     config : ClassifierConfig
         Filled in.
-    data : ClassificationData, optional
+    data : LabelledData, optional
         What the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for data that are read.
@@ -44,27 +44,17 @@ class TextClassification(Task):
     chosen_by = ("accuracy", "loss")
 
     def __init__(
-        self, config: ClassifierConfig, data: ClassificationData | None = None, word_rule: int = WORD_RULE
+        self, config: ClassifierConfig, data: LabelledData | None = None, word_rule: int = WORD_RULE
     ) -> None:
         data = data or load_data(config, word_rule)
         self._parts = {
-            part: SequenceBatches(text.texts, text.labels, config.batch_size, config.seed)
-            for part, text in (("train", data.train), ("valid", data.valid), ("test", data.test))
+            part: SequenceBatches(texts, labels, config.batch_size, config.seed)
+            for part, (texts, labels) in data.parts.items()
         }
-        embedding_size = config.embedding_size or config.hidden_size
-        sizes = len(data.encoder.vocabulary), embedding_size, len(data.labels)
-        super().__init__(config, sequence_chain(config, *sizes), self._parts["train"])
-        self.train: SequenceBatches = self._parts["train"]
+        chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
+        super().__init__(config, chain, self._parts["train"], data)
         self.longest = max(self._parts[part].longest for part in ("train", "valid"))
         self.labels = data.labels
-        self.name = data.name
-        self.description = data.description
-        self.crc32 = crc32_of_texts(data.train, data.valid)
-        self.reading = {
-            "vocabulary": data.encoder.vocabulary,
-            "encoder": data.encoder,
-            "labels": data.labels,
-        }
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
@@ -73,14 +63,6 @@ class TextClassification(Task):
         batches = self._parts[part]
         workspace = workspaces(batches.longest, batches.batch_size)
         return evaluate_batches(model, batches, workspace, stop).measures
-
-    def of_loss(self, loss: float) -> Measures:
-        """`loss`."""
-        return {"loss": loss}
-
-    def better(self, measures: Measures, best: Measures) -> bool:
-        """Whether more texts are classified right; of equal ones, whether the loss is lower."""
-        return (measures["accuracy"], -measures["loss"]) > (best["accuracy"], -best["loss"])
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """Accuracies, also of naming the most frequent label of the training texts always."""
@@ -168,7 +150,7 @@ def evaluate_batches(
     return Classified(loss / len(batches.sequences), confusion)
 
 
-def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> ClassificationData:
+def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledData:
     """Read the data that a configuration names.
 
     Raises
@@ -192,17 +174,5 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> Classific
 
 def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     """What `truesparse.data.TextEncoder.build` takes besides the texts."""
-    return {
-        "length": config.length,
-        "size": config.vocabulary,
-        "min_count": config.min_count,
-        "lower_case": config.lower_case,
-        "punctuation": config.punctuation,
-        "truncation": config.truncation,
-        "padding": config.padding,
-    }
-
-
-def crc32_of_texts(*parts: LabelledText) -> int:
-    """CRC-32 of texts and labels."""
-    return crc32_of(array for part in parts for array in (part.texts.values, part.texts.starts, part.labels))
+    own = {name: getattr(config, name) for name in TextEncoder.SETTINGS}
+    return {"size": config.vocabulary, "min_count": config.min_count, **own}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Columns, SequenceBatches, Sequences, TextEncoder
-from truesparse.data.labelled import (
-    CSV,
-    LabelledText,
-    encode_table,
-    read_parts,
-    read_table,
-)
-from truesparse.data.parts import read_part
+from truesparse.data import Columns, SequenceBatches, Sequences
+from truesparse.data.labelled import CSV
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_encoder, scores_overflow
 from truesparse.tasks.classifier.settings import ClassifierConfig
-from truesparse.tasks.classifier.task import Classified, crc32_of_texts, evaluate_batches
-from truesparse.tasks.rundata import LARGEST_BATCH, find_data
+from truesparse.tasks.classifier.task import Classified, evaluate_batches
+from truesparse.tasks.labelled import examples_to_measure
+from truesparse.tasks.rundata import LARGEST_BATCH
 
 
 @dataclass(frozen=True)
@@ -65,31 +58,14 @@ class ClassifierEvaluation:
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:
     """See `truesparse.tasks.use.evaluate_file`."""
-    model, encoder = saved.model, need_encoder(saved.encoder, saved.path)
+    need_encoder(saved.encoder, saved.path)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])
-    if data is None:
-        text = _texts_of_training(saved, encoder, where, split or "test")
-    else:
-        table = read_part(data, split or "test", CSV, lambda file: read_table(file, where))
-        text = encode_table(table, saved.labels, encoder)
-    size = min(saved.data.batch_size, LARGEST_BATCH, len(text.texts))
-    batches = SequenceBatches(text.texts, text.labels, size)
-    workspace = model.workspace(text.texts.longest, size)
-    classified = evaluate_batches(model, batches, workspace)
-    if not math.isfinite(classified.loss):
-        raise scores_overflow(saved.path)
+    texts, labels = examples_to_measure(saved, data, split, ClassifierConfig, CSV, where)
+    size = min(saved.data.batch_size, LARGEST_BATCH, len(texts))
+    workspace = saved.model.workspace(texts.longest, size)
+    classified = evaluate_batches(saved.model, SequenceBatches(texts, labels, size), workspace)
     return ClassifierEvaluation(saved.labels, classified)
-
-
-def _texts_of_training(saved: SavedModel, encoder: TextEncoder, columns: Columns, split: str) -> LabelledText:
-    """One part of the labelled texts that a model was trained on."""
-    found = find_data(saved, ClassifierConfig)
-    path, valid_fraction, test_fraction, seed = found.split(saved.path)
-    tables = read_parts(path, columns, valid_fraction, test_fraction, seed)
-    parts = {part: encode_table(table, saved.labels, encoder) for part, table in tables.items()}
-    found.check(crc32_of_texts(parts["train"], parts["valid"]))
-    return parts[split]
 
 
 class SavedClassifier:

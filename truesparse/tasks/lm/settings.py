@@ -10,7 +10,7 @@ from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model
 from truesparse.settings import setting
-from truesparse.training.config import Config
+from truesparse.training.config import Config, preset_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -84,7 +84,7 @@ saves and stops.
         "Folder with train, valid and test text, or one text file.",
         shown="the Python documentation that comes with Python",
     )
-    preset: str = setting("demo", "Named set of values that the other flags change.")
+    preset: str = preset_setting("demo")
     level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     tied: bool = setting(False, "Use the embedding as the output layer too.")
@@ -123,12 +123,11 @@ saves and stops.
             f"the run is in {run}; see what it writes with: truesparse generate {run}",
         ]
 
-    def make_task(self, word_rule: int | None = None) -> Task:
+    def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.data.words import WORD_RULE
         from truesparse.tasks.lm.task import LanguageModeling
 
-        return LanguageModeling(self, word_rule=WORD_RULE if word_rule is None else word_rule)
+        return LanguageModeling(self, **reading)
 
 
 def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainSpec:
@@ -144,8 +143,6 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
     return language_model(
         vocab_size=vocab_size,
         embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
         tied=config.tied,
         output_group=config.output_group,
         **config.cell_settings(),

@@ -67,10 +67,6 @@ class LanguageModeling(Task):
         """`loss` and `perplexity`."""
         return {"loss": loss, "perplexity": perplexity(loss)}
 
-    def better(self, measures: Measures, best: Measures) -> bool:
-        """Whether the loss is lower."""
-        return bool(measures["loss"] < best["loss"])
-
     def results(self, valid: Measures, test: Measures) -> Measures:
         """Perplexities, also those of a model that knows only how often each token occurs."""
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import need_vocabulary, scores_overflow
+from truesparse.modelfile import need_vocabulary
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 from truesparse.training.evaluation import evaluate_stream, perplexity
@@ -64,8 +63,6 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
         split = split or ("test" if data.is_dir() else "all")
         ids = load_evaluation_text(data, vocabulary, split)
     result = evaluate_stream(saved.model, ids, saved.data.batch_size, saved.data.bptt)
-    if not math.isfinite(result.loss):
-        raise scores_overflow(saved.path)
     number = vocabulary.unknown
     return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
 

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Sequences, TokenEncoder
-from truesparse.data import parts as data_parts
+from truesparse.data import LabelledData, Sequences, TokenEncoder
 from truesparse.data.files import open_text
+from truesparse.data.parts import Examples, Kind
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError
 from truesparse.tasks.tagger.reading import ENDINGS, Sentence, TokenColumns, layout_of, read_sentences
 
-KIND = data_parts.Kind(ENDINGS, "file", "sentences", " (empty lines part them)")
 _FEW = 20  # tokens, of which any may have a label of its own by mistake
 
 
@@ -54,80 +53,10 @@ class Sentences:
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """Sentences in the numbers of a model: tokens, and the labels of each."""
+class TaggingData(LabelledData):
+    """Sentences to train a tagger on, also as they were read: train, valid and test."""
 
-    tokens: Sequences
-    labels: Sequences
-
-
-@dataclass(frozen=True)
-class TaggingData:
-    """Sentences to train a tagger on.
-
-    Attributes
-    ----------
-    name, description : str
-        As in `truesparse.training.task.Task`.
-    labels : tuple of str
-        By their numbers.
-    encoder : TokenEncoder
-    sentences : dict of str to Sentences
-        train, valid and test.
-    parts : dict of str to Tagged
-        The same in numbers.
-    """
-
-    name: str
-    description: str
-    labels: tuple[str, ...]
-    encoder: TokenEncoder
     sentences: dict[str, Sentences]
-    parts: dict[str, Tagged]
-
-
-def load_data(
-    path: Path,
-    columns: TokenColumns,
-    token_settings: Mapping[str, Any],
-    valid_fraction: float,
-    test_fraction: float,
-    seed: int,
-    word_rule: int = WORD_RULE,
-) -> TaggingData:
-    """Read sentences, and take labels and vocabulary from those to train on.
-
-    Parameters
-    ----------
-    path, columns, valid_fraction, test_fraction, seed
-        See `read_parts`.
-    token_settings : mapping
-        What `TokenEncoder.build` takes besides the tokens.
-    word_rule : int
-        Of the vocabulary.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `read_parts` and `encode`; also if there is one label only.
-    """
-    sentences = read_parts(path, columns, valid_fraction, test_fraction, seed)
-    train = sentences["train"]
-    labels = tuple(sorted(set(train.labels())))
-    if len(labels) == 1:
-        raise TruesparseError(
-            f"all training tokens of {train.name} have the label {labels[0]!r}; a tagger needs two labels or"
-            " more; say with --tag-column which column has them"
-        )
-    encoder = TokenEncoder.build(train.tokens(), **token_settings, word_rule=word_rule)
-    parts = {part: encode(some, labels, encoder) for part, some in sentences.items()}
-    sizes = " / ".join(f"{len(some):,}" for some in sentences.values())
-    description = (
-        f"{path}: {sizes} sentences to train / validate / test, {len(labels)} labels"
-        f", vocabulary {len(encoder.vocabulary):,}"
-    )
-    name = data_parts.short_name(path, KIND, "sentences")
-    return TaggingData(name, description, labels, encoder, sentences, parts)
 
 
 def read(path: Path, columns: TokenColumns) -> Sentences:
@@ -147,26 +76,12 @@ def read(path: Path, columns: TokenColumns) -> Sentences:
     return Sentences(name, sentences)
 
 
-def read_parts(
-    path: Path, columns: TokenColumns, valid_fraction: float, test_fraction: float, seed: int
-) -> dict[str, Sentences]:
-    """Read what to train on, to choose by and to test on; see `truesparse.data.parts.read_parts`.
-
-    A sentence that is the last one to train on with one of its labels is not taken out.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As that and `read`; also if the labels to train on look like something else.
-    """
-
-    def read_one(file: Path, part: str) -> Sentences:
-        sentences = read(file, columns)
-        if part == "train":
-            _check_labels(sentences)
-        return sentences
-
-    return data_parts.read_parts(path, KIND, read_one, _take, valid_fraction, test_fraction, seed)
+def _read_part(path: Path, columns: TokenColumns, part: str) -> Sentences:
+    """As `read`; TruesparseError if the labels to train on look like something else."""
+    sentences = read(path, columns)
+    if part == "train":
+        _check_labels(sentences)
+    return sentences
 
 
 def _check_labels(train: Sentences) -> None:
@@ -179,7 +94,8 @@ def _check_labels(train: Sentences) -> None:
 
 
 def _take(train: Sentences, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A fraction of the sentences at random, in the order of the file."""
+    """A fraction of the sentences at random, in the order of the file; none that is the last one with one of
+    its labels."""
     having = Counter(label for sentence in train.sentences for label in set(sentence.labels))
     wanted = round(fraction * len(train))
     taken: list[int] = []
@@ -191,7 +107,7 @@ def _take(train: Sentences, fraction: float, rng: np.random.Generator) -> NDArra
     return np.sort(np.array(taken, np.int64))
 
 
-def encode(sentences: Sentences, labels: Sequence[str], encoder: TokenEncoder) -> Tagged:
+def encode(sentences: Sentences, labels: Sequence[str], encoder: TokenEncoder) -> Examples:
     """Sentences in the numbers of a model.
 
     Raises
@@ -209,7 +125,7 @@ def encode(sentences: Sentences, labels: Sequence[str], encoder: TokenEncoder) -
                     f" has the label {label!r}, which no training token has (they have {known}); mend the"
                     " label, or add training sentences with it"
                 )
-    return Tagged(
+    return Examples(
         Sequences.of([encoder.encode(sentence.tokens) for sentence in sentences.sentences]),
         Sequences.of(
             [
@@ -218,6 +134,49 @@ def encode(sentences: Sentences, labels: Sequence[str], encoder: TokenEncoder) -
             ]
         ),
     )
+
+
+SENTENCES = Kind(
+    *(ENDINGS, "file", "sentences", " (empty lines part them)", "sentences"),
+    *(read, _read_part, _take, encode),
+)
+
+
+def load_data(
+    path: Path,
+    columns: TokenColumns,
+    token_settings: Mapping[str, Any],
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    word_rule: int = WORD_RULE,
+) -> TaggingData:
+    """Read sentences, and take labels and vocabulary from those to train on.
+
+    Parameters
+    ----------
+    path, columns, valid_fraction, test_fraction, seed
+        See `truesparse.data.parts.Kind.read_parts`.
+    token_settings : mapping
+        What `TokenEncoder.build` takes besides the tokens.
+    word_rule : int
+        Of the vocabulary.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `Kind.read_parts` and `encode`; also if there is one label only.
+    """
+    sentences = SENTENCES.read_parts(path, columns, valid_fraction, test_fraction, seed)
+    train = sentences["train"]
+    labels = tuple(sorted(set(train.labels())))
+    if len(labels) == 1:
+        raise TruesparseError(
+            f"all training tokens of {train.name} have the label {labels[0]!r}; a tagger needs two labels or"
+            " more; say with --tag-column which column has them"
+        )
+    encoder = TokenEncoder.build(train.tokens(), **token_settings, word_rule=word_rule)
+    return TaggingData.of(path, SENTENCES, sentences, labels, encoder, sentences=sentences)
 
 
 def pieces(sentences: Sequences, length: int) -> Sequences:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from truesparse.data.files import TextFile, without_packing
-from truesparse.data.tables import read_lines
+from truesparse.data.tables import as_they_come, read_lines
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 
@@ -90,18 +90,13 @@ def read_sentences(
 def _one_a_line(
     file: TextFile, parse: Callable[[str, str], tuple[list[str], list[str]] | None]
 ) -> Iterator[list[Sentence]]:
-    for lines in read_lines(file):
-        done: list[Sentence] = []
-        try:
-            for number, text in lines:
-                parsed = parse(text, f"line {number:,} of {file.name}")
-                if parsed is not None:
-                    done.append(Sentence(number, *parsed))
-        except TruesparseError:
-            if done:
-                yield done
-            raise
-        yield done
+    def sentences(lines: Iterable[tuple[int, str]]) -> Iterator[Sentence]:
+        for number, text in lines:
+            parsed = parse(text, f"line {number:,} of {file.name}")
+            if parsed is not None:
+                yield Sentence(number, *parsed)
+
+    return as_they_come(map(sentences, read_lines(file)))
 
 
 def _from_json(
@@ -179,24 +174,20 @@ class _Conll:
     def read(self, file: TextFile) -> Iterator[list[Sentence]]:
         """See `read_sentences`."""
         held: list[tuple[int, str]] = []  # what may be comments, before the first line that is none
-        for lines in read_lines(file):
-            done: list[Sentence] = []
-            try:
-                for number, text in lines:
-                    if self._tabs is None:
-                        held.append((number, text))
-                        if text.startswith("#") or _ends(text):
-                            continue
-                        self._tabs = "\t" in text
-                        self._width = len(_fields(text, self._tabs))
-                        done += self._add(held, file.name)
-                    else:
-                        done += self._add([(number, text)], file.name)
-            except TruesparseError:
-                if done:
-                    yield done
-                raise
-            yield done
+
+        def ended(lines: Iterable[tuple[int, str]]) -> Iterator[Sentence]:
+            for number, text in lines:
+                if self._tabs is None:
+                    held.append((number, text))
+                    if text.startswith("#") or _ends(text):
+                        continue
+                    self._tabs = "\t" in text
+                    self._width = len(_fields(text, self._tabs))
+                    yield from self._add(held, file.name)
+                else:
+                    yield from self._add([(number, text)], file.name)
+
+        yield from as_they_come(map(ended, read_lines(file)))
         if self._sentence.tokens:
             yield [self._sentence]
 

@@ -1,4 +1,4 @@
-"""What a run that trains a tagger can be told, and the model that it asks for."""
+"""What a run that trains a tagger can be told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from truesparse.layers.chain import ChainSpec
-from truesparse.layers.models import sequence_model
-from truesparse.settings import setting
-from truesparse.training.config import Config
+from truesparse.settings import fraction, setting
+from truesparse.tasks.sequences import output_setting
+from truesparse.training.config import Config, preset_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -51,7 +50,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         " there are, valid (or dev) and test; also .gz.",
         shown="none: it must be given",
     )
-    preset: str = setting("tags", "Named set of values that the other flags change.")
+    preset: str = preset_setting("tags")
     token_column: str = setting(
         "auto",
         "Column of the tokens: a number, from 1, or with - from the end; in JSON lines the name of a list."
@@ -62,21 +61,11 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         "Column of their labels. auto is the last, in .conllu files the fourth, in JSON lines labels, tags or"
         " ner_tags.",
     )
-    valid_fraction: float = setting(
-        0.1,
-        "Of the training sentences, to choose the model by, without a file of its own.",
-        low=0,
-        high=1,
-        open_low=True,
-        open_high=True,
+    valid_fraction: float = fraction(
+        0.1, "Of the training sentences, to choose the model by, without a file of its own."
     )
-    test_fraction: float = setting(
-        0.1,
-        "Of the training sentences, to test the model on, without a file of its own.",
-        low=0,
-        high=1,
-        open_low=True,
-        open_high=True,
+    test_fraction: float = fraction(
+        0.1, "Of the training sentences, to test the model on, without a file of its own."
     )
     length: int = setting(
         200,
@@ -91,7 +80,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         low=1,
     )
     lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
-    output: str = setting("dense", "Whether the output layer is sparse.", choices=("dense", "sparse"))
+    output: str = output_setting()
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
@@ -114,23 +103,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             f"the run is in {run}; tag sentences, one a line, with: truesparse predict {run} FILE",
         ]
 
-    def make_task(self, word_rule: int | None = None) -> Task:
+    def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.data.words import WORD_RULE
         from truesparse.tasks.tagger.task import Tagging
 
-        return Tagging(self, word_rule=WORD_RULE if word_rule is None else word_rule)
-
-
-def tagger_chain(config: TaggerConfig, vocab_size: int, outputs: int) -> ChainSpec:
-    """Return the model that a configuration asks for; UsageError if sizes do not fit each other."""
-    return sequence_model(
-        vocab_size=vocab_size,
-        embedding_size=config.embedding_size or config.hidden_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        outputs=outputs,
-        pooling="",
-        sparse_output=config.output == "sparse",
-        **config.cell_settings(),
-    )
+        return Tagging(self, **reading)

@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
+from truesparse.data.parts import Examples
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
-from truesparse.tasks.tagger.data import Tagged, TaggingData, load_data, lookup, pieces
+from truesparse.tasks.labelled import LabelledTask
+from truesparse.tasks.sequences import sequence_chain
+from truesparse.tasks.tagger.data import TaggingData, load_data, lookup, pieces
 from truesparse.tasks.tagger.reading import TokenColumns
-from truesparse.tasks.tagger.settings import TaggerConfig, tagger_chain
+from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Counts, Scheme, count_labels
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Measures, Task, Workspaces, crc32_of
+from truesparse.training.task import Measures, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 WINDOW = 64
 
 
-class Tagging(Task):
+class Tagging(LabelledTask):
     """A tagger on sentences with labels.
 
     Parameters
@@ -50,27 +53,19 @@ class Tagging(Task):
         self, config: TaggerConfig, data: TaggingData | None = None, word_rule: int = WORD_RULE
     ) -> None:
         data = data or _load(config, word_rule)
-        train, valid = data.parts["train"], data.parts["valid"]
+        train = data.parts["train"]
         batches = SequenceBatches(
-            pieces(train.tokens, config.length),
+            pieces(train.inputs, config.length),
             pieces(train.labels, config.length),
             config.batch_size,
             config.seed,
         )
-        chain = tagger_chain(config, len(data.encoder.vocabulary), len(data.labels))
-        super().__init__(config, chain, batches)
+        chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
+        super().__init__(config, chain, batches, data)
         self.longest = max(batches.longest, WINDOW)
         self._data = data
         self.scheme = Scheme.of(data.labels)
         self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
-        self.name = data.name
-        self.description = data.description
-        self.crc32 = crc32_of_sentences(train, valid)
-        self.reading = {
-            "vocabulary": data.encoder.vocabulary,
-            "encoder": data.encoder,
-            "labels": data.labels,
-        }
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
@@ -80,16 +75,6 @@ class Tagging(Task):
         sentences = self._data.parts[part]
         workspace = workspaces(WINDOW, self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
-
-    def of_loss(self, loss: float) -> Measures:
-        """`loss`."""
-        return {"loss": loss}
-
-    def better(self, measures: Measures, best: Measures) -> bool:
-        """Whether F1, or where labels mark no spans accuracy, is higher; of equal ones, whether the loss is
-        lower."""
-        name = self.chosen_by[0]
-        return (measures[name], -measures["loss"]) > (best[name], -best["loss"])
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured on the validation and test sentences; also the accuracy of telling always the
@@ -141,7 +126,7 @@ class Labelled:
 
 def measure(
     model: Model,
-    sentences: Tagged,
+    sentences: Examples,
     labels: tuple[str, ...],
     scheme: Scheme | None,
     workspace: Workspace,
@@ -152,7 +137,7 @@ def measure(
     Parameters
     ----------
     model : Model
-    sentences : Tagged
+    sentences : Examples
     labels, scheme
         Of the model.
     workspace : Workspace
@@ -168,7 +153,7 @@ def measure(
     wanted = sentences.labels.values
     told = np.empty_like(wanted)
     loss = 0.0
-    for where, scores in label_scores(model, sentences.tokens, workspace, stop):
+    for where, scores in label_scores(model, sentences.inputs, workspace, stop):
         told[where] = scores.argmax(axis=1)
         own = np.take_along_axis(scores, wanted[where, None], axis=1)
         loss -= float(own.sum(dtype=np.float64))
@@ -217,15 +202,8 @@ def label_scores(
                     yield slice(begin, begin + left[place]), scores[: left[place], :, place]
 
 
-def crc32_of_sentences(*parts: Tagged) -> int:
-    """CRC-32 of tokens and labels."""
-    return crc32_of(
-        array for part in parts for array in (part.tokens.values, part.tokens.starts, part.labels.values)
-    )
-
-
 def _count(
-    labels: tuple[str, ...], scheme: Scheme | None, sentences: Tagged, told: NDArray[np.int32]
+    labels: tuple[str, ...], scheme: Scheme | None, sentences: Examples, told: NDArray[np.int32]
 ) -> Counts:
     if scheme is None:
         return count_labels(labels, sentences.labels.values, told)

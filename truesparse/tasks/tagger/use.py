@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,16 @@ import numpy as np
 
 from truesparse.data import Sequences, TokenEncoder
 from truesparse.data.files import TextFile
-from truesparse.data.parts import read_part
 from truesparse.errors import TruesparseError
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import scores_overflow
-from truesparse.tasks.rundata import LARGEST_BATCH, find_data
-from truesparse.tasks.tagger.data import KIND, Tagged, encode, read, read_parts
+from truesparse.tasks.labelled import examples_to_measure
+from truesparse.tasks.rundata import LARGEST_BATCH
+from truesparse.tasks.tagger.data import SENTENCES
 from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Scheme
-from truesparse.tasks.tagger.task import (
-    WINDOW,
-    Labelled,
-    crc32_of_sentences,
-    label_scores,
-    measure,
-)
+from truesparse.tasks.tagger.task import WINDOW, Labelled, label_scores, measure
 
 
 @dataclass(frozen=True)
@@ -85,31 +78,11 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     where = TokenColumns(
         columns.get("token_column", saved.data.token_column), columns.get("tag_column", saved.data.tag_column)
     )
-    split = split or "test"
-    if data is None:
-        sentences = _sentences_of_training(saved, encoder, where, split)
-    else:
-        sentences = encode(
-            read_part(data, split, KIND, lambda file: read(file, where)), saved.labels, encoder
-        )
-    size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.tokens))
+    sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
+    size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.inputs))
     workspace = saved.model.workspace(WINDOW, size)
     labelled = measure(saved.model, sentences, saved.labels, Scheme.of(saved.labels), workspace)
-    if not math.isfinite(labelled.loss):
-        raise scores_overflow(saved.path)
-    return TaggerEvaluation(labelled, float(np.mean(sentences.tokens.values == encoder.vocabulary.unknown)))
-
-
-def _sentences_of_training(
-    saved: SavedModel, encoder: TokenEncoder, columns: TokenColumns, split: str
-) -> Tagged:
-    """One part of the sentences that a model was trained on."""
-    found = find_data(saved, TaggerConfig)
-    path, valid_fraction, test_fraction, seed = found.split(saved.path)
-    every = read_parts(path, columns, valid_fraction, test_fraction, seed)
-    parts = {part: encode(sentences, saved.labels, encoder) for part, sentences in every.items()}
-    found.check(crc32_of_sentences(parts["train"], parts["valid"]))
-    return parts[split]
+    return TaggerEvaluation(labelled, float(np.mean(sentences.inputs.values == encoder.vocabulary.unknown)))
 
 
 class SavedTagger:

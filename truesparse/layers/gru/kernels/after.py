@@ -22,8 +22,9 @@ from truesparse.kernels.rows import (
     prefetch_row,
     row_product_split,
     scatter_group,
-    share_start,
+    share_bounds,
     sum_sets,
+    task_share,
 )
 from truesparse.simd import (
     at,
@@ -79,10 +80,7 @@ def after_forward(w: int, n: int, g: int = 1):
         tasks = 1 if apart else shares
         for turn in range(begin, begin + 1 if apart else end):
             for task in prange(strips * tasks):
-                strip = task // tasks
-                share = task - strip * tasks
-                first = share_start(indptr, units, GATES // g, share, tasks)
-                last = share_start(indptr, units, GATES // g, share + 1, tasks)
+                strip, _, first, last = task_share(indptr, units, GATES // g, task, tasks)
                 zero = gbroadcast(_ZERO, GATES, w)
                 for t in range(turn, end if apart else turn + 1):
                     gate_base = step_place(t, GATES * units, n, w, strips, strip)
@@ -176,8 +174,7 @@ def after_backward(w: int, n: int, g: int = 1):
                     for part in range(share, shares if g > 1 and apart else share + 1):
                         if g > 1 and t > 0:
                             clear(back, now + part * size, size)
-                        first = share_start(indptr, units, 1, part, parts)
-                        last = share_start(indptr, units, 1, part + 1, parts)
+                        first, last = share_bounds(indptr, units, 1, part, parts)
                         for j in range(first, last):
                             ahead = min(j + _AHEAD, units - 1)
                             prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)

@@ -19,8 +19,8 @@ from truesparse.kernels.rows import (
     prefetch_row,
     row_product_split,
     scatter_group,
-    share_start,
     sum_sets,
+    task_share,
 )
 from truesparse.simd import (
     gbroadcast,
@@ -71,10 +71,7 @@ def before_forward(w: int, n: int, g: int = 1):
         candidates = data[GATES - 1 :] if g > 1 else data
         for t in range(begin, end):
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
-                first = share_start(indptr, units, GATES // g, share, shares)
-                last = share_start(indptr, units, GATES // g, share + 1, shares)
+                strip, _, first, last = task_share(indptr, units, GATES // g, task, shares)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
                 place = step_place(t, 2 * units, n, w, strips, strip)
                 old, _ = state_places(t, strips, strip, size)
@@ -103,10 +100,7 @@ def before_forward(w: int, n: int, g: int = 1):
                     vstore(states, place + (units + j) * n, kept)
                     vstore_row(reset, strip * size, j, units, kept)
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
-                first = share_start(indptr, units, GATES // g, share, shares)
-                last = share_start(indptr, units, GATES // g, share + 1, shares)
+                strip, _, first, last = task_share(indptr, units, GATES // g, task, shares)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
                 y_base = step_place(t, units, n, w, strips, strip)
                 shifted = step_place(t + 1, 2 * units, n, w, strips, strip)
@@ -190,10 +184,7 @@ def before_backward(w: int, n: int, g: int = 1):
         candidates = data[GATES - 1 :] if g > 1 else data
         for t in range(end - 1, begin - 1, -1):
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
-                first = share_start(indptr, units, 1, share, shares)
-                last = share_start(indptr, units, 1, share + 1, shares)
+                strip, share, first, last = task_share(indptr, units, 1, task, shares)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
                 hidden_base = step_place(t, 2 * GATES * units, n, w, strips, strip)
                 dy_base = step_place(t, units, n, w, strips, strip)
@@ -233,10 +224,7 @@ def before_backward(w: int, n: int, g: int = 1):
                             reset, base + share * size, units, (da,), j, indptr, indices, candidates, GATES
                         )
             for task in prange(strips * shares):
-                strip = task // shares
-                share = task - strip * shares
-                first = share_start(indptr, units, 1, share, shares)
-                last = share_start(indptr, units, 1, share + 1, shares)
+                strip, share, first, last = task_share(indptr, units, 1, task, shares)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
                 hidden_base = step_place(t, 2 * GATES * units, n, w, strips, strip)
                 place = step_place(t, 2 * units, n, w, strips, strip)

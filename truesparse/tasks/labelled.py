@@ -1,0 +1,74 @@
+"""What tasks on labelled data have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from truesparse.data.parts import Examples, Kind, LabelledData
+from truesparse.layers.chain import ChainSpec
+from truesparse.tasks.rundata import find_data
+from truesparse.training.task import Task, crc32_of
+
+if TYPE_CHECKING:
+    from truesparse.data import SequenceBatches
+    from truesparse.model.loading import SavedModel
+    from truesparse.training.config import Config
+
+
+class LabelledTask(Task):
+    """A task whose data have labels; see `Task`."""
+
+    train: SequenceBatches
+
+    def __init__(self, config: Config, chain: ChainSpec, train: SequenceBatches, data: LabelledData) -> None:
+        super().__init__(config, chain, train)
+        self.name = data.name
+        self.description = data.description
+        self.crc32 = _crc32(data.parts)
+        self.reading = {
+            "vocabulary": data.encoder.vocabulary,
+            "encoder": data.encoder,
+            "labels": data.labels,
+        }
+
+
+def examples_to_measure(
+    saved: SavedModel, data: Path | None, split: str | None, task: type[Config], kind: Kind[Any], columns: Any
+) -> Examples:
+    """Labelled examples of a file, or of a part of a folder or of what a model was trained on.
+
+    Parameters
+    ----------
+    saved, data, split
+        As `truesparse.tasks.use.evaluate_file` has them.
+    task : type
+        That made the model.
+    kind : Kind
+        Of the data.
+    columns
+        As `kind` takes them.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        They cannot be read, or are not those of training though `data` is not given.
+    """
+    split = split or "test"
+    if data is not None:
+        return kind.encode(kind.read_one(data, columns, split), saved.labels, saved.encoder)
+    found = find_data(saved, task)
+    path, valid_fraction, test_fraction, seed = found.split(saved.path)
+    every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
+    parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
+    found.check(_crc32(parts))
+    return parts[split]
+
+
+def _crc32(parts: dict[str, Examples]) -> int:
+    """CRC-32 of tokens and labels to train on and to choose by."""
+    return crc32_of(
+        array
+        for inputs, labels in (parts["train"], parts["valid"])
+        for array in (inputs.values, inputs.starts, getattr(labels, "values", labels))
+    )
