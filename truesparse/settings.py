@@ -145,6 +145,12 @@ def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float)
         raise UsageError(f"{name} is {shown(value)}; it must be {' and '.join(words)}")
 
 
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise UsageError if the argument `name` is none of the choices."""
+    if value not in choices:
+        raise UsageError(f"{name} is {value!r}; it must be {listed(map(repr, choices))}")
+
+
 def listed(names: Iterable[str]) -> str:
     """One or more names as "a, b or c"."""
     return joined(names, "or")

