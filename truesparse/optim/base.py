@@ -99,6 +99,10 @@ class Optimizer:
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""
         return {}
 
+    def later_states(self, counters: Mapping[str, Any]) -> Collection[str]:
+        """The states that it has, besides those it begins with, when its counters are these."""
+        return ()
+
     def restore(self, counters: Mapping[str, Any]) -> None:
         """Take back what `counters` gave. The arena has the states already."""
 

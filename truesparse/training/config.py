@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 DENSITY = 0.2
 
 
+def preset_of(presets: Iterable[str]) -> Any:
+    """A field for the preset; the first one is the default."""
+    return setting(next(iter(presets)), "Named set of values that the other flags change.")
+
+
 @dataclass(frozen=True, kw_only=True)
 @with_choices
 class Config:

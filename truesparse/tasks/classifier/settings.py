@@ -12,6 +12,7 @@ from truesparse.tasks.sequences import SequenceConfig
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
+from truesparse.training.config import preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
     "text": {
@@ -49,7 +50,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
         "CSV file, or folder with train.csv and, if there are, valid.csv and test.csv; also .csv.gz.",
         shown="none: it must be given",
     )
-    preset: str = setting("text", "Named set of values that the other flags change.")
+    preset: str = preset_of(PRESETS)
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
     valid_fraction: float = setting(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.settings import setting
-from truesparse.training.config import Config
+from truesparse.training.config import Config, preset_of
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -51,7 +51,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         " there are, valid (or dev) and test; also .gz.",
         shown="none: it must be given",
     )
-    preset: str = setting("tags", "Named set of values that the other flags change.")
+    preset: str = preset_of(PRESETS)
     token_column: str = setting(
         "auto",
         "Column of the tokens: a number, from 1, or with - from the end; in JSON lines the name of a list."
