@@ -37,7 +37,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Values that belong to one thing, such as an optimizer or a method.
 

@@ -58,7 +58,6 @@ class NTASGDSettings(FallingSettings):
         return NTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SNTASGDSettings(NTASGDSettings):
     """What `SNTASGD` is told."""
 

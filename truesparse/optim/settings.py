@@ -34,7 +34,7 @@ def lr_divisor(default: float) -> Any:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class OptimizerSettings(Settings):
     """Which optimizer, and what it is told.
 
@@ -87,7 +87,7 @@ class OptimizerSettings(Settings):
         return 1.0, 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class FallingSettings(OptimizerSettings):
     """Of an optimizer whose learning rate can fall."""
 

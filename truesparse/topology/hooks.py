@@ -27,7 +27,7 @@ class MethodRules(Protocol):
         """Change the topology of all matrices of an arena once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Beginning:
     """What a method is told when training begins.
 

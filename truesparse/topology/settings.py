@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from truesparse.settings import Settings, setting
+from truesparse.settings import setting
 
 DISTRIBUTIONS = ("uniform", "erdos-renyi")
 GATES = ("fused", "separate")
 IMPORTANCES = ("l1", "l2", "max")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Common(Settings):
+@dataclasses.dataclass(init=False, repr=False, eq=False)
+class _Common:
     """Of what topology updates are told; a method has those of them that its defaults name."""
 
     drop_fraction: float = setting(

@@ -36,7 +36,7 @@ def preset_of(presets: Iterable[str]) -> Any:
     return setting(next(iter(presets)), "Named set of values that the other flags change.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)  # a subclass has these
 @with_choices
 class Config:
     """What decides how a run trains, whatever it trains. A subclass for each task has fields of its own.
