@@ -310,8 +310,10 @@ def _found(rule: Any, kind: str, place: str) -> Any:
     module, _, name = (rule if "." in rule else f"{place}.{rule}").rpartition(".")
     try:
         return getattr(import_module(f"truesparse.topology.{module}"), name)
-    except (ImportError, AttributeError):
-        home = vars(import_module(f"truesparse.topology.{place}"))
+    except (ImportError, AttributeError) as error:
+        where = place if isinstance(error, ImportError) else module
+        home = vars(import_module(f"truesparse.topology.{where}"))
         known = [name for name, own in home.items() if getattr(own, "__module__", "") == home["__name__"]]
-        public = [name for name in known if not name.startswith("_")]
+        prefix = "" if where == place else f"{where}."
+        public = [prefix + name for name in known if not name.startswith("_")]
         raise unknown_name(f"{kind} rule", rule, public) from None
