@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from truesparse.errors import UsageError, unknown_name
 from truesparse.settings import Settings, checked, flag, shown
-from truesparse.topology.schedules import Schedule
+from truesparse.topology.schedules import Schedule, constant
 from truesparse.topology.settings import COMMON
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Method:
     first_values: FirstValues | str | None = None
     fractions: Fractions | str | None = None
     adapt: Adaptation | str | None = None
-    schedule: Schedule | str = "constant"
+    schedule: Schedule | str = constant
     final_fraction: float = 0.0
     initial: Initial = "sparse"
     initial_setting: str = ""
