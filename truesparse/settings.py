@@ -44,7 +44,7 @@ def fraction(
     return setting(default, help, low=0, high=1, open_low=not none, open_high=not all, shown=shown)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Values that belong to one thing, such as an optimizer or a method.
 
@@ -142,6 +142,12 @@ def _check_range(value: Any, name: str, rule: Mapping[str, Any], highest: float)
             bound = str(high) if isinstance(high, int) else f"{high:g}"
             words.append(f"{'below' if rule['open_high'] else 'at most'} {bound}")
         raise UsageError(f"{name} is {shown(value)}; it must be {' and '.join(words)}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise UsageError if the argument `name` is none of the choices."""
+    if value not in choices:
+        raise UsageError(f"{name} is {value!r}; it must be {listed(map(repr, choices))}")
 
 
 def listed(names: Iterable[str]) -> str:

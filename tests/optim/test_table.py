@@ -51,3 +51,17 @@ def test_an_unknown_optimizer_names_the_nearest():
         get_optimizer("sntasgd")
     with pytest.raises(UsageError, match="no optimizer 'xyz'; the optimizers are sgd, adam"):
         LanguageModelConfig(optimizer="xyz")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_says_whether_it_averages_and_which_states_come_later(name, arena):
+    optimizer = OPTIMIZERS[name]().build(arena)
+    counters = optimizer.counters()
+    assert ("averaged_steps" in counters) == OPTIMIZERS[name].AVERAGES
+    assert not optimizer.later_states(counters)
+    if OPTIMIZERS[name].AVERAGES:
+        losses = [1.0, *[2.0] * 6]
+        for loss in losses:
+            optimizer.evaluated(loss)
+        optimizer.step()
+        assert {*optimizer.later_states(optimizer.counters())} == arena.states.keys()

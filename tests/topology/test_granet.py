@@ -7,9 +7,7 @@ import pytest
 
 from truesparse.errors import UsageError
 from truesparse.sparse import Arena
-from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.topology import Beginning, get_method, sample_pattern
-from truesparse.training.build import first_density
 
 
 def at_work(gates: str = "fused") -> tuple[Arena, object]:
@@ -56,11 +54,9 @@ def test_the_smallest_go_and_those_that_stay_keep_their_values() -> None:
 
 
 def test_the_first_density() -> None:
-    config = LanguageModelConfig(method="granet", hidden_size=16, density=0.1).filled()
-    from truesparse.tasks.lm.settings import language_model_chain
-
-    chain = language_model_chain(config, 50)
-    assert first_density(config, chain) == 0.5
-    high = LanguageModelConfig(method="granet", hidden_size=16, density=0.6).filled()
+    granet = get_method("granet")
+    assert granet.first_density({"initial_density": 0.5}, 0.1) == 0.5
     with pytest.raises(UsageError, match=r"--initial-density 0.5 is below the density 0.6"):
-        first_density(high, chain)
+        granet.first_density({"initial_density": 0.5}, 0.6)
+    firsts = {name: get_method(name).first_density({}, 0.1) for name in ("set", "gmp", "snip", "small-dense")}
+    assert firsts == {"set": 0.1, "gmp": 1.0, "snip": 1.0, "small-dense": 1.0}

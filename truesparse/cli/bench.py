@@ -164,7 +164,7 @@ def epoch(**flags: Any) -> Measure:
     from truesparse.tasks.classifier.task import load_data
     from truesparse.topology import get_method
 
-    if get_method(config.method).initial not in ("sparse", "salient"):
+    if not get_method(config.method).sparse_from_the_start:
         raise UsageError(f"--method {config.method} is not sparse from the start; choose one that is")
 
     load_data(config)  # raises for texts that cannot be learned from

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -17,8 +17,9 @@ from click.core import ParameterSource
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.tasks.sources import resolve
-from truesparse.training.config import Config
-from truesparse.training.reporter import to_json
+
+if TYPE_CHECKING:
+    from truesparse.training.config import Config
 
 
 def training_command(kind: type[Config]) -> click.Command:
@@ -85,6 +86,8 @@ def training_command(kind: type[Config]) -> click.Command:
             else:
                 results = train_model(config, out, reporter, stop)
         if as_json:
+            from truesparse.training.reporter import to_json
+
             click.echo(to_json(results))
         else:
             for line in kind.describe(results):

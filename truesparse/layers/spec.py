@@ -118,9 +118,9 @@ def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
     return checked(field, value, f"{field.name} of the {owner}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class LayerSpec(ABC):
-    """What a layer is. A subclass is a frozen dataclass whose fields are made with `setting`.
+    """What a layer is. A subclass that has fields is a frozen dataclass; `setting` makes them.
 
     Attributes
     ----------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 
 if TYPE_CHECKING:
@@ -69,7 +68,5 @@ class Chain(ChainSpec):
 
         from truesparse.model.initial import random_model
 
-        if gates not in ("fused", "separate"):
-            raise UsageError(f"gates is {gates!r}; it must be 'fused' or 'separate'")
         rng = np.random.default_rng(seed)
         return random_model(self, density, rng, distribution=distribution, gates=gates, scale=scale)

@@ -94,12 +94,12 @@ class Adam(Optimizer):
         self,
         arena: Arena,
         lr: float,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-        decoupled_decay: bool = False,
-        regrowth_warmup: int = 0,
+        beta1: float = AdamSettings.beta1,
+        beta2: float = AdamSettings.beta2,
+        epsilon: float = AdamSettings.epsilon,
+        weight_decay: float = AdamSettings.weight_decay,
+        decoupled_decay: bool = AdamSettings.decoupled_decay,
+        regrowth_warmup: int = AdamSettings.regrowth_warmup,
     ) -> None:
         super().__init__(arena, lr, weight_decay)
         self.beta1 = beta1

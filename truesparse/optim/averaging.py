@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,6 +28,7 @@ class ASGDSettings(OptimizerSettings):
     """What `ASGD` is told."""
 
     NAME: ClassVar[str] = "asgd"
+    AVERAGES: ClassVar[bool] = True
 
     lr: float = learning_rate(_LR)
     clip: float = longest_gradient(_CLIP)
@@ -41,6 +42,7 @@ class NTASGDSettings(FallingSettings):
     """What `NTASGD` is told."""
 
     NAME: ClassVar[str] = "nt-asgd"
+    AVERAGES: ClassVar[bool] = True
 
     lr: float = learning_rate(_LR)
     clip: float = longest_gradient(_CLIP)
@@ -56,7 +58,6 @@ class NTASGDSettings(FallingSettings):
         return NTASGD(arena, self.lr, self.weight_decay, self.nonmonotone)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SNTASGDSettings(NTASGDSettings):
     """What `SNTASGD` is told."""
 
@@ -95,7 +96,9 @@ class ASGD(Optimizer):
 
     __slots__ = ("averaged_steps",)
 
-    def __init__(self, arena: Arena, lr: float, weight_decay: float = 0.0) -> None:
+    STATES: ClassVar[tuple[str, ...]] = ("average",)
+
+    def __init__(self, arena: Arena, lr: float, weight_decay: float = ASGDSettings.weight_decay) -> None:
         super().__init__(arena, lr, weight_decay)
         self.averaged_steps = 0
         self._begin()
@@ -152,6 +155,10 @@ class ASGD(Optimizer):
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""
         return {"averaged_steps": self.averaged_steps}
 
+    def later_states(self, counters: Mapping[str, Any]) -> Collection[str]:
+        """See `Optimizer.later_states`."""
+        return self.STATES if counters["averaged_steps"] else ()
+
     def restore(self, counters: Mapping[str, Any]) -> None:
         """Take back what `counters` gave. The arena has the states already."""
         self.averaged_steps = counters["averaged_steps"]
@@ -177,7 +184,13 @@ class NTASGD(ASGD):
 
     __slots__ = ("nonmonotone", "losses")
 
-    def __init__(self, arena: Arena, lr: float, weight_decay: float = 0.0, nonmonotone: int = 5) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        lr: float,
+        weight_decay: float = NTASGDSettings.weight_decay,
+        nonmonotone: int = NTASGDSettings.nonmonotone,
+    ) -> None:
         self.nonmonotone = nonmonotone
         self.losses: list[float] = []
         super().__init__(arena, lr, weight_decay)
@@ -229,6 +242,8 @@ class SNTASGD(NTASGD):
     """
 
     __slots__ = ()
+
+    STATES = ("average", "averaged_steps")
 
     def _average(self) -> None:
         from truesparse.kernels.update import average_by_age

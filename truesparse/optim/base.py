@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from truesparse.sparse import Arena
 
 
-@dataclass(frozen=True)
-class DensityRates:
+class DensityRates(NamedTuple):
     r"""Learning rates that let one `lr` serve all densities: :math:`\eta d^{-\alpha}` for density d.
 
     Of a sparse matrix only the fraction d of the weights moves, each by the gradient that it would have in
@@ -98,6 +96,10 @@ class Optimizer:
     def counters(self) -> dict[str, Any]:
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""
         return {}
+
+    def later_states(self, counters: Mapping[str, Any]) -> Collection[str]:
+        """The states that it has, besides those it begins with, when its counters are these."""
+        return ()
 
     def restore(self, counters: Mapping[str, Any]) -> None:
         """Take back what `counters` gave. The arena has the states already."""

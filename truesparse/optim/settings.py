@@ -34,7 +34,7 @@ def lr_divisor(default: float) -> Any:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class OptimizerSettings(Settings):
     """Which optimizer, and what it is told.
 
@@ -44,9 +44,12 @@ class OptimizerSettings(Settings):
     ----------
     NAME : str
         What the user calls the optimizer.
+    AVERAGES : bool
+        Whether the model in the end is an average of the weights, which the loop around it has to ask for.
     """
 
     NAME: ClassVar[str]
+    AVERAGES: ClassVar[bool] = False
 
     lr: float = learning_rate(1.0)
     weight_decay: float = setting(0.0, "L2 penalty added to the gradient.", low=0)
@@ -84,7 +87,7 @@ class OptimizerSettings(Settings):
         return 1.0, 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class FallingSettings(OptimizerSettings):
     """Of an optimizer whose learning rate can fall."""
 

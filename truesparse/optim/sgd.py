@@ -42,7 +42,13 @@ class SGD(Optimizer):
 
     __slots__ = ("momentum",)
 
-    def __init__(self, arena: Arena, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = SGDSettings.weight_decay,
+    ) -> None:
         super().__init__(arena, lr, weight_decay)
         self.momentum = momentum
         if momentum > 0:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from truesparse import optim
 from truesparse.errors import without_flags
 from truesparse.settings import kind_of
 from truesparse.training.chosen import choices
@@ -15,13 +16,19 @@ from truesparse.training.config import Config
 
 E = TypeVar("E", bound=type)
 
-OPTIMIZERS = ("adam", "sgd")  # the others go by validation losses that an estimator need not have
+# Of the others the model is an average, begun when a validation loss stalls that an estimator need not have.
+OPTIMIZERS = sorted(name for name, kind in optim.OPTIMIZERS.items() if not kind.AVERAGES)
 _OF_METHODS = ("distribution", "gates")  # with some there is no choice
 # Of a run on the command line: an estimator has its own words for these, or no use for them.
 _OF_RUNS = frozenset(
     {"preset", "data", "max_steps", "eval_interval", "log_interval", "track_positions", "seed", "threads"}
 )
 _WIDTH = 106
+
+
+def _choice_of(names: Iterable[str]) -> str:
+    """Names as docstrings have them: {"a", "b"}."""
+    return "{" + ", ".join(f'"{name}"' for name in names) + "}"
 
 
 class Parameter(NamedTuple):
@@ -33,7 +40,7 @@ class Parameter(NamedTuple):
 
 
 OWN = {
-    "optimizer": Parameter("adam", '{"adam", "sgd"}', "How weights change by their gradients."),
+    "optimizer": Parameter("adam", _choice_of(OPTIMIZERS), "How weights change by their gradients."),
     "validation_fraction": Parameter(
         0.0,
         "float",
@@ -136,8 +143,8 @@ def _depends(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]
 
 
 def _type(field: dataclasses.Field[Any], default: Any) -> str:
-    names = ", ".join(f'"{choice}"' for choice in field.metadata["choices"])
-    word = f"{{{names}}}" if names else kind_of(field).__name__
+    choices = field.metadata["choices"]
+    word = _choice_of(choices) if choices else kind_of(field).__name__
     return f"{word}, optional" if default is None else word
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.settings import setting
-from truesparse.training.config import Config, preset_setting
+from truesparse.training.config import Config, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
     "sequences": {
@@ -35,7 +35,7 @@ class SequenceConfig(Config):
     TASK: ClassVar[str] = "sequences"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: str = preset_setting("sequences")
+    preset: str = preset_of(PRESETS)
     pooling: str = setting(
         "last",
         "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",

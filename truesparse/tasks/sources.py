@@ -1,7 +1,8 @@
 """Where the values of a configuration come from.
 
 A value is looked up in the flags, then in the environment (``TRUESPARSE_`` and the name in capitals), then in
-the configuration file, then in the preset; what is in none of them has its default.
+the configuration file, then in the preset; what is in none of them has its default. Of a file and a preset
+nothing counts that belongs to another cell, optimizer or method than the one that was chosen.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from truesparse.errors import UsageError
-from truesparse.settings import checked, kind_of, parse
+from truesparse.errors import UsageError, printable
+from truesparse.settings import checked, flag, joined, kind_of, parse
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import TASKS
 from truesparse.topology.methods import METHODS
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
+
+if TYPE_CHECKING:
+    from truesparse.topology.method import Method
 
 Fields = Mapping[str, dataclasses.Field[Any]]
 
@@ -58,13 +63,67 @@ def resolve(
         A value that cannot be right, wherever it came from.
     """
     given = {
-        **(task.load_toml(config_file) if config_file is not None else {}),
         **from_environment(os.environ if environment is None else environment, task),
         **{name: value for name, value in flags.items() if value is not None},
     }
+    if config_file is not None:
+        given = {**_without_replaced(task.load_toml(config_file), given, task, config_file), **given}
+    return _with_preset(given, task)
+
+
+def _with_preset(given: Mapping[str, Any], task: type[C]) -> C:
     fields = task.fields()
     preset = task.PRESETS.get(given.get("preset", fields["preset"].default), {})  # it refuses unknown ones
     return task.from_dict({**_fitting(preset, given, fields), **given})
+
+
+def _without_replaced(
+    file: Mapping[str, Any], over: Mapping[str, Any], task: type[Config], path: Path
+) -> dict[str, Any]:
+    """What a file says, without what belongs to a cell, an optimizer or a method that another one replaces.
+
+    A warning tells of values that were meant, and of those that stay although they fit what is replaced.
+    """
+    kept = dict(file)
+    said = [name for name in ("preset", "dropout", *choices()) if name in file]
+    for choice, options in choices().items():
+        if over.get(choice) not in options or file.get(choice, "") not in ("", *options):
+            continue  # the task refuses unknown ones
+        usual = _with_preset({name: file[name] for name in said}, task).filled()
+        old, new = getattr(usual, choice), over[choice]
+        if new == old:
+            continue
+        replaced = {name for own in options.values() for name in own} - options[new].keys()
+        if choice == "method":
+            replaced |= _settled(METHODS[new])
+            if METHODS[old].density == file.get("density"):
+                replaced.add("density")
+        lost = {name: kept.pop(name) for name in replaced & kept.keys()}
+        meant = [f"{name} {value}" for name, value in lost.items() if value != getattr(usual, name)]
+        stay = [
+            f"{name} {kept[name]}"
+            for name, field in options[new].items()
+            if name in kept.keys() - over.keys() and kept[name] == getattr(usual, name) != field.default
+        ]
+        words = [
+            f"{word} its {joined(them, 'and')}" for word, them in (("without", meant), ("with", stay)) if them
+        ]
+        if words:
+            sentence = f"{printable(path)} is for {flag(choice)} {old}; {new} is used {' and '.join(words)}"
+            warnings.warn(sentence, stacklevel=3)
+    return kept
+
+
+def _settled(method: Method) -> set[str]:
+    """Names of what a method leaves no choice of."""
+    names = set()
+    if method.density is not None:
+        names |= {"density", "er_epsilon"}
+    if method.fused:
+        names.add("gates")
+    if method.spread:
+        names |= {"distribution", "er_epsilon"}
+    return names
 
 
 def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
@@ -74,12 +133,8 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
     replaced: set[str] = set()
     if "er_epsilon" in given or "density" in given or given.get("distribution") == "uniform":
         replaced |= {"density", "er_epsilon"}
-    if method is not None and method.density is not None:
-        replaced |= {"density", "er_epsilon"}
-    if method is not None and method.fused:
-        replaced.add("gates")
-    if method is not None and method.initial == "salient":
-        replaced |= {"distribution", "er_epsilon"}
+    if method is not None:
+        replaced |= _settled(method)
     for name in replaced:
         fitting.pop(name, None)
     for choice, settings in choices().items():

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from truesparse.settings import setting
+from truesparse.settings import Settings, setting
 from truesparse.topology.hooks import Hooks
-from truesparse.topology.settings import method_settings
-
-_Common = method_settings({"update_interval": 1, "update_end": 1.0})
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepRSettings(_Common):  # type: ignore[misc, valid-type]
+class DeepRSettings(Settings):
     """What deep rewiring is told."""
 
     l1: float = setting(1e-5, "What is taken off each weight in a step, per lr.", low=0)

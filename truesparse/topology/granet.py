@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truesparse.settings import fraction
+from truesparse.settings import Settings, fraction
 from truesparse.topology.hooks import Gradients, Hooks
 from truesparse.topology.schedules import cubic
-from truesparse.topology.settings import method_settings
 
 if TYPE_CHECKING:
     from truesparse.topology.drop import Keep
     from truesparse.topology.update import Changed, Part, Update
 
-_Common = method_settings({"drop_fraction": 0.5, "update_interval": 100, "update_end": 0.75})
-
 
 @dataclass(frozen=True, kw_only=True)
-class GraNetSettings(_Common):  # type: ignore[misc, valid-type]
+class GraNetSettings(Settings):
     """What GraNet is told."""
 
     initial_density: float = fraction(0.5, "Density to begin with; at least --density.", all=True)

@@ -21,13 +21,13 @@ class MethodRules(Protocol):
 
     @property
     def shrinks(self) -> bool:
-        """Whether it ends with fewer weights than it begins with."""
+        """Whether updates leave fewer and fewer weights."""
 
     def update(self, arena: Arena, update: Update, gates: str = "fused") -> dict[str, Changed]:
         """Change the topology of all matrices of an arena once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Beginning:
     """What a method is told when training begins.
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
+from truesparse.settings import check_choice
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
+from truesparse.topology.settings import DISTRIBUTIONS, GATES
 
 # name, (rows, cols), number of equal row blocks stacked in the matrix
 Shape = tuple[str, tuple[int, int], int]
@@ -110,8 +112,7 @@ def erdos_renyi_epsilon_counts(shapes: Sequence[Shape], epsilon: float, gates: s
     return _by_name(items, counts)
 
 
-_DISTRIBUTIONS = {"uniform": uniform_counts, "erdos-renyi": erdos_renyi_counts}
-DISTRIBUTIONS = tuple(_DISTRIBUTIONS)
+_DISTRIBUTIONS = dict(zip(DISTRIBUTIONS, (uniform_counts, erdos_renyi_counts), strict=True))
 
 
 def initial_counts(
@@ -135,9 +136,7 @@ def initial_counts(
     UsageError
         If the distribution is unknown, or as for `uniform_counts`.
     """
-    if distribution not in _DISTRIBUTIONS:
-        known = " or ".join(DISTRIBUTIONS)
-        raise UsageError(f"there is no initial distribution {distribution!r}; use {known}")
+    check_choice("distribution", distribution, DISTRIBUTIONS)
     return _DISTRIBUTIONS[distribution](shapes, density, gates)
 
 
@@ -223,8 +222,7 @@ Item = tuple[str, int, int]  # what has a budget of its own: name, rows, cols
 
 
 def _items(shapes: Sequence[Shape], gates: str) -> list[Item]:
-    if gates not in ("fused", "separate"):
-        raise UsageError(f"gates must be fused or separate, not {gates!r}")
+    check_choice("gates", gates, GATES)
     items = []
     for name, (rows, cols), blocks in shapes:
         parts = blocks if gates == "separate" else 1

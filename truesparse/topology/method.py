@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from truesparse.errors import UsageError
-from truesparse.settings import Settings
+from truesparse.errors import UsageError, unknown_name
+from truesparse.settings import Settings, checked, flag, shown
 from truesparse.topology.schedules import Schedule, constant
-from truesparse.topology.settings import method_settings
+from truesparse.topology.settings import COMMON
 
 if TYPE_CHECKING:
     from truesparse.sparse.arena import Arena
@@ -21,7 +22,22 @@ if TYPE_CHECKING:
     from truesparse.topology.hooks import Beginning, Hooks
     from truesparse.topology.redistribute import Fractions, Redistribution
     from truesparse.topology.rewire import Adaptation
+    from truesparse.topology.snip import Preparation
     from truesparse.topology.update import Changed, Update
+
+# Where rules that are named have their functions, if the name does not say it.
+_MODULES = {
+    "drop": "drop",
+    "grow": "grow",
+    "redistribute": "redistribute",
+    "first_values": "first_values",
+    "fractions": "redistribute",
+    "adapt": "drop",
+    "schedule": "schedules",
+    "prepare": "snip",
+    "hooks": "hooks",
+}
+Initial = Literal["sparse", "dense", "small"]
 
 
 @dataclass(frozen=True)
@@ -46,29 +62,42 @@ class Method:
         What fraction each part drops; see `truesparse.topology.redistribute`. None for that of the update.
     adapt : function, str or None
         Called with what every part keeps, before anything is grown, to remember something for later updates.
-    schedule : function
+    schedule : function or str
         How the fraction of entries that an update replaces goes from the setting `drop_fraction` to
         `final_fraction`; see `truesparse.topology.schedules`.
     final_fraction : float
-    initial : {"sparse", "dense", "small", "salient"}
-        Begin with random positions at the density asked for; with all positions; with all positions of a
-        model so much smaller that it has as many weights; or with the positions that matter most to the loss.
+    initial : {"sparse", "dense", "small"}
+        Begin with random positions at the density asked for; with all positions; or with all positions of a
+        model so much smaller that it has as many weights.
+    initial_setting : str
+        The setting that says with what density to begin; empty if that is the one asked for.
+    prepare : function, str or None
+        What chooses, before training, which weights a model keeps; see `truesparse.topology.snip`.
+    shrinks : bool
+        Whether updates leave fewer and fewer weights; if not given, whether `redistribute` is `none_grown`.
     hooks : type of Hooks or str
         What it does besides these rules in the course of training, such as what `Update.scores` are: with
         `GradientHooks` the gradient of all positions, for which the update takes the place of the optimizer's
         step; see `truesparse.topology.hooks`.
     defaults : mapping of str to number
         The settings that it takes, with their defaults: `drop_fraction`; `update_interval`, in steps, 0 for
-        once an epoch; `update_end`, the fraction of the run in which there are updates. Of a method that has
-        a class of settings they are its own.
+        once an epoch; `update_end`, the fraction of the run in which there are updates; and those of
+        `settings`.
     settings : type of Settings
-        The class of its settings, for a method that has others; derived from `defaults` if not given.
+        The class of its other settings.
     fused : str
         Why it cannot keep a number of entries for each gate; empty if it can.
     single : str
         Why it cannot have connections of several weights; empty if it can.
+    spread : str
+        Why it cannot spread the density over the matrices as it is told; empty if it can.
     stores, work : str
         What it stores besides the weights that exist, and its training FLOPs, for the table of methods.
+
+    Raises
+    ------
+    UsageError
+        There is no rule or no setting of a name, or a default is out of range.
     """
 
     name: str
@@ -79,30 +108,56 @@ class Method:
     first_values: FirstValues | str | None = None
     fractions: Fractions | str | None = None
     adapt: Adaptation | str | None = None
-    schedule: Schedule = constant
+    schedule: Schedule | str = constant
     final_fraction: float = 0.0
-    initial: Literal["sparse", "dense", "small", "salient"] = "sparse"
+    initial: Initial = "sparse"
+    initial_setting: str = ""
+    prepare: Preparation | str | None = None
+    shrinks: bool = None  # type: ignore[assignment]
     hooks: type[Hooks] | str = "hooks.Hooks"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     settings: type[Settings] = Settings
     fused: str = ""
     single: str = ""
+    spread: str = ""
     stores: str = "nothing"
     work: str = "3 f_S"
 
     def __post_init__(self) -> None:
-        if self.settings is Settings:
-            object.__setattr__(self, "settings", method_settings(self.defaults))
-        elif not self.defaults:
-            defaults = {field.name: field.default for field in dataclasses.fields(self.settings)}
-            object.__setattr__(self, "defaults", defaults)
+        if self.initial not in get_args(Initial):
+            raise unknown_name("initial state", self.initial, get_args(Initial))
+        self._check_rules()
+        if self.shrinks is None:
+            rule = self.redistribute
+            self._set("shrinks", getattr(rule, "__name__", rule) == "none_grown")
+        own = {one.name for one in dataclasses.fields(self.settings)}
+        for name in self.defaults.keys() - own - COMMON.keys():
+            raise unknown_name("setting", name, [*COMMON, *own])
+        others = {
+            name: checked(COMMON[name], self.defaults[name], name)
+            for name in self.defaults
+            if name not in own
+        }
+        settings = self.settings(**{name: value for name, value in self.defaults.items() if name in own})
+        self._set("defaults", others | dataclasses.asdict(settings))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For copies and pickles, which cannot have a class that is derived."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if self.settings.__module__ == "types":
-            values["settings"] = Settings
-        return type(self), tuple(values.values())
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_rules(self) -> None:
+        """Raise UsageError if there is no rule of a name."""
+        for name in _MODULES:
+            self._rule(name)
+
+    @property
+    def fields(self) -> dict[str, dataclasses.Field[Any]]:
+        """The settings that it takes, by their names, with its defaults."""
+        fields = COMMON | {one.name: one for one in dataclasses.fields(self.settings)}
+        found = {}
+        for name, default in self.defaults.items():
+            found[name] = copy.copy(fields[name])
+            found[name].default = default
+        return found
 
     @property
     def updates(self) -> bool:
@@ -110,16 +165,20 @@ class Method:
         return self.drop is not None
 
     @property
-    def shrinks(self) -> bool:
-        """Whether it ends with fewer weights than it begins with."""
-        if "initial_density" in self.defaults:
-            return True
-        return getattr(self.redistribute, "__name__", self.redistribute) == "none_grown"
+    def ends_sparser(self) -> bool:
+        """Whether a model ends with fewer weights than it is made with."""
+        return self.shrinks or self.prepare is not None
+
+    @property
+    def sparse_from_the_start(self) -> bool:
+        """Whether already the first step of training is that of a sparse model."""
+        return self.initial == "sparse" or self.prepare is not None
 
     @property
     def density(self) -> float | None:
         """The density it insists on; None leaves it to the user."""
-        return 1.0 if self.initial == "dense" and not self.updates else None
+        keeps_all = self.initial == "dense" and not self.updates and self.prepare is None
+        return 1.0 if keeps_all else None
 
     def with_settings(self, **values: Any) -> Method:
         """The same method with other defaults of its settings.
@@ -133,11 +192,35 @@ class Method:
             if name not in self.defaults:
                 has = f"it has {', '.join(self.defaults)}" if self.defaults else "it has none"
                 raise UsageError(f"the method {self.name} has no setting {name!r}; {has}")
-        settings = self.settings(**{**self.defaults, **values})
-        return dataclasses.replace(self, defaults=dataclasses.asdict(settings))
+        return dataclasses.replace(self, defaults={**self.defaults, **values})
 
-    def check(self, gates: str, shared: str) -> None:
-        """Check that it goes with how a model counts and shares its positions.
+    def first_density(self, settings: Mapping[str, Any], last: float) -> float:
+        """The density that a model is made with.
+
+        Parameters
+        ----------
+        settings : mapping
+            A value for each of its settings.
+        last : float
+            The density that the model has in the end.
+
+        Raises
+        ------
+        UsageError
+            It would begin with fewer weights than there are in the end.
+        """
+        if self.initial != "sparse":
+            return 1.0
+        first: float = settings[self.initial_setting] if self.initial_setting else last
+        if first < last:
+            raise UsageError(
+                f"{flag(self.initial_setting)} {first:g} is below the density {last:g} that the model is to"
+                f" come down to; raise it, or ask for fewer weights"
+            )
+        return first
+
+    def check(self, gates: str, shared: str, distribution: str = "uniform") -> None:
+        """Check that it goes with how a model counts, shares and spreads its positions.
 
         Parameters
         ----------
@@ -145,23 +228,39 @@ class Method:
             As in `update`.
         shared : str
             The flag that lets rows share positions; empty if none do.
+        distribution : {"uniform", "erdos-renyi"}
+            How the density is spread over the matrices.
 
         Raises
         ------
         UsageError
             It does not.
         """
-        for flag, reason in (("--gates separate" * (gates == "separate"), self.fused), (shared, self.single)):
-            if flag and reason:
+        for given, reason in (
+            ("--gates separate" * (gates == "separate"), self.fused),
+            (shared, self.single),
+            (f"--distribution {distribution}" * (distribution != "uniform"), self.spread),
+        ):
+            if given and reason:
                 raise UsageError(
-                    f"{flag} does not go with --method {self.name}, which {reason}; leave it out, or use"
+                    f"{given} does not go with --method {self.name}, which {reason}; leave it out, or use"
                     f" another method"
                 )
 
+    def fraction(self, initial: float, step: int, total: int) -> float:
+        """What the schedule says; see `truesparse.topology.schedules`."""
+        fraction: float = self._rule("schedule")(initial, self.final_fraction, step, total)
+        return fraction
+
     def begin(self, beginning: Beginning) -> Hooks:
         """Put the method to work on a model."""
-        hooks: type[Hooks] = _found(self.hooks, "")
+        hooks: type[Hooks] = self._rule("hooks")
         return hooks(self, beginning)
+
+    def choose(self, beginning: Beginning, density: float, gradients: Callable[[int], float]) -> float:
+        """Choose which weights a model keeps; see `truesparse.topology.snip.Preparation`."""
+        prepare: Preparation = self._rule("prepare")
+        return prepare(beginning, density, gradients)
 
     def update(self, arena: Arena, update: Update, gates: str = "fused") -> dict[str, Changed]:
         """Change the topology of all matrices of an arena once.
@@ -195,20 +294,26 @@ class Method:
             raise UsageError(f"the drop fraction is {update.fraction}; it must be at least 0 and below 1")
         if self.drop is None:
             return {}
-        rules = Rules(
-            _found(self.drop, "drop"),
-            _found(self.grow, "grow"),
-            _found(self.redistribute, "redistribute"),
-            _found(self.first_values, "first_values"),
-            _found(self.fractions, "redistribute"),
-            _found(self.adapt, "drop"),
-        )
-        return rewire(arena, rules, update, gates)
+        names = [one.name for one in dataclasses.fields(Rules)]
+        return rewire(arena, Rules(**{name: self._rule(name) for name in names}), update, gates)
+
+    def _rule(self, name: str) -> Any:
+        return _found(getattr(self, name), name, _MODULES[name])
 
 
-def _found(rule: Any, module: str) -> Any:
+def _found(rule: Any, kind: str, place: str) -> Any:
     """What a name stands for in a module of this package, imported only now: flags need no NumPy."""
     if not isinstance(rule, str):
-        return rule
-    module, _, name = (rule if "." in rule else f"{module}.{rule}").rpartition(".")
-    return getattr(import_module(f"truesparse.topology.{module}"), name)
+        if rule is None or callable(rule):
+            return rule
+        raise UsageError(f"{kind} is {shown(rule)}; it must be a function or the name of one")
+    module, _, name = (rule if "." in rule else f"{place}.{rule}").rpartition(".")
+    try:
+        return getattr(import_module(f"truesparse.topology.{module}"), name)
+    except (ImportError, AttributeError) as error:
+        where = place if isinstance(error, ImportError) else module
+        home = vars(import_module(f"truesparse.topology.{where}"))
+        known = [name for name, own in home.items() if getattr(own, "__module__", "") == home["__name__"]]
+        prefix = "" if where == place else f"{where}."
+        public = [prefix + name for name in known if not name.startswith("_")]
+        raise unknown_name(f"{kind} rule", rule, public) from None

@@ -11,6 +11,7 @@ from truesparse.topology.method import Method
 from truesparse.topology.schedules import cosine, cubic
 from truesparse.topology.snip import SNIPSettings
 
+_SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
 
 METHODS: dict[str, Method] = {}
@@ -85,15 +86,22 @@ def method(name: str, **settings: Any) -> Method:
         return get_method(name).with_settings(**settings)
 
 
+class _Own(Method):
+    """One of this table, whose rules there are: to look for them would import NumPy."""
+
+    def _check_rules(self) -> None:
+        pass
+
+
 for _method in (
-    Method(
+    _Own(
         "st-rnn",
         "drop the smallest weights of each matrix, grow as many at random",
         drop="smallest_magnitude",
         schedule=cosine,
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
     ),
-    Method(
+    _Own(
         "selfish",
         "as st-rnn, the gates of a cell always competing for one budget",
         drop="smallest_magnitude",
@@ -102,13 +110,13 @@ for _method in (
         defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
         fused="lets the gates of a cell compete for one budget",
     ),
-    Method(
+    _Own(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
         drop="smallest_of_each_sign",
         defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
     ),
-    Method(
+    _Own(
         "dsr",
         "drop below one threshold for the whole model, grow where most weights survive",
         drop="below_threshold",
@@ -118,17 +126,18 @@ for _method in (
         defaults={"drop_fraction": 0.05, "update_interval": 200, "update_end": 0.75},
         fused="moves weights between matrices",
     ),
-    Method(
+    _Own(
         "deepr",
         "each weight keeps its sign; one that would change it is dropped, and another grown at random",
         drop="changed_sign",
         first_values="random_signs",
         hooks="deepr.SignedHooks",
+        defaults={"update_interval": 1, "update_end": 1.0},
         settings=DeepRSettings,
         single="keeps the sign of each weight, and a connection of several weights has none",
         stores="4 bytes a weight: its sign",
     ),
-    Method(
+    _Own(
         "gmp",
         "begin dense, drop the smallest weights little by little, grow none",
         drop="down_to_target",
@@ -140,17 +149,20 @@ for _method in (
         stores="all positions at first",
         work="3 f of the density at each step",
     ),
-    Method(
+    _Own(
         "granet",
         "begin less sparse, prune little by little, grow as many at random as an update replaces",
         drop="granet.smallest_beyond_target",
         redistribute="granet.up_to_target",
         hooks="granet.GraNetHooks",
         schedule=cosine,
+        initial_setting="initial_density",
+        shrinks=True,
+        defaults={"drop_fraction": 0.5, "update_interval": 100, "update_end": 0.75},
         settings=GraNetSettings,
         work="3 f of the density at each step",
     ),
-    Method(
+    _Own(
         "rigl",
         "drop the smallest weights of each matrix, grow as many where the gradient is largest",
         drop="smallest_magnitude",
@@ -161,7 +173,7 @@ for _method in (
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
     ),
-    Method(
+    _Own(
         "snfs",
         "drop the smallest weights, grow where the momentum of the gradient is largest",
         drop="smallest_magnitude",
@@ -176,22 +188,24 @@ for _method in (
         stores="4 bytes a position: a momentum of all, dense",
         work="3 f_S + f_D",
     ),
-    Method(
+    _Own(
         "snip",
         "begin dense, keep once the weights that matter most to the loss, before training",
-        initial="salient",
+        initial="dense",
+        prepare="keep_salient",
         settings=SNIPSettings,
-        fused="shares out the weights over the whole model",
+        fused=_SHARES_OUT,
+        spread=_SHARES_OUT,
         stores="all positions once, before training",
         work="3 f_S, and 3 f_D for the windows before",
     ),
-    Method("static", "keep the first connections"),
-    Method(
+    _Own("static", "keep the first connections"),
+    _Own(
         "small-dense",
         "a dense model of as many weights, not of as many FLOPs",
         initial="small",
         work="3 f_S, of the small model",
     ),
-    Method("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"),
+    _Own("dense", "keep every weight", initial="dense", stores="all positions", work="3 f_D"),
 ):
     register(_method)

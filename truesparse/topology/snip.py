@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from truesparse.sparse.arena import Arena
     from truesparse.sparse.matrix import SparseMatrix
+    from truesparse.topology.hooks import Beginning
+
+    Preparation = Callable[[Beginning, float, Callable[[int], float]], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,20 +28,25 @@ class SNIPSettings(Settings):
     )
 
 
-def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.Generator) -> None:
+def keep_salient(beginning: Beginning, density: float, gradients: Callable[[int], float]) -> float:
     """Leave a dense model the weights with the largest |w dL/dw|; their values are to be drawn anew.
 
     They are chosen from all matrices together, so that a matrix gets as many as matter.
 
     Parameters
     ----------
-    arena : Arena
-        All positions hold weights, with the gradients of some batches; modified in place.
+    beginning : Beginning
+        Of a model all of whose positions hold weights; its arena is modified in place.
     density : float
         Fraction of the weights that stay.
-    importance : {"l1", "l2", "max"}
-        What a connection of several weights counts; see `truesparse.topology.update.Part`.
-    rng : numpy.random.Generator
+    gradients : callable
+        Told a number, leaves in the arena the gradients of so many of the first batches, and gives the
+        multiplications and additions that this took.
+
+    Returns
+    -------
+    float
+        What `gradients` gave.
 
     Raises
     ------
@@ -62,6 +70,8 @@ def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.G
     from truesparse.topology.grow import random_positions
     from truesparse.topology.update import Part, Update
 
+    flops = gradients(beginning.settings["saliency_windows"])
+    arena, importance = beginning.arena, beginning.importance
     sensitivity = np.concatenate([_sensitivity(matrix, importance) for matrix in arena.matrices.values()])
     keep = ~smallest(sensitivity, arena.nnz - round(density * arena.nnz))
     del sensitivity
@@ -73,9 +83,10 @@ def keep_salient(arena: Arena, density: float, importance: str, rng: np.random.G
                 f"density {density:g} leaves {name} without a weight, because others matter more"
                 f"; use a higher density or another method than snip"
             )
-        changes[name] = random_positions(Part(matrix), mine, 0, Update(0.0, rng))
+        changes[name] = random_positions(Part(matrix), mine, 0, Update(0.0, beginning.rng))
         start += matrix.nnz
     arena.apply(Rewiring(changes))
+    return flops
 
 
 def _sensitivity(matrix: SparseMatrix, importance: str) -> NDArray[np.float32]:

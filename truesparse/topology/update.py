@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.sparse.matrix import SparseMatrix
+from truesparse.topology.settings import IMPORTANCES
 
 Scores = Callable[[NDArray[np.float32], int], None]
 
+Measure = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
 # Of the numbers of a connection along the second last axis, what they amount to together
-IMPORTANCE: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    "l1": lambda numbers: np.abs(numbers).sum(axis=-2),
-    "l2": lambda numbers: np.sqrt(np.square(numbers).sum(axis=-2)),
-    "max": lambda numbers: np.abs(numbers).max(axis=-2),
-}
+_MEASURES: tuple[Measure, ...] = (
+    lambda numbers: np.abs(numbers).sum(axis=-2),
+    lambda numbers: np.sqrt(np.square(numbers).sum(axis=-2)),
+    lambda numbers: np.abs(numbers).max(axis=-2),
+)
+IMPORTANCE = dict(zip(IMPORTANCES, _MEASURES, strict=True))
 
 
 class Part:

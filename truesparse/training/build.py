@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from truesparse.data.batches import Batches
-from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.topology import Beginning, Method, erdos_renyi_epsilon_counts, get_method, initial_counts
-from truesparse.topology.snip import keep_salient
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
@@ -44,20 +43,6 @@ def wanted_density(config: Config, chain: ChainSpec) -> float:
     return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
 
 
-def first_density(config: Config, chain: ChainSpec) -> float:
-    """Return the density that a model begins with; arguments and errors are those of `wanted_density`."""
-    if get_method(config.method).initial != "sparse":
-        return 1.0
-    last = wanted_density(config, chain)
-    first: float = config.settings_of("method").get("initial_density", last)
-    if first < last:
-        why, advice = "the model is to come down to", "raise it, or lower --density"
-        if config.er_epsilon is not None:
-            why, advice = f"--er-epsilon {config.er_epsilon:g} makes", "give --density in the place of that"
-        raise UsageError(f"--initial-density {first:g} is below the density {last:g} that {why}; {advice}")
-    return first
-
-
 def build_model(
     config: Config, chain: ChainSpec, batches: Batches, rng: np.random.Generator
 ) -> tuple[Model, float]:
@@ -83,45 +68,42 @@ def build_model(
     Raises
     ------
     UsageError
-        The density would leave a matrix without a weight.
+        The density would leave a matrix without a weight, or lies above that at which a method begins.
     """
     from truesparse.model import random_model
 
     method = get_method(config.method)
+    settings, density = config.settings_of("method"), wanted_density(config, chain)
     if method.initial == "small":
-        chain = chain.with_parameters(round(wanted_density(config, chain) * chain.dense_parameters))
+        chain = chain.with_parameters(round(density * chain.dense_parameters))
     model = random_model(
         chain,
-        first_density(config, chain),
+        method.first_density(settings, density),
         rng,
         distribution=config.distribution,
         gates=config.gates,
         scale=config.init_scale,
     )
-    if method.initial != "salient":
-        return model, 0.0
-    windows = config.settings_of("method")["saliency_windows"]
-    return model, choose_salient(
-        model, batches, windows, config.density, config.importance, rng, config.init_scale
-    )
+    beginning = Beginning(model.arena, rng, settings, config.gates, config.importance)
+    return model, prepare(model, batches, method, beginning, density, config.init_scale)
 
 
-def choose_salient(
+def prepare(
     model: Model,
     batches: Batches,
-    count: int,
+    method: Method,
+    beginning: Beginning,
     density: float,
-    importance: str,
-    rng: np.random.Generator,
     scale: float | None = None,
 ) -> float:
-    """Leave a dense model the weights that matter most to the loss of the first `count` batches, and draw
-    them anew; returns the multiplications and additions that it took to know. See `keep_salient`."""
+    """Let a method that chooses before training leave a model the fraction `density` of its weights, and draw
+    these anew; returns the multiplications and additions of the gradients of batches that it asked for."""
     from truesparse.model import draw_values
 
-    flops = _add_gradients(model, batches, count)
-    keep_salient(model.arena, density, importance, rng)
-    draw_values(model, rng, scale)
+    if method.prepare is None:
+        return 0.0
+    flops = method.choose(beginning, density, partial(_add_gradients, model, batches))
+    draw_values(model, beginning.rng, scale)
     return flops
 
 

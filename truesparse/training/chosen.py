@@ -37,7 +37,7 @@ def choices() -> dict[str, dict[str, Fields]]:
     return {
         "cell": {name: _of_cell(spec) for name, spec in cells().items()},
         "optimizer": {name: _fields(kind) for name, kind in OPTIMIZERS.items()},
-        "method": {name: _fields(method.settings) for name, method in METHODS.items()},
+        "method": {name: method.fields for name, method in METHODS.items()},
     }
 
 

@@ -21,6 +21,7 @@ from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
 from truesparse.settings import checked, flag, fraction, listed, setting, shown
 from truesparse.topology.methods import get_method
+from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.toml import read_toml, to_toml
 
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 DENSITY = 0.2
 
 
-def preset_setting(default: str) -> Any:
-    """The field of a task that names one of its `Config.PRESETS`."""
-    return setting(default, "Named set of values that the other flags change.")
+def preset_of(presets: Iterable[str]) -> Any:
+    """A field for the preset; the first one is the default."""
+    return setting(next(iter(presets)), "Named set of values that the other flags change.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)  # a subclass has these
 @with_choices
 class Config:
     """What decides how a run trains, whatever it trains. A subclass for each task has fields of its own.
@@ -82,7 +83,7 @@ class Config:
     distribution: str = setting(
         "uniform",
         "How the density is spread over the matrices at the start.",
-        choices=("uniform", "erdos-renyi"),
+        choices=DISTRIBUTIONS,
     )
     er_epsilon: float | None = setting(
         None,
@@ -94,14 +95,14 @@ class Config:
     gates: str = setting(
         "fused",
         "Count the gates of a cell as one matrix, or each one by itself.",
-        choices=("fused", "separate"),
+        choices=GATES,
     )
     pattern: str = setting("weight", PATTERN_HELP, choices=PATTERNS)
     importance: str = setting(
         "l1",
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"
         " values, the root of the sum of their squares, or the largest absolute value.",
-        choices=("l1", "l2", "max"),
+        choices=IMPORTANCES,
     )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
@@ -200,16 +201,11 @@ class Config:
                 f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
                 f" --distribution erdos-renyi"
             )
-        method.check(self.gates, self.groups)
+        method.check(self.gates, self.groups, self.distribution)
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"
                 f" or leave it out"
-            )
-        if method.initial == "salient" and self.distribution != "uniform":
-            raise UsageError(
-                f"--distribution {self.distribution} does not go with --method {method.name}, which"
-                f" {method.fused}; leave it out, or use another method"
             )
 
     @property

@@ -101,7 +101,7 @@ class Evolution:
         """The fraction of the entries that an update at a step replaces; how far pruning has come."""
         method = self.method
         end = self._last if method.shrinks else round(self._end * self.planned)
-        return method.schedule(self._first, method.final_fraction, step, end)
+        return method.fraction(self._first, step, end)
 
     def replaces(self, step: int) -> bool:
         """Whether there is an update at a step that takes the place of the optimizer's step."""

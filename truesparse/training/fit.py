@@ -13,9 +13,11 @@ import numpy as np
 from truesparse.data.batches import Batches
 from truesparse.errors import UsageError, parameters_named
 from truesparse.optim.settings import OptimizerSettings
+from truesparse.settings import check_choice
 from truesparse.sparse import Arena, Rewiring
 from truesparse.topology import Beginning, Method, get_method, initial_counts
-from truesparse.training.build import choose_salient, start_training
+from truesparse.topology.settings import GATES, IMPORTANCES
+from truesparse.training.build import prepare, start_training
 from truesparse.training.evaluation import evaluate
 from truesparse.training.state import make_generators
 
@@ -172,17 +174,15 @@ def fit(
 
 def _check_settings(method: Method) -> None:
     """Raise UsageError if a method is told what `fit` is not asked."""
-    for field in dataclasses.fields(method.settings):
-        if field.name == "initial_density" and method.defaults[field.name] != field.default:
-            raise UsageError("initial_density is what init has given the model; leave it out")
+    name = method.initial_setting
+    if name and method.defaults[name] != getattr(method.settings, name):
+        raise UsageError(f"{name} is what init has given the model; leave it out")
 
 
 def _check(model: Model, method: Method, density: float | None, gates: str, importance: str) -> None:
     """Raise UsageError if a method does not go with a model."""
-    if gates not in ("fused", "separate"):
-        raise UsageError(f"gates is {gates!r}; it must be 'fused' or 'separate'")
-    if importance not in ("l1", "l2", "max"):
-        raise UsageError(f"importance is {importance!r}; it must be 'l1', 'l2' or 'max'")
+    check_choice("gates", gates, GATES)
+    check_choice("importance", importance, IMPORTANCES)
     shared = any(matrix.group > 1 for matrix in model.matrices.values())
     method.check(gates, "a model whose rows share connections" if shared else "")
     if method.initial != "sparse" and model.arena.nnz < model.chain.dense_parameters:
@@ -190,14 +190,13 @@ def _check(model: Model, method: Method, density: float | None, gates: str, impo
             f"the method {method.name} begins with all positions, but the model has a density of"
             f" {model.density:.4g}; make it with init(density=1)"
         )
-    ends_sparser = method.shrinks or method.initial == "salient"
-    if ends_sparser and density is None:
+    if method.ends_sparser and density is None:
         raise UsageError(f"the method {method.name} needs the density of the model in the end; give density")
     if density is not None and not 0 < density <= 1:
         raise UsageError(f"density is {density!r}; it must be above 0 and at most 1")
     if density is not None and density > model.density:
         raise UsageError(f"density is {density:g}, but the model has only {model.density:.4g} to begin with")
-    if density is not None and not ends_sparser:
+    if density is not None and not method.ends_sparser:
         raise UsageError(
             f"the method {method.name} leaves the model its density, which init gave it; leave density out"
         )
@@ -219,13 +218,13 @@ def _begin(
 ) -> Beginning:
     """What the method is told; one that chooses the weights first has done so."""
     counts = {}
-    rng = make_generators(seed)["topology"]
-    settings = dict(method.defaults)
     if density is not None and method.shrinks:
         counts = initial_counts(model.chain.shapes, density, gates=gates)
-    elif density is not None:
-        choose_salient(model, batches, settings["saliency_windows"], density, importance, rng)
-    return Beginning(model.arena, rng, settings, gates, importance, counts)
+    rng = make_generators(seed)["topology"]
+    beginning = Beginning(model.arena, rng, dict(method.defaults), gates, importance, counts)
+    if density is not None:
+        prepare(model, batches, method, beginning, density)
+    return beginning
 
 
 def _fit(

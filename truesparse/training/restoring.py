@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.optim.averaging import SNTASGD
 from truesparse.settings import shown
 from truesparse.training.checkpoint import Checkpoint
 from truesparse.training.config import Config
@@ -91,9 +90,7 @@ def check_memory(saved: Checkpoint, training: Training) -> None:
         right = _is_losses if isinstance(value, list) else _is_count
         if not right(optimizer.get(name)):
             raise _broken(saved, f"{name} of the optimizer is {str(optimizer.get(name, 'missing'))[:40]}")
-    if optimizer.get("averaged_steps"):
-        needed = {"average", "averaged_steps"} if isinstance(training.optimizer, SNTASGD) else {"average"}
-        lost |= needed - saved.slots
+    lost |= {*training.optimizer.later_states(optimizer)} - saved.slots
     if lost:
         raise _broken(saved, f"the optimizer's state {min(lost)} is missing")
     for name, value in _counters(saved, "evolution").items():

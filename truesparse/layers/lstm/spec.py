@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from truesparse.layers.spec import Recurrent
 
 
-@dataclass(frozen=True)
 class LSTM(Recurrent):
     """Long short-term memory: gates i, f, g, o, and a cell c that carries on.
 

@@ -49,7 +49,6 @@ class Head(LayerSpec):
         return bias, Vector("weight", self.outputs * given.size, drawn=True)
 
 
-@dataclass(frozen=True)
 class Softmax(Head):
     """Probabilities of classes or of the next token, and their cross-entropy."""
 
@@ -62,7 +61,6 @@ class Softmax(Head):
         return super().output(given)
 
 
-@dataclass(frozen=True)
 class SquaredError(Head):
     """Numbers, and half their squared error."""
 

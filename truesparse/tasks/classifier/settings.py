@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import SequenceConfig
-from truesparse.training.config import preset_setting
+from truesparse.training.config import preset_of
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -50,7 +50,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
         "CSV file, or folder with train.csv and, if there are, valid.csv and test.csv; also .csv.gz.",
         shown="none: it must be given",
     )
-    preset: str = preset_setting("text")
+    preset: str = preset_of(PRESETS)
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")

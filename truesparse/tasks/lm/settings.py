@@ -10,7 +10,7 @@ from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model
 from truesparse.settings import setting
-from truesparse.training.config import Config, preset_setting
+from truesparse.training.config import Config, preset_of
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -84,7 +84,7 @@ saves and stops.
         "Folder with train, valid and test text, or one text file.",
         shown="the Python documentation that comes with Python",
     )
-    preset: str = preset_setting("demo")
+    preset: str = preset_of(PRESETS)
     level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     tied: bool = setting(False, "Use the embedding as the output layer too.")

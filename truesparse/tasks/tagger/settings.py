@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import output_setting
-from truesparse.training.config import Config, preset_setting
+from truesparse.training.config import Config, preset_of
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -50,7 +50,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         " there are, valid (or dev) and test; also .gz.",
         shown="none: it must be given",
     )
-    preset: str = preset_setting("tags")
+    preset: str = preset_of(PRESETS)
     token_column: str = setting(
         "auto",
         "Column of the tokens: a number, from 1, or with - from the end; in JSON lines the name of a list."
