@@ -131,6 +131,9 @@ class LayerSpec(ABC):
         Whether there may be several in a chain, so that their names have a number.
     NAME : str
         What the names of its parameters begin with; the type if empty.
+    SPARED : tuple of str
+        Parts that it needs not have, as forms write what it computes themselves; see
+        `truesparse.layers.parts.part`. A layer that is derived from it does not inherit this.
     """
 
     TYPE: ClassVar[str]
@@ -138,6 +141,7 @@ class LayerSpec(ABC):
     TRAINING_ONLY: ClassVar[bool] = False
     NUMBERED: ClassVar[bool] = True
     NAME: ClassVar[str] = ""
+    SPARED: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -54,6 +54,7 @@ class Softmax(Head):
     """Probabilities of classes or of the next token, and their cross-entropy."""
 
     TYPE: ClassVar[str] = "softmax"
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
     def output(self, given: Signal) -> Signal:
         """A score for each output, of which a classifier has two or more; a vocabulary may have one token."""
@@ -67,3 +68,4 @@ class SquaredError(Head):
     """Numbers, and half their squared error."""
 
     TYPE: ClassVar[str] = "squared-error"
+    SPARED: ClassVar[tuple[str, ...]] = ("parameters",)
