@@ -9,6 +9,7 @@ import click
 
 from truesparse.cli.options import json_option, model_argument
 from truesparse.errors import printable
+from truesparse.export import DTYPES, TARGETS
 
 
 @click.command()
@@ -16,9 +17,9 @@ from truesparse.errors import printable
 @click.option(
     "--to",
     "target",
-    type=click.Choice(("c", "onnx", "torch", "scipy")),
+    type=click.Choice(tuple(TARGETS)),
     required=True,
-    help="C99 source; ONNX and PyTorch with dense weights; SciPy's sparse matrices.",
+    help=f"{'; '.join(target.summary for target in TARGETS.values())}.",
 )
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The folder to make."
@@ -32,8 +33,8 @@ from truesparse.errors import printable
 )
 @click.option(
     "--dtype",
-    type=click.Choice(("float32", "int8")),
-    default="float32",
+    type=click.Choice(DTYPES),
+    default=DTYPES[0],
     show_default=True,
     help="For C: type of the weights. int8 has a scale for each row.",
 )
@@ -60,7 +61,7 @@ def export(
         return
     for file, size in report["files"].items():
         click.echo(f"{printable(out / file)}  {_bytes(size)}")
-    if target == "c":
+    if "flash_bytes" in report:
         _say_c(report, out, name)
     if report.get("largest_difference") is not None:
         click.echo(f"onnxruntime agrees: largest difference of a score {report['largest_difference']:.1e}")
