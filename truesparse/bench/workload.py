@@ -16,8 +16,6 @@ MAX_NORM = 10.0  # of the gradient; what is longer is clipped
 
 _WINDOWS = 8  # different ones, in turn
 
-Window = tuple[NDArray[np.int32], NDArray[np.int32]]
-
 
 @dataclass(frozen=True)
 class Workload:
@@ -106,7 +104,7 @@ class Workload:
         activations = self.tokens * (2 * self.embedding_size + 14 * self.layers * self.hidden_size)
         return 16 * self.dense_parameters + 4 * (activations + 3 * columns * self.outputs)
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """Draw windows of random tokens.
 
         Returns

@@ -10,7 +10,7 @@ from typing import Any
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.wiring import wiring
-from truesparse.modelfile import Reader, find_model, kind_of, read_model
+from truesparse.modelfile import Reader, find_model, model_kind, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
 
@@ -37,11 +37,11 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
         A model cannot be read, or it has another cell, other sizes or another vocabulary than the first.
     """
     chain, names, patterns = _read(paths[0])
-    kind = kind_of(chain, names["labels"])
+    kind = model_kind(chain, names["labels"])
     models = [patterns]
     for path in paths[1:]:
         other_chain, other_names, patterns = _read(path)
-        other_kind = kind_of(other_chain, other_names["labels"])
+        other_kind = model_kind(other_chain, other_names["labels"])
         if kind != other_kind:
             raise UsageError(
                 f"{paths[0]} and {path} cannot be compared: one is a {kind}, the other a {other_kind}"

@@ -54,7 +54,7 @@ class Config:
     HELP : str
         What the command prints of itself.
     KIND : str
-        What its models are; see `truesparse.modelfile.kind_of`.
+        What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
     TEXT_COLUMN : str
