@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.options import config_options
+from truesparse.settings import flag
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
+_SIZE = click.IntRange(min=1, max=10**9)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DENSITIES = {"lm": "0.33,0.2,0.1,0.043,0.009", "classifier": "0.2,0.1,0.0431,0.01"}
@@ -21,9 +25,31 @@ def _list(flag: str, default: str | None, text: str) -> Callable[[F], F]:
     return click.option(flag, metavar="LIST", default=default, show_default=bool(default), help=text)
 
 
-def _size(flag: str, default: int | None, text: str) -> Callable[[F], F]:
-    kind = click.IntRange(min=1, max=10**9)
-    return click.option(flag, metavar="N", type=kind, default=default, show_default=bool(default), help=text)
+def _size(name: str, default: int, text: str) -> Callable[[F], F]:
+    return click.option(name, metavar="N", type=_SIZE, default=default, show_default=True, help=text)
+
+
+def _workload(*names: str, **defaults: int) -> Callable[[F], F]:
+    """Give a command flags for fields of a workload: None if not given, or with defaults of its own."""
+    rules = {field.name: field.metadata for field in dataclasses.fields(Workload)}
+
+    def decorate(command: F) -> F:
+        for name in reversed((*names, *defaults)):
+            rule = rules[name]
+            default = rule["shown"] or "; classifier ".join(
+                dict.fromkeys(str(getattr(sizes, name)) for sizes in DEFAULTS.values())
+            )
+            command = click.option(
+                flag(name),
+                metavar=None if rule["choices"] else "N",
+                type=click.Choice(rule["choices"]) if rule["choices"] else _SIZE,
+                default=defaults.get(name),
+                show_default=name in defaults,
+                help=rule["help"] + ("" if name in defaults else f"  [default: {default}]"),
+            )(command)
+        return command
+
+    return decorate
 
 
 def _file(flag: str, name: str, text: str) -> Callable[[F], F]:
@@ -90,20 +116,9 @@ def bench() -> None:
     help="Language model, or classifier of sequences by the last state.",
 )
 @_list("--density", None, f"Densities.  [default: {_DENSITIES['lm']}]")
-@_size("--hidden-size", None, "Hidden units of a layer.  [default: 1500; classifier 256]")
-@_size("--embedding-size", None, "Size of an embedded word.  [default: the hidden size]")
-@_size("--layers", None, "LSTM layers.  [default: 2; classifier 1]")
-@_size("--vocab-size", None, "Words.  [default: 10000; classifier 20000]")
-@_size("--batch-size", None, "Sequences.  [default: 20; classifier 64]")
-@_size("--bptt", None, "Steps of a window.  [default: 35; classifier 100]")
-@click.option(
-    "--pattern",
-    type=click.Choice(("weight", "unit")),
-    default="weight",
-    show_default=True,
-    help="What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+@_workload(
+    "hidden_size", "embedding_size", "layers", "vocab_size", "batch_size", "bptt", "pattern", "output_group"
 )
-@_size("--output-group", None, "Words that share their connections.  [default: 1]")
 @_baseline
 @_common(repeats=7, seconds=0.3)
 def step(
@@ -111,14 +126,13 @@ def step(
     density: str | None,
     hidden_size: int | None,
     embedding_size: int | None,
-    pattern: str,
     baseline: str | None,
     repeats: int,
     seconds: float,
     threads: int,
     json_file: Path | None,
     plot_file: Path | None,
-    **sizes: int | None,
+    **sizes: int | str | None,
 ) -> None:
     """Time training steps against masked dense models.
 
@@ -133,10 +147,7 @@ def step(
     conditions = settings.conditions(threads, repeats, seconds)
     settings.check_outputs(json_file, plot_file)
 
-    from dataclasses import replace
-
     from truesparse.bench.step import bench_step
-    from truesparse.bench.workload import DEFAULTS
     from truesparse.errors import UsageError
 
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
@@ -144,7 +155,7 @@ def step(
         given["hidden_size"] = given["embedding_size"] = hidden_size
     if embedding_size is not None:
         given["embedding_size"] = embedding_size
-    chosen = replace(DEFAULTS[task], pattern=pattern, **given)
+    chosen = dataclasses.replace(DEFAULTS[task], **given)
     if task == "classifier" and chosen.output_group > 1:
         raise UsageError("--output-group is for the words of a language model; leave it out")
     _ = chosen.chain  # raises for sizes that do not fit
@@ -240,9 +251,7 @@ def kernels(
 @_list("--density", "0.01,0.05,0.1,0.2,0.33,0.5,0.7,0.9", "Densities.")
 @_list("--batch-size", "1,8,20,64", "Batch sizes.")
 @_list("--hidden-size", "128,512,1500", "Hidden sizes.")
-@_size("--layers", 1, "LSTM layers.")
-@_size("--vocab-size", 2000, "Words.")
-@_size("--bptt", 20, "Steps of a window.")
+@_workload(layers=1, vocab_size=2000, bptt=20)
 @_common(repeats=5, seconds=0.2)
 def sweep(
     density: str,
@@ -272,7 +281,6 @@ def sweep(
     settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.sweep import bench_sweep
-    from truesparse.bench.workload import Workload
 
     task = Workload(layers=layers, vocab_size=vocab_size, bptt=bptt)
     baseline = settings.strongest_dense()
@@ -285,8 +293,7 @@ def sweep(
 @_list("--density", _DENSITIES["lm"], "Densities.")
 @_list("--batch-size", "1,8,64", "Batch sizes.")
 @_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
-@_size("--layers", 2, "LSTM layers.")
-@_size("--vocab-size", 10_000, "Words.")
+@_workload(layers=2, vocab_size=10_000)
 @_baseline
 @_common(repeats=7, seconds=0.2)
 def inference(
@@ -313,7 +320,6 @@ def inference(
     settings.check_outputs(json_file, plot_file)
 
     from truesparse.bench.inference import bench_inference
-    from truesparse.bench.workload import Workload
 
     task = Workload(vocab_size=vocab_size, embedding_size=hidden_size, hidden_size=hidden_size, layers=layers)
     with shown() as monitor:

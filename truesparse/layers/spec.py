@@ -12,7 +12,6 @@ from truesparse.errors import UsageError
 from truesparse.settings import checked, setting, shown
 
 LARGEST = (1 << 31) - 1  # numbers of units and tokens are 32-bit integers everywhere
-PATTERNS = ("weight", "unit")
 
 TOKENS, STEPS, SEQUENCE = "tokens", "steps", "sequence"
 WORDS = {TOKENS: "tokens", STEPS: "features at each step", SEQUENCE: "one vector a sequence"}
@@ -100,6 +99,15 @@ def count(help: str, default: Any = dataclasses.MISSING) -> Any:
 def rate(help: str) -> Any:
     """A field for a fraction that is dropped in training."""
     return setting(0.0, help, low=0, high=1, open_high=True)
+
+
+def pattern() -> Any:
+    """A field for what a method makes and removes."""
+    return setting(
+        "weight",
+        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+        choices=("weight", "unit"),
+    )
 
 
 def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
@@ -227,11 +235,7 @@ class Recurrent(LayerSpec):
     LOCKED: ClassVar[bool] = False
 
     units: int = count("Units, H.")
-    pattern: str = setting(
-        "weight",
-        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
-        choices=PATTERNS,
-    )
+    pattern: str = pattern()
 
     def output(self, given: Signal) -> Signal:
         """A vector of its units at each step."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from truesparse.errors import UsageError
 from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import CELLS
+from truesparse.layers.spec import pattern
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
 from truesparse.settings import checked, flag, listed, setting, shown
@@ -92,11 +93,7 @@ class Config:
         "Count the gates of a cell as one matrix, or each one by itself.",
         choices=("fused", "separate"),
     )
-    pattern: str = setting(
-        "weight",
-        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
-        choices=("weight", "unit"),
-    )
+    pattern: str = pattern()
     importance: str = setting(
         "l1",
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"
