@@ -20,7 +20,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
 from truesparse.export.c import as_exported, write_c
 from truesparse.export.folder import new_folder
-from truesparse.export.interchange import write_scipy
+from truesparse.export.interchange import write_scipy, write_torch
 from truesparse.export.onnx_model import write_onnx
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
@@ -241,6 +241,23 @@ def test_cells_that_have_no_source(
     with pytest.raises(TruesparseError, match="the cell other"):
         export_model(file, target, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@dataclass(frozen=True)
+class Louder(Softmax):
+    """A head that says it otherwise."""
+
+    TYPE: ClassVar[str] = "louder"
+
+
+def test_a_head_that_is_derived_from_one_that_forms_know_is_not_taken_for_it(
+    tmp_path: Path, file: Path
+) -> None:
+    stored = replace(read(file), chain=ChainSpec(Embedding(9, 4), LSTM(4), Louder(9)))
+    with pytest.raises(TruesparseError, match="there is no C source for the layer louder"):
+        write_c(stored, tmp_path, "model", "float32")
+    with pytest.raises(TruesparseError, match="PyTorch has no module for the layer louder"):
+        write_torch(stored, tmp_path)
 
 
 def test_arguments(tmp_path: Path, file: Path) -> None:

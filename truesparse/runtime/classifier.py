@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, Stream, log_softmax
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, Stream, log_softmax
 
 _BATCH = 32  # texts that are read side by side
 
@@ -114,7 +114,7 @@ class Classifier:
         for step in range(lengths[0]):
             active = int(np.count_nonzero(lengths > step))
             tokens = np.array([ids[step] for ids in sequences[:active]])
-            reading: State = [tuple(array[:, :active] for array in own) for own in state]
+            reading = [tuple(array[:, :active] for array in own) for own in state]
             pool.add(self._recurrent.step(tokens, reading))
         return log_softmax(self._output(pool.result(lengths)))
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from truesparse.data import TokenEncoder
 from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.language_model import LanguageModelStream
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, State, log_softmax
+from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, log_softmax
 
 _BATCH = 32  # sentences that are read side by side
 
@@ -84,7 +84,7 @@ class Tagger:
             for step in range(lengths[0]):
                 active = places[: np.count_nonzero(lengths > step)]
                 tokens = np.array([checked[place][step] for place in active])
-                reading: State = [tuple(array[:, : len(active)] for array in own) for own in state]
+                reading = [tuple(array[:, : len(active)] for array in own) for own in state]
                 scores = log_softmax(self._output(self._recurrent.step(tokens, reading)))
                 for column, place in enumerate(active):
                     said[place][step] = scores[:, column]

@@ -16,7 +16,7 @@ from truesparse.errors import UsageError
 from truesparse.tasks.tagger.data import Tagged, TaggingData, load_data, lookup, pieces
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig, tagger_chain
-from truesparse.tasks.tagger.spans import Counts, Scheme, count_labels
+from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.task import Measures, Task, Workspaces, crc32_of
 
@@ -120,7 +120,7 @@ class Labelled:
         Mean, in nats per token.
     labels, told : ndarray of int32, shape (tokens,)
         Numbers of the labels that they have, and that they were given.
-    counts : Counts
+    counts : LabelCounts
         Of spans by type; where labels mark none, of tokens by label.
     spans : bool
         Whether of spans.
@@ -129,7 +129,7 @@ class Labelled:
     loss: float
     labels: NDArray[np.int32]
     told: NDArray[np.int32]
-    counts: Counts
+    counts: LabelCounts
     spans: bool = True
 
     @property
@@ -226,7 +226,7 @@ def crc32_of_sentences(*parts: Tagged) -> int:
 
 def _count(
     labels: tuple[str, ...], scheme: Scheme | None, sentences: Tagged, told: NDArray[np.int32]
-) -> Counts:
+) -> LabelCounts:
     if scheme is None:
         return count_labels(labels, sentences.labels.values, told)
     return scheme.count(sentences.labels.values, told, sentences.labels.starts)
