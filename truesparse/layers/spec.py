@@ -142,6 +142,9 @@ class LayerSpec(ABC):
     SPARED : tuple of str
         Parts that it needs not have, as forms write what it computes themselves; see
         `truesparse.layers.parts.part`. A layer that is derived from it does not inherit this.
+    FREE : tuple of str
+        Settings that do not matter to what its connections mean: topologies of models with other values can
+        be compared.
     """
 
     TYPE: ClassVar[str]
@@ -150,6 +153,7 @@ class LayerSpec(ABC):
     NUMBERED: ClassVar[bool] = True
     NAME: ClassVar[str] = ""
     SPARED: ClassVar[tuple[str, ...]] = ()
+    FREE: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -233,6 +237,7 @@ class Recurrent(LayerSpec):
 
     GATES: ClassVar[tuple[str, ...]]
     LOCKED: ClassVar[bool] = False
+    FREE: ClassVar[tuple[str, ...]] = ("pattern", "dropout")
 
     units: int = count("Units, H.")
     pattern: str = pattern()

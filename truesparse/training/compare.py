@@ -14,9 +14,6 @@ from truesparse.modelfile import Reader, find_model, model_kind, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
 
-# Settings of layers that the models to be compared may each have their own of
-_FREE = ("pattern", "group", "dropout", "transform_bias")
-
 
 def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDistance]]:
     """Measure the distance of every two of some models.
@@ -83,7 +80,7 @@ def _differences(one: ChainSpec, two: ChainSpec) -> Iterator[tuple[str, Any, Any
             yield "a layer", mine.spec.TYPE, other.spec.TYPE
         settings, theirs = mine.spec.to_document(), other.spec.to_document()
         for name in settings:
-            if name not in _FREE and settings[name] != theirs.get(name):
+            if name not in mine.spec.FREE and settings[name] != theirs.get(name):
                 yield f"{mine.name}.{name}", settings[name], theirs.get(name)
     if len(first) != len(second):
         yield "the number of layers", len(first), len(second)

@@ -18,6 +18,7 @@ class Head(LayerSpec):
     TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
     NUMBERED: ClassVar[bool] = False
     NAME: ClassVar[str] = "output"
+    FREE: ClassVar[tuple[str, ...]] = ("group",)
 
     outputs: int = count("Classes, tokens or numbers.")
     sparse: bool = setting(True, "Whether its matrix is sparse; if not, its weights are all there.")
