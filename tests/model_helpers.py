@@ -6,7 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.dropout.spec import Dropout, WordDropout
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import DropoutRates, language_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 
 CASES = {
@@ -170,3 +176,16 @@ def positions(matrix):
 
 
 ALL_KINDS = DropoutRates(0.2, 0.5, 0.3, 0.4)
+
+
+def two_cells(**head):
+    """Cells of two kinds and sizes, the second wider than the first."""
+    return ChainSpec(
+        WordDropout(0.1),
+        Embedding(9, 5),
+        Dropout(0.2, True),
+        LSTM(8),
+        Dropout(0.3, True),
+        RHN(12, "unit", depth=2, dropout=0.4),
+        Softmax(9, **head),
+    )

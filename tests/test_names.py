@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -28,6 +30,20 @@ def test_every_name_is_there_and_documented() -> None:
     for name in ts.__all__:
         assert getattr(ts, name) is not None
         assert f"`{name}" in headings
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["truesparse", "truesparse.export", "truesparse.model", "truesparse.optim", "truesparse.topology"],
+)
+def test_packages_have_the_names_that_type_checkers_see(package: str) -> None:
+    module = importlib.import_module(package)
+    block = inspect.getsource(module).partition("if TYPE_CHECKING:\n")[2].partition("\n__all__")[0]
+    imported = re.findall(r"^    from \S+ import (\w+) as \1$", block, re.MULTILINE)
+    assigned = re.findall(r"^    (\w+) = \w+$", block, re.MULTILINE)
+    assert module.__all__ == sorted([*imported, *assigned])
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    assert "AdamSettings" not in module.__all__
 
 
 def test_every_layer_and_optimizer_has_a_name() -> None:

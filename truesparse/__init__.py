@@ -59,37 +59,4 @@ if TYPE_CHECKING:
     sgd = SGDSettings
     register_method = _register_method
 
-__all__, __getattr__ = lazy(
-    __name__,
-    {
-        "truesparse.data.batches": ["Batch", "Windows"],
-        "truesparse.data.encoder": ["TextEncoder", "TokenEncoder"],
-        "truesparse.data.sequences": ["SequenceBatches", "Sequences"],
-        "truesparse.data.vocabulary": ["Vocabulary"],
-        "truesparse.errors": ["TruesparseError", "UsageError"],
-        "truesparse.layers.dropout.spec": ["Dropout", "WordDropout"],
-        "truesparse.layers.embedding.spec": ["Embedding"],
-        "truesparse.layers.gru.spec": ["GRU"],
-        "truesparse.layers.linear.spec": ["Linear"],
-        "truesparse.layers.lstm.spec": ["LSTM"],
-        "truesparse.layers.output.spec": ["Softmax", "SquaredError"],
-        "truesparse.layers.pool.spec": ["Pool"],
-        "truesparse.layers.registry": {"register_layer": "register"},
-        "truesparse.layers.rhn.spec": ["RHN"],
-        "truesparse.model.chain": ["Chain"],
-        "truesparse.model.loading": ["load"],
-        "truesparse.model.model": ["Model"],
-        "truesparse.optim.adam": {"adam": "AdamSettings"},
-        "truesparse.optim.averaging": {
-            "asgd": "ASGDSettings",
-            "nt_asgd": "NTASGDSettings",
-            "snt_asgd": "SNTASGDSettings",
-        },
-        "truesparse.optim.sgd": {"sgd": "SGDSettings"},
-        "truesparse.topology.method": ["Method"],
-        "truesparse.topology.methods": {"method": "method", "register_method": "register"},
-        "truesparse.training.evaluation": ["evaluate", "predict"],
-        "truesparse.training.fit": ["fit"],
-        "truesparse.training.training": ["Training"],
-    },
-)
+__all__, __getattr__ = lazy(__name__)

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
-def lazy(
-    package: str, names: Mapping[str, Sequence[str] | Mapping[str, str]]
-) -> tuple[list[str], Callable[[str], Any]]:
-    """Return ``__all__`` and ``__getattr__`` of a package.
+def lazy(package: str) -> tuple[list[str], Callable[[str], Any]]:
+    """Return ``__all__`` and ``__getattr__`` of a package from its own source, so that a name stands once.
 
     Parameters
     ----------
     package : str
-        Its name.
-    names : mapping of str to sequence of str or mapping of str to str
-        For modules, named within the package or from the top, what they have; or its name here and there.
+        Its name. Type checkers and this function read what its ``if TYPE_CHECKING:`` says:
+        ``from module import name as name`` gives it a name, as does ``other = name`` below, for what is
+        called otherwise in its module.
     """
-    where = {
-        name: (module, mine[name] if isinstance(mine, Mapping) else name)
-        for module, mine in names.items()
-        for name in mine
-    }
+    module: Any = sys.modules[package]
+    # Where only compiled files are installed there is no source: modules can be imported, names cannot.
+    source = module.__loader__.get_source(package) or "if TYPE_CHECKING:\n    pass"
+    tree = ast.parse(source)
+    imported: dict[str, tuple[str, str]] = {}
+    public: dict[str, tuple[str, str]] = {}
+    for node in next(node for node in tree.body if isinstance(node, ast.If)).body:
+        match node:
+            case ast.ImportFrom(module=str(where), names=names):
+                imported |= {alias.asname or alias.name: (where, alias.name) for alias in names}
+                public |= {name: imported[name] for name in (a.name for a in names if a.name == a.asname)}
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=own)):
+                public[name] = imported[own]
 
     def find(name: str) -> Any:
-        if name not in where:
+        if name not in public:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, own = where[name]
-        return getattr(import_module(module if "." in module else f"{package}.{module}"), own)
+        where, own = public[name]
+        return getattr(import_module(where), own)
 
-    return sorted(where), find
+    return sorted(public), find

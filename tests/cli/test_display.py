@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ INFO = RunInfo(
     nnz=2,
     dense_parameters=10**7,
     threads=2,
-    gates=("i", "f", "g", "o"),
+    gates={"lstm.0.weight_hh": ("i", "f", "g", "o")},
 )
 
 
@@ -95,6 +96,29 @@ def test_the_live_display(terminal: Terminal) -> None:
     assert lines[-1].split() == ["30", "3.00", "130.00", "2", "best"]
     for part in ("compiling kernels, once", "compiled in 3 s", "2 weights of 10,000,000 (density 2e-07)"):
         assert part in terminal.getvalue()
+
+
+MIXED = replace(INFO, gates={"lstm.0.weight_hh": ("i", "f", "g", "o"), "gru.0.weight_hh": ("r", "z", "n")})
+OF_BOTH = {
+    "density": {"embedding.weight": 0.2, "lstm.0.weight_hh": 0.2, "gru.0.weight_hh": 0.3},
+    "density_per_gate": {"lstm.0.weight_hh": [0.11, 0.22, 0.33, 0.14], "gru.0.weight_hh": [0.1, 0.2, 0.6]},
+}
+
+
+def test_cells_of_two_kinds_have_the_gates_of_each(terminal: Terminal) -> None:
+    with display.Live(terminal) as live:
+        live.start(MIXED)
+        live.rewire(record(10, **OF_BOTH))
+        rows = [line.split() for line in screen(live)]
+    assert ["matrix", "density", "i", "f", "g", "o", "r", "z", "n"] in rows
+    assert ["lstm.0.weight_hh", "0.2000", "0.110", "0.220", "0.330", "0.140"] in rows
+    assert ["gru.0.weight_hh", "0.3000", "0.100", "0.200", "0.600"] in rows
+    lines = io.StringIO()
+    shown = display.Lines(lines)
+    shown.start(MIXED)
+    shown.rewire(record(10, **OF_BOTH))
+    assert "density of i f g o: lstm.0.weight_hh 0.110 0.220 0.330 0.140\n" in lines.getvalue()
+    assert "density of r z n: gru.0.weight_hh 0.100 0.200 0.600\n" in lines.getvalue()
 
 
 def test_kernels_that_are_not_kept_are_not_said_to_be(

@@ -4,7 +4,17 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import language_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.rhn.spec import RHN
+from truesparse.model import random_model
+from truesparse.model.saving import save_model
 
 
 @pytest.fixture
@@ -41,6 +51,29 @@ def test_two_models_of_the_other_cell(run, tiny: list[str]) -> None:
     assert [line.split()[0] for line in lines[2:] if line.strip()] == [
         *("embedding", "rhn.0", "weight_ih", "weight_hh.0", "weight_hh.1", "total")
     ]
+
+
+def test_models_of_two_cells(run, tmp_path: Path) -> None:
+    for seed, (pattern, bias) in enumerate([("weight", -2.0), ("unit", -3.0)]):
+        cells = LSTM(6, pattern), RHN(6, pattern, depth=1, transform_bias=bias)
+        model = random_model(ChainSpec(Embedding(9, 4), *cells, Softmax(9)), 0.5, np.random.default_rng(seed))
+        save_model(tmp_path / str(seed), model)
+    lines = run("distance", "0", "1").stdout.splitlines()
+    assert lines[0].split() == ["layer", "distance", "unmatched", "i", "f", "g", "o", "h", "t"]
+    rows = {line.split()[0]: line for line in lines[2:] if line.strip()}
+    first = {name: rows[name].rstrip() for name in ("lstm.0", "rhn.0")}
+    assert len(first["lstm.0"]) == lines[0].index("o  ") + 1
+    assert len(first["rhn.0"].split()) == 5
+    assert len(first["rhn.0"]) == len(lines[0].rstrip())
+    save_model(
+        tmp_path / "2",
+        random_model(language_model(9, 4, 6, 1, cell="rhn", depth=1), 0.5, np.random.default_rng(1)),
+    )
+    save_model(
+        tmp_path / "3",
+        random_model(language_model(9, 4, 6, 1, cell="rhn", depth=2), 0.5, np.random.default_rng(1)),
+    )
+    assert "rhn.0.depth is 1 in the first and 2 in the second" in run("distance", "2", "3").stderr
 
 
 def test_many_models(run, runs: list[str], tmp_path: Path) -> None:

@@ -40,6 +40,31 @@ def test_what_is_drawn(run, tiny: list[str], tmp_path: Path, monkeypatch: pytest
 
 
 @needs_matplotlib
+def test_gates_of_two_cells_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    from truesparse.training.pictures import draw_run
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    densities = {
+        "lstm.0.weight_hh": [0.1, 0.2, 0.3, 0.4],
+        "gru.0.weight_hh": [0.5, 0.6, 0.7],
+        "mine.0.w": [1, 0],
+    }
+    records = [
+        {"kind": "train", "epoch": epoch, "loss": 2.0, "perplexity": 9.0, "density_per_gate": densities}
+        for epoch in (1, 2)
+    ]
+    draw_run(tmp_path / "a.png", tmp_path, records)
+    _, gates = figures[0].axes
+    names = [text.get_text() for text in gates.get_legend().get_texts()]
+    assert names == ["i", "f", "g", "o", "r", "z", "n", "gate 0", "gate 1"]
+    means = {line.get_label(): line.get_ydata()[-1] for line in gates.lines}
+    assert (means["o"], means["r"], means["n"]) == pytest.approx((0.4, 0.5, 0.7))
+
+
+@needs_matplotlib
 def test_a_run_that_went_astray_is_drawn(
     run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ctypes
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,7 @@ CLASSIFIERS = {
         Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool("mean"), Linear(30, "relu"), Softmax(4)
     ),
     "linear, last": ChainSpec(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
+    "linear before last": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool(), Softmax(3)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
 TAGGERS = {
@@ -61,6 +65,7 @@ SIZES = {
     "linear": ChainSpec(
         Embedding(70, 12), Linear(9, "tanh"), LSTM(20), LSTM(20), Linear(12, "relu"), Softmax(70, tied=True)
     ),
+    "linear, per step": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Linear(8), Softmax(70)),
     "linear between": ChainSpec(Embedding(70, 12), LSTM(20), Linear(20), LSTM(20), Softmax(70)),
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "dense": language_model(9, 4, 6, 1),
@@ -110,6 +115,31 @@ def read(path: Path) -> StoredModel:
     """The model as exports have it."""
     with Reader(path) as reader:
         return read_model(reader).with_sparse_output()
+
+
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
+COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
+needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
+
+
+def compile_and_run(
+    folder: Path, *arguments: str, compiler: str = "", flags: tuple[str, ...] = ("-O2",)
+) -> subprocess.CompletedProcess[str]:
+    sources = sorted(path.name for path in folder.glob("*.c"))
+    command = [compiler or COMPILERS[0], *STRICT, *flags, "-o", "program", *sources, "-lm"]
+    subprocess.run(command, cwd=folder, check=True)
+    return run(folder, *arguments)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["./program", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False, encoding="utf-8")
+
+
+def library_of(folder: Path) -> ctypes.CDLL:
+    command = [COMPILERS[0], *STRICT, "-shared", "-fPIC", "-O1", "-o", "model.so", "model.c", "-lm"]
+    subprocess.run(command, cwd=folder, check=True)
+    return ctypes.CDLL(str(folder / "model.so"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export.test_c import COMPILERS, STRICT, needs_compiler
+from export.conftest import COMPILERS, STRICT, needs_compiler
 
 from truesparse import runtime
 from truesparse.data import Vocabulary

@@ -6,9 +6,8 @@ import math
 import os
 import stat
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,18 +17,12 @@ from export.conftest import CLASSIFIERS, LABELS, SIZES, TAGGERS, data_for, read,
 from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model, write
-from truesparse.export.c import as_exported, write_c
+from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
 from truesparse.export.interchange import write_scipy
-from truesparse.export.onnx_model import write_onnx
-from truesparse.layers.chain import ChainSpec
-from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.lstm.spec import LSTM
-from truesparse.layers.output.spec import Softmax, SquaredError
-from truesparse.layers.spec import LayerSpec
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
-from truesparse.modelfile import Reader, StoredModel, read_model
+from truesparse.modelfile import Reader, read_model
 from truesparse.runtime import Classifier, LanguageModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
@@ -197,63 +190,6 @@ def test_pytorch_has_no_layers_of_two_sizes(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match=r"no module for the layers lstm.0 and lstm.1 together"):
         export_model(save(tmp_path / "m", "of two sizes"), "torch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("layers", "features", "message"),
-    [
-        ((LSTM(4), SquaredError(3)), 2, "(no C source|has nothing) for the layer squared-error"),
-        ((LSTM(4), Softmax(3)), 2, "reads features, and only what reads tokens"),
-        ((Embedding(9, 4), Softmax(9)), 0, "has no recurrent layer"),
-    ],
-)
-def test_models_that_have_no_source(
-    tmp_path: Path, file: Path, layers: tuple[LayerSpec, ...], features: int, message: str
-) -> None:
-    stored = replace(read(file), chain=ChainSpec(*layers, features=features))
-    with pytest.raises(TruesparseError, match=message):
-        write_c(stored, tmp_path, "model", "float32")
-    pytest.importorskip("onnx")
-    with pytest.raises(TruesparseError, match=message):
-        write_onnx(stored, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [file.name]
-
-
-@pytest.mark.parametrize("target", ["c", "onnx", "torch"])
-def test_cells_that_have_no_source(
-    tmp_path: Path, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if target == "onnx":
-        pytest.importorskip("onnx")
-    original = write.read_model
-
-    @dataclass(frozen=True)
-    class Other(LSTM):
-        TYPE: ClassVar[str] = "other"
-        NAME: ClassVar[str] = "lstm"
-
-    def with_another_cell(reader: Any) -> StoredModel:
-        stored = original(reader)
-        others = (Other(layer.units) if isinstance(layer, LSTM) else layer for layer in stored.chain.layers)
-        return replace(stored, chain=ChainSpec(*others))
-
-    monkeypatch.setattr(write, "read_model", with_another_cell)
-    with pytest.raises(TruesparseError, match="the cell other"):
-        export_model(file, target, tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == [file.name]
-
-
-def test_arguments(tmp_path: Path, file: Path) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(UsageError, match="there is no form 'onyx'; did you mean onnx"):
-        export_model(file, "onyx", out)
-    with pytest.raises(UsageError, match="there is no type 'int9'"):
-        export_model(file, "c", out, dtype="int9")
-    with pytest.raises(UsageError, match="--dtype and --name are for C, not for scipy"):
-        export_model(file, "scipy", out, dtype="int8")
-    with pytest.raises(UsageError, match="there is no file or folder"):
-        export_model(tmp_path / "none", "c", out)
-    assert not out.exists()
 
 
 def test_values_that_are_not_finite(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.spec import pattern
+from truesparse.settings import setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9
 MAX_NORM = 10.0  # of the gradient; what is longer is clipped
 
 _WINDOWS = 8  # different ones, in turn
-
-Window = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,18 @@ class Workload:
     """
 
     kind: str = "lm"
-    vocab_size: int = 10_000
-    embedding_size: int = 1500
-    hidden_size: int = 1500
-    layers: int = 2
+    vocab_size: int = setting(10_000, "Words.")
+    embedding_size: int = setting(1500, "Size of an embedded word.", shown="the hidden size")
+    hidden_size: int = setting(1500, "Hidden units of a layer.")
+    layers: int = setting(2, "LSTM layers.")
     classes: int = 2
-    batch_size: int = 20
-    bptt: int = 35
+    batch_size: int = setting(20, "Sequences.")
+    bptt: int = setting(35, "Steps of a window.")
     density: float = 0.2
     masked: bool = True
     seed: int = 1
-    pattern: str = "weight"
-    output_group: int = 1
+    pattern: str = pattern()
+    output_group: int = setting(1, "Words that share their connections.")
 
     @property
     def chain(self) -> ChainSpec:
@@ -106,7 +108,7 @@ class Workload:
         activations = self.tokens * (2 * self.embedding_size + 14 * self.layers * self.hidden_size)
         return 16 * self.dense_parameters + 4 * (activations + 3 * columns * self.outputs)
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """Draw windows of random tokens.
 
         Returns
@@ -115,6 +117,8 @@ class Workload:
             ids : int32, shape (bptt, batch_size); targets : int32 of the same shape, or of shape
             (batch_size,) for a classifier.
         """
+        import numpy as np  # not to read the flags
+
         rng = np.random.default_rng(self.seed + 1)
         shape = (self.bptt, self.batch_size)
         answers = shape if self.kind == "lm" else shape[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
-from truesparse.layers.spec import PATTERN_HELP, PATTERNS
+from truesparse.settings import flag
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
+_SIZE = click.IntRange(min=1, max=10**9)
 F = TypeVar("F", bound=Callable[..., Any])
 Measure = Callable[..., list[dict[str, Any]]]  # takes conditions and a monitor
 
@@ -23,9 +26,31 @@ def _list(flag: str, default: str | None, text: str) -> Callable[[F], F]:
     return click.option(flag, metavar="LIST", default=default, show_default=bool(default), help=text)
 
 
-def _size(flag: str, default: int | None, text: str) -> Callable[[F], F]:
-    kind = click.IntRange(min=1, max=10**9)
-    return click.option(flag, metavar="N", type=kind, default=default, show_default=bool(default), help=text)
+def _size(name: str, default: int, text: str) -> Callable[[F], F]:
+    return click.option(name, metavar="N", type=_SIZE, default=default, show_default=True, help=text)
+
+
+def _workload(*names: str, **defaults: int) -> Callable[[F], F]:
+    """Give a command flags for fields of a workload: None if not given, or with defaults of its own."""
+    rules = {field.name: field.metadata for field in dataclasses.fields(Workload)}
+
+    def decorate(command: F) -> F:
+        for name in reversed((*names, *defaults)):
+            rule = rules[name]
+            default = rule["shown"] or "; classifier ".join(
+                dict.fromkeys(str(getattr(sizes, name)) for sizes in DEFAULTS.values())
+            )
+            command = click.option(
+                flag(name),
+                metavar=None if rule["choices"] else "N",
+                type=click.Choice(rule["choices"]) if rule["choices"] else _SIZE,
+                default=defaults.get(name),
+                show_default=name in defaults,
+                help=rule["help"] + ("" if name in defaults else f"  [default: {default}]"),
+            )(command)
+        return command
+
+    return decorate
 
 
 def _repeats(number: int) -> Callable[[F], F]:
@@ -92,14 +117,9 @@ def bench() -> None:
 @bench.command()
 @choice_option("--task", tuple(_DENSITIES), "Language model, or classifier of sequences by the last state.")
 @_list("--density", None, f"Densities.  [default: {_DENSITIES['lm']}]")
-@_size("--hidden-size", None, "Hidden units of a layer.  [default: 1500; classifier 256]")
-@_size("--embedding-size", None, "Size of an embedded word.  [default: the hidden size]")
-@_size("--layers", None, "LSTM layers.  [default: 2; classifier 1]")
-@_size("--vocab-size", None, "Words.  [default: 10000; classifier 20000]")
-@_size("--batch-size", None, "Sequences.  [default: 20; classifier 64]")
-@_size("--bptt", None, "Steps of a window.  [default: 35; classifier 100]")
-@choice_option("--pattern", PATTERNS, PATTERN_HELP)
-@_size("--output-group", None, "Words that share their connections.  [default: 1]")
+@_workload(
+    "hidden_size", "embedding_size", "layers", "vocab_size", "batch_size", "bptt", "pattern", "output_group"
+)
 @_baseline
 @_measures("step", repeats=7, seconds=0.3)
 def step(
@@ -107,9 +127,8 @@ def step(
     density: str | None,
     hidden_size: int | None,
     embedding_size: int | None,
-    pattern: str,
     baseline: str | None,
-    **sizes: int | None,
+    **sizes: int | str | None,
 ) -> Measure:
     """Time training steps against masked dense models.
 
@@ -121,10 +140,7 @@ def step(
     densities = settings.densities(density or _DENSITIES[task])
     baselines = settings.baselines(baseline)
 
-    from dataclasses import replace
-
     from truesparse.bench.step import bench_step
-    from truesparse.bench.workload import DEFAULTS
     from truesparse.errors import UsageError
 
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
@@ -132,7 +148,7 @@ def step(
         given["hidden_size"] = given["embedding_size"] = hidden_size
     if embedding_size is not None:
         given["embedding_size"] = embedding_size
-    chosen = replace(DEFAULTS[task], pattern=pattern, **given)
+    chosen = dataclasses.replace(DEFAULTS[task], **given)
     if task == "classifier" and chosen.output_group > 1:
         raise UsageError("--output-group is for the words of a language model; leave it out")
     _ = chosen.chain  # raises for sizes that do not fit
@@ -204,9 +220,7 @@ def kernels(shape: str, density: str, lanes: str, window: str) -> Measure:
 @_list("--density", "0.01,0.05,0.1,0.2,0.33,0.5,0.7,0.9", "Densities.")
 @_list("--batch-size", "1,8,20,64", "Batch sizes.")
 @_list("--hidden-size", "128,512,1500", "Hidden sizes.")
-@_size("--layers", 1, "LSTM layers.")
-@_size("--vocab-size", 2000, "Words.")
-@_size("--bptt", 20, "Steps of a window.")
+@_workload(layers=1, vocab_size=2000, bptt=20)
 @_measures("sweep", repeats=5, seconds=0.2)
 def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Measure:
     """Find the density from which on dense is faster.
@@ -221,7 +235,6 @@ def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Meas
     hidden = settings.positive(hidden_size, "--hidden-size")
 
     from truesparse.bench.sweep import bench_sweep
-    from truesparse.bench.workload import Workload
 
     return partial(bench_sweep, Workload(**sizes), densities, batches, hidden, settings.strongest_dense())
 
@@ -230,8 +243,7 @@ def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Meas
 @_list("--density", _DENSITIES["lm"], "Densities.")
 @_list("--batch-size", "1,8,64", "Batch sizes.")
 @_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
-@_size("--layers", 2, "LSTM layers.")
-@_size("--vocab-size", 10_000, "Words.")
+@_workload(layers=2, vocab_size=10_000)
 @_baseline
 @_measures("inference", repeats=7, seconds=0.2)
 def inference(density: str, batch_size: str, hidden_size: int, baseline: str | None, **sizes: Any) -> Measure:
@@ -243,7 +255,6 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
     baselines = settings.baselines(baseline)
 
     from truesparse.bench.inference import bench_inference
-    from truesparse.bench.workload import Workload
 
     task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
     return partial(bench_inference, task, densities, batches, baselines)

@@ -7,8 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 import click
@@ -152,11 +153,12 @@ class Lines(Silent):
 
     def rewire(self, record: Record) -> None:
         self._print(f"step {record['step']:>7,}  {describe_rewiring(record)}")
-        gates = "; ".join(
-            " ".join([name, *(f"{density:.3f}" for density in densities)])
-            for name, densities in record["density_per_gate"].items()
-        )
-        self._print(f"              density of {' '.join(self._gates)}: {gates}")
+        of_matrices = record["density_per_gate"].items()
+        for gates, matrices in groupby(of_matrices, lambda item: self._gates[item[0]]):
+            densities = "; ".join(
+                " ".join([name, *(f"{density:.3f}" for density in of)]) for name, of in matrices
+            )
+            self._print(f"              density of {' '.join(gates)}: {densities}")
 
     def epoch(self, record: Record) -> None:
         self._print(f"step {record['step']:>7,}  {describe_cost(record)}")
@@ -276,9 +278,12 @@ class Live(Silent):
         parts += [Text(line) for line in (self._training, self._rewiring, self._notice) if line]
         height = len(parts)
         if self._last is not None:
-            densities, gates = self._last["density"], self._last["density_per_gate"]
-            matrices = ((name, densities[name], gates.get(name, ())) for name in densities)
-            parts += ["", density_table(self._gates, matrices)]
+            densities, of_gates = self._last["density"], self._last["density_per_gate"]
+            matrices = (
+                (name, density, dict(zip(self._gates.get(name, ()), of_gates.get(name, ()), strict=True)))
+                for name, density in densities.items()
+            )
+            parts += ["", density_table(matrices)]
             height += 3 + len(densities)
         if self._evaluations:
             room = self._console.height - height - 4  # blank line, heading, rule, cursor
@@ -331,11 +336,15 @@ def plain_table(*names: str, numbers: Iterable[str] = ()) -> Table:
     return table
 
 
-def density_table(gates: Sequence[str], rows: Iterable[tuple[str, float, Sequence[float]]]) -> Table:
-    """A table of matrices: name, density, and densities of its `gates` if it has any."""
+def density_table(rows: Iterable[tuple[str, float, Mapping[str, float]]]) -> Table:
+    """A table of matrices: name, density, and densities of its gates if it has any."""
+    rows = list(rows)
+    gates = dict.fromkeys(gate for _, _, of_gates in rows for gate in of_gates)
     table = plain_table("matrix", numbers=("density", *gates))
     for name, density, of_gates in rows:
-        table.add_row(name, f"{density:.4f}", *(f"{gate:.3f}" for gate in of_gates))
+        table.add_row(
+            name, f"{density:.4f}", *(f"{of_gates[gate]:.3f}" if gate in of_gates else "" for gate in gates)
+        )
     return table
 
 

@@ -83,19 +83,19 @@ def _print_pair(result: TopologyDistance) -> None:
     """A table of layers, and of the matrices of those that have several."""
     from truesparse.cli.display import plain_table, print_table
 
-    names = next(iter([list(layer.per_gate) for layer in result.layers if layer.per_gate]), [])
+    names = list(dict.fromkeys(gate for layer in result.layers for gate in layer.per_gate))
     table = plain_table("layer", numbers=("distance", "unmatched", *names))
     for layer in result.layers:
-        table.add_row(layer.name, *_numbers(layer))
+        table.add_row(layer.name, *_numbers(layer, names))
         for matrix in layer.matrices if len(layer.matrices) > 1 else ():
-            table.add_row(f"  {matrix.name.removeprefix(layer.name + '.')}", *_numbers(matrix))
+            table.add_row(f"  {matrix.name.removeprefix(layer.name + '.')}", *_numbers(matrix, names))
     table.add_section()
     table.add_row("total", f"{result.distance:.4f}", f"{result.unmatched:.4f}")
     print_table(table)
 
 
-def _numbers(part: PartDistance) -> tuple[str, ...]:
-    gates = (f"{distance:.3f}" for distance in part.per_gate.values())
+def _numbers(part: PartDistance, names: Sequence[str]) -> tuple[str, ...]:
+    gates = (f"{part.per_gate[gate]:.3f}" if gate in part.per_gate else "" for gate in names)
     return f"{part.distance:.4f}", f"{part.unmatched:.4f}", *gates
 
 

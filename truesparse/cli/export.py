@@ -9,6 +9,7 @@ import click
 
 from truesparse.cli.options import choice_option, json_option, model_argument, path_option
 from truesparse.errors import printable
+from truesparse.export import DTYPES, TARGETS
 
 
 @click.command()
@@ -16,9 +17,9 @@ from truesparse.errors import printable
 @click.option(
     "--to",
     "target",
-    type=click.Choice(("c", "onnx", "torch", "scipy")),
+    type=click.Choice(tuple(TARGETS)),
     required=True,
-    help="C99 source; ONNX and PyTorch with dense weights; SciPy's sparse matrices.",
+    help=f"{'; '.join(target.summary for target in TARGETS.values())}.",
 )
 @path_option("--out", "The folder to make.", metavar="DIR", required=True)
 @click.option(
@@ -28,7 +29,7 @@ from truesparse.errors import printable
     show_default=True,
     help="For C: what the files are called and names in the source begin with.",
 )
-@choice_option("--dtype", ("float32", "int8"), "For C: type of the weights. int8 has a scale for each row.")
+@choice_option("--dtype", DTYPES, "For C: type of the weights. int8 has a scale for each row.")
 @path_option(
     "--data",
     "For int8: test data to measure what rounding costs.  [default: of a run, what it was trained on]",
@@ -51,7 +52,7 @@ def export(
         return
     for file, size in report["files"].items():
         click.echo(f"{printable(out / file)}  {_bytes(size)}")
-    if target == "c":
+    if "flash_bytes" in report:
         _say_c(report, out, name)
     if report.get("largest_difference") is not None:
         click.echo(f"onnxruntime agrees: largest difference of a score {report['largest_difference']:.1e}")

@@ -63,9 +63,14 @@ def _print_tables(description: dict[str, Any]) -> None:
     for row in matrices:
         if row["group"] > 1:
             click.echo(f"{row['name']}: {row['group']} rows share their connections.")
-    gates = [(row["name"], row["density"], row["density_per_gate"]) for row in matrices]
     click.echo()
-    print_table(density_table(description["gates"], (gate for gate in gates if len(gate[2]) > 1)))
+    print_table(
+        density_table(
+            (row["name"], row["density"], dict(zip(row["gates"], row["density_per_gate"], strict=True)))
+            for row in matrices
+            if row["gates"]
+        )
+    )
 
 
 def _numbers(row: dict[str, Any]) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.loading import as_model
 from truesparse.version import __version__
 
-DTYPES = ("float32", "int8")
 _TEST_STEPS = 12
 _TEST_PLACES = 48
 _HEADERS = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign

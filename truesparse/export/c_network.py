@@ -12,7 +12,6 @@ from truesparse.layers.parts import part
 from truesparse.layers.source import ROOM, Source, identifier
 from truesparse.modelfile import StoredModel
 
-_OTHERS = ("embedding", "pool", "softmax")
 _RESET = """\
     for (j = 0; j < {size}; j++) {{
         {array}[j] = 0.0f;
@@ -79,7 +78,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
     chain = stored.chain
-    check_layers(stored, "source", _OTHERS, "there is no C source for", "export to another form")
+    check_layers(stored, "source", "there is no C source for", "export to another form")
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)

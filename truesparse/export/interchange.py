@@ -18,7 +18,6 @@ from truesparse.modelfile import StoredModel
 if TYPE_CHECKING:
     from types import ModuleType
 
-_OTHERS = ("embedding", "pool", "softmax", "squared-error")
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
 
@@ -42,7 +41,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
         PyTorch has no such layer, or none with these sizes, or is not installed.
     """
     instead = "export to onnx or scipy"
-    check_layers(stored, "parameters", _OTHERS, "PyTorch has no module for", instead)
+    check_layers(stored, "parameters", "PyTorch has no module for", instead)
     chain = stored.chain
     body, rest = chain.split()
     ends = [number for number, place in enumerate(body) if isinstance(place.spec, Recurrent)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from truesparse.errors import TruesparseError
 from truesparse.layers.parts import part
 from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
 
 
-def check_layers(stored: StoredModel, kind: str, others: Collection[str], lacks: str, instead: str) -> None:
+def check_layers(stored: StoredModel, kind: str, lacks: str, instead: str) -> None:
     """Check that a form has all layers of a model.
 
     Parameters
@@ -18,9 +16,7 @@ def check_layers(stored: StoredModel, kind: str, others: Collection[str], lacks:
     stored : StoredModel
     kind : str
         Which part of a layer the form needs; see `truesparse.layers.parts.part`. What does something in
-        training only needs none.
-    others : collection of str
-        Types of layers that it has without.
+        training only needs none, nor what `LayerSpec.SPARED` says.
     lacks, instead : str
         How a sentence says that the form has no such layer, and what to do.
 
@@ -30,7 +26,8 @@ def check_layers(stored: StoredModel, kind: str, others: Collection[str], lacks:
         It has not; or the model reads features, or has no recurrent layer.
     """
     for spec in stored.chain.layers:
-        if not (spec.TRAINING_ONLY or spec.TYPE in others or part(type(spec), kind)):
+        spared = vars(type(spec)).get("SPARED", ())  # what is derived from a layer computes something else
+        if not (spec.TRAINING_ONLY or kind in spared or part(type(spec), kind)):
             what = "cell" if isinstance(spec, Recurrent) else "layer"
             raise TruesparseError(f"{lacks} the {what} {spec.TYPE}; {instead}")
     if not stored.chain.tokens:

@@ -41,7 +41,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
         comparison failed.
     """
     onnx = need("onnx", "onnx")
-    check_layers(stored, "nodes", (), "ONNX has nothing for", "export to scipy")
+    check_layers(stored, "nodes", "ONNX has nothing for", "export to scipy")
     if 4 * stored.chain.dense_parameters > _LARGEST:
         raise TruesparseError(
             f"{stored.path} has {stored.chain.dense_parameters:,} positions, too many for an ONNX file"

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from truesparse.errors import UsageError, unknown_name
-from truesparse.export.c import DTYPES, check_name, write_c
 from truesparse.export.folder import new_folder
-from truesparse.export.interchange import write_scipy, write_torch
-from truesparse.export.onnx_model import write_onnx
 from truesparse.export.rounding import cost_of_rounding
-from truesparse.modelfile import Reader, StoredModel, find_model, read_model
-
-TARGETS: dict[str, Callable[[StoredModel, Path], dict[str, Any]] | None] = {
-    "c": None,  # with settings of its own
-    "onnx": write_onnx,
-    "torch": write_torch,
-    "scipy": write_scipy,
-}
+from truesparse.export.targets import DTYPES, TARGETS
+from truesparse.modelfile import Reader, find_model, read_model
 
 
 def export_model(
@@ -36,7 +26,8 @@ def export_model(
     ----------
     path : Path
         A model file, or the folder of a run.
-    target : {"c", "onnx", "torch", "scipy"}
+    target : str
+        One of `truesparse.export.targets.TARGETS`: "c", "onnx", "torch" or "scipy".
     out : Path
         The folder: new, or empty.
     name : str
@@ -64,16 +55,15 @@ def export_model(
         raise unknown_name("form", target, TARGETS)
     if dtype not in DTYPES:
         raise unknown_name("type", dtype, DTYPES)
-    if target != "c" and (dtype, name) != ("float32", "model"):
+    form = TARGETS[target]
+    if not form.named and (dtype, name) != ("float32", "model"):
         raise UsageError(f"--dtype and --name are for C, not for {target}; leave them out")
-    check_name(name)
     file = find_model(path)
     with Reader(file) as reader:
         stored = read_model(reader).with_sparse_output()
     stored.check_finite()
     with new_folder(out) as folder:
-        write = TARGETS[target]
-        report = write_c(stored, folder, name, dtype) if write is None else write(stored, folder)
+        report = form.write(stored, folder, *((name, dtype) if form.named else ()))
         if dtype == "int8":
             report |= cost_of_rounding(stored, None if data is None else Path(data))
         files = {entry.name: entry.stat().st_size for entry in sorted(folder.iterdir())}

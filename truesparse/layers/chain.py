@@ -184,9 +184,9 @@ class ChainSpec:
         return places[:number], places[number:]
 
     @property
-    def gates(self) -> tuple[str, ...]:
-        """What is stacked in the matrices of its recurrent layers, or of the first of them."""
-        return next((layer.GATES for layer in self.layers if isinstance(layer, Recurrent)), ())
+    def gates(self) -> dict[str, tuple[str, ...]]:
+        """What is stacked in each matrix of several gates."""
+        return {matrix.name: matrix.gates for matrix in self.matrices if matrix.blocks > 1}
 
     @property
     def per_step(self) -> bool:

@@ -12,10 +12,6 @@ from truesparse.errors import UsageError
 from truesparse.settings import checked, fraction, setting, shown
 
 LARGEST = (1 << 31) - 1  # numbers of units and tokens are 32-bit integers everywhere
-PATTERNS = ("weight", "unit")
-PATTERN_HELP = (
-    "What exists or not: each weight, or each connection of two units, with a weight for each gate."
-)
 
 TOKENS, STEPS, SEQUENCE = "tokens", "steps", "sequence"
 WORDS = {TOKENS: "tokens", STEPS: "features at each step", SEQUENCE: "one vector a sequence"}
@@ -105,6 +101,15 @@ def rate(help: str) -> Any:
     return fraction(0.0, help, none=True)
 
 
+def pattern() -> Any:
+    """A field for what a method makes and removes."""
+    return setting(
+        "weight",
+        "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
+        choices=("weight", "unit"),
+    )
+
+
 def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
     """Return a value, which may be one of NumPy's, in the field's own type.
 
@@ -134,6 +139,12 @@ class LayerSpec(ABC):
         Whether there may be several in a chain, so that their names have a number.
     NAME : str
         What the names of its parameters begin with; the type if empty.
+    SPARED : tuple of str
+        Parts that it needs not have, as forms write what it computes themselves; see
+        `truesparse.layers.parts.part`. A layer that is derived from it does not inherit this.
+    FREE : tuple of str
+        Settings that do not matter to what its connections mean: topologies of models with other values can
+        be compared.
     """
 
     TYPE: ClassVar[str]
@@ -141,6 +152,8 @@ class LayerSpec(ABC):
     TRAINING_ONLY: ClassVar[bool] = False
     NUMBERED: ClassVar[bool] = True
     NAME: ClassVar[str] = ""
+    SPARED: ClassVar[tuple[str, ...]] = ()
+    FREE: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -224,9 +237,10 @@ class Recurrent(LayerSpec):
 
     GATES: ClassVar[tuple[str, ...]]
     LOCKED: ClassVar[bool] = False
+    FREE: ClassVar[tuple[str, ...]] = ("pattern", "dropout")
 
     units: int = count("Units, H.")
-    pattern: str = setting("weight", PATTERN_HELP, choices=PATTERNS)
+    pattern: str = pattern()
 
     def output(self, given: Signal) -> Signal:
         """A vector of its units at each step."""

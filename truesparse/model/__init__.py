@@ -18,14 +18,4 @@ if TYPE_CHECKING:
     from truesparse.model.workspace import State as State
     from truesparse.model.workspace import Workspace as Workspace
 
-__all__, __getattr__ = lazy(
-    __name__,
-    {
-        "chain": ["Chain"],
-        "initial": ["draw_values", "random_arena", "random_model"],
-        "loading": ["SavedModel", "load", "load_arena", "load_model"],
-        "model": ["Model"],
-        "saving": ["save_model"],
-        "workspace": ["State", "Workspace"],
-    },
-)
+__all__, __getattr__ = lazy(__name__)

@@ -14,7 +14,7 @@ from truesparse.modelfile import (
     check_finite,
     container,
     find_model,
-    kind_of,
+    model_kind,
     read_model,
 )
 from truesparse.modelfile.data_settings import DataSettings
@@ -58,7 +58,7 @@ class SavedModel:
     @property
     def kind(self) -> str:
         """What it is, in words."""
-        return kind_of(self.model.chain, self.labels)
+        return model_kind(self.model.chain, self.labels)
 
     def check_finite(self) -> None:
         """Raise TruesparseError if a weight is not finite, so that the model cannot be used."""
@@ -116,7 +116,7 @@ def read_saved(reader: container.Reader) -> SavedModel:
 
     stored = read_model(reader, expand=False)
     model = Model(stored.chain, _arena(stored), stored.vocabulary, stored.encoder, stored.labels)
-    labelled = kind_of(stored.chain, stored.labels) != "language model"
+    labelled = model_kind(stored.chain, stored.labels) != "language model"
     return SavedModel(reader.path, model, DataSettings.from_document(reader.document, labelled))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
-from truesparse.modelfile import Encoder, container, kind_of
+from truesparse.modelfile import Encoder, container, model_kind
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
 from truesparse.version import __version__
@@ -109,7 +109,7 @@ def document_of(
         {}
         if history is None
         else {
-            "data": data_document(history, kind_of(chain, labels) != "language model"),
+            "data": data_document(history, model_kind(chain, labels) != "language model"),
             "config": {**history},
         }
     )

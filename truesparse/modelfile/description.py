@@ -7,6 +7,7 @@ from typing import Any
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.registry import cells
 from truesparse.settings import shown
 
 _LANGUAGE_MODEL, _CLASSIFIER = "language-model", "classifier"
@@ -78,6 +79,6 @@ def _version_0_1(document: dict[str, Any], tensors: int) -> ChainSpec:
             raise TruesparseError(f"is of no model: {name} is {str(sizes[name])[:20]}")
     if type(sizes["vocab_size"]) is not int or sizes["vocab_size"] < 1:
         raise TruesparseError(f"is of no model: vocab_size is {str(sizes['vocab_size'])[:20]}")
-    if cell == "lstm" and sizes["depth"] == 1:
+    if sizes["depth"] == 1 and not hasattr(cells().get(cell), "depth"):
         del sizes["depth"]
     return (language_model if head == _LANGUAGE_MODEL else sequence_model)(cell=cell, **sizes)

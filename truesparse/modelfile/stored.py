@@ -72,7 +72,7 @@ class StoredModel:
     @property
     def kind(self) -> str:
         """What it is, in words."""
-        return kind_of(self.chain, self.labels)
+        return model_kind(self.chain, self.labels)
 
     @property
     def nnz(self) -> int:
@@ -93,7 +93,7 @@ class StoredModel:
         return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
 
 
-def kind_of(chain: ChainSpec, labels: Sequence[str]) -> str:
+def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:
     """What a model is, in words: a regressor estimates numbers, a classifier says to which class a sequence
     belongs, a language model has scores at each step, and a tagger also names for them."""
     if isinstance(chain.head, SquaredError):

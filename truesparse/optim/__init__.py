@@ -15,14 +15,4 @@ if TYPE_CHECKING:
     from truesparse.optim.table import OPTIMIZERS as OPTIMIZERS
     from truesparse.optim.table import get_optimizer as get_optimizer
 
-__all__, __getattr__ = lazy(
-    __name__,
-    {
-        "adam": ["Adam"],
-        "averaging": ["ASGD", "NTASGD", "SNTASGD"],
-        "base": ["Optimizer"],
-        "clipping": ["GradientNorm"],
-        "sgd": ["SGD"],
-        "table": ["OPTIMIZERS", "get_optimizer"],
-    },
-)
+__all__, __getattr__ = lazy(__name__)

@@ -11,11 +11,11 @@ from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
 from truesparse.runtime.tagger import Tagger
 
-Model = LanguageModel | Classifier | Tagger
+RuntimeModel = LanguageModel | Classifier | Tagger
 M = TypeVar("M", LanguageModel, Classifier, Tagger)
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> RuntimeModel:
     """Load a model.
 
     Parameters
@@ -72,12 +72,16 @@ def load_tagger(path: str | Path) -> Tagger:
     return _load(path, Tagger)
 
 
-def as_model(stored: StoredModel) -> Model:
+def as_model(stored: StoredModel) -> RuntimeModel:
     """The model that was stored, ready for use."""
     return _KINDS.get(stored.kind, Classifier)(stored)  # which refuses what it cannot be
 
 
-_KINDS: dict[str, type[Model]] = {"language model": LanguageModel, "classifier": Classifier, "tagger": Tagger}
+_KINDS: dict[str, type[RuntimeModel]] = {
+    "language model": LanguageModel,
+    "classifier": Classifier,
+    "tagger": Tagger,
+}
 
 
 def _load(path: str | Path, wanted: type[M]) -> M:

@@ -12,13 +12,12 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import EMBEDDING
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.product import Product
-from truesparse.layers.step import step_of
+from truesparse.layers.step import StepState, step_of
 from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]
 _BATCH = 32  # sequences that are read side by side
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever uses the scores looks for it
-State = list[tuple[Array, ...]]
 
 
 class Recurrence:
@@ -51,14 +50,14 @@ class Recurrence:
         self._embedding = stored.matrices[EMBEDDING]
         self.layers = [step_of(place, stored.matrices, stored.vectors) for place in self.places]
 
-    def zero_state(self, batch: int) -> State:
+    def zero_state(self, batch: int) -> list[StepState]:
         """A state of zeros for each layer."""
         return [
             tuple(np.zeros((size, batch), np.float32) for size in place.spec.state.values())
             for place in self.places
         ]
 
-    def step(self, tokens: NDArray[np.intp], state: State) -> Array:
+    def step(self, tokens: NDArray[np.intp], state: list[StepState]) -> Array:
         """Read one token of each sequence.
 
         Parameters
@@ -122,7 +121,7 @@ class Recurrence:
             x[indices[entries], place] = data[entries]
         return x
 
-    def parts(self, state: State) -> dict[str, NDArray[Any]]:
+    def parts(self, state: list[StepState]) -> dict[str, NDArray[Any]]:
         """The arrays of a state by names such as ``lstm.0.h``."""
         return {
             name: array

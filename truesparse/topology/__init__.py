@@ -28,22 +28,4 @@ if TYPE_CHECKING:
     from truesparse.topology.update import Update as Update
     from truesparse.topology.update import parts_of as parts_of
 
-__all__, __getattr__ = lazy(
-    __name__,
-    {
-        "hooks": ["Beginning", "GradientHooks", "Hooks"],
-        "initial": [
-            "DISTRIBUTIONS",
-            "erdos_renyi_counts",
-            "erdos_renyi_epsilon_counts",
-            "initial_counts",
-            "sample_pattern",
-            "uniform_counts",
-        ],
-        "method": ["Method"],
-        "methods": ["METHODS", "get_method", "register"],
-        "schedules": ["constant", "cosine", "cubic"],
-        "snfs": ["DenseMomentum", "MomentumHooks"],
-        "update": ["Changed", "Part", "Update", "parts_of"],
-    },
-)
+__all__, __getattr__ = lazy(__name__)

@@ -30,7 +30,6 @@ _MOST_ROUNDS = 20  # of matching recurrent units again; about five are needed
 Order = NDArray[np.int64]
 Orders = Mapping[str, Order]
 Distances = NDArray[np.float64]
-Counts = NDArray[np.int64]
 # for each gate of a matrix the inputs of its units, one a row
 Sets = dict[str, list[csr_array]]
 
@@ -273,7 +272,7 @@ def _inputs_from(sources: set[str], layer: LayerWiring) -> list[list[Input]]:
     return [inputs for inputs in sums if inputs]
 
 
-def _jaccard(common: Counts, first: Counts, second: Counts) -> Distances:
+def _jaccard(common: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Distances:
     """Share of a union that two sets do not have in common; 0 where both are empty."""
     union = first + second - common
     return 1 - np.divide(common, union, out=np.ones(union.shape), where=union > 0)

@@ -10,12 +10,9 @@ from typing import Any
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.wiring import wiring
-from truesparse.modelfile import Reader, find_model, kind_of, read_model
+from truesparse.modelfile import Reader, find_model, model_kind, read_model
 from truesparse.sparse import Pattern
 from truesparse.topology.distance import TopologyDistance, topology_distance
-
-# Settings of layers that the models to be compared may each have their own of
-_FREE = ("pattern", "group", "dropout", "transform_bias")
 
 
 def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDistance]]:
@@ -37,11 +34,11 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
         A model cannot be read, or it has another cell, other sizes or another vocabulary than the first.
     """
     chain, names, patterns = _read(paths[0])
-    kind = kind_of(chain, names["labels"])
+    kind = model_kind(chain, names["labels"])
     models = [patterns]
     for path in paths[1:]:
         other_chain, other_names, patterns = _read(path)
-        other_kind = kind_of(other_chain, other_names["labels"])
+        other_kind = model_kind(other_chain, other_names["labels"])
         if kind != other_kind:
             raise UsageError(
                 f"{paths[0]} and {path} cannot be compared: one is a {kind}, the other a {other_kind}"
@@ -83,7 +80,7 @@ def _differences(one: ChainSpec, two: ChainSpec) -> Iterator[tuple[str, Any, Any
             yield "a layer", mine.spec.TYPE, other.spec.TYPE
         settings, theirs = mine.spec.to_document(), other.spec.to_document()
         for name in settings:
-            if name not in _FREE and settings[name] != theirs.get(name):
+            if name not in mine.spec.FREE and settings[name] != theirs.get(name):
                 yield f"{mine.name}.{name}", settings[name], theirs.get(name)
     if len(first) != len(second):
         yield "the number of layers", len(first), len(second)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from truesparse.errors import UsageError
 from truesparse.layers.models import DropoutRates
 from truesparse.layers.registry import CELLS
-from truesparse.layers.spec import PATTERN_HELP, PATTERNS
+from truesparse.layers.spec import pattern
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.optim.table import OPTIMIZERS, get_optimizer
 from truesparse.settings import checked, flag, fraction, listed, setting, shown
@@ -61,7 +61,7 @@ class Config:
     HELP : str
         What the command prints of itself.
     KIND : str
-        What its models are; see `truesparse.modelfile.kind_of`.
+        What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
     TEXT_COLUMN : str
@@ -97,7 +97,7 @@ class Config:
         "Count the gates of a cell as one matrix, or each one by itself.",
         choices=GATES,
     )
-    pattern: str = setting("weight", PATTERN_HELP, choices=PATTERNS)
+    pattern: str = pattern()
     importance: str = setting(
         "l1",
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"

@@ -22,16 +22,16 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
     Returns
     -------
     dict
-        `gates`: names of what is stacked in the matrices of the layers; `matrices`: one dict for each with
-        `name`, `shape`, `group` (rows that share their positions), `nnz`, `density`, `density_per_gate` (one
-        value where there are no gates), `bytes` (values and index), `flops` and `dense_flops` (of one token
-        going forward: a multiplication and an addition for each weight; none for the lookup in an embedding
-        that is not also the output layer, and none for the output layer of a classifier, which is used once a
-        text); `total`: `nnz`, `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`,
-        `dense_flops`.
+        `gates`: names of what is stacked in any matrix; `matrices`: one dict for each with `name`, `shape`,
+        `gates` (what is stacked in it), `group` (rows that share their positions), `nnz`, `density`,
+        `density_per_gate` (one value where there are no gates), `bytes` (values and index), `flops` and
+        `dense_flops` (of one token going forward: a multiplication and an addition for each weight; none for
+        the lookup in an embedding that is not also the output layer, and none for the output layer of a
+        classifier, which is used once a text); `total`: `nnz`,
+        `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
     """
     rows = []
-    flops = _flops_per_weight(chain)
+    flops, gates = _flops_per_weight(chain), chain.gates
     for name, matrix in arena.matrices.items():
         positions = math.prod(matrix.shape)
         used = flops[name]
@@ -39,6 +39,7 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
             {
                 "name": name,
                 "shape": list(matrix.shape),
+                "gates": list(gates.get(name, ())),
                 "group": matrix.group,
                 "nnz": matrix.nnz,
                 "density": matrix.density,
@@ -59,7 +60,11 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
-    return {"gates": list(chain.gates), "matrices": rows, "total": total}
+    return {
+        "gates": list(dict.fromkeys(gate for own in gates.values() for gate in own)),
+        "matrices": rows,
+        "total": total,
+    }
 
 
 def flops_per_token(model: Model) -> int:

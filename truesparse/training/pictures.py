@@ -12,10 +12,7 @@ import numpy as np
 
 from truesparse.errors import TruesparseError, printable
 from truesparse.modelfile.files import replacing
-from truesparse.training.config import Config
 from truesparse.training.reporter import MEASURES, Record, common_measure
-from truesparse.training.rundir import CONFIG
-from truesparse.training.toml import read_toml
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,12 +35,9 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
 
     Raises
     ------
-    UsageError, TruesparseError
-        The run's configuration cannot be read, or nothing is recorded yet.
+    TruesparseError
+        Nothing is recorded yet.
     """
-    from truesparse.layers.registry import cells
-
-    gates = cells()[Config.value_of(read_toml(run / CONFIG), "cell", run / CONFIG)].GATES
     traced = [record for record in records if record["kind"] != "end"]
     training = [record for record in traced if record["kind"] == "train"]
     evaluations = [record for record in traced if record["kind"] == "eval"]
@@ -60,7 +54,7 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
         _perplexity(panels[0], training, evaluations)
     else:
         _share(panels[0], training, evaluations)
-    _gates(panels[1], traced, gates)
+    _gates(panels[1], traced)
     if counted:
         panels[2].plot(_epochs(counted), [record["positions_used"] for record in counted], color="tab:purple")
         panels[2].set_ylabel("positions ever used")
@@ -242,16 +236,22 @@ def _share(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]
     axes.legend(lines, [str(line.get_label()) for line in lines])
 
 
-def _gates(axes: Axes, records: Sequence[Record], gates: Sequence[str]) -> None:
+def _gates(axes: Axes, records: Sequence[Record]) -> None:
     """A bold line for the mean of a gate's matrices, and a faint one for each of them."""
+    from truesparse.layers.registry import cells
+
+    names = {spec.NAME or spec.TYPE: spec.GATES for spec in cells().values()}
     epochs = _epochs(records)
-    for number, gate in enumerate(gates):
-        densities = np.array(
-            [[of[number] for of in record["density_per_gate"].values()] for record in records]
-        )
+    gates: dict[str, list[np.ndarray]] = {}
+    for matrix in records[0]["density_per_gate"]:
+        densities = np.array([record["density_per_gate"][matrix] for record in records]).T
+        own = names.get(matrix.partition(".")[0], [f"gate {n}" for n, _ in enumerate(densities)])
+        for gate, density in zip(own, densities, strict=True):
+            gates.setdefault(gate, []).append(density)
+    for number, (gate, of_matrices) in enumerate(gates.items()):
         color = f"C{number}"
-        axes.plot(epochs, densities, color=color, linewidth=0.6, alpha=0.4)
-        axes.plot(epochs, densities.mean(axis=1), color=color, linewidth=2, label=gate)
+        axes.plot(epochs, np.transpose(of_matrices), color=color, linewidth=0.6, alpha=0.4)
+        axes.plot(epochs, np.mean(of_matrices, axis=0), color=color, linewidth=2, label=gate)
     axes.set_ylabel("density of the gates")
     axes.legend(ncols=len(gates))
 

@@ -43,8 +43,8 @@ class RunInfo:
     nnz, dense_parameters : int
         Weights that exist, and positions there are.
     threads : int
-    gates : tuple of str
-        Names of the gates whose densities records tell.
+    gates : dict of str to tuple of str
+        Names of the gates whose densities records tell, by the matrix.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class RunInfo:
     nnz: int
     dense_parameters: int
     threads: int
-    gates: tuple[str, ...]
+    gates: dict[str, tuple[str, ...]]
 
 
 class Progress(NamedTuple):

@@ -16,6 +16,8 @@ class Embedding(LayerSpec):
     TYPE: ClassVar[str] = "embedding"
     TAKES: ClassVar[tuple[str, ...]] = (TOKENS,)
     NUMBERED: ClassVar[bool] = False
+    FREE: ClassVar[tuple[str, ...]] = ("group",)
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
     tokens: int = count("Different tokens, V.")
     size: int = count("Length of a token's vector, E.")

@@ -18,6 +18,7 @@ class Head(LayerSpec):
     TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
     NUMBERED: ClassVar[bool] = False
     NAME: ClassVar[str] = "output"
+    FREE: ClassVar[tuple[str, ...]] = ("group",)
 
     outputs: int = count("Classes, tokens or numbers.")
     sparse: bool = setting(True, "Whether its matrix is sparse; if not, its weights are all there.")
@@ -53,6 +54,7 @@ class Softmax(Head):
     """Probabilities of classes or of the next token, and their cross-entropy."""
 
     TYPE: ClassVar[str] = "softmax"
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
     def output(self, given: Signal) -> Signal:
         """A score for each output, of which a classifier has two or more; a vocabulary may have one token."""
@@ -65,3 +67,4 @@ class SquaredError(Head):
     """Numbers, and half their squared error."""
 
     TYPE: ClassVar[str] = "squared-error"
+    SPARED: ClassVar[tuple[str, ...]] = ("parameters",)

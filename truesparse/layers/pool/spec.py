@@ -17,6 +17,7 @@ class Pool(LayerSpec):
 
     TYPE: ClassVar[str] = "pool"
     NUMBERED: ClassVar[bool] = False
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
     kind: str = setting("last", "Which vector stands for the sequence.", choices=POOLINGS)
 

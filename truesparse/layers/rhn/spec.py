@@ -21,6 +21,7 @@ class RHN(Recurrent):
     TYPE: ClassVar[str] = "rhn"
     GATES: ClassVar[tuple[str, ...]] = ("h", "t")
     LOCKED: ClassVar[bool] = True
+    FREE: ClassVar[tuple[str, ...]] = (*Recurrent.FREE, "transform_bias")
 
     depth: int = count("Micro-steps of a time step.", 10)
     transform_bias: float = setting(

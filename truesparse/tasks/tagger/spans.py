@@ -14,7 +14,7 @@ _OUTSIDE, _BEGIN, _INSIDE, _END, _SINGLE = range(5)
 _KINDS = {"B": _BEGIN, "I": _INSIDE, "E": _END, "L": _END, "S": _SINGLE, "U": _SINGLE}
 
 
-class Counts(NamedTuple):
+class LabelCounts(NamedTuple):
     """How many there are, were told, and both: of each name, int64 of shape (names,)."""
 
     names: tuple[str, ...]
@@ -32,10 +32,10 @@ class Counts(NamedTuple):
         }
 
 
-def count_labels(names: Sequence[str], labels: NDArray[np.int32], told: NDArray[np.int32]) -> Counts:
+def count_labels(names: Sequence[str], labels: NDArray[np.int32], told: NDArray[np.int32]) -> LabelCounts:
     """Counts of the tokens that have or were given each label."""
     counts = (np.bincount(array, minlength=len(names)) for array in (labels, told, labels[labels == told]))
-    return Counts(tuple(names), *counts)
+    return LabelCounts(tuple(names), *counts)
 
 
 class Scheme:
@@ -98,11 +98,13 @@ class Scheme:
         where = np.flatnonzero(begins)
         return np.stack([where, bounds[np.searchsorted(bounds, where, side="right")], types[where]])
 
-    def count(self, labels: NDArray[np.int32], told: NDArray[np.int32], starts: NDArray[np.int64]) -> Counts:
+    def count(
+        self, labels: NDArray[np.int32], told: NDArray[np.int32], starts: NDArray[np.int64]
+    ) -> LabelCounts:
         """Counts of the spans of each type; one is right if its tokens and its type are."""
         there, said = self.spans(labels, starts), self.spans(told, starts)
         at = np.full((2, len(labels)), -1)
         at[:, there[0]] = there[1:]
         right = said[:, (at[:, said[0]] == said[1:]).all(axis=0)]
         counts = (np.bincount(spans[2], minlength=len(self.types)) for spans in (there, said, right))
-        return Counts(self.types, *counts)
+        return LabelCounts(self.types, *counts)

@@ -19,7 +19,7 @@ from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.tagger.data import TaggingData, load_data, lookup, pieces
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
-from truesparse.tasks.tagger.spans import Counts, Scheme, count_labels
+from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.task import Measures, Workspaces
 
@@ -105,7 +105,7 @@ class Labelled:
         Mean, in nats per token.
     labels, told : ndarray of int32, shape (tokens,)
         Numbers of the labels that they have, and that they were given.
-    counts : Counts
+    counts : LabelCounts
         Of spans by type; where labels mark none, of tokens by label.
     spans : bool
         Whether of spans.
@@ -114,7 +114,7 @@ class Labelled:
     loss: float
     labels: NDArray[np.int32]
     told: NDArray[np.int32]
-    counts: Counts
+    counts: LabelCounts
     spans: bool = True
 
     @property
@@ -204,7 +204,7 @@ def label_scores(
 
 def _count(
     labels: tuple[str, ...], scheme: Scheme | None, sentences: Examples, told: NDArray[np.int32]
-) -> Counts:
+) -> LabelCounts:
     if scheme is None:
         return count_labels(labels, sentences.labels.values, told)
     return scheme.count(sentences.labels.values, told, sentences.labels.starts)
