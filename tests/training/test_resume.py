@@ -23,6 +23,8 @@ from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import Progress, Reporter
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
     """Train, stopping at each of `steps` and going on."""

@@ -102,19 +102,6 @@ def rate(help: str) -> Any:
     return setting(0.0, help, low=0, high=1, open_high=True)
 
 
-def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
-    """Return a value, which may be one of NumPy's, in the field's own type.
-
-    Raises
-    ------
-    UsageError
-        The field cannot have it.
-    """
-    if getattr(value, "shape", None) == ():  # NumPy is not imported to ask: --help would have to wait for it
-        value = value.item()
-    return checked(field, value, f"{field.name} of the {owner}")
-
-
 @dataclass(frozen=True)
 class LayerSpec(ABC):
     """What a layer is. A subclass is a frozen dataclass whose fields are made with `setting`.
@@ -141,7 +128,8 @@ class LayerSpec(ABC):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = checked_field(field, getattr(self, field.name), f"layer {self.TYPE}")
+            name = f"{field.name} of the layer {self.TYPE}"
+            value = checked(field, getattr(self, field.name), name)
             object.__setattr__(self, field.name, value)
 
     @abstractmethod

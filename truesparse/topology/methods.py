@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from truesparse.errors import UsageError, parameters_named, unknown_name
+from truesparse.errors import UsageError, unknown_name
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
 from truesparse.topology.method import Method
@@ -81,8 +81,7 @@ def method(name: str, **settings: Any) -> Method:
     >>> method("rigl", update_interval=50).defaults
     {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75}
     """
-    with parameters_named():
-        return get_method(name).with_settings(**settings)
+    return get_method(name).with_settings(**settings)
 
 
 register(

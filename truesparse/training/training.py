@@ -73,6 +73,9 @@ class Training:
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        from truesparse.model.checks import check_model  # which the list of flags does not need
+
+        check_model(model)
         if getattr(optimizer, "arena", None) is not model.arena:
             raise UsageError("the optimizer is not this model's; make one with build(model.arena)")
         self.model = model
@@ -103,9 +106,9 @@ class Training:
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
         arena.zero_grad()
         loss = self.add_gradients(batch)
-        self.check_finite(loss, "loss", number)
+        self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
-        self.check_finite(norm, "norm of the gradient", number)
+        self.check_finite(norm, "norm of the gradient", number, batch)
         self.steps = number
         if evolution is None:
             self.optimizer.step(scale)
@@ -168,9 +171,13 @@ class Training:
         """For copies and pickles: without the buffers."""
         return {**vars(self), "_workspace": None}
 
-    def check_finite(self, value: float, what: str, number: int) -> None:
-        """Raise TruesparseError with advice if a value of a step is not finite."""
+    def check_finite(self, value: float, what: str, number: int, batch: Batch | None = None) -> None:
+        """Raise TruesparseError with advice if a value of a step is not finite; the batch may be to blame."""
         if not math.isfinite(value):
+            if batch is not None:
+                from truesparse.model.checks import check_numbers
+
+                check_numbers(batch)
             clip = self._gradient_norm.max_norm
             advice = f"a lower --clip (it is {clip:g})" if clip else "a --clip above 0"
             raise TruesparseError(
