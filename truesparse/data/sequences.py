@@ -168,7 +168,7 @@ class SequenceBatches:
             numbers = weights.shape == (len(sequences),) and weights.dtype.kind in "biuf"
             if not numbers or not np.all((weights > 0) & np.isfinite(weights)):
                 raise UsageError(f"weights must be {len(sequences):,} finite numbers above 0, one a sequence")
-        self.weights = weights
+        self.weights = None if weights is None else weights.astype(np.float64, copy=False)
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
 

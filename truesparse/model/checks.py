@@ -98,7 +98,7 @@ def check_inputs(chain: ChainSpec, inputs: NDArray[Any], lengths: NDArray[Any] |
 
 
 def _check_shape(what: str, array: NDArray[Any], shape: tuple[int, ...], why: str) -> None:
-    check_kind(f"the {what}", array, np.ndarray, "an array")
+    check_kind(what, array, np.ndarray, "an array")
     kind = "iu" if why.startswith("int") else "f"
     if array.shape != shape or array.dtype.kind not in kind:
         raise UsageError(

@@ -19,6 +19,7 @@ from truesparse.model.saving import check_reading, save_model
 from truesparse.model.workspace import State, Workspace
 from truesparse.modelfile import Encoder
 from truesparse.modelfile.files import path_of
+from truesparse.settings import check_kind
 from truesparse.sparse import Arena, SparseMatrix
 
 
@@ -135,6 +136,7 @@ class Model:
             own, encoder = vocabulary.vocabulary, vocabulary
         elif vocabulary is not None:
             own, encoder = vocabulary, None
+        check_kind("labels", labels, (list, tuple, np.ndarray), "a list of texts")
         labels = tuple(labels) or self.labels
         check_reading(self.chain, own, encoder, labels)
         save_model(path_of(path), self, own, encoder, labels)

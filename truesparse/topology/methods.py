@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from truesparse.errors import UsageError, unknown_name
+from truesparse.settings import check_kind, listed
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
 from truesparse.topology.method import Method
@@ -33,6 +34,7 @@ def register(method: Method) -> Method:
     UsageError
         If there is one of that name already.
     """
+    check_kind("method", method, Method, "a Method")
     if method.name in METHODS:
         raise UsageError(f"there is a method {method.name!r} already; choose another name")
     METHODS[method.name] = method
@@ -56,6 +58,7 @@ def get_method(name: str) -> Method:
     UsageError
         If there is none of that name; the message names the nearest ones, or else all.
     """
+    check_kind("method", name, str, f"the name of a method: {listed(METHODS)}")
     if name in METHODS:
         return METHODS[name]
     raise unknown_name("method", name, METHODS)

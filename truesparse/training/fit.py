@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -164,7 +165,7 @@ def fit(
     check_batches(model.chain, batches)
     if valid is not None:
         check_batches(model.chain, valid, "valid")
-    try:
+    with _alone(model.arena):
         return _fit(
             model,
             batches,
@@ -176,8 +177,22 @@ def fit(
             make_generators(told.seed)["dropout"],
             progress,
         )
+
+
+_trained: dict[int, object] = {}  # arenas that a call of `fit` trains, by identity
+
+
+@contextmanager
+def _alone(arena: Arena) -> Iterator[None]:
+    """Let no other call of `fit` train the same numbers, in another thread or as it is told of an epoch."""
+    mine = object()
+    if _trained.setdefault(id(arena), mine) is not mine:
+        raise UsageError("the model is trained by another call of fit; wait for that, or train a copy")
+    try:
+        yield
     finally:
-        model.arena.states.clear()
+        arena.states.clear()
+        del _trained[id(arena)]
 
 
 def _check_settings(method: Method) -> None:

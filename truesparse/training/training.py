@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from numbers import Real
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from truesparse.data.batches import Batch
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
+from truesparse.settings import check_kind
 from truesparse.training.evolution import Evolution, TopologyChange
 
 if TYPE_CHECKING:
@@ -78,6 +81,13 @@ class Training:
         check_model(model)
         if getattr(optimizer, "arena", None) is not model.arena:
             raise UsageError("the optimizer is not this model's; make one with build(model.arena)")
+        check_kind("clip", clip, Real, "a number")
+        if not clip >= 0:
+            raise UsageError(f"clip is {clip}; it must be at least 0")
+        check_kind(
+            "evolution", evolution, (Evolution, NoneType), "an Evolution or None; a method goes to fit"
+        )
+        check_kind("rng", rng, (np.random.Generator, NoneType), "a numpy.random.Generator or None")
         self.model = model
         self.optimizer = optimizer
         self.evolution = evolution
