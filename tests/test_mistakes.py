@@ -26,7 +26,7 @@ def fit(**given: Any) -> Any:
 
 
 def step(batches: Any, model: ts.Model = MODEL, **changed: Any) -> Any:
-    training = ts.Training(model, ts.sgd().build(model.arena))
+    training = ts.Training(model, ts.sgd(lr=1).build(model.arena))
     return training.step(batches.batch(0, 0)._replace(**changed))
 
 
@@ -219,7 +219,7 @@ def test_errors_name_flags_only_where_a_command_asks() -> None:
         assert "--data-file, or a lower --lr (--x)" in str(error)
     assert str(error) == names
     assert without_flags("/a/b--c is 'x --y'") == "/a/b--c is 'x y'"
-    training = ts.Training(model := CHAIN.init(0.5), ts.sgd().build(model.arena))
+    training = ts.Training(model := CHAIN.init(0.5), ts.sgd(lr=1).build(model.arena))
     with pytest.raises(ts.TruesparseError, match=r"try a lower lr \(it is 1\) or a clip above 0"):
         training.check_finite(np.inf, "loss", 1)
     with pytest.raises(ts.UsageError, match=r"leave out tied$"):
