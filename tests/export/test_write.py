@@ -37,6 +37,8 @@ from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.config import Config
 
+pytestmark = pytest.mark.usefixtures("command")
+
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 
 

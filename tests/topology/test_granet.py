@@ -11,6 +11,8 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.topology import Beginning, get_method, sample_pattern
 from truesparse.training.build import first_density
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def at_work(gates: str = "fused") -> tuple[Arena, object]:
     rng = np.random.default_rng(3)
