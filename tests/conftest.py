@@ -1,9 +1,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from truesparse.errors import flags_named
+
+
+@pytest.fixture
+def command() -> Iterator[None]:
+    """A command asks: errors name flags, not parameters."""
+    with flags_named():
+        yield
 
 
 def write_text(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -12,16 +13,24 @@ from difflib import get_close_matches
 # all surrogates but those that stand for bytes of a file name, of which those that stand for C1 go too.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udc9f\udd00-\udfff]")
 
-_FLAG = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
+# A flag; not one within a path or within a command that a message tells to type.
+_FLAG = re.compile(r"\b((?:truesparse [a-z]|pip install)[^;]*)|(?<![^\s(])--([a-z0-9]+(?:-[a-z0-9]+)*)")
+_flags_named = False
 
 
 class TruesparseError(Exception):
     """Something the user can mend: one sentence that says what is wrong and what to do.
 
-    The command line prints the message on stderr and exits with `exit_code`.
+    What is given to it names flags, for whoever types a command; `str` puts the names of parameters in their
+    place for whoever calls from Python. See `flags_named`. The command line prints the message on stderr and
+    exits with `exit_code`.
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if _flags_named else without_flags(message)
 
 
 class UsageError(TruesparseError):
@@ -47,17 +56,24 @@ def unknown_name(kind: str, name: str, known: Collection[str]) -> UsageError:
 
 def without_flags(message: str) -> str:
     """A message with the names of parameters in the place of flags: for whoever calls from Python."""
-    return _FLAG.sub(lambda match: match[1].replace("-", "_"), message)
+    return _FLAG.sub(lambda match: match[1] or match[2].replace("-", "_"), message)
 
 
 @contextmanager
-def parameters_named() -> Iterator[None]:
-    """Let the errors of a block name parameters, not flags."""
+def flags_named() -> Iterator[None]:
+    """Let errors name flags while a block runs, since a command asks; in all threads."""
+    global _flags_named
+    before, _flags_named = _flags_named, True
     try:
         yield
-    except TruesparseError as error:
-        error.args = (without_flags(str(error)),)
-        raise
+    finally:
+        _flags_named = before
+
+
+def typed(path: object) -> str:
+    """A path as one types it in a command, where a shell reads it."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def printable(text: object) -> str:

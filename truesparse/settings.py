@@ -44,6 +44,11 @@ def fraction(
     return setting(default, help, low=0, high=1, open_low=not none, open_high=not all, shown=shown)
 
 
+def seed_setting() -> Any:
+    """A field for what decides all random numbers, such as the entropy of one of NumPy's seeds."""
+    return setting(1, "Seed of all random numbers.", low=0, high=(1 << 128) - 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Values that belong to one thing, such as an optimizer or a method.
@@ -108,7 +113,7 @@ _HIGHEST: dict[type, float] = {int: 1e9, float: 3e38}
 
 
 def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
-    """Return a value in the field's own type.
+    """Return a value, which may be one of NumPy's, in the field's own type.
 
     Raises
     ------
@@ -116,6 +121,8 @@ def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
         The field cannot have it; the message begins with `name`, which says where it came from.
     """
     rule, kind = field.metadata, kind_of(field)
+    if getattr(value, "shape", None) == ():  # NumPy's; --help cannot wait for its import
+        value = value.item()
     if value is None and field.default is None:
         return None
     if kind is float and type(value) is int:
@@ -129,6 +136,40 @@ def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
         raise UsageError(f"{name} is {shown(value)}; it must be {listed(rule['choices'])}")
     if kind in _HIGHEST:
         _check_range(value, name, rule, _HIGHEST[kind])
+    return value
+
+
+def check_kind(name: str, value: object, kind: Any, wanted: str) -> None:
+    """Raise UsageError if an argument is of another kind, such as a class where one made of it is wanted.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    kind : type, or protocol, or several
+    wanted : str
+        What it must be, for the message.
+    """
+    if isinstance(value, type):
+        raise UsageError(f"{name} is the class {value.__name__}; it must be {wanted}")
+    if not isinstance(value, kind):
+        plain = value is None or isinstance(value, (str, int, float))
+        what = shown(value) if plain else f"of the type {type(value).__name__}"
+        raise UsageError(f"{name} is {what}; it must be {wanted}")
+
+
+def check_whole(name: str, value: Any, low: int = 1) -> int:
+    """Return a whole number that is an argument, and may be one of NumPy's.
+
+    Raises
+    ------
+    UsageError
+        It is none, or below `low`.
+    """
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    if type(value) is not int or value < low:
+        raise UsageError(f"{name} is {shown(value)}; it must be a whole number, at least {low}")
     return value
 
 

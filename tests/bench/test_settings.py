@@ -8,6 +8,8 @@ from truesparse.bench import environment, memory, settings
 from truesparse.bench.monitor import Monitor
 from truesparse.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def test_lists():
     assert settings.densities("0.33, 0.2,0.2,1") == [0.33, 0.2, 1.0]

@@ -22,6 +22,8 @@ from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 
+pytestmark = pytest.mark.usefixtures("command")
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1"
 DATA = {"lm": GOLDEN / "text.txt", "classifier": GOLDEN / "reviews.csv"}
 NAMES = {"lm": "lstm", "classifier": "classifier"}

@@ -39,12 +39,12 @@ def test_a_text_of_exactly_one_batch_of_windows_is_enough():
 
 
 def test_a_text_one_token_shorter_is_refused_with_both_numbers():
-    with pytest.raises(TruesparseError, match=r"the validation text has 11 tokens.*needs 12.*--batch-size"):
+    with pytest.raises(TruesparseError, match=r"the validation text has 11 tokens.*needs 12.*batch_size"):
         Windows(np.zeros(11, np.int32), 3, 3, "validation text")
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "bptt", "flag"), [(0, 3, "--batch-size"), (3, 0, "--bptt"), (-1, 3, "--batch-size")]
+    ("batch_size", "bptt", "flag"), [(0, 3, "batch_size"), (3, 0, "bptt"), (-1, 3, "batch_size")]
 )
 def test_batch_or_window_of_nothing_is_refused(batch_size, bptt, flag):
     with pytest.raises(UsageError, match=flag):

@@ -12,6 +12,8 @@ from truesparse.data import Columns, load_classification_data
 from truesparse.data.labelled import CSV, numbers_of_labels, read_table
 from truesparse.errors import TruesparseError, UsageError
 
+pytestmark = pytest.mark.usefixtures("command")
+
 SETTINGS = {"length": 10, "size": 50}
 
 

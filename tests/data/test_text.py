@@ -12,6 +12,8 @@ import pytest
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text, unigram_perplexity
 from truesparse.errors import TruesparseError, UsageError
 
+pytestmark = pytest.mark.usefixtures("command")
+
 PARTS = {
     "train": "the cat sat on the mat\n\n the dog sat\n",
     "valid": "the cat\n",

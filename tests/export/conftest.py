@@ -70,7 +70,7 @@ SIZES = {
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),
-    "one token": language_model(1, 3, 3, 1),
+    "two tokens": language_model(2, 3, 3, 1),
     **CLASSIFIERS,
     **TAGGERS,
 }

@@ -16,6 +16,8 @@ from truesparse.export import export_model
 from truesparse.export.from_torch import import_torch, keep_largest, read_vocabulary
 from truesparse.layers.gru.spec import GRU
 
+pytestmark = pytest.mark.usefixtures("command")
+
 Tensors = dict[str, np.ndarray]
 V, E, H = 11, 5, 6
 

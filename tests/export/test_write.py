@@ -30,6 +30,8 @@ from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.config import Config
 
+pytestmark = pytest.mark.usefixtures("command")
+
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
 
 
@@ -80,7 +82,7 @@ def test_torch(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        *("lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "one token", "linear", "linear between"),
+        *("lstm", "tied", "rhn", "of two sizes", "rhn, lstm", "two tokens", "linear", "linear between"),
         *(*GRUS, *TAGGERS),
     ],
 )

@@ -105,12 +105,12 @@ class _Scores(Head):
 @pytest.mark.parametrize(
     ("layers", "features", "sentence"),
     [
-        ((), 0, "a model without an embedding must say how many features it reads"),
+        ((), 0, "the last layer of a model must be a head, such as softmax"),
         ((), 3, "the last layer of a model must be a head, such as softmax"),
         ((Embedding(9, 5), LSTM(5)), 0, "the last layer of a model must be a head, such as softmax"),
         ((Embedding(9, 5), Softmax(9), LSTM(5)), 0, "the last layer of a model must be a head"),
         ((_Scores(5), LSTM(5), Softmax(9)), 3, "only the last layer of a model can be a head"),
-        ((Softmax(5), Softmax(5)), 3, "a model can have only one layer output"),
+        ((Softmax(5), Softmax(5)), 3, "only the last layer of a model can be a head"),
         ((LSTM(5), Softmax(9)), 0, "a model without an embedding must say how many features it reads"),
         ((Embedding(9, 5), Softmax(9)), 5, "a model with an embedding reads tokens; leave out its features"),
         ((LSTM(5), Softmax(9)), -1, "features of the model is -1; it must be at least 0"),
@@ -132,7 +132,7 @@ class _Scores(Head):
         (
             (Embedding(9, 4), LSTM(5), Softmax(9, tied=True)),
             0,
-            "the embedding has 4 and the hidden layer 5; give both the same size or leave out --tied",
+            "the embedding has 4 and the hidden layer 5; give both the same size or leave out tied",
         ),
         (
             (Embedding(9, 5), LSTM(5), Softmax(8, tied=True)),
@@ -169,7 +169,7 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
         (
             lambda: ChainSpec(Embedding(3, 4), LSTM(5), Pool(), Softmax(1)),
-            "a classifier needs 2 or more outputs, not 1",
+            "a softmax needs 2 or more outputs, not 1",
         ),
         (lambda: Softmax(9, tied=True, sparse=False), "tied to the embedding is sparse"),
         (lambda: Softmax(9, group=4), "9 cannot be cut into groups of 4"),

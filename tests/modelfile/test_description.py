@@ -94,7 +94,7 @@ def test_what_version_0_1_may_leave_out() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"outputs": 1}, "a classifier needs 2 or more outputs, not 1"),
+        ({"outputs": 1}, "a softmax needs 2 or more outputs, not 1"),
         ({"outputs": "2"}, "outputs of the layer softmax is '2'; it must be a whole number"),
         ({"pooling": "first"}, "kind of the layer pool is 'first'; it must be last, mean or max"),
         ({"pattern": "gate"}, "pattern of the layer lstm is 'gate'; it must be weight or unit"),
@@ -201,7 +201,7 @@ LIES: dict[str, Callable[[Any], object]] = {
     "is of no model: it has fewer tensors": lambda d: d.update(layers=d["layers"][1:2] * 1000),
     "the last layer of a model must be a head": lambda d: d["layers"].pop(),
     "the last layer of a model must be": lambda d: without_embedding(d, layers=[], features=2),
-    "output cannot follow what gives tokens": lambda d: d["layers"].reverse(),
+    "model must be a head, such as softmax": lambda d: d["layers"].reverse(),
     "dropout.0 cannot follow what gives tokens": lambda d: d["layers"].insert(0, {"type": "dropout"}),
     "lstm.0 cannot follow what gives one vector a sequence": lambda d: d["layers"].insert(
         1, {"type": "pool"}

@@ -7,6 +7,8 @@ from truesparse.optim import OPTIMIZERS, get_optimizer
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.chosen import defaults
 
+pytestmark = pytest.mark.usefixtures("command")
+
 DEFAULTS = {name: defaults("optimizer", name) for name in OPTIMIZERS}
 SETTINGS = frozenset().union(*DEFAULTS.values()) - {"weight_decay", "lr_density_exponent"}  # the same in all
 

@@ -26,6 +26,8 @@ from truesparse.tasks.tagger.use import SavedTagger, TaggerEvaluation
 from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
 
+pytestmark = pytest.mark.usefixtures("command")
+
 LABELS = ("B-LOC", "B-PER", "I-LOC", "I-PER", "O")
 
 

@@ -15,6 +15,8 @@ from truesparse.tasks.tagger.data import SENTENCES, Sentences, lookup, pieces, r
 from truesparse.tasks.tagger.data import load_data as load
 from truesparse.tasks.tagger.reading import TokenColumns, layout_of, read_sentences
 
+pytestmark = pytest.mark.usefixtures("command")
+
 AUTOMATIC = TokenColumns()
 LINE = '{"tokens": ["a"], "labels": ["O"]}'
 

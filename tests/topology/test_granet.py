@@ -9,6 +9,8 @@ from truesparse.errors import UsageError
 from truesparse.sparse import Arena
 from truesparse.topology import Beginning, get_method, sample_pattern
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def at_work(gates: str = "fused") -> tuple[Arena, object]:
     rng = np.random.default_rng(3)

@@ -22,6 +22,8 @@ from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.toml import read_toml
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 @pytest.fixture
 def config(labelled_file: Path) -> ClassifierConfig:

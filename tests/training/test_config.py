@@ -18,6 +18,8 @@ from truesparse.tasks.lm.settings import PRESETS, LanguageModelConfig
 from truesparse.tasks.sources import resolve
 from truesparse.topology import DISTRIBUTIONS, METHODS, Method
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def test_flags_beat_environment_beat_file_beat_preset_beat_default(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"

@@ -22,6 +22,8 @@ from truesparse.training import checkpoint
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def test_epochs_tell_what_they_cost(config: Config, tmp_path: Path) -> None:
     results = train_model(config, tmp_path / "run")

@@ -14,6 +14,8 @@ from truesparse.tasks.run import resume_run, train_model
 from truesparse.training.config import Config
 from truesparse.training.loop import TrainingStopped
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def interrupted(config: Config, out: Path, *steps: float) -> dict[str, Any]:
     """Train, stopping at each of `steps` and going on."""

@@ -17,6 +17,8 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training import rundir
 from truesparse.training.rundir import RunDirectory, check_free, make_default
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def test_the_default_path_has_date_and_name_and_belongs_to_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from typing import Any
 
 from truesparse.bench.memory import peak_bytes, reset_peak, resident_bytes
 from truesparse.bench.timing import run_turn
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, flags_named
 
 # Module and class of each side of each kind of comparison.
 MODELS = {
@@ -126,6 +126,7 @@ def _class(kind: str, side: str) -> Any:
     return getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
 
 
+@flags_named()
 def main() -> None:
     """Answer until there are no more questions."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from truesparse.errors import TruesparseError, printable
+from truesparse.errors import TruesparseError, flags_named, printable
 from truesparse.version import __version__
 
 # Each command by its name: its module, imported when it is used, and what the list of commands says of it.
@@ -57,6 +57,7 @@ class _Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    @flags_named()
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command line and exit.
 

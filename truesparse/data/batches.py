@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import check_whole
+
+MOST = np.iinfo(np.int32).max  # what the number of a token or a class can be
 
 
 class Batch(NamedTuple):
@@ -45,6 +48,7 @@ class Batch(NamedTuple):
     chosen: NDArray[np.int64] | None = None
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Training data: batches of an epoch, always the same for the same epoch.
 
@@ -118,15 +122,14 @@ class Windows:
     carries: ClassVar[bool] = True
 
     def __init__(self, ids: np.ndarray, batch_size: int, bptt: int, name: str = "text") -> None:
-        if batch_size < 1:
-            raise UsageError(f"--batch-size is {batch_size}; it must be 1 or more")
-        if bptt < 1:
-            raise UsageError(f"--bptt is {bptt}; it must be 1 or more")
+        batch_size, bptt = check_whole("--batch-size", batch_size), check_whole("--bptt", bptt)
         ids = np.asarray(ids)
-        fits = ids.ndim == 1 and ids.dtype.kind in "iu" and np.array_equal(ids, ids.astype(np.int32))
-        if not fits:
+        what = "" if ids.ndim == 1 and ids.dtype.kind in "iu" else f"is {ids.dtype} of shape {ids.shape}"
+        if not what and ids.size and not 0 <= ids.min() <= ids.max() <= MOST:
+            what = f"has the token {ids.min() if ids.min() < 0 else ids.max()}"
+        if what:
             raise UsageError(
-                f"the {name} is {ids.dtype} of shape {ids.shape}; it must be a row of whole numbers of tokens"
+                f"the {name} {what}; it must be a row of whole numbers of tokens, from 0 to {MOST}"
             )
         needed = batch_size * (bptt + 1)
         if len(ids) < needed:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import UNKNOWN, WORD_RULE, split_words
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import check_kind, check_whole, listed, shown
 
 PAD = "<pad>"
 TRUNCATIONS = ("before", "after")
@@ -62,6 +63,9 @@ class TokenEncoder:
 
     vocabulary: Vocabulary
     lower_case: bool = False
+
+    def __post_init__(self) -> None:
+        check_kind("vocabulary", self.vocabulary, Vocabulary, "a Vocabulary")
 
     @classmethod
     def build(
@@ -127,6 +131,13 @@ class TextEncoder:
     punctuation: bool = False
     truncation: str = "before"
     padding: str = "masked"
+
+    def __post_init__(self) -> None:
+        check_kind("vocabulary", self.vocabulary, Vocabulary, "a Vocabulary")
+        check_whole("length", self.length)
+        for name, choices in ("truncation", TRUNCATIONS), ("padding", PADDINGS):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} is {shown(getattr(self, name))}; it must be {listed(choices)}")
 
     @classmethod
     def build(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.batches import Batch
+from truesparse.data.batches import MOST, Batch
 from truesparse.errors import UsageError
+from truesparse.settings import check_kind, check_whole
 
 # Batches that are sorted by length together: more save more padding, fewer leave more to chance.
 _SORTED_TOGETHER = 32
+_WANTED = "whole numbers of tokens (steps,) or finite features (steps, D)"
 
 
 class Sequences:
@@ -24,20 +26,56 @@ class Sequences:
         Token numbers, or features, of all sequences.
     starts : ndarray of int64, shape (n + 1,)
         Where each sequence begins; the last is the number of steps.
+
+    Raises
+    ------
+    UsageError
+        The values are neither, are not finite or too large, or `starts` does not cut them into sequences of
+        one step or more.
     """
 
     __slots__ = ("values", "starts")
 
     def __init__(self, values: NDArray[Any], starts: NDArray[np.int64]) -> None:
-        self.values = values
-        self.starts = starts
+        values, self.starts = np.asarray(values), np.asarray(starts, np.int64)
+        tokens = values.ndim == 1
+        if values.ndim not in (1, 2) or values.dtype.kind not in ("biu" if tokens else "biuf"):
+            raise UsageError(f"the sequences are {values.dtype} of {values.ndim} dimensions; give {_WANTED}")
+        if self.starts.ndim != 1 or not len(self) or (self.starts[0], self.starts[-1]) != (0, len(values)):
+            raise UsageError(f"the starts of sequences must go from 0 to their {len(values):,} steps")
+        if self.lengths.min() < 1:
+            raise UsageError(f"sequence {self.lengths.argmin()} has no steps; leave it out")
+        with np.errstate(over="ignore"):  # infinity is told of
+            self.values: NDArray[Any] = values.astype(np.int32 if tokens else np.float32, copy=False)
+        right = (values >= -1) & (values <= MOST) if tokens else np.isfinite(self.values).all(axis=1)
+        if not right.all():
+            step = int(right.argmin())
+            number = np.searchsorted(self.starts, step, side="right") - 1
+            what = f"the token {values[step]}" if tokens else "NaN or infinity"
+            raise UsageError(
+                f"sequence {number} has {what} at step {step - self.starts[number]}; give {_WANTED}"
+            )
 
     @classmethod
     def of(cls, sequences: Sequence[NDArray[Any]]) -> Sequences:
-        """Sequences from arrays of one step or more, of the same type."""
-        starts = np.zeros(len(sequences) + 1, np.int64)
-        np.cumsum([len(sequence) for sequence in sequences], out=starts[1:])
-        return cls(np.concatenate(sequences), starts)
+        """Sequences from arrays of one step or more, of the same type.
+
+        Raises
+        ------
+        UsageError
+            There is none, or they do not go together; see the class.
+        """
+        check_kind("sequences", sequences, Collection, "a list of arrays")
+        if not len(sequences):
+            raise UsageError("there are no sequences; give at least one")
+        try:
+            arrays = [np.asarray(sequence) for sequence in sequences]
+            values = np.concatenate(arrays)
+        except ValueError:  # of NumPy, who says which axis
+            raise UsageError(f"the sequences do not go together; give all as {_WANTED}") from None
+        starts = np.zeros(len(arrays) + 1, np.int64)
+        np.cumsum([len(array) for array in arrays], out=starts[1:])
+        return cls(values, starts)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -118,24 +156,43 @@ class SequenceBatches:
         seed: int = 0,
         weights: NDArray[np.float64] | None = None,
     ) -> None:
-        if isinstance(targets, Sequences):
-            if not np.array_equal(targets.starts, sequences.starts):
-                raise UsageError("targets for each step need as many steps as each of the sequences has")
-        else:
-            targets = np.asarray(targets)
-            targets = targets.astype(np.int32 if targets.dtype.kind in "iub" else np.float32, copy=False)
-            if targets.shape[-1:] != (len(sequences),):
-                raise UsageError(
-                    f"there are {len(sequences):,} sequences, but targets of shape {targets.shape}"
-                    f"; the last axis must have one for each"
-                )
+        check_kind("sequences", sequences, Sequences, "what Sequences.of(arrays) returns")
+        if sequences.values.ndim == 1 and sequences.values.min() < 0:
+            raise UsageError("the sequences have a token below 0; tokens are numbered from 0 on")
+        self.batch_size = check_whole("batch_size", batch_size)
+        self._seed = check_whole("seed", seed, 0)
         self.sequences = sequences
-        self.targets: Any = targets
-        self.weights = weights
-        self.batch_size = batch_size
-        self._seed = seed
+        self.targets: Any = self._checked(targets)
+        if weights is not None:
+            weights = np.asarray(weights)
+            numbers = weights.shape == (len(sequences),) and weights.dtype.kind in "biuf"
+            if not numbers or not np.all((weights > 0) & np.isfinite(weights)):
+                raise UsageError(f"weights must be {len(sequences):,} finite numbers above 0, one a sequence")
+        self.weights = None if weights is None else weights.astype(np.float64, copy=False)
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
+
+    def _checked(self, targets: Any) -> Any:
+        """The targets in the type that a model takes."""
+        count = len(self.sequences)
+        if isinstance(targets, Sequences):
+            if not np.array_equal(targets.starts, self.sequences.starts) or targets.values.ndim != 1:
+                raise UsageError("targets for each step need as many steps as each of the sequences has")
+            return targets
+        targets = np.asarray(targets)
+        if targets.shape[-1:] != (count,):
+            raise UsageError(
+                f"there are {count:,} sequences, but targets of shape {targets.shape}"
+                f"; the last axis must have one for each"
+            )
+        whole = targets.dtype.kind in "biu"
+        if not whole and targets.dtype.kind != "f":
+            raise UsageError(f"the targets are {targets.dtype}; give whole numbers of classes, or numbers")
+        with np.errstate(over="ignore"):  # infinity is told of
+            kept = targets.astype(np.int32 if whole else np.float32, copy=False)
+        if not np.all((targets >= 0) & (targets <= MOST) if whole else np.isfinite(kept)):
+            raise UsageError("the targets must be classes from 0 on, or finite numbers")
+        return kept
 
     def __len__(self) -> int:
         """Batches of an epoch."""

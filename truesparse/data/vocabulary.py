@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -14,6 +14,7 @@ import numpy as np
 
 from truesparse.data.words import EOS, UNKNOWN, WORD_RULE, Level, tokenise
 from truesparse.errors import TruesparseError
+from truesparse.settings import check_kind
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Vocabulary:
     word_rule: int = WORD_RULE
 
     def __post_init__(self) -> None:
+        check_kind("tokens", self.tokens, Collection, "a tuple of texts")
+        object.__setattr__(self, "tokens", tuple(self.tokens))
         if self.level not in ("word", "char"):
             raise TruesparseError(f'the level of a vocabulary must be "word" or "char", not {self.level!r}')
         if type(self.word_rule) is not int or not 1 <= self.word_rule <= WORD_RULE:

@@ -25,9 +25,8 @@ from truesparse.layers.spec import (
     Recurrent,
     Signal,
     Vector,
-    checked_field,
 )
-from truesparse.settings import setting, shown
+from truesparse.settings import check_kind, checked, setting, shown
 
 EMBEDDING = "embedding.weight"
 
@@ -89,18 +88,20 @@ class ChainSpec:
 
     def __init__(self, *layers: LayerSpec, features: int = 0) -> None:
         _, field = dataclasses.fields(self)
+        for number, layer in enumerate(layers):
+            check_kind(f"layer {number}", layer, LayerSpec, "a layer, such as LSTM(32)")
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "features", checked_field(field, features, "model"))
+        object.__setattr__(self, "features", checked(field, features, "features of the model"))
+        if not layers or not isinstance(layers[-1], Head):
+            raise UsageError("the last layer of a model must be a head, such as softmax")
+        if any(isinstance(layer, Head) for layer in layers[:-1]):
+            raise UsageError("only the last layer of a model can be a head")
         for place in self.places:
             if place.given.kind not in place.spec.TAKES:
                 raise UsageError(
                     f"the layer {place.name} cannot follow what gives {WORDS[place.given.kind]}"
                     f"; it takes {' or '.join(WORDS[kind] for kind in place.spec.TAKES)}"
                 )
-        if not self.layers or not isinstance(self.layers[-1], Head):
-            raise UsageError("the last layer of a model must be a head, such as softmax")
-        if any(isinstance(layer, Head) for layer in self.layers[:-1]):
-            raise UsageError("only the last layer of a model can be a head")
         if self.head.tied:
             self._check_tied()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from truesparse.errors import unknown_name
+from truesparse.errors import UsageError, unknown_name
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -15,6 +15,7 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.settings import shown
 
 S = TypeVar("S", bound=type[LayerSpec])
 
@@ -24,6 +25,8 @@ CELLS: list[str] = []  # names of the recurrent layers: the choices of ``--cell`
 
 def register(spec: S) -> S:
     """Make a layer known to files, commands and exports; can be used as a decorator."""
+    if not isinstance(spec, type) or not issubclass(spec, LayerSpec):
+        raise UsageError(f"{shown(spec)} is no layer to register; give a subclass of LayerSpec")
     LAYERS[spec.TYPE] = spec
     if issubclass(spec, Recurrent) and spec.TYPE not in CELLS:
         CELLS.append(spec.TYPE)

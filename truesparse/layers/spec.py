@@ -110,19 +110,6 @@ def pattern() -> Any:
     )
 
 
-def checked_field(field: dataclasses.Field[Any], value: Any, owner: str) -> Any:
-    """Return a value, which may be one of NumPy's, in the field's own type.
-
-    Raises
-    ------
-    UsageError
-        The field cannot have it.
-    """
-    if getattr(value, "shape", None) == ():  # NumPy is not imported to ask: --help would have to wait for it
-        value = value.item()
-    return checked(field, value, f"{field.name} of the {owner}")
-
-
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class LayerSpec(ABC):
     """What a layer is. A subclass that has fields is a frozen dataclass; `setting` makes them.
@@ -157,7 +144,8 @@ class LayerSpec(ABC):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = checked_field(field, getattr(self, field.name), f"layer {self.TYPE}")
+            name = f"{field.name} of the layer {self.TYPE}"
+            value = checked(field, getattr(self, field.name), name)
             object.__setattr__(self, field.name, value)
 
     @abstractmethod

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truesparse.layers.chain import ChainSpec
+from truesparse.settings import Settings, seed_setting, setting
+from truesparse.topology.settings import DISTRIBUTIONS, GATES
 
 if TYPE_CHECKING:
     from truesparse.model.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitSettings(Settings):
+    """What `Chain.init` is told."""
+
+    density: float = setting(1.0, "Fraction of the weights that exist.", low=0, open_low=True, high=1)
+    seed: int = seed_setting()
+    distribution: str = setting("uniform", "How weights are shared out.", choices=DISTRIBUTIONS)
+    gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
+    scale: float | None = setting(None, "Bound of the weights of a dense matrix.", low=0)
 
 
 class Chain(ChainSpec):
@@ -68,5 +82,6 @@ class Chain(ChainSpec):
 
         from truesparse.model.initial import random_model
 
-        rng = np.random.default_rng(seed)
-        return random_model(self, density, rng, distribution=distribution, gates=gates, scale=scale)
+        told = InitSettings(density=density, seed=seed, distribution=distribution, gates=gates, scale=scale)
+        rng = np.random.default_rng(told.seed)
+        return random_model(self, told.density, rng, told.distribution, told.gates, told.scale)

@@ -18,6 +18,7 @@ from truesparse.modelfile import (
     read_model,
 )
 from truesparse.modelfile.data_settings import DataSettings
+from truesparse.modelfile.files import path_of
 from truesparse.sparse import Arena, Pattern
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def load(path: str | Path) -> Model:
     UsageError, TruesparseError
         There is no such file, or it is not a valid model of finite weights.
     """
-    saved = load_model(find_model(Path(path)))
+    saved = load_model(find_model(path_of(path)))
     saved.check_finite()
     return saved.model
 

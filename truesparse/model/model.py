@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
+from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, computing
 from truesparse.model.saving import check_reading, save_model
 from truesparse.model.workspace import State, Workspace
 from truesparse.modelfile import Encoder
+from truesparse.modelfile.files import path_of
+from truesparse.settings import check_kind
 from truesparse.sparse import Arena, SparseMatrix
 
 
@@ -133,9 +136,10 @@ class Model:
             own, encoder = vocabulary.vocabulary, vocabulary
         elif vocabulary is not None:
             own, encoder = vocabulary, None
+        check_kind("labels", labels, (list, tuple, np.ndarray), "a list of texts")
         labels = tuple(labels) or self.labels
         check_reading(self.chain, own, encoder, labels)
-        save_model(Path(path), self, own, encoder, labels)
+        save_model(path_of(path), self, own, encoder, labels)
 
     def workspace(self, steps: int, batch: int) -> Workspace:
         """Return the buffers for windows of up to `steps` steps and `batch` sequences."""
@@ -342,6 +346,8 @@ class Model:
         """Put the targets and their weights into the workspace; return how many there are."""
         panels, rows = (ws.window.panels, targets) if self.chain.per_step else (ws.window.one, targets[None])
         count = self.head.place_targets(ws.targets, rows, panels)
+        if not count:
+            raise UsageError("there is nothing to learn from or to measure: every target is -1 or NaN")
         self.head.weigh(ws.output, weights, len(rows), count, panels)
         return count
 

@@ -13,6 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from truesparse.errors import UsageError
+from truesparse.settings import check_kind
+
 _PREFIX, _PARTIAL = ".truesparse-", ".partial"
 _UNFINISHED = re.compile(rf"{re.escape(_PREFIX)}\w+{re.escape(_PARTIAL)}")
 # What version 0.1 wrote the files of a run to, and the names that safetensors gave them before.
@@ -20,6 +23,20 @@ _UNFINISHED_BEFORE = re.compile(
     rf"(config\.toml|environment\.json|(checkpoint|model)\.safetensors){re.escape(_PARTIAL)}"
     r"|\.tmp[0-9A-Za-z]{6}"
 )
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return a path that is an argument.
+
+    Raises
+    ------
+    UsageError
+        It is none, or no file can have it.
+    """
+    check_kind("path", path, (str, os.PathLike), "a text or a Path")
+    if "\0" in os.fspath(path):
+        raise UsageError(f"path is {path!r}; it must be a text or a Path without null characters")
+    return Path(path)
 
 
 @contextlib.contextmanager

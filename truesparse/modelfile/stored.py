@@ -109,16 +109,21 @@ def find_model(path: Path) -> Path:
     UsageError
         There is no such file or folder, or the folder has no model.
     """
-    if path.is_dir():
-        for name in (MODEL, CHECKPOINT):
-            if (path / name).is_file():
-                return path / name
-        raise UsageError(
-            f"{path} has no {MODEL}; give the folder of a run that has been evaluated once, or a model file"
-        )
-    if not path.exists():
-        raise UsageError(f"there is no file or folder {path}; give a model file or the folder of a run")
-    return path
+    try:
+        if path.is_dir():
+            for name in (MODEL, CHECKPOINT):
+                if (path / name).is_file():
+                    return path / name
+            raise UsageError(
+                f"{path} has no {MODEL}; give the folder of a run that has been evaluated once, or a model"
+                " file"
+            )
+        if path.exists():
+            return path
+        why = ""
+    except OSError as error:  # as of a name that is too long, or a folder that is closed to the user
+        why = f" that can be read ({error.strerror})"
+    raise UsageError(f"there is no file or folder {path}{why}; give a model file or the folder of a run")
 
 
 def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from truesparse.settings import Settings, setting
+from truesparse.settings import Settings, check_kind, setting
 
 if TYPE_CHECKING:
     from truesparse.optim.base import Optimizer
@@ -73,7 +73,9 @@ class OptimizerSettings(Settings):
             `truesparse.optim.base.DensityRates`.
         """
         from truesparse.optim.base import DensityRates
+        from truesparse.sparse import Arena
 
+        check_kind("arena", arena, Arena, "that of a model: model.arena")
         optimizer = self._make(arena)
         optimizer.rates = DensityRates(self.lr_density_exponent, frozenset(apart))
         return optimizer

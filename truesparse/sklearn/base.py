@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from truesparse.data import Sequences
-from truesparse.errors import TruesparseError, without_flags
+from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.sklearn.parameters import OPTIMIZERS
@@ -46,7 +46,6 @@ class SparseNetworkEstimator(BaseEstimator):
         given = {name: value for name, value in self.get_params().items() if name in kind.fields()}
         given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         with as_value_error():
-            given = {name: _plain(value) for name, value in given.items()}
             config = resolve(given, environment={}, task=kind).filled()
         if config.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is {config.optimizer!r}; here it must be {' or '.join(OPTIMIZERS)}")
@@ -136,13 +135,8 @@ class SparseNetworkEstimator(BaseEstimator):
 
 @contextmanager
 def as_value_error() -> Iterator[None]:
-    """Turn what truesparse raises into ValueError, and names of flags into those of parameters."""
+    """Turn what truesparse raises into ValueError."""
     try:
         yield
     except TruesparseError as error:
-        raise ValueError(without_flags(str(error))) from None
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy's, as a grid has it, as one of Python's."""
-    return value.item() if isinstance(value, np.generic) else value
+        raise ValueError(str(error)) from None

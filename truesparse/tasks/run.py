@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model.loading import load_model
 from truesparse.settings import flag
@@ -228,7 +228,7 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
     except EvaluationStopped:
         raise TrainingStopped(
             f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
-            f" {run.path}"
+            f" {typed(run.path)}"
         ) from None
     assert state.best is not None
     results = {

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import CHECKPOINT
 from truesparse.modelfile.container import Reader
@@ -47,7 +47,7 @@ class RunData(NamedTuple):
         if self.crc32 not in (None, crc32):
             raise TruesparseError(
                 f"{self.path} is not as it was when the model was trained on it; put it back, or measure it"
-                f" as it is with --data {self.path} --split test"
+                f" as it is with --data {typed(self.path)} --split test"
             )
 
 

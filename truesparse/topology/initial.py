@@ -244,6 +244,8 @@ def _counts(
     """Exact counts for the densities that `distribution(items, density)` gives the items."""
     if not 0 < density <= 1:
         raise UsageError(f"the density must lie above 0 and be at most 1, not {density}")
+    if not shapes:
+        raise UsageError("the model has no sparse matrix; add a layer, or let the output layer be sparse")
     items = _items(shapes, gates)
     sizes = np.array([rows * cols for _, rows, cols in items])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from truesparse.errors import UsageError, parameters_named, unknown_name
+from truesparse.errors import UsageError, unknown_name
+from truesparse.settings import check_kind, listed
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
 from truesparse.topology.method import Method
@@ -34,6 +35,7 @@ def register(method: Method) -> Method:
     UsageError
         If there is one of that name already.
     """
+    check_kind("method", method, Method, "a Method")
     if method.name in METHODS:
         raise UsageError(f"there is a method {method.name!r} already; choose another name")
     METHODS[method.name] = method
@@ -57,6 +59,7 @@ def get_method(name: str) -> Method:
     UsageError
         If there is none of that name; the message names the nearest ones, or else all.
     """
+    check_kind("method", name, str, f"the name of a method: {listed(METHODS)}")
     if name in METHODS:
         return METHODS[name]
     raise unknown_name("method", name, METHODS)
@@ -82,8 +85,7 @@ def method(name: str, **settings: Any) -> Method:
     >>> method("rigl", update_interval=50).defaults
     {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75}
     """
-    with parameters_named():
-        return get_method(name).with_settings(**settings)
+    return get_method(name).with_settings(**settings)
 
 
 class _Own(Method):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from truesparse.data.batches import Batches
 from truesparse.data.sequences import Sequences
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import check_kind, check_whole
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -71,8 +72,10 @@ def evaluate(
     UsageError
         The model cannot read a batch.
     """
-    from truesparse.model.checks import check_batch
+    from truesparse.model.checks import check_batch, check_batches_kind, check_model
 
+    check_model(model)
+    check_batches_kind(batches)
     workspace = workspace or model.workspace(batches.longest, batches.batch_size)
     state = model.zero_state(batches.batch_size) if batches.carries else None
     total = counted = 0.0
@@ -86,6 +89,8 @@ def evaluate(
         total += loss * batch.counted
         counted += batch.counted
         tokens += batch.tokens
+    if not counted:
+        raise UsageError("there is nothing to evaluate: the batches count nothing")
     return Evaluation(total / counted, tokens)
 
 
@@ -110,13 +115,15 @@ def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray
     UsageError
         The model says something at each step, or cannot read these sequences.
     """
-    from truesparse.model.checks import check_inputs
+    from truesparse.model.checks import check_inputs, check_model
 
+    check_model(model)
+    check_kind("sequences", sequences, Sequences, "what Sequences.of(arrays) returns")
     if model.chain.per_step:
         raise UsageError(
             "the model says something at each step; use model.predict_steps, or save it and use it"
         )
-    size = min(batch_size, len(sequences))
+    size = min(check_whole("batch_size", batch_size), len(sequences))
     workspace = model.workspace(sequences.longest, size)
     outputs = np.empty((len(sequences), model.chain.head.outputs), np.float32)
     order = np.argsort(sequences.lengths, kind="stable")

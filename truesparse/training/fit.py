@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from truesparse.data.batches import Batches
-from truesparse.errors import UsageError, parameters_named
+from truesparse.errors import UsageError
 from truesparse.optim.settings import OptimizerSettings
-from truesparse.settings import check_choice
+from truesparse.settings import Settings, check_kind, seed_setting, setting, shown
 from truesparse.sparse import Arena, Rewiring
 from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.topology.settings import GATES, IMPORTANCES
@@ -23,6 +24,17 @@ from truesparse.training.state import make_generators
 
 if TYPE_CHECKING:
     from truesparse.model import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """What `fit` is told."""
+
+    epochs: int = setting(10, "Passes over the data.", low=1)
+    density: float | None = setting(None, "That of the model in the end.", low=0, open_low=True, high=1)
+    gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
+    importance: str = setting("l1", "What a connection counts.", choices=IMPORTANCES)
+    seed: int = seed_setting()
 
 
 class Epoch(NamedTuple):
@@ -140,36 +152,55 @@ def fit(
     Optimizer states last as long as the call. With validation data the best model is kept besides: 4 bytes a
     weight, and its positions.
     """
-    from truesparse.model.checks import check_batch
+    from truesparse.model.checks import check_batches, check_model
 
-    with parameters_named():
-        method = get_method(method) if isinstance(method, str) else method
-        _check_settings(method)
-        if type(epochs) is not int or epochs < 1:
-            raise UsageError(f"epochs is {epochs!r}; it must be a whole number, at least 1")
-        _check(model, method, density, gates, importance)
-        for data in (batches,) if valid is None else (batches, valid):
-            for k in range(len(data)):
-                check_batch(model.chain, data.batch(0, k))
-        if model.arena.states:
+    told = FitSettings(epochs=epochs, density=density, gates=gates, importance=importance, seed=seed)
+    check_model(model)
+    check_kind("optimizer", optimizer, OptimizerSettings, "an optimizer, such as adam(lr=0.01)")
+    check_kind("method", method, (str, Method), 'a name, such as "st-rnn", or what method(name) returns')
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress is {shown(progress)}; it must be a function, such as print")
+    method = get_method(method) if isinstance(method, str) else method
+    _check_settings(method)
+    _check(model, method, told)
+    check_batches(model.chain, batches)
+    if valid is not None:
+        check_batches(model.chain, valid, "valid")
+    with _alone(model.arena):
+        return _fit(
+            model,
+            batches,
+            optimizer,
+            method,
+            told.epochs,
+            valid,
+            _begin(model, batches, method, told),
+            make_generators(told.seed)["dropout"],
+            progress,
+        )
+
+
+_trained: dict[int, object] = {}  # arenas that a call of `fit` trains, by identity
+
+
+@contextmanager
+def _alone(arena: Arena) -> Iterator[None]:
+    """Let no other call of `fit` train the same numbers, in another thread or as it is told of an epoch."""
+    mine = object()
+    if _trained.setdefault(id(arena), mine) is not mine:
+        raise UsageError("the model is trained by another call of fit; wait for that, or train a copy")
+    try:
+        if arena.states:
             raise UsageError(
                 "the model has the states of an optimizer that trains it, and fit would drop them; let go of"
                 " them with model.arena.states.clear() first, or go on with the Training that they belong to"
             )
         try:
-            return _fit(
-                model,
-                batches,
-                optimizer,
-                method,
-                epochs,
-                valid,
-                _begin(model, batches, method, density, gates, importance, seed),
-                make_generators(seed)["dropout"],
-                progress,
-            )
+            yield
         finally:
-            model.arena.states.clear()
+            arena.states.clear()
+    finally:
+        del _trained[id(arena)]
 
 
 def _check_settings(method: Method) -> None:
@@ -179,12 +210,11 @@ def _check_settings(method: Method) -> None:
         raise UsageError(f"{name} is what init has given the model; leave it out")
 
 
-def _check(model: Model, method: Method, density: float | None, gates: str, importance: str) -> None:
+def _check(model: Model, method: Method, told: FitSettings) -> None:
     """Raise UsageError if a method does not go with a model."""
-    check_choice("gates", gates, GATES)
-    check_choice("importance", importance, IMPORTANCES)
+    density = told.density
     shared = any(matrix.group > 1 for matrix in model.matrices.values())
-    method.check(gates, "a model whose rows share connections" if shared else "")
+    method.check(told.gates, "a model whose rows share connections" if shared else "")
     if method.initial != "sparse" and model.arena.nnz < model.chain.dense_parameters:
         raise UsageError(
             f"the method {method.name} begins with all positions, but the model has a density of"
@@ -192,8 +222,6 @@ def _check(model: Model, method: Method, density: float | None, gates: str, impo
         )
     if method.ends_sparser and density is None:
         raise UsageError(f"the method {method.name} needs the density of the model in the end; give density")
-    if density is not None and not 0 < density <= 1:
-        raise UsageError(f"density is {density!r}; it must be above 0 and at most 1")
     if density is not None and density > model.density:
         raise UsageError(f"density is {density:g}, but the model has only {model.density:.4g} to begin with")
     if density is not None and not method.ends_sparser:
@@ -207,23 +235,15 @@ def _check(model: Model, method: Method, density: float | None, gates: str, impo
         )
 
 
-def _begin(
-    model: Model,
-    batches: Batches,
-    method: Method,
-    density: float | None,
-    gates: str,
-    importance: str,
-    seed: int,
-) -> Beginning:
+def _begin(model: Model, batches: Batches, method: Method, told: FitSettings) -> Beginning:
     """What the method is told; one that chooses the weights first has done so."""
     counts = {}
-    if density is not None and method.shrinks:
-        counts = initial_counts(model.chain.shapes, density, gates=gates)
-    rng = make_generators(seed)["topology"]
-    beginning = Beginning(model.arena, rng, dict(method.defaults), gates, importance, counts)
-    if density is not None:
-        prepare(model, batches, method, beginning, density)
+    if told.density is not None and method.shrinks:
+        counts = initial_counts(model.chain.shapes, told.density, gates=told.gates)
+    rng = make_generators(told.seed)["topology"]
+    beginning = Beginning(model.arena, rng, dict(method.defaults), told.gates, told.importance, counts)
+    if told.density is not None:
+        prepare(model, batches, method, beginning, told.density)
     return beginning
 
 

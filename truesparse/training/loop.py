@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, typed
 from truesparse.kernels.threads import ThreadTrial
 from truesparse.model.saving import save_model
 from truesparse.optim import Optimizer
@@ -208,7 +208,7 @@ class Trainer:
             self._save()
             raise TrainingStopped(
                 f"stopped after step {self.state.step} and saved"
-                f"; go on with: truesparse train {self.config.TASK} --resume {run.path}"
+                f"; go on with: truesparse train {self.config.TASK} --resume {typed(run.path)}"
             ) from None
         finally:
             self.state.seconds = time.perf_counter() - self._began_at

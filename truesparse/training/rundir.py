@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.modelfile import CHECKPOINT, MODEL
 from truesparse.modelfile.files import is_unfinished, remove_unfinished, replacing, synchronise
 from truesparse.training.config import Config
@@ -60,7 +60,7 @@ def check_free(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"cannot use {path} for the run: {error.strerror}; choose another --out") from None
     if taken:
-        hint = f", or continue its run with --resume {path}" if of_run else ""
+        hint = f", or continue its run with --resume {typed(path)}" if of_run else ""
         raise UsageError(f"{path} is not an empty folder; choose another --out{hint}")
 
 

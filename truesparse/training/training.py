@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from numbers import Real
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
+from truesparse.settings import check_kind
 from truesparse.training.evolution import Evolution, TopologyChange
 
 if TYPE_CHECKING:
@@ -80,8 +83,18 @@ class Training:
         clock: Callable[[], float] = time.perf_counter,
         decay: tuple[float, int] = (1.0, 0),
     ) -> None:
+        from truesparse.model.checks import check_model  # which the list of flags does not need
+
+        check_model(model)
         if getattr(optimizer, "arena", None) is not model.arena:
             raise UsageError("the optimizer is not this model's; make one with build(model.arena)")
+        check_kind("clip", clip, Real, "a number")
+        if not clip >= 0:
+            raise UsageError(f"clip is {clip}; it must be at least 0")
+        check_kind(
+            "evolution", evolution, (Evolution, NoneType), "an Evolution or None; a method goes to fit"
+        )
+        check_kind("rng", rng, (np.random.Generator, NoneType), "a numpy.random.Generator or None")
         self.model = model
         self.optimizer = optimizer
         self.evolution = evolution
@@ -111,9 +124,9 @@ class Training:
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
         arena.zero_grad()
         loss = self.add_gradients(batch)
-        self.check_finite(loss, "loss", number)
+        self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
-        self.check_finite(norm, "norm of the gradient", number)
+        self.check_finite(norm, "norm of the gradient", number, batch)
         self.steps = number
         if evolution is None:
             self.optimizer.step(scale)
@@ -230,9 +243,13 @@ class Training:
         """For copies and pickles: without the buffers."""
         return {**vars(self), "_workspace": None}
 
-    def check_finite(self, value: float, what: str, number: int) -> None:
-        """Raise TruesparseError with advice if a value of a step is not finite."""
+    def check_finite(self, value: float, what: str, number: int, batch: Batch | None = None) -> None:
+        """Raise TruesparseError with advice if a value of a step is not finite; the batch may be to blame."""
         if not math.isfinite(value):
+            if batch is not None:
+                from truesparse.model.checks import check_numbers
+
+                check_numbers(batch)
             clip = self._gradient_norm.max_norm
             advice = f"a lower --clip (it is {clip:g})" if clip else "a --clip above 0"
             raise TruesparseError(

@@ -45,5 +45,5 @@ def check_groups(tokens: int, group: int) -> None:
     if tokens % group:
         raise UsageError(
             f"a vocabulary of {tokens} cannot be cut into groups of {group}"
-            "; give --output-group a number that divides it"
+            "; choose a size of groups that divides it"
         )

@@ -56,11 +56,10 @@ class Softmax(Head):
     TYPE: ClassVar[str] = "softmax"
     SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
-    def output(self, given: Signal) -> Signal:
-        """A score for each output, of which a classifier has two or more; a vocabulary may have one token."""
-        if given.kind == SEQUENCE and self.outputs < 2:
-            raise UsageError(f"a classifier needs 2 or more outputs, not {self.outputs}")
-        return super().output(given)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outputs < 2:
+            raise UsageError(f"a softmax needs 2 or more outputs, not {self.outputs}: one alone is certain")
 
 
 class SquaredError(Head):

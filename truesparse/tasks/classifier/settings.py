@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from truesparse.errors import typed
 from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
@@ -82,7 +83,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
             f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
             f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
             f" {results['majority_accuracy']:.2%})",
-            f"the run is in {run}; classify texts, one a line, with: truesparse predict {run} FILE",
+            f"the run is in {run}; classify texts, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 
     def make_task(self, **reading: Any) -> Task:

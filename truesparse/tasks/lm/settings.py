@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, typed
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model
 from truesparse.settings import setting
@@ -120,7 +120,7 @@ saves and stops.
         return [
             f"validation perplexity {results['valid_perplexity']:.2f}, test {results['test_perplexity']:.2f}"
             f" (unigram model {results['unigram_perplexity']:.2f})",
-            f"the run is in {run}; see what it writes with: truesparse generate {run}",
+            f"the run is in {run}; see what it writes with: truesparse generate {typed(run)}",
         ]
 
     def make_task(self, **reading: Any) -> Task:

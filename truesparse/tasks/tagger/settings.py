@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from truesparse.errors import typed
 from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
@@ -100,7 +101,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             f"validation {word} {results[f'valid_{measure}']:.2%}, test {results[f'test_{measure}']:.2%}"
             f" ({accuracy}the most frequent label of each token {results[f'lookup_{measure}']:.2%}"
             f"{'' if accuracy else majority})",
-            f"the run is in {run}; tag sentences, one a line, with: truesparse predict {run} FILE",
+            f"the run is in {run}; tag sentences, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 
     def make_task(self, **reading: Any) -> Task:
