@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
 
 
+class Diverged(TruesparseError):
+    """A loss or a gradient that is not finite."""
+
+
 class StepMeasures(NamedTuple):
     """What a training step came to.
 
@@ -231,11 +235,11 @@ class Training:
         return {**vars(self), "_workspace": None}
 
     def check_finite(self, value: float, what: str, number: int) -> None:
-        """Raise TruesparseError with advice if a value of a step is not finite."""
+        """Raise `Diverged` with advice if a value of a step is not finite."""
         if not math.isfinite(value):
             clip = self._gradient_norm.max_norm
             advice = f"a lower --clip (it is {clip:g})" if clip else "a --clip above 0"
-            raise TruesparseError(
+            raise Diverged(
                 f"the {what} is {value} at step {number}"
                 f"; try a lower --lr (it is {self.optimizer.lr:g}) or {advice}"
             )
