@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, stdev
@@ -15,8 +16,9 @@ from click.testing import CliRunner, Result
 
 from truesparse.cli import main
 from truesparse.errors import UsageError
+from truesparse.modelfile.files import locked
 from truesparse.study.plan import Study
-from truesparse.study.results import Results, Table, make_table, read_results
+from truesparse.study.results import Table, add_result, make_table, read_results
 from truesparse.study.run import StudyReporter, run_study
 from truesparse.tasks.lm.task import LanguageModeling
 from truesparse.training.loop import TrainingStopped
@@ -65,7 +67,7 @@ class Noting(StudyReporter):
         self.names: list[str] = []
         self.left = steps
 
-    def run(self, run: Any) -> None:
+    def run(self, run: Any, done: Any) -> None:
         self.names.append(run.name)
 
     def step(self, progress: Any) -> None:
@@ -253,13 +255,47 @@ def test_folders(run: Run, write: Write, tmp_path: Path) -> None:
     )
     assert "it has no study.toml; give a study file" in run("study", tmp_path).stderr
     (tmp_path / "a").mkdir()
-    results = Results(tmp_path / "a")
     (tmp_path / "a" / "study.toml").write_bytes(path.read_bytes())
-    assert "another process is writing to a; wait" in run("study", "a").stderr
     assert run("study", "a", "--table").exit_code == 0
-    results.close()
     (tmp_path / "a" / "results.jsonl").write_text('{"run": 1}\n')
     assert "a line is no result of a run" in run("study", "a").stderr
+
+
+def test_two_processes_share_the_runs(write: Write, tmp_path: Path) -> None:
+    study = Study(write("lr = [1, 2, 4]", "seeds = 1"))
+    first, second, third = study.runs
+    folder = tmp_path / "a"
+    (folder / second.folder).mkdir(parents=True)
+    (folder / "study.toml").touch()
+
+    class Other(Noting):
+        """While the first run is done, another process ends the third one."""
+
+        def run(self, run: Any, done: Any) -> None:
+            super().run(run, done)
+            add_result(folder, {"config": asdict(third.config)})
+
+    noting = Other()
+    with locked(folder / second.folder):
+        done = run_study(study, folder, noting)
+    assert noting.names == [first.name]
+    assert done.keys() == {first.key, third.key}
+    run_study(study, folder, noting)
+    assert noting.names == [first.name, second.name]
+
+
+def test_other_processes_do_runs_too(
+    run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truesparse.study.run.run_study", lambda *_: None)  # in this process, not in others
+    done = run("study", write(), "--out", "a", "--jobs", 3)
+    assert done.exit_code == 0, done.stderr
+    keys = [(line["point"]["lr"], line["seed"]) for line in lines(tmp_path / "a")]
+    assert sorted(keys) == [(1, 1), (1, 2), (4, 1), (4, 2)]
+    assert done.stdout.count("±") == 2
+    done = run("study", write(settings="output_group = 7"), "--out", "b", "--jobs", 2)
+    assert done.exit_code == 1
+    assert "1 of 2 processes ended before their runs; go on with: truesparse study b" in done.stderr
 
 
 def test_a_measure_that_runs_do_not_have(write: Write, tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from truesparse.cli.options import json_option
-from truesparse.errors import UsageError, printable
+from truesparse.errors import TruesparseError, UsageError, printable
 
 if TYPE_CHECKING:
     from truesparse.study.plan import Study
@@ -41,6 +46,14 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw a picture of the results (PNG, SVG or PDF); needs matplotlib.",
 )
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1, max=1000),
+    default=1,
+    show_default=True,
+    help="Runs at a time, which share the threads.",
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
 def study(
@@ -50,6 +63,7 @@ def study(
     out: Path | None,
     keep: bool,
     only_table: bool,
+    jobs: int,
     picture: Path | None,
     as_json: bool,
     quiet: bool,
@@ -72,8 +86,11 @@ def study(
     folder = path if begun else out or Path("runs", f"study-{path.stem}")
     if picture is not None:
         check_picture("--plot", picture)
-    plan = Study(path / STUDY if begun else path, _changes(data, changes))
-    lines = read_results(plan, folder) if only_table else _run(plan, folder, keep, quiet)
+    given = _changes(data, changes)
+    if jobs > 1:
+        given.setdefault("threads", [str(max(1, (os.cpu_count() or 1) // jobs))])
+    plan = Study(path / STUDY if begun else path, given)
+    lines = read_results(plan, folder) if only_table else _run(plan, folder, keep, quiet, jobs)
     table = make_table(plan, lines)
     if as_json:
         import json
@@ -97,14 +114,46 @@ def _changes(data: str | None, changes: tuple[str, ...]) -> dict[str, list[str]]
     return given
 
 
-def _run(plan: Study, folder: Path, keep: bool, quiet: bool) -> dict[str, Any]:
+def _run(plan: Study, folder: Path, keep: bool, quiet: bool, jobs: int) -> dict[str, Any]:
     from truesparse.cli.study_display import Display, Quiet
     from truesparse.cli.train_run import stop_on_signal
-    from truesparse.study.run import run_study
+    from truesparse.study.results import read_results
+    from truesparse.study.run import begin_study, run_study
 
-    display = Quiet() if quiet else Display()
+    display = Quiet() if quiet else Display(jobs)
     with stop_on_signal(display.stopping) as asked, display:
-        return run_study(plan, folder, display, asked, keep)
+        begin_study(plan, folder)
+        with _others(folder, jobs - 1, keep, asked):
+            run_study(plan, folder, display, asked, keep)
+    return read_results(plan, folder)
+
+
+@contextmanager
+def _others(folder: Path, count: int, keep: bool, asked: Callable[[], bool]) -> Iterator[None]:
+    """Processes that do runs of a study too; they end with this one.
+
+    Raises
+    ------
+    TruesparseError
+        One of them has ended with an error, which it has told, or as it was `asked` to.
+    """
+    from truesparse.training.loop import TrainingStopped
+
+    command = [sys.executable, "-m", "truesparse", "study", str(folder), "--quiet", *["--keep"] * keep]
+    others = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
+    try:
+        yield
+        codes = [other.wait() for other in others]
+    finally:
+        for other in others:
+            if other.poll() is None:
+                other.terminate()
+                other.wait()
+    if any(codes):
+        raise (TrainingStopped if asked() else TruesparseError)(
+            f"{sum(map(bool, codes))} of {count + 1} processes ended before their runs"
+            f"; go on with: truesparse study {folder}"
+        )
 
 
 def _print(table: Table) -> None:

@@ -26,9 +26,10 @@ class Quiet(Silent, StudyReporter):
 
 
 class Display(Quiet):
-    """Prints on standard error; a context manager."""
+    """Prints on standard error; a context manager. `jobs` says how many processes do runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
         self._console = Console(
             file=cast(TextIO, Output(sys.stderr)), markup=False, emoji=False, highlight=False, soft_wrap=True
         )
@@ -40,13 +41,13 @@ class Display(Quiet):
         self._status.stop()
 
     def plan(self, study: Study, done: dict[str, Line]) -> None:
-        self._number, self._total = len(done), len(study.runs)
-        self._seconds = [line["seconds"] for line in done.values() if "diverged" not in line]
+        self._total = len(study.runs)
         if done:
             self._print(f"{len(done):,} of {self._total:,} runs are done")
 
-    def run(self, run: Run) -> None:
-        self._number += 1
+    def run(self, run: Run, done: dict[str, Line]) -> None:
+        self._number = len(done) + 1
+        self._seconds = [line["seconds"] for line in done.values() if "diverged" not in line]
         self._what = f"run {self._number:,} of {self._total:,}: {run.name}"
         self._measured = ""
         self._show("")
@@ -78,7 +79,7 @@ class Display(Quiet):
         if not self._seconds or not runs:
             return ""
         mean = sum(self._seconds) / len(self._seconds)
-        return f", {timedelta(seconds=round(mean * runs))} left"
+        return f", {timedelta(seconds=round(mean * runs / self._jobs))} left"
 
     def _show(self, text: str) -> None:
         self._status.update(Text(printable(self._what + text)))

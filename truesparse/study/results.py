@@ -11,10 +11,10 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile.files import locked
 from truesparse.study.plan import Study, key_of
 from truesparse.training.config import Config
 from truesparse.training.reporter import MEASURES
-from truesparse.training.rundir import lock
 
 RESULTS = "results.jsonl"
 _COSTS = ("epochs", "seconds", "tokens_per_second", "nnz", "relative_flops")
@@ -22,37 +22,22 @@ _COSTS = ("epochs", "seconds", "tokens_per_second", "nnz", "relative_flops")
 Line = Mapping[str, Any]
 
 
-class Results:
-    """The file of results, open to add lines, and closed to other processes.
+def add_result(folder: Path, line: Line) -> None:
+    """Append a line, and wait until it is on the disk.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study; it exists. A line that a killed process has left half written is removed.
+    One that a killed process has left half written is removed; other processes may add lines, too.
 
     Raises
     ------
-    UsageError
-        Another process has it open.
     OSError
         It cannot be written.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._file = (folder / RESULTS).open("a+b")
-        lock(self._file, folder)
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
-
-    def add(self, line: Line) -> None:
-        """Append a line, and wait until it is on the disk; OSError if it cannot be written."""
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Let other processes write."""
-        self._file.close()
+    with (folder / RESULTS).open("a+b") as file, locked(folder, wait=True):
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_results(study: Study, folder: Path) -> dict[str, Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import CHECKPOINT, MODEL
+from truesparse.modelfile.files import is_unfinished, locked
 from truesparse.study.plan import STUDY, Run, Study
-from truesparse.study.results import RESULTS, Line, Results, read_results
+from truesparse.study.results import Line, add_result, read_results
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.training.environment import commit, environment
 from truesparse.training.loop import TrainingStopped
@@ -39,26 +40,37 @@ class StudyReporter(Reporter):
     def plan(self, study: Study, done: dict[str, Line]) -> None:
         """The study begins or goes on; some of its runs are done."""
 
-    def run(self, run: Run) -> None:
-        """A run begins or goes on; the methods of `Reporter` tell how."""
+    def run(self, run: Run, done: dict[str, Line]) -> None:
+        """A run begins or goes on, the methods of `Reporter` tell how; some are done, also by others."""
 
     def result(self, run: Run, line: Line) -> None:
         """A run has ended."""
 
 
-def check_folder(folder: Path) -> None:
-    """Check that a study may use a folder: a new or empty one, or that of a study.
+def begin_study(study: Study, folder: Path) -> dict[str, Line]:
+    """Make the folder of a study, or take the one of a study begun earlier, and write the study file there.
+
+    Returns
+    -------
+    dict of str to mapping
+        The line of each run that has ended, by the key of the run.
 
     Raises
     ------
-    UsageError
-        It is a file, or has something else in it.
+    UsageError, TruesparseError
+        The folder is a file, or has something else in it; or the data of a run that is left are not there.
     """
-    taken = folder.exists() and not (
-        folder.is_dir() and {file.name for file in folder.iterdir()} <= {RESULTS}
-    )
+    taken = folder.exists() and not (folder.is_dir() and all(map(is_unfinished, folder.iterdir())))
     if taken and not (folder / STUDY).is_file():
         raise UsageError(f"{folder} is not the folder of a study; choose another --out")
+    done = read_results(study, folder)
+    left = [run.config for run in study.runs if run.key not in done]
+    for data, config in {vars(config)["data"]: config for config in left}.items():
+        if data is not None and not Path(data).exists():
+            config.make_task()  # which says what is wrong
+    folder.mkdir(parents=True, exist_ok=True)
+    study.save(folder)
+    return done
 
 
 def run_study(
@@ -68,7 +80,7 @@ def run_study(
     stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
 ) -> dict[str, Line]:
-    """Do those runs of a study that are left.
+    """Do those runs of a study that are left, and that no other process is at.
 
     Parameters
     ----------
@@ -85,7 +97,7 @@ def run_study(
     Returns
     -------
     dict of str to mapping
-        The line of each run, by the key of the run.
+        The line of each run that has ended, by the key of the run.
 
     Raises
     ------
@@ -96,19 +108,22 @@ def run_study(
         `stop` returned True; all is saved.
     """
     reporter = reporter or StudyReporter()
-    check_folder(folder)
     code = commit()  # before somebody works on it
-    done = read_results(study, folder)
-    _check_data([run for run in study.runs if run.key not in done])
-    folder.mkdir(parents=True, exist_ok=True)
-    with closing(Results(folder)) as results:
-        done = read_results(study, folder)  # without what another process was writing
-        left = [run for run in study.runs if run.key not in done]
-        study.save(folder)
-        reporter.plan(study, done)
-        for run in left:
-            reporter.run(run)
-            path = folder / run.folder
+    done = begin_study(study, folder)
+    left = [run for run in study.runs if run.key not in done]
+    reporter.plan(study, done)
+    for run in left:
+        path = folder / run.folder
+        path.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path))
+            except BlockingIOError:
+                continue  # another process is at it
+            done = read_results(study, folder)
+            if run.key in done:
+                continue  # another process has done it
+            reporter.run(run, done)
             try:
                 line = _line(run, path, code, _trained(run, path, study.test, reporter, stop))
             except Diverged as error:
@@ -121,20 +136,12 @@ def run_study(
             except TruesparseError as error:
                 error.args = (f"{run.name}: {error}",)
                 raise
-            results.add(line)
-            done[run.key] = line
+            add_result(folder, line)
             if not keep:
                 for name in (MODEL, CHECKPOINT):
                     (path / name).unlink(missing_ok=True)
             reporter.result(run, line)
-    return done
-
-
-def _check_data(runs: list[Run]) -> None:
-    """Raise the error of a run whose data are not there."""
-    for data, config in {vars(run.config)["data"]: run.config for run in runs}.items():
-        if data is not None and not Path(data).exists():
-            config.make_task()
+    return read_results(study, folder)
 
 
 def _trained(

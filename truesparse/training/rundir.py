@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.modelfile import CHECKPOINT, MODEL
@@ -121,7 +121,7 @@ class RunDirectory:
         self.model = path / MODEL
         try:
             self._metrics = (path / METRICS).open("a+b")
-            lock(self._metrics, path)
+            self._lock()
             remove_unfinished(path)
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
@@ -231,6 +231,18 @@ class RunDirectory:
         with contextlib.suppress(OSError):  # that a record cannot be written has been said
             self._metrics.close()
 
+    def _lock(self) -> None:
+        """Keep other processes out until the file is closed, where the file system knows locks."""
+        try:
+            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._metrics.close()
+            raise UsageError(
+                f"another process is writing to {self.path}; wait until it ends, or choose another folder"
+            ) from None
+        except OSError:
+            pass
+
     def _write(self, name: str, text: str) -> None:
         try:
             with replacing(self.path / name) as partial:
@@ -242,25 +254,6 @@ class RunDirectory:
         return TruesparseError(
             f"cannot write {self.path / name}: {error.strerror}; check its permissions and the room left"
         )
-
-
-def lock(file: BinaryIO, folder: Path) -> None:
-    """Keep other processes out of a folder until a file in it is closed, where the file system knows locks.
-
-    Raises
-    ------
-    UsageError
-        Another process has locked it; `file` is closed.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UsageError(
-            f"another process is writing to {folder}; wait until it ends, or choose another folder"
-        ) from None
-    except OSError:
-        pass
 
 
 def _is_record(line: bytes) -> bool:
