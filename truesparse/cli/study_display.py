@@ -56,6 +56,9 @@ class Display(Quiet):
     def start(self, info: RunInfo) -> None:
         self._steps = info.total_steps
 
+    def compiling(self) -> None:
+        self._show(", compiling kernels")
+
     def step(self, progress: Progress) -> None:
         self._show(f", {progress.step / self._steps:.0%} done{self._measured}{self._left(progress.step)}")
 
