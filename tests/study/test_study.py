@@ -356,6 +356,24 @@ def test_what_is_drawn(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyP
             ]
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="draws with matplotlib")
+def test_runs_that_hardly_learned_leave_room_for_the_others(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    from truesparse.study.picture import draw_study
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    study = Study(write("lr = [1, 2, 4]", "seeds = 2"))
+    losses = {(1, 1): 80, (1, 2): 90, (2, 1): 100, (2, 2): 100, (4, 1): 1e9, (4, 2): 2e9}
+    draw_study(tmp_path / "a.png", made(study, losses))
+    low, high = figures[0].axes[0].get_ylim()
+    assert 50 < low < 85
+    assert 100 < high < 200
+
+
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_project_can_be_run(path: Path) -> None:
     assert len(Study(path, {"data": ["texts"]}).runs) >= 10

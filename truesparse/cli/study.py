@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from truesparse.study.results import Row, Spread, Table
 
 
+_LARGE = 10_000  # a perplexity of which nobody reads all digits
+
+
 @click.command()
 @click.argument("path", metavar="FILE_OR_DIR", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Data of all runs.  [default: as the file says]")
@@ -186,7 +189,8 @@ def _count(row: Row) -> str:
 def _spread(spread: Spread | None, measure: str) -> str:
     if spread is None:
         return ""
-    style = {"perplexity": ".2f", "loss": ".4f"}.get(measure, ".2%")
+    styles = {"perplexity": ".2f" if spread.mean < _LARGE else ".2e", "loss": ".4f"}
+    style = styles.get(measure, ".2%")
     return f"{spread.mean:{style}} ± {spread.std:{style}}"
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from truesparse.errors import TruesparseError
 from truesparse.study.plan import words
 from truesparse.study.results import Row, Table, lower_is_better
-from truesparse.training.pictures import HIGHEST, drawable, new_figure, perplexity_scale, save
+from truesparse.training.pictures import drawable, new_figure, perplexity_scale, save
 from truesparse.training.reporter import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_HIGHEST = 1.5  # times the best value of a curve
 _WIDE = 10  # times the smallest value: from there on the scale is logarithmic
 
 
@@ -61,6 +62,8 @@ def draw_study(path: Path, table: Table) -> None:
     for axes in list(panels)[len(titles) :]:
         axes.remove()
     _scales(figure.axes[0], rows, over, table.measure)
+    if lower_is_better(table.measure):
+        _cut(figure.axes[0], rows, [name for name in names if name != over])
     if any(colors):
         lines, labels = figure.axes[0].get_legend_handles_labels()
         legend = figure.legend(lines, labels, loc="outside right upper", fontsize=8)
@@ -84,10 +87,11 @@ def _curve(axes: Axes, rows: Sequence[Row], over: str, label: str, color: str) -
         points.sort(key=lambda point: float(point[0]))
     else:
         axes.tick_params("x", rotation=40)
+    below = [min(spread.std, spread.mean / 2) for _, spread in points]  # a logarithm has to exist
     axes.errorbar(
         [x if ordered else drawable(x) for x, _ in points],
         [spread.mean for _, spread in points],
-        yerr=[spread.std for _, spread in points],
+        yerr=[below, [spread.std for _, spread in points]],
         marker="o",
         markersize=4,
         linestyle="-" if ordered else "",
@@ -96,6 +100,19 @@ def _curve(axes: Axes, rows: Sequence[Row], over: str, label: str, color: str) -
         color=color,
         label=label,
     )
+
+
+def _cut(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Leave out what is much worse than the best point of the worst curve: there runs hardly learn."""
+    best: dict[str, float] = {}
+    worst = 0.0
+    for row in rows:
+        if row.valid is not None:
+            curve, mean = _words(row, names), row.valid.mean
+            best[curve] = min(best.get(curve, mean), mean)
+            worst = max(worst, mean + row.valid.std)
+    if worst > (top := _HIGHEST * max(best.values())):
+        axes.set_ylim(0.95 * min(best.values()), top)
 
 
 def _scales(axes: Axes, rows: Sequence[Row], over: str, measure: str) -> None:
@@ -110,6 +127,4 @@ def _scales(axes: Axes, rows: Sequence[Row], over: str, measure: str) -> None:
     means = [row.valid.mean for row in rows if row.valid is not None]
     if measure == "perplexity" and max(means) > 1.5 * min(means):
         perplexity_scale(axes)
-    if lower_is_better(measure) and max(means) > (top := HIGHEST * min(means)):
-        axes.set_ylim(top=top)
     axes.set_ylabel(f"validation {MEASURES.get(measure, measure)}")

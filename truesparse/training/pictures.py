@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HIGHEST = 2.5  # times the best perplexity: above it runs hardly differ
+_HIGHEST = 2.5  # times the best perplexity: above it runs hardly differ
 
 
 def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
@@ -114,7 +114,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
         lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
     if not share:
         perplexity_scale(axes)
-        if math.isfinite(top := HIGHEST * min(best.values())):
+        if math.isfinite(top := _HIGHEST * min(best.values())):
             axes.set_ylim(top=top)
     axes.set_xlabel("minutes" if against == "time" else "epoch")
     axes.set_ylabel(f"validation {MEASURES[measure]}")
