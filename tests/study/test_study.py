@@ -184,6 +184,15 @@ def test_the_test_data_are_looked_at_once_or_not_at_all(
     assert ("test" in lines(tmp_path / "a")[0]) == test
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_runs_are_tested_later(write: Write, tmp_path: Path, keep: bool) -> None:
+    noting = Noting(100)
+    for test, left in (("false", 88), ("true", 88 if keep else 76), ("true", 88 if keep else 76)):
+        lines = run_study(Study(write("lr = [1]", f"test = {test}")), tmp_path / "a", noting, keep=keep)
+        assert ["test" in line for line in lines.values()] == [test == "true"]
+        assert noting.left == left
+
+
 def test_settings_on_the_command_line(run: Run, write: Write, tmp_path: Path, text_file: Path) -> None:
     path = write("lr = [1, 4]\nlayers = [1, 2]")
     moved = text_file.rename(tmp_path / "moved.txt")

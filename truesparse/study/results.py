@@ -43,7 +43,8 @@ def add_result(folder: Path, line: Line) -> None:
 def read_results(study: Study, folder: Path) -> dict[str, Line]:
     """The lines of those runs of a study that have ended, by the keys of the runs.
 
-    Lines of other runs are passed over, such as those of values that the study does not have any more.
+    Lines of other runs are passed over, such as those of values that the study does not have any more, or of
+    runs that were not tested, of a study that tests.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_results(study: Study, folder: Path) -> dict[str, Line]:
             key = _key(study.task, line["config"])
         except (ValueError, RecursionError, TypeError, KeyError):
             raise TruesparseError(f"{file} is not as it was written: a line is no result of a run") from None
-        if key in keys:
+        if key in keys and ("test" in line or "diverged" in line or not study.test):
             lines[key] = line
     return lines
 

@@ -19,7 +19,7 @@ from truesparse.tasks.run import resume_run, train_model
 from truesparse.training.environment import commit, environment
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import MEASURES, Reporter, to_json
-from truesparse.training.rundir import CONFIG, read_metrics
+from truesparse.training.rundir import CONFIG, ENVIRONMENT, METRICS, read_metrics
 from truesparse.training.training import Diverged
 
 _KEPT = (
@@ -147,8 +147,10 @@ def run_study(
 def _trained(
     run: Run, path: Path, test: bool, reporter: Reporter, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """The results of a run, new or gone on with."""
-    if not (path / CONFIG).is_file():
+    """The results of a run, new or gone on with; one whose checkpoint is not kept begins again."""
+    if not (path / CHECKPOINT).is_file():
+        for name in (CONFIG, ENVIRONMENT, METRICS, MODEL):
+            (path / name).unlink(missing_ok=True)
         return train_model(run.config, path, reporter, stop, test)
     may_differ = {name: getattr(run.config, name) for name in ("data", "threads", "log_interval")}
     given = {name: value for name, value in may_differ.items() if value is not None}
