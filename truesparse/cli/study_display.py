@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import sys
 from datetime import timedelta
-from types import TracebackType
 from typing import TextIO, cast
 
 from rich.console import Console
@@ -35,9 +34,7 @@ class Display(Quiet):
         )
         self._status = self._console.status("")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._status.stop()
 
     def plan(self, study: Study, done: dict[str, Line]) -> None:
