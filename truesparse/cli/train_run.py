@@ -76,7 +76,7 @@ def training_command(kind: type[Config]) -> click.Command:
         from truesparse.tasks.run import resume_run, train_model
 
         reporter = _reporter(as_json, quiet)
-        with _stop_on_signal(reporter.stopping) as asked, reporter:
+        with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
                 return asked() or reporter.unread
@@ -107,7 +107,7 @@ def _check_resumed(context: click.Context) -> None:
 
 
 @contextmanager
-def _stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C, SIGTERM and SIGHUP into a wish that is asked for; a second Ctrl-C stops at once.
 
     A signal that whoever started the program has it ignore, such as `nohup` or a shell script of a command in

@@ -73,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from None
     partial = folder / path.name
     try:
-        with _locked(folder):
+        with locked(folder):
             yield partial
             synchronise(partial)
             os.replace(partial, path)
@@ -86,7 +86,7 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what a process that was killed has left half written in a folder; not what one still writes."""
     for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError), _locked(path):
+            with contextlib.suppress(OSError), locked(path):
                 shutil.rmtree(path)
         elif _UNFINISHED_BEFORE.fullmatch(path.name) and path.is_file():
             path.unlink()
@@ -117,18 +117,18 @@ def _is_device(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a folder from being removed as unfinished, where the file system knows locks.
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes from locking a folder, where the file system knows locks.
 
     Raises
     ------
     BlockingIOError
-        Another process has locked it.
+        Another process has locked it, and this one does not wait.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
+from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.settings import flag
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -38,6 +39,7 @@ def train_model(
     out: Path | None = None,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    test: bool = True,
 ) -> dict[str, Any]:
     """Train a model in a new run directory.
 
@@ -50,11 +52,14 @@ def train_model(
     reporter : Reporter, optional
     stop : callable
         Asked after each step whether to save and stop.
+    test : bool
+        Whether the best model is measured on the test data in the end.
 
     Returns
     -------
     dict
-        Of the model that was best on the validation data: what the task measures (`Task.results`); `steps`,
+        Of the model that was best on the validation data: with `test` what the task measures
+        (`Task.results`); `steps`,
         `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
         updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
@@ -78,7 +83,7 @@ def train_model(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         )
         with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
-            return _finish(trainer, run, threads)
+            return _finish(trainer, run, threads, test)
 
 
 def resume_run(
@@ -87,6 +92,7 @@ def resume_run(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
     kind: type[Config] = LanguageModelConfig,
+    test: bool = True,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
 
@@ -99,7 +105,7 @@ def resume_run(
     flags : mapping
         Configuration fields that change, and their values; only those of `RESUMABLE` may. A run that is made
         longer keeps the drop fractions of its first plan, which are 0 after its end.
-    reporter, stop
+    reporter, stop, test
         As in `train_model`.
     kind : type
         Of the run's configuration.
@@ -128,7 +134,7 @@ def resume_run(
         else:
             trainer = _begin(config.make_task(), make)
         run.write_config(_found(config))
-        return _finish(trainer, run, threads)
+        return _finish(trainer, run, threads, test)
 
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
@@ -202,8 +208,8 @@ def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) ->
     return kind.from_dict({**settings, **flags}).filled()
 
 
-def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]:
-    """Train to the end, then measure the best model on the test data."""
+def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> dict[str, Any]:
+    """Train to the end, then measure the best model on the test data if that is asked for."""
     task, state, reporter = trainer.task, trainer.state, trainer.reporter
     dense_parameters, steps_per_epoch = trainer.model.chain.dense_parameters, trainer.steps_per_epoch
     run.write_environment(environment())
@@ -223,16 +229,8 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
     )
     measures = trainer.train(run)
     best = load_model(run.model).model
-    try:
-        test = task.evaluate(best, "test", best.workspace, trainer.stop)
-    except EvaluationStopped:
-        raise TrainingStopped(
-            f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
-            f" {typed(run.path)}"
-        ) from None
-    assert state.best is not None
     results = {
-        **task.results(state.best, test),
+        **(_tested(trainer, best, run.path) if test else {}),
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
         "nnz": best.arena.nnz,
@@ -253,3 +251,16 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int) -> dict[str, Any]
     run.keep()
     reporter.end(results)
     return results
+
+
+def _tested(trainer: Trainer, best: Model, run: Path) -> dict[str, Any]:
+    """What the task measures of the best model, on the test data too."""
+    task, valid = trainer.task, trainer.state.best
+    assert valid is not None
+    try:
+        return task.results(valid, task.evaluate(best, "test", best.workspace, trainer.stop))
+    except EvaluationStopped:
+        raise TrainingStopped(
+            f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
+            f" {typed(run)}"
+        ) from None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "safetensors", "click", "rich", "tomli-w", "tbb")
@@ -35,6 +37,20 @@ def environment() -> dict[str, Any]:
         "threads": thread_count(),
         "threading_layer": threading_layer(),
     }
+
+
+def commit() -> str | None:
+    """What git says of the tree that this package is used from; None if it is installed, or without git."""
+    tree = Path(__file__).parents[2]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=tree, check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def peak_memory_bytes() -> int:

@@ -45,9 +45,9 @@ def draw_run(path: Path, run: Path, records: Sequence[Record]) -> None:
         raise TruesparseError(f"{run} has recorded nothing yet; draw it when it has trained for longer")
     counted = [record for record in traced if "positions_used" in record]
     heights = (2, 1, 1) if counted else (2, 1)
-    figure = _figure((8, 2.2 * sum(heights)))
+    figure = new_figure((8, 2.2 * sum(heights)))
     panels = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)
-    figure.suptitle(_drawable(run), fontsize=10, parse_math=False)
+    figure.suptitle(drawable(run), fontsize=10, parse_math=False)
     if "perplexity" in training[0] and not any(map(_finite_perplexity, training + evaluations)):
         _loss(panels[0], training, evaluations)  # the run went astray
     elif "perplexity" in training[0]:
@@ -91,7 +91,7 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
     measure = common_measure(curve[0] for curve in curves.values())
     if measure is None:
         raise TruesparseError("language models and classifiers have no measure in common; draw them apart")
-    figure = _figure((9.5, 5))
+    figure = new_figure((9.5, 5))
     axes = figure.subplots()
     share = measure != "perplexity"
     best = {
@@ -103,11 +103,11 @@ def draw_runs(path: Path, runs: Mapping[Path, Sequence[Record]], against: str) -
         values = [math.nan if record[measure] is None else record[measure] for record in curves[run]]
         minutes = [record["seconds"] / 60 for record in curves[run]]
         x = minutes if against == "time" else _epochs(curves[run])
-        labels.append(f"{_drawable(run.name)}  {best[run]:{'.1%' if share else '.1f'}}")
+        labels.append(f"{drawable(run.name)}  {best[run]:{'.1%' if share else '.1f'}}")
         style = "-" if number < 10 else "--"  # there are ten colors
         lines += axes.plot(x, values, style, marker="o", markersize=3, linewidth=1.2)
     if not share:
-        _perplexity_scale(axes)
+        perplexity_scale(axes)
         if math.isfinite(top := _HIGHEST * min(best.values())):
             axes.set_ylim(top=top)
     axes.set_xlabel("minutes" if against == "time" else "epoch")
@@ -133,7 +133,7 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
         In [0, 1].
     """
     count = len(names)
-    figure = _figure((3.5 + 0.6 * count, 2.5 + 0.5 * count))
+    figure = new_figure((3.5 + 0.6 * count, 2.5 + 0.5 * count))
     axes = figure.subplots()
     image = axes.imshow(distances, cmap="viridis", vmin=0, vmax=1)
     for row, column in np.ndindex(count, count):
@@ -141,7 +141,7 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
         axes.text(
             column, row, f"{distances[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8
         )
-    names = [_drawable(name) for name in names]
+    names = [drawable(name) for name in names]
     axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(range(count), names, parse_math=False)
     figure.colorbar(image, label="topology distance")
@@ -156,7 +156,7 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
         partial.write_bytes(picture.getvalue())
 
 
-def _drawable(name: object) -> str:
+def drawable(name: object) -> str:
     """A name as fonts can draw it: as on a terminal, and of one that is no UTF-8 the bytes escaped."""
     return printable(name).encode(errors="backslashreplace").decode()
 
@@ -170,13 +170,15 @@ def _finite_perplexity(record: Record) -> bool:
     return record["perplexity"] is not None
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of a width and a height in inches."""
     from matplotlib.figure import Figure  # not pyplot: nothing looks for a screen
 
     return Figure(figsize=size, layout="constrained")
 
 
-def _perplexity_scale(axes: Axes) -> None:
+def perplexity_scale(axes: Axes) -> None:
+    """Let the vertical axis be logarithmic, with numbers that people read."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")
@@ -197,7 +199,7 @@ def _perplexity(axes: Axes, training: Sequence[Record], evaluations: Sequence[Re
             xytext=(0, 8),
             ha="center",
         )
-    _perplexity_scale(axes)
+    perplexity_scale(axes)
     axes.set_ylabel("perplexity")
     axes.legend()
 

@@ -8,7 +8,7 @@ is.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,13 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        if _PATH in given:
-            given[_PATH] = _written(given[_PATH])
-        text = tomli_w.dumps(given)
+        text = tomli_w.dumps(map_paths(given, _written))
         text.encode()
     except UnicodeEncodeError as error:
-        name = next(name for name, value in given.items() if error.object[error.start] in str(value))
+        lost = error.object[error.start]
+        name = next((name for name, value in given.items() if lost in str(value)), _PATH)
         raise UsageError(
-            f"{flag(name)} is {shown(values[name])}, which is not UTF-8; give it in UTF-8"
+            f"{flag(name)} is {shown(values.get(name, error.object))}, which is not UTF-8; give it in UTF-8"
         ) from None
     return text
 
@@ -69,9 +68,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} has a number or a nesting beyond all sizes; write lines such as density = 0.2"
         ) from None
-    if isinstance(values.get(_PATH), str):
-        values[_PATH] = _read(values[_PATH])
-    return values
+    paths: dict[str, Any] = map_paths(values, _read)
+    return paths
+
+
+def map_paths(value: Any, change: Callable[[str], str], name: str = "") -> Any:
+    """What a configuration has, tables and lists in it too, with the paths of data changed."""
+    if isinstance(value, dict):
+        return {key: map_paths(of, change, key) for key, of in value.items()}
+    if isinstance(value, list):
+        return [map_paths(of, change, name) for of in value]
+    return change(value) if name == _PATH and isinstance(value, str) else value
 
 
 def _written(path: str) -> str:

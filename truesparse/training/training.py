@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
 
 
+class Diverged(TruesparseError):
+    """A loss or a gradient that is not finite."""
+
+
 class StepMeasures(NamedTuple):
     """What a training step came to.
 
@@ -244,7 +248,7 @@ class Training:
         return {**vars(self), "_workspace": None}
 
     def check_finite(self, value: float, what: str, number: int, batch: Batch | None = None) -> None:
-        """Raise TruesparseError with advice if a value of a step is not finite; the batch may be to blame."""
+        """Raise `Diverged` with advice if a value of a step is not finite; the batch may be to blame."""
         if not math.isfinite(value):
             if batch is not None:
                 from truesparse.model.checks import check_numbers
@@ -252,7 +256,7 @@ class Training:
                 check_numbers(batch)
             clip = self._gradient_norm.max_norm
             advice = f"a lower --clip (it is {clip:g})" if clip else "a --clip above 0"
-            raise TruesparseError(
+            raise Diverged(
                 f"the {what} is {value} at step {number}"
                 f"; try a lower --lr (it is {self.optimizer.lr:g}) or {advice}"
             )

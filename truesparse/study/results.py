@@ -1,0 +1,195 @@
+"""The results of a study, a line for each run, and what the runs of each point come to together."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile.files import locked
+from truesparse.study.plan import Study, key_of
+from truesparse.training.config import Config
+from truesparse.training.reporter import MEASURES
+
+RESULTS = "results.jsonl"
+_COSTS = ("epochs", "seconds", "tokens_per_second", "nnz", "relative_flops")
+
+Line = Mapping[str, Any]
+
+
+def add_result(folder: Path, line: Line) -> None:
+    """Append a line, and wait until it is on the disk.
+
+    One that a killed process has left half written is removed; other processes may add lines, too.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    with (folder / RESULTS).open("a+b") as file, locked(folder, wait=True):
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_results(study: Study, folder: Path) -> dict[str, Line]:
+    """The lines of those runs of a study that have ended, by the keys of the runs.
+
+    Lines of other runs are passed over, such as those of values that the study does not have any more, or of
+    runs that were not tested, of a study that tests.
+
+    Raises
+    ------
+    TruesparseError
+        A line is none that a study has written.
+    """
+    file = folder / RESULTS
+    if not file.is_file():
+        return {}
+    keys = {run.key for run in study.runs}
+    lines = {}
+    for text in file.read_bytes().split(b"\n")[:-1]:
+        try:
+            line = json.loads(text)
+            key = _key(study.task, line["config"])
+        except (ValueError, RecursionError, TypeError, KeyError):
+            raise TruesparseError(f"{file} is not as it was written: a line is no result of a run") from None
+        if key in keys and ("test" in line or "diverged" in line or not study.test):
+            lines[key] = line
+    return lines
+
+
+def _key(task: type[Config], config: Mapping[str, Any]) -> str:
+    """The key of a configuration; empty if this version has no such run."""
+    try:
+        return key_of(task.from_dict(config).filled())
+    except UsageError:
+        return ""
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation of the seeds of a point; the latter is 0 for one seed."""
+
+    mean: float
+    std: float
+
+
+class Row(NamedTuple):
+    """What the runs of a point came to.
+
+    Attributes
+    ----------
+    point : dict
+        The settings that vary.
+    runs : int
+        How many there are to be.
+    done, diverged : int
+        How many have ended, and how many of them without a finite loss. What follows is of the others.
+    valid, test : Spread or None
+        The measure that the study is compared by; None without a run that has it.
+    costs : dict of str to float
+        Means over the runs of epochs, seconds, tokens a second, weights, and FLOPs relative to a dense model.
+    """
+
+    point: Mapping[str, Any]
+    runs: int
+    done: int
+    diverged: int
+    valid: Spread | None
+    test: Spread | None
+    costs: Mapping[str, float]
+
+
+class Table(NamedTuple):
+    """The rows of a study, one for each point.
+
+    Attributes
+    ----------
+    measure : str
+        Empty if no run has ended with one.
+    rows : list of Row
+    best : int or None
+        Which row has the best mean on the validation data, of those in which no run diverged.
+    """
+
+    measure: str
+    rows: list[Row]
+    best: int | None
+
+    def values(self) -> dict[str, Any]:
+        """In numbers and names that JSON can hold."""
+        rows = []
+        for number, row in enumerate(self.rows):
+            spreads = {
+                name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
+                for name, spread in (("valid", row.valid), ("test", row.test))
+            }
+            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged}
+            rows.append({"point": row.point, **counts, **spreads, **row.costs, "best": number == self.best})
+        return {"measure": self.measure, "rows": rows}
+
+
+def make_table(study: Study, lines: Mapping[str, Line]) -> Table:
+    """Put the runs of each point together.
+
+    Raises
+    ------
+    UsageError
+        The study is compared by a measure that its runs do not have.
+    """
+    ended = [line for line in lines.values() if "valid" in line]
+    measure = study.measure or next((name for name in MEASURES if ended and name in ended[0]["valid"]), "")
+    if ended and measure not in ended[0]["valid"]:
+        raise UsageError(
+            f"measure in {study.path} is {measure!r}, which its runs do not have"
+            f"; it must be one of {', '.join(ended[0]['valid'])}"
+        )
+    points: dict[str, list[Line | None]] = {}
+    shown = {}
+    for run in study.runs:
+        name = json.dumps(run.point)
+        shown[name] = run.point
+        points.setdefault(name, []).append(lines.get(run.key))
+    rows = [_row(shown[name], measure, of) for name, of in points.items()]
+    sign = -1 if lower_is_better(measure) else 1
+    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged}
+    ranked = {n: sign * mean for n, mean in whole.items() if math.isfinite(mean)}
+    return Table(measure, rows, max(ranked, key=ranked.__getitem__) if ranked else None)
+
+
+def lower_is_better(measure: str) -> bool:
+    """Whether a measure is a loss, and not a share of what was right."""
+    return measure in ("perplexity", "loss")
+
+
+def _row(point: Mapping[str, Any], measure: str, lines: Sequence[Line | None]) -> Row:
+    done = [line for line in lines if line is not None]
+    ended = [line for line in done if "valid" in line]
+    costs = {name: fmean(line[name] for line in ended) for name in _COSTS} if ended else {}
+    return Row(
+        point,
+        runs=len(lines),
+        done=len(done),
+        diverged=len(done) - len(ended),
+        valid=_spread([line["valid"][measure] for line in ended]),
+        test=_spread([line["test"][measure] for line in ended if measure in line.get("test", {})]),
+        costs=costs,
+    )
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    """Of values of which one that is too large for JSON is None."""
+    if not values:
+        return None
+    numbers = [math.inf if value is None else value for value in values]
+    if math.inf in numbers:
+        return Spread(math.inf, 0.0)
+    return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0)

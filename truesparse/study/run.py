@@ -1,0 +1,187 @@
+"""A study is run: what is left of it, one run after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.modelfile import CHECKPOINT, MODEL
+from truesparse.modelfile.files import is_unfinished, locked
+from truesparse.study.plan import STUDY, Run, Study
+from truesparse.study.results import Line, add_result, read_results
+from truesparse.tasks.run import resume_run, train_model
+from truesparse.training.environment import commit, environment
+from truesparse.training.loop import TrainingStopped
+from truesparse.training.reporter import MEASURES, Reporter, to_json
+from truesparse.training.rundir import CONFIG, ENVIRONMENT, METRICS, read_metrics
+from truesparse.training.training import Diverged
+
+_KEPT = (
+    "steps",
+    "epochs",
+    "seconds",
+    "tokens_per_second",
+    "threads",
+    "nnz",
+    "dense_parameters",
+    "relative_flops",
+)
+
+
+class StudyReporter(Reporter):
+    """Does nothing with what it is told; also of each run of a study."""
+
+    def plan(self, study: Study, done: dict[str, Line]) -> None:
+        """The study begins or goes on; some of its runs are done."""
+
+    def run(self, run: Run, done: dict[str, Line]) -> None:
+        """A run begins or goes on, the methods of `Reporter` tell how; some are done, also by others."""
+
+    def result(self, run: Run, line: Line) -> None:
+        """A run has ended."""
+
+
+def begin_study(study: Study, folder: Path) -> dict[str, Line]:
+    """Make the folder of a study, or take the one of a study begun earlier, and write the study file there.
+
+    Returns
+    -------
+    dict of str to mapping
+        The line of each run that has ended, by the key of the run.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        The folder is a file, or has something else in it; or the data of a run that is left are not there.
+    """
+    taken = folder.exists() and not (folder.is_dir() and all(map(is_unfinished, folder.iterdir())))
+    if taken and not (folder / STUDY).is_file():
+        raise UsageError(f"{folder} is not the folder of a study; choose another --out")
+    done = read_results(study, folder)
+    left = [run.config for run in study.runs if run.key not in done]
+    for data, config in {vars(config)["data"]: config for config in left}.items():
+        if data is not None and not Path(data).exists():
+            config.make_task()  # which says what is wrong
+    folder.mkdir(parents=True, exist_ok=True)
+    study.save(folder)
+    return done
+
+
+def run_study(
+    study: Study,
+    folder: Path,
+    reporter: StudyReporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    keep: bool = False,
+) -> dict[str, Line]:
+    """Do those runs of a study that are left, and that no other process is at.
+
+    Parameters
+    ----------
+    study : Study
+    folder : Path
+        New or empty, or that of the study, begun earlier. It gets the study file, the results, and a folder
+        for each run.
+    reporter : StudyReporter, optional
+    stop : callable
+        Asked after each step whether to save and stop.
+    keep : bool
+        Whether the models and checkpoints of runs that have ended are kept.
+
+    Returns
+    -------
+    dict of str to mapping
+        The line of each run that has ended, by the key of the run.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        A run cannot be done; see `train_model`. The others are unharmed. One whose loss is not finite any
+        more has a line that says so, and is no error.
+    TrainingStopped
+        `stop` returned True; all is saved.
+    """
+    reporter = reporter or StudyReporter()
+    code = commit()  # before somebody works on it
+    done = begin_study(study, folder)
+    left = [run for run in study.runs if run.key not in done]
+    reporter.plan(study, done)
+    for run in left:
+        path = folder / run.folder
+        path.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path))
+            except BlockingIOError:
+                continue  # another process is at it
+            done = read_results(study, folder)
+            if run.key in done:
+                continue  # another process has done it
+            reporter.run(run, done)
+            try:
+                line = _line(run, path, code, _trained(run, path, study.test, reporter, stop))
+            except Diverged as error:
+                line = _line(run, path, code, {"diverged": str(error)})
+            except TrainingStopped:
+                raise TrainingStopped(
+                    f"stopped and saved, with {len(done):,} of {len(study.runs):,} runs done"
+                    f"; go on with: truesparse study {folder}"
+                ) from None
+            except TruesparseError as error:
+                error.args = (f"{run.name}: {error}",)
+                raise
+            add_result(folder, line)
+            if not keep:
+                for name in (MODEL, CHECKPOINT):
+                    (path / name).unlink(missing_ok=True)
+            reporter.result(run, line)
+    return read_results(study, folder)
+
+
+def _trained(
+    run: Run, path: Path, test: bool, reporter: Reporter, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """The results of a run, new or gone on with; one whose checkpoint is not kept begins again."""
+    if not (path / CHECKPOINT).is_file():
+        for name in (CONFIG, ENVIRONMENT, METRICS, MODEL):
+            (path / name).unlink(missing_ok=True)
+        return train_model(run.config, path, reporter, stop, test)
+    may_differ = {name: getattr(run.config, name) for name in ("data", "threads", "log_interval")}
+    given = {name: value for name, value in may_differ.items() if value is not None}
+    return resume_run(path, given, reporter, stop, type(run.config), test)
+
+
+def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Line:
+    """What the file of results gets."""
+    records, machine = read_metrics(path), environment()
+    measures: dict[str, Any] = {}
+    if "diverged" in results:
+        last = records[-1] if records else {"step": 0, "epoch": 0.0, "seconds": 0.0}
+        measures["diverged"] = results["diverged"]
+        kept = {"steps": last["step"], "epochs": last["epoch"], "seconds": last["seconds"]}
+    else:
+        best = next(record for record in reversed(records) if record["kind"] == "eval" and record["best"])
+        measures["valid"] = {name: best[name] for name in (*MEASURES, "loss") if name in best}
+        test = {name: value for name, value in results.items() if name.startswith("test_")}
+        if test:
+            finite = json.loads(to_json(test))
+            measures["test"] = {name.removeprefix("test_"): value for name, value in finite.items()}
+        kept = {name: results[name] for name in _KEPT}
+    return {
+        "run": path.name,
+        "point": dict(run.point),
+        "seed": run.config.seed,
+        **measures,
+        **kept,
+        "date": date.today().isoformat(),
+        "processor": f"{machine['cpu']}, {machine['cores']} cores",
+        "truesparse": machine["truesparse"],
+        "commit": code,
+        "config": {name: value for name, value in asdict(run.config).items() if value is not None},
+    }
