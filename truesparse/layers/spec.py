@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from truesparse.errors import UsageError
@@ -216,7 +216,8 @@ class Recurrent(LayerSpec):
     GATES : tuple of str
         What is stacked in its matrices and biases, in order.
     LOCKED : bool
-        Whether models of it drop the same units at every step, words and its own state too.
+        Whether models of it drop the same units at every step if nothing is said; then words and its own
+        state too.
     """
 
     GATES: ClassVar[tuple[str, ...]]
@@ -228,6 +229,8 @@ class Recurrent(LayerSpec):
         "What exists or not: each weight, or each connection of two units, with a weight for each gate.",
         choices=PATTERNS,
     )
+    _: KW_ONLY
+    dropout_weights: float = rate("Fraction of the recurrent weights dropped from a window in training.")
 
     def output(self, given: Signal) -> Signal:
         """A vector of its units at each step."""

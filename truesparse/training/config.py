@@ -111,6 +111,12 @@ class Config:
     dropout: float = setting(
         0.0, "Fraction of the units dropped between layers.", low=0, high=1, open_high=True
     )
+    locked_dropout: bool | None = setting(
+        None, "Drop the same units of a sequence at every step.", shown="yes for rhn, no for the others"
+    )
+    dropout_weights: float = setting(
+        0.0, "Fraction of the recurrent weights dropped from a window.", low=0, high=1, open_high=True
+    )
     init_scale: float | None = setting(
         None,
         "First weights are uniform in plus or minus this, divided by the root of their matrix's density.",
@@ -248,11 +254,14 @@ class Config:
     def cell_settings(self) -> dict[str, Any]:
         """What is said of the recurrent layers, as `truesparse.layers.models` takes it."""
         own = self.settings_of("cell")
-        rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
+        kinds = [kind for kind in DropoutRates._fields if f"dropout_{kind}" in own]
+        rates = {kind: own.pop(f"dropout_{kind}") for kind in kinds}
         return {
             "cell": self.cell,
             "pattern": self.pattern,
-            "dropout": self.dropout if None in rates else DropoutRates(*rates),
+            "dropout": self.dropout if None in rates.values() else DropoutRates(**rates),
+            "locked": self.locked_dropout,
+            "dropout_weights": self.dropout_weights,
             **own,
         }
 
