@@ -166,21 +166,23 @@ class Windows:
 
     def batch(self, epoch: int, k: int) -> Batch:
         """Window `k` of an epoch, both from 0; all epochs have the same windows, unless they are varied."""
+        rate = 1.0
         if self._varied is not None and epoch != self._epoch:
-            self._vary(epoch)
+            self._vary(np.random.default_rng((self._varied, epoch)))
+            self._epoch = epoch
         x, y = self.window(k)
-        rate = 1.0 if self._varied is None else len(x) / self.bptt
+        if self._varied is not None:
+            rate = len(x) / self.bptt
         return Batch(x, y, carries=True, begins=k == 0, counted=x.size, tokens=x.size, rate=rate)
 
-    def _vary(self, epoch: int) -> None:
+    def _vary(self, rng: np.random.Generator) -> None:
         """Draw where the windows of an epoch begin."""
         windows = len(self)
         even = np.arange(1, windows) * (self.steps / windows)
         # Of a text that is hardly longer than a window none gets empty.
         most = min(self.bptt // 4, int((self.steps / windows - 1) / 2))
-        moved = even + np.random.default_rng((self._varied, epoch)).uniform(-most, most, windows - 1)
+        moved = even + rng.uniform(-most, most, windows - 1)
         self._bounds = np.concatenate([[0], moved.round(), [self.steps]]).astype(np.int64)
-        self._epoch = epoch
 
     def window(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of window `k`, of the epoch of the last `batch` if they are varied.

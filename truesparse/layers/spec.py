@@ -50,6 +50,8 @@ class Matrix(NamedTuple):
         Whether it takes a product at every step, none, or one a sequence.
     reads : {"input", "state"}
         Whether its columns are the layer's inputs, or its own units.
+    dropped : float
+        Which fraction of its weights a window of training is without.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Matrix(NamedTuple):
     group: int = 1
     used: Literal["step", "lookup", "sequence"] = "step"
     reads: Literal["input", "state"] = "input"
+    dropped: float = 0.0
 
     @property
     def blocks(self) -> int:
@@ -250,7 +253,8 @@ class Recurrent(LayerSpec):
         """A matrix of all gates."""
         gates = self.GATES
         group = len(gates) if self.pattern == "unit" else 1
-        return Matrix(name, (len(gates) * self.units, columns), gates, group, "step", reads)
+        dropped = self.dropout_weights if reads == "state" else 0.0
+        return Matrix(name, (len(gates) * self.units, columns), gates, group, "step", reads, dropped)
 
     def _bias(self, name: str, first: Mapping[str, float] | None = None) -> Vector:
         """A bias of all gates."""

@@ -82,12 +82,7 @@ class Model:
             (number for number, layer in enumerate(self.layers) if layer.KEYS),
             key=lambda number: self.layers[number].KEYS,
         )
-        self._dropped = [
-            (matrix.name, place.spec.dropout_weights)
-            for place in chain.recurrent
-            for matrix in place.matrices
-            if matrix.reads == "state" and place.spec.dropout_weights
-        ]
+        self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
         kept = 1.0
         for layer in self.layers:
             if isinstance(layer, WordDropoutLayer):
