@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from truesparse.data.vocabulary import Vocabulary as Vocabulary
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
+    from truesparse.layers.activity.spec import ActivityPenalty as ActivityPenalty
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding

@@ -56,3 +56,35 @@ def test_there_is_no_window_outside_the_epoch(k):
     windows = Windows(np.zeros(10, np.int32), 1, 5)
     with pytest.raises(IndexError):
         windows.window(k)
+
+
+def test_windows_of_random_lengths():
+    ids = np.arange(2003)
+    plain, windows = Windows(ids, 2, 20), Windows(ids, 2, 20, varied=1)
+    assert len(windows) == len(plain) == 50
+    lengths = {}
+    for epoch in (0, 1, 0):
+        batches = [windows.batch(epoch, k) for k in range(len(windows))]
+        np.testing.assert_array_equal(
+            np.concatenate([batch.inputs for batch in batches]), plain._streams[:-1]
+        )
+        np.testing.assert_array_equal(
+            np.concatenate([batch.targets for batch in batches]), plain._streams[1:]
+        )
+        assert [batch.begins for batch in batches] == [True] + [False] * 49
+        own = [len(batch.inputs) for batch in batches]
+        assert [batch.rate for batch in batches] == [length / 20 for length in own]
+        assert 9 <= min(own) < 16
+        assert 24 < max(own) <= windows.longest == 31
+        assert lengths.setdefault(epoch, own) == own
+    assert lengths[0] != lengths[1]
+
+
+@pytest.mark.parametrize("tokens", [6, 7, 9, 11, 12])
+def test_windows_of_random_lengths_of_a_short_text(tokens):
+    windows = Windows(np.arange(tokens), 1, 5, varied=3)
+    for epoch in range(5):
+        own = [len(windows.batch(epoch, k).inputs) for k in range(len(windows))]
+        assert min(own) > 0
+        assert sum(own) == tokens - 1
+        assert max(own) <= windows.longest

@@ -11,6 +11,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from oracles import central_differences, dense_parameters, language_model_loss
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.models import DropoutRates, language_model
 from truesparse.model import draw_values, random_model
 from truesparse.optim import SGD, GradientNorm
@@ -114,10 +115,19 @@ def test_gradients_with_dropout_are_those_of_the_loss_with_the_same_masks(case, 
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(norm, rel=2e-3)
 
 
-def test_an_lstm_drops_no_words_and_nothing_of_its_state():
-    for rates in (DropoutRates(hidden=0.1), DropoutRates(embedding=0.1)):
-        with pytest.raises(UsageError, match="not of words or its hidden state"):
-            language_model(10, 4, 5, 1, dropout=rates)
+def test_an_lstm_drops_nothing_of_its_state():
+    with pytest.raises(UsageError, match="the cell lstm has no dropout of its hidden state"):
+        language_model(10, 4, 5, 1, dropout=DropoutRates(hidden=0.1))
+
+
+def test_locked_dropout_and_dropped_words_of_an_lstm():
+    chain = language_model(10, 4, 5, 1, dropout=DropoutRates(0.1, 0.2, 0, 0.3), locked=True)
+    assert chain.layers[0] == WordDropout(0.1)
+    assert [layer for layer in chain.layers if isinstance(layer, Dropout)] == [
+        Dropout(0.2, True),
+        Dropout(0.3, True),
+    ]
+    assert language_model(10, 4, 5, 1, "rhn", dropout=0.2, locked=False).layers[-2] == Dropout(0.2, False)
 
 
 def test_nothing_is_dropped_in_evaluation_or_without_a_generator():

@@ -35,6 +35,8 @@ class Batch(NamedTuple):
         Steps of all sequences together.
     chosen : ndarray of int64, shape (at most B,), or None
         The numbers of the sequences, where they have any.
+    rate : float
+        What the learning rate is multiplied by in this step.
     """
 
     inputs: NDArray[Any]
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
     counted: float = 1.0
     tokens: int = 0
     chosen: NDArray[np.int64] | None = None
+    rate: float = 1.0
 
 
 @runtime_checkable
@@ -92,6 +95,11 @@ class Windows:
         Steps of a window, T. The last window of an epoch may have fewer.
     name : str
         What the text is called in error messages.
+    varied : int, optional
+        Seed of windows of random lengths, others in each epoch: as many as without, each boundary moved by up
+        to a quarter of `bptt`. So every token comes to stand at every place of a window. The learning rate
+        goes with a window's length (Merity, Keskar & Socher, "Regularizing and optimizing LSTM language
+        models", 2018, section 4.1, where lengths are normal about `bptt`).
 
     Attributes
     ----------
@@ -118,10 +126,12 @@ class Windows:
     ([[0, 5], [1, 6], [2, 7]], [[1, 6], [2, 7], [3, 8]])
     """
 
-    __slots__ = ("_streams", "batch_size", "bptt", "steps", "tokens")
+    __slots__ = ("_bounds", "_epoch", "_streams", "_varied", "batch_size", "bptt", "steps", "tokens")
     carries: ClassVar[bool] = True
 
-    def __init__(self, ids: np.ndarray, batch_size: int, bptt: int, name: str = "text") -> None:
+    def __init__(
+        self, ids: np.ndarray, batch_size: int, bptt: int, name: str = "text", varied: int | None = None
+    ) -> None:
         batch_size, bptt = check_whole("--batch-size", batch_size), check_whole("--bptt", bptt)
         ids = np.asarray(ids)
         what = "" if ids.ndim == 1 and ids.dtype.kind in "iu" else f"is {ids.dtype} of shape {ids.shape}"
@@ -144,6 +154,9 @@ class Windows:
         self.bptt = bptt
         self.steps = length - 1
         self.tokens = self.steps * batch_size
+        self._varied = varied
+        self._epoch = -1
+        self._bounds = np.minimum(np.arange(len(self) + 1) * bptt, self.steps)
 
     def __len__(self) -> int:
         """Windows of an epoch."""
@@ -152,15 +165,30 @@ class Windows:
     @property
     def longest(self) -> int:
         """The most steps of a window."""
-        return min(self.bptt, self.steps)
+        return min(self.bptt if self._varied is None else self.bptt + 2 * (self.bptt // 4) + 1, self.steps)
 
     def batch(self, epoch: int, k: int) -> Batch:
-        """Window `k` of an epoch, both from 0; all epochs have the same windows."""
+        """Window `k` of an epoch, both from 0; all epochs have the same windows, unless they are varied."""
+        rate = 1.0
+        if self._varied is not None and epoch != self._epoch:
+            self._vary(np.random.default_rng((self._varied, epoch)))
+            self._epoch = epoch
         x, y = self.window(k)
-        return Batch(x, y, carries=True, begins=k == 0, counted=x.size, tokens=x.size)
+        if self._varied is not None:
+            rate = len(x) / self.bptt
+        return Batch(x, y, carries=True, begins=k == 0, counted=x.size, tokens=x.size, rate=rate)
+
+    def _vary(self, rng: np.random.Generator) -> None:
+        """Draw where the windows of an epoch begin."""
+        windows = len(self)
+        even = np.arange(1, windows) * (self.steps / windows)
+        # Of a text that is hardly longer than a window none gets empty.
+        most = min(self.bptt // 4, int((self.steps / windows - 1) / 2))
+        moved = even + rng.uniform(-most, most, windows - 1)
+        self._bounds = np.concatenate([[0], moved.round(), [self.steps]]).astype(np.int64)
 
     def window(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of window `k`.
+        """Inputs and targets of window `k`, of the epoch of the last `batch` if they are varied.
 
         Parameters
         ----------
@@ -179,6 +207,5 @@ class Windows:
         """
         if not 0 <= k < len(self):
             raise IndexError(f"window {k} of {len(self)}")
-        start = k * self.bptt
-        stop = min(start + self.bptt, self.steps)
+        start, stop = self._bounds[k : k + 2]
         return self._streams[start:stop], self._streams[start + 1 : stop + 1]

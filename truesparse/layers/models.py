@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from truesparse.errors import UsageError
+from truesparse.layers.activity.spec import ActivityPenalty
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
-from truesparse.layers.spec import LayerSpec
+from truesparse.layers.spec import LayerSpec, Recurrent
 from truesparse.settings import listed
 
 
@@ -35,6 +37,9 @@ def language_model(
     tied: bool = False,
     output_group: int = 1,
     dropout: float | DropoutRates = 0.0,
+    locked: bool | None = None,
+    size_penalty: float = 0.0,
+    change_penalty: float = 0.0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
@@ -52,21 +57,28 @@ def language_model(
         How many words, with numbers next to each other, share their positions in the output layer, and in the
         embedding; divides the vocabulary.
     dropout : float or DropoutRates
-        One rate stands for all that the cell has.
+        One rate stands for inputs and output, and in a cell whose models drop the same units at every step
+        for all four.
+    locked : bool, optional
+        Drop the same units at every step; as the cell has it if left out.
+    size_penalty, change_penalty : float
+        Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
     **own
-        Settings that the cell alone has, such as `depth`.
+        Settings of the recurrent layers, such as `depth`.
 
     Raises
     ------
     UsageError
         A size is out of range, the cell is unknown, or the layers do not fit each other.
     """
-    rates, locked = _rates(cell, dropout)
+    rates, words, locked = _rates(cell, dropout, locked)
     return ChainSpec(
-        *([WordDropout(rates.embedding)] if locked else []),
+        *words,
         Embedding(vocab_size, embedding_size, group=output_group),
-        *_recurrent(cell, hidden_size, layers, pattern, rates, own),
+        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
+        *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
+        *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
         Softmax(vocab_size, tied=tied, group=output_group),
     )
 
@@ -83,6 +95,7 @@ def sequence_model(
     pooling: str = "last",
     sparse_output: bool = False,
     dropout: float | DropoutRates = 0.0,
+    locked: bool | None = None,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -91,7 +104,7 @@ def sequence_model(
     ----------
     vocab_size : int
         Tokens; 0 for a model without embedding, whose inputs are `embedding_size` features.
-    embedding_size, hidden_size, layers, cell, pattern, dropout, **own
+    embedding_size, hidden_size, layers, cell, pattern, dropout, locked, **own
         As in `language_model`.
     outputs : int
         Classes, or numbers to be estimated.
@@ -107,16 +120,14 @@ def sequence_model(
     UsageError
         As `language_model`.
     """
-    rates, locked = _rates(cell, dropout)
+    rates, words, locked = _rates(cell, dropout, locked)
     if kind not in ("classifier", "regressor"):
         raise UsageError(f"a model of sequences is a classifier or a regressor, not a {kind!r}")
-    first: list[LayerSpec] = [WordDropout(rates.embedding)] if locked and vocab_size else []
-    if vocab_size:
-        first.append(Embedding(vocab_size, embedding_size))
+    first = [*words, Embedding(vocab_size, embedding_size)] if vocab_size else []
     head = Softmax if kind == "classifier" else SquaredError
     return ChainSpec(
         *first,
-        *_recurrent(cell, hidden_size, layers, pattern, rates, own),
+        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
         *([Pool(pooling)] if pooling else []),
         Dropout(rates.output, locked and not pooling),
         head(outputs, sparse=sparse_output),
@@ -124,22 +135,31 @@ def sequence_model(
     )
 
 
-def _rates(cell: str, dropout: float | DropoutRates) -> tuple[DropoutRates, bool]:
-    """The rates of each kind, and whether masks are locked, as the cell has it."""
+def _rates(
+    cell: str, dropout: float | DropoutRates, locked: bool | None
+) -> tuple[DropoutRates, list[LayerSpec], bool]:
+    """The rates of each kind, the layer that drops words, if any, and whether masks are locked."""
     known = cells()
     if cell not in known:
         raise UsageError(f"there is no cell {cell!r}; use {listed(known)}")
-    locked = known[cell].LOCKED
+    all_kinds = known[cell].LOCKED
     if not isinstance(dropout, DropoutRates):
         rate = dropout
-        dropout = DropoutRates(rate, rate, rate, rate) if locked else DropoutRates(input=rate, output=rate)
-    if not locked and (dropout.embedding or dropout.hidden):
-        raise UsageError("this cell has dropout of inputs and outputs only, not of words or its hidden state")
-    return dropout, locked
+        dropout = DropoutRates(rate, rate, rate, rate) if all_kinds else DropoutRates(input=rate, output=rate)
+    if not all_kinds and dropout.hidden:
+        raise UsageError(f"the cell {cell} has no dropout of its hidden state")
+    words: list[LayerSpec] = [WordDropout(dropout.embedding)] if all_kinds or dropout.embedding else []
+    return dropout, words, all_kinds if locked is None else locked
 
 
 def _recurrent(
-    cell: str, units: int, layers: int, pattern: str, rates: DropoutRates, own: dict[str, Any]
+    cell: str,
+    units: int,
+    layers: int,
+    pattern: str,
+    rates: DropoutRates,
+    locked: bool,
+    own: dict[str, Any],
 ) -> list[LayerSpec]:
     """Recurrent layers, with dropout before each."""
     spec = cells()[cell]
@@ -148,8 +168,8 @@ def _recurrent(
     settings = {name: value for name, value in own.items() if value is not None}
     if spec.LOCKED:
         settings["dropout"] = rates.hidden
-    unknown = sorted(settings.keys() - {field.name for field in spec.own_fields()})
+    unknown = sorted(settings.keys() - {field.name for field in (*spec.own_fields(), *fields(Recurrent))})
     if unknown:
         raise UsageError(f"the cell {cell} has no {unknown[0].replace('_', ' ')}; leave it out")
     layer = spec(units, pattern, **settings)
-    return [given for _ in range(layers) for given in (Dropout(rates.input, spec.LOCKED), layer)]
+    return [given for _ in range(layers) for given in (Dropout(rates.input, locked), layer)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from truesparse.errors import UsageError, unknown_name
+from truesparse.layers.activity.spec import ActivityPenalty
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -33,7 +34,19 @@ def register(spec: S) -> S:
     return spec
 
 
-for _spec in (WordDropout, Embedding, Dropout, LSTM, GRU, RHN, Linear, Pool, Softmax, SquaredError):
+for _spec in (
+    WordDropout,
+    Embedding,
+    Dropout,
+    ActivityPenalty,
+    LSTM,
+    GRU,
+    RHN,
+    Linear,
+    Pool,
+    Softmax,
+    SquaredError,
+):
     register(_spec)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from truesparse.errors import UsageError
@@ -49,6 +49,8 @@ class Matrix(NamedTuple):
         Whether it takes a product at every step, none, or one a sequence.
     reads : {"input", "state"}
         Whether its columns are the layer's inputs, or its own units.
+    dropped : float
+        Which fraction of its weights a window of training is without.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Matrix(NamedTuple):
     group: int = 1
     used: Literal["step", "lookup", "sequence"] = "step"
     reads: Literal["input", "state"] = "input"
+    dropped: float = 0.0
 
     @property
     def blocks(self) -> int:
@@ -220,15 +223,18 @@ class Recurrent(LayerSpec):
     GATES : tuple of str
         What is stacked in its matrices and biases, in order.
     LOCKED : bool
-        Whether models of it drop the same units at every step, words and its own state too.
+        Whether models of it drop the same units at every step if nothing is said; then words and its own
+        state too.
     """
 
     GATES: ClassVar[tuple[str, ...]]
     LOCKED: ClassVar[bool] = False
-    FREE: ClassVar[tuple[str, ...]] = ("pattern", "dropout")
+    FREE: ClassVar[tuple[str, ...]] = ("pattern", "dropout", "dropout_weights")
 
     units: int = count("Units, H.")
     pattern: str = pattern()
+    _: KW_ONLY
+    dropout_weights: float = rate("Fraction of the recurrent weights dropped from a window in training.")
 
     def output(self, given: Signal) -> Signal:
         """A vector of its units at each step."""
@@ -266,7 +272,8 @@ class Recurrent(LayerSpec):
         """A matrix of all gates."""
         gates = self.GATES
         group = len(gates) if self.pattern == "unit" else 1
-        return Matrix(name, (len(gates) * self.units, columns), gates, group, "step", reads)
+        dropped = self.dropout_weights if reads == "state" else 0.0
+        return Matrix(name, (len(gates) * self.units, columns), gates, group, "step", reads, dropped)
 
     def _bias(self, name: str, first: Mapping[str, float] | None = None) -> Vector:
         """A bias of all gates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, computing
+from truesparse.model.dropconnect import dropped_weights
 from truesparse.model.saving import check_reading, save_model
 from truesparse.model.workspace import State, Workspace
 from truesparse.modelfile import Encoder
 from truesparse.modelfile.files import path_of
 from truesparse.settings import check_kind
 from truesparse.sparse import Arena, SparseMatrix
+
+_WHOLE = nullcontext()  # made once: a step allocates nothing
 
 
 class Model:
@@ -59,7 +63,7 @@ class Model:
     and then an optimizer on `model.arena`.
     """
 
-    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys")
+    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys", "_dropped")
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Model:
             (number for number, layer in enumerate(self.layers) if layer.KEYS),
             key=lambda number: self.layers[number].KEYS,
         )
+        self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
         kept = 1.0
         for layer in self.layers:
             if isinstance(layer, WordDropoutLayer):
@@ -185,15 +190,16 @@ class Model:
             Mean per target: the cross-entropy in nats, or half the squared error.
         """
         self._draw(ws, rng)
-        x, used = self._run(inputs, ws, state, lengths)
-        count = self._place(targets, ws, weights)
-        scale = 1.0 / count
-        top = ws.gradient_of(len(self.layers))
-        assert top is not None
-        loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)
-        for number in reversed(range(len(self.layers))):
-            layer, dx, dy = self.layers[number], ws.gradient_of(number), ws.gradient_of(number + 1)
-            layer.backward(dx, dy, ws.x[number], ws.layers[number], ws.window)
+        with dropped_weights(self.arena, self._dropped, rng) if self._dropped else _WHOLE:
+            x, used = self._run(inputs, ws, state, lengths)
+            count = self._place(targets, ws, weights)
+            scale = 1.0 / count
+            top = ws.gradient_of(len(self.layers))
+            assert top is not None
+            loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)
+            for number in reversed(range(len(self.layers))):
+                layer, dx, dy = self.layers[number], ws.gradient_of(number), ws.gradient_of(number + 1)
+                layer.backward(dx, dy, ws.x[number], ws.layers[number], ws.window)
         ws.done = True
         return float(loss * scale)
 

@@ -16,7 +16,7 @@ from truesparse.topology.methods import METHODS
 K = TypeVar("K", bound=type)
 Fields = Mapping[str, dataclasses.Field[Any]]
 
-# Of cells whose models drop the same units at every step; what is not given is as `dropout`.
+# What is not given is as `dropout`.
 _RATES = {
     "embedding": OF_WORDS,
     "input": "Fraction of a layer's inputs dropped.",
@@ -64,20 +64,15 @@ def with_choices(kind: K) -> K:
 
 def _of_cell(spec: Any) -> Fields:
     own = {field.name: field for field in spec.own_fields() if field.name != "dropout"}
-    return own | (dict(zip(_rate_names(), _rate_fields(), strict=True)) if spec.LOCKED else {})
+    kinds = [kind for kind in DropoutRates._fields if kind != "hidden" or spec.LOCKED]
+    return own | {f"dropout_{kind}": _rate(kind, kind == "embedding" and not spec.LOCKED) for kind in kinds}
 
 
-def _rate_names() -> list[str]:
-    return [f"dropout_{kind}" for kind in DropoutRates._fields]
-
-
-def _rate_fields() -> list[dataclasses.Field[Any]]:
-    fields = []
-    for kind in DropoutRates._fields:
-        field = fraction(None, _RATES[kind], none=True, shown="as --dropout")
-        field.type = "float"
-        fields.append(field)
-    return fields
+def _rate(kind: str, off: bool) -> dataclasses.Field[Any]:
+    shown = f"as --dropout{' for rhn, 0 for the others' if kind == 'embedding' else ''}"
+    field = fraction(0.0 if off else None, _RATES[kind], none=True, shown=shown)
+    field.type = "float"
+    return field
 
 
 def _fields(kind: type[Any]) -> Fields:

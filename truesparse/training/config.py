@@ -110,6 +110,12 @@ class Config:
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
     batch_size: int = setting(20, "Texts or sequences read side by side, B.", low=1)
     dropout: float = fraction(0.0, "Fraction of the units dropped between layers.", none=True)
+    locked_dropout: bool | None = setting(
+        None, "Drop the same units of a sequence at every step.", shown="yes for rhn, no for the others"
+    )
+    dropout_weights: float = fraction(
+        0.0, "Fraction of the recurrent weights dropped from a window.", none=True
+    )
     init_scale: float | None = setting(
         None,
         "First weights are uniform in plus or minus this, divided by the root of their matrix's density.",
@@ -242,13 +248,16 @@ class Config:
     def cell_settings(self) -> dict[str, Any]:
         """What is said of the recurrent layers, as `truesparse.layers.models` takes it."""
         own = self.settings_of("cell")
-        rates = [own.pop(f"dropout_{kind}", None) for kind in DropoutRates._fields]
+        kinds = [kind for kind in DropoutRates._fields if f"dropout_{kind}" in own]
+        rates = {kind: own.pop(f"dropout_{kind}") for kind in kinds}
         return {
             "hidden_size": self.hidden_size,
             "layers": self.layers,
             "cell": self.cell,
             "pattern": self.pattern,
-            "dropout": self.dropout if None in rates else DropoutRates(*rates),
+            "dropout": self.dropout if None in rates.values() else DropoutRates(**rates),
+            "locked": self.locked_dropout,
+            "dropout_weights": self.dropout_weights,
             **own,
         }
 

@@ -133,14 +133,14 @@ class Training:
         self.check_finite(norm, "norm of the gradient", number, batch)
         self.steps = number
         if evolution is None:
-            self.optimizer.step(scale)
+            self._change(scale, batch.rate)
             return StepMeasures(loss, norm, dense=False)
         hooks = evolution.hooks
         hooks.observe(self._dense_gradients, scale)
         self._owed = evolution.due(number)
         if not evolution.replaces(number):
-            self.optimizer.step(scale)
-            hooks.after_step(self.optimizer.lr)
+            self._change(scale, batch.rate)
+            hooks.after_step(self.optimizer.lr * batch.rate)
         return StepMeasures(loss, norm, evolution.dense(number))
 
     def epoch(self, batches: Batches, number: int) -> float:
@@ -196,6 +196,15 @@ class Training:
         self.steps = steps
         if self.evolution is not None:
             self.evolution.replan(planned, steps_per_epoch)
+
+    def _change(self, scale: float, rate: float) -> None:
+        """Let the optimizer make a step, with `rate` times its learning rate."""
+        lr = self.optimizer.lr
+        self.optimizer.lr = lr * rate
+        try:
+            self.optimizer.step(scale)
+        finally:
+            self.optimizer.lr = lr
 
     def add_gradients(self, batch: Batch) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss."""

@@ -87,6 +87,19 @@ saves and stops.
     preset: str = preset_of(PRESETS)
     level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
+    random_windows: bool = setting(
+        False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
+    )
+    size_penalty: float = setting(
+        0.0, "How much the mean square of the output layer's inputs counts in the loss (AR).", low=0, high=1e6
+    )
+    change_penalty: float = setting(
+        0.0,
+        "How much the mean square of the change of the top layer's outputs from step to step counts in the"
+        " loss (TAR).",
+        low=0,
+        high=1e6,
+    )
     tied: bool = setting(False, "Use the embedding as the output layer too.")
     output_group: int = setting(
         1,
@@ -145,5 +158,7 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
         embedding_size=config.embedding_size or config.hidden_size,
         tied=config.tied,
         output_group=config.output_group,
+        size_penalty=config.size_penalty,
+        change_penalty=config.change_penalty,
         **config.cell_settings(),
     )

@@ -39,8 +39,9 @@ class LanguageModeling(Task):
         if corpus is None:
             corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
         size = config.batch_size, config.bptt
+        varied = config.seed if config.random_windows else None
         self._windows = {
-            "train": Windows(corpus.train, *size, "training text"),
+            "train": Windows(corpus.train, *size, "training text", varied),
             "valid": Windows(corpus.valid, *size, "validation text"),
             "test": Windows(corpus.test, *size, "test text"),
         }
