@@ -204,7 +204,13 @@ def test_a_process_that_is_stopped_goes_on_to_the_same_end(
 ) -> None:
     flags = [*tiny, "--hidden-size", "100", "--epochs", "30", "--eval-interval", "20", *cell.split()]
     command = [*PROGRAM, "train", "lm", *flags, "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where these tests run ignored
+    )
     deadline = time.monotonic() + 300  # kernels may have to be compiled
     while not (tmp_path / "run" / "checkpoint.safetensors").exists():
         assert process.poll() is None

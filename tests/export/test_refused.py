@@ -19,6 +19,8 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import LayerSpec
 from truesparse.modelfile import StoredModel
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 @pytest.mark.parametrize(
     ("layers", "features", "message"),

@@ -307,7 +307,7 @@ def test_groups_of_rows():
 
 
 def test_tying_needs_equal_sizes():
-    with pytest.raises(UsageError, match="--tied"):
+    with pytest.raises(UsageError, match="leave out tied"):
         language_model(10, 4, 5, 1, tied=True)
 
 

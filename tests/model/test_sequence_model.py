@@ -307,7 +307,7 @@ def test_the_paper_counts_243520_of_5644288_weights():
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"outputs": 1}, "a classifier needs 2 or more outputs, not 1"),
+        ({"outputs": 1}, "a softmax needs 2 or more outputs, not 1"),
         ({"kind": "regressor", "outputs": 0}, "outputs of the layer squared-error is 0; it must be at least"),
         ({"kind": "ranker"}, "a classifier or a regressor, not a 'ranker'"),
         ({"pooling": "first"}, "kind of the layer pool is 'first'; it must be last, mean or max"),

@@ -23,6 +23,8 @@ from truesparse.study.run import StudyReporter, run_study
 from truesparse.tasks.lm.task import LanguageModeling
 from truesparse.training.loop import TrainingStopped
 
+pytestmark = pytest.mark.usefixtures("command")
+
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
 FLAGS = "hidden_size = 8\ndensity = 0.3\nbatch_size = 4\nbptt = 10\nmax_steps = 12\n"
 TIMES = {"seconds", "tokens_per_second", "threads"}

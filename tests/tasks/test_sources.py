@@ -17,6 +17,8 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.sources import resolve
 from truesparse.training.config import Config
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 def resolved(
     tmp_path: Path,

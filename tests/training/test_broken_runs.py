@@ -22,6 +22,8 @@ from truesparse.training import loop
 from truesparse.training.config import Config
 from truesparse.training.reporter import Progress, Reporter
 
+pytestmark = pytest.mark.usefixtures("command")
+
 
 class Killed(Reporter):
     """Ends a run as a kill does: nothing more is written."""

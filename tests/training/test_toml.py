@@ -16,6 +16,8 @@ from truesparse.tasks.run import _found
 from truesparse.tasks.sources import resolve
 from truesparse.training.toml import read_toml
 
+pytestmark = pytest.mark.usefixtures("command")
+
 ODD = "\x00\x01\t\n\r\x1b\x7f\x85\x9b\u2028\u202e\ufeff\uffff\U0001f600\"'\\#=[]é%"
 TEXT = st.text(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), max_size=20)
 # What a name of a file may be: bytes, which Python makes a text of.
