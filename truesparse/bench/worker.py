@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from truesparse.bench.memory import peak_bytes, reset_peak, resident_bytes
@@ -34,6 +35,10 @@ MODELS = {
     "epoch": {
         "ours": ("text_epochs", "SparseEpochs"),
         "torch": ("masked_epochs", "MaskedEpochs"),
+    },
+    "race": {
+        "ours": ("race.sparse", "SparseRacer"),
+        "torch": ("race.dense", "DenseRacer"),
     },
     "inference": {
         "ours": ("ours", "SparsePrediction"),
@@ -90,6 +95,28 @@ class Worker:
         model.tune()
         self._parts, self._facts = {"step": model.step}, model.facts
         return {"loss": first}
+
+    def race(
+        self, side: str, config: dict[str, Any], precision: str, budget: dict[str, Any], folder: str
+    ) -> dict[str, Any]:
+        """Train a language model for a while; return what it came to, or how it diverged."""
+        from truesparse.bench.race.lane import Budget, run_lane
+        from truesparse.training.training import Diverged
+
+        try:
+            racer = self._racer(side, config, precision)
+            return run_lane(racer, Budget(**budget), Path(folder))
+        except Diverged as error:
+            return {"diverged": str(error)}
+
+    def race_test(self, side: str, config: dict[str, Any], precision: str, folder: str) -> dict[str, Any]:
+        """Measure the best model of a lane on the test text."""
+        return {"loss": self._racer(side, config, precision).test(Path(folder))}
+
+    def _racer(self, side: str, config: dict[str, Any], precision: str) -> Any:
+        from truesparse.tasks.lm.settings import LanguageModelConfig
+
+        return _class("race", side)(LanguageModelConfig(**config), precision)
 
     def product(self, side: str, case: dict[str, Any]) -> dict[str, Any]:
         """Make matrices and a library's products of them; return the names of those it has, and tiles."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "methods": ("methods", "List the training methods."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": ("predict", "Classify texts, or label the tokens of sentences."),
+    "race": ("race", "Let sparse and dense language models race, for as many minutes each."),
     "study": ("study", "Train a grid of models, and compare them."),
     "train": ("train", "Train a model."),
 }

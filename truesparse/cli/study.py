@@ -173,14 +173,14 @@ def _print(table: Table) -> None:
     for heading in headings:
         shown.add_column(heading, justify="right")
     for number, row in enumerate(table.rows):
-        cells = [*map(word, row.point.values()), _count(row), _spread(row.valid, table.measure)]
+        cells = [*map(word, row.point.values()), counted(row), _spread(row.valid, table.measure)]
         cells += [_spread(row.test, table.measure)] * tested
         cells += [*_costs(row), "best" if number == table.best else ""]
         shown.add_row(*map(printable, cells))
     print_table(shown)
 
 
-def _count(row: Row) -> str:
+def counted(row: Row) -> str:
     """How many runs have ended, where not all have, and how many diverged."""
     count = str(row.runs) if row.done == row.runs else f"{row.done} of {row.runs}"
     return f"{count}, {row.diverged} diverged" if row.diverged else count

@@ -102,6 +102,8 @@ class Study:
         The study file; messages name it.
     changes : mapping of str to sequence of str, optional
         Settings that have other values than in the file. Several values are part of the grid.
+    values : mapping, optional
+        What the file says; read from it if not given.
 
     Attributes
     ----------
@@ -122,9 +124,14 @@ class Study:
         The file cannot be read, or a run that it asks for cannot be.
     """
 
-    def __init__(self, path: Path, changes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        path: Path,
+        changes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = path
-        self._values = self._checked(read_toml(path))
+        self._values = self._checked(read_toml(path) if values is None else dict(values))
         self.task = TASKS[self._values["task"]]
         for name, texts in changes.items():
             self._change(name, texts)

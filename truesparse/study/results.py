@@ -40,11 +40,11 @@ def add_result(folder: Path, line: Line) -> None:
         os.fsync(file.fileno())
 
 
-def read_results(study: Study, folder: Path) -> dict[str, Line]:
+def read_results(study: Study, folder: Path, side: str = "") -> dict[str, Line]:
     """The lines of those runs of a study that have ended, by the keys of the runs.
 
-    Lines of other runs are passed over, such as those of values that the study does not have any more, or of
-    runs that were not tested, of a study that tests.
+    Lines of other runs are passed over, such as those of values that the study does not have any more, of
+    runs that were not tested, of a study that tests, or of another side of a race.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def read_results(study: Study, folder: Path) -> dict[str, Line]:
             key = _key(study.task, line["config"])
         except (ValueError, RecursionError, TypeError, KeyError):
             raise TruesparseError(f"{file} is not as it was written: a line is no result of a run") from None
-        if key in keys and ("test" in line or "diverged" in line or not study.test):
+        untested = study.test and "test" not in line and "diverged" not in line
+        if key in keys and line.get("side", "") == side and not untested:
             lines[key] = line
     return lines
 

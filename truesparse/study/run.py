@@ -159,7 +159,7 @@ def _trained(
 
 def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Line:
     """What the file of results gets."""
-    records, machine = read_metrics(path), environment()
+    records = read_metrics(path)
     measures: dict[str, Any] = {}
     if "diverged" in results:
         last = records[-1] if records else {"step": 0, "epoch": 0.0, "seconds": 0.0}
@@ -179,6 +179,14 @@ def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Li
         "seed": run.config.seed,
         **measures,
         **kept,
+        **origin(run, code),
+    }
+
+
+def origin(run: Run, code: str | None) -> dict[str, Any]:
+    """What a line says of where it comes from, made by `code`."""
+    machine = environment()
+    return {
         "date": date.today().isoformat(),
         "processor": f"{machine['cpu']}, {machine['cores']} cores",
         "truesparse": machine["truesparse"],

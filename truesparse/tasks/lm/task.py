@@ -27,6 +27,11 @@ class LanguageModeling(Task):
     word_rule : int
         Version of the rule that says what a word is, for a text that is read.
 
+    Attributes
+    ----------
+    windows : dict of str to Windows
+        Of the parts "train", "valid" and "test".
+
     Raises
     ------
     UsageError, TruesparseError
@@ -40,13 +45,13 @@ class LanguageModeling(Task):
             corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
         size = config.batch_size, config.bptt
         varied = config.seed if config.random_windows else None
-        self._windows = {
+        self.windows = {
             "train": Windows(corpus.train, *size, "training text", varied),
             "valid": Windows(corpus.valid, *size, "validation text"),
             "test": Windows(corpus.test, *size, "test text"),
         }
         chain = language_model_chain(config, len(corpus.vocabulary))
-        super().__init__(config, chain, self._windows["train"])
+        super().__init__(config, chain, self.windows["train"])
         self._unigram = {
             part: unigram_perplexity(corpus.train, text, len(corpus.vocabulary))
             for part, text in (("valid", corpus.valid), ("test", corpus.test))
@@ -60,7 +65,7 @@ class LanguageModeling(Task):
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
     ) -> Measures:
         """See `Task.evaluate`; also `perplexity` and `tokens`."""
-        windows = self._windows[part]
+        windows = self.windows[part]
         loss, tokens = evaluate(model, windows, workspaces(windows.longest, windows.batch_size), stop)
         return {**self.of_loss(loss), "tokens": tokens}
 

@@ -1,0 +1,498 @@
+"""Races: what is trained, for how long, on both sides alike, and what is chosen and tested."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from truesparse.bench.race import lane, run
+from truesparse.bench.race.lane import Budget, Measured, run_lane
+from truesparse.bench.race.plan import Race
+from truesparse.bench.race.standings import Standings, read_lines
+from truesparse.cli import main
+from truesparse.errors import UsageError
+from truesparse.modelfile.files import locked
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.training.rundir import read_metrics
+from truesparse.training.training import Diverged
+
+STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
+TINY = "hidden_size = 8\nbatch_size = 4\nbptt = 10\n"
+SPARSE = "[sparse.settings]\ndensity = 0.3\n[sparse.grid]\nlr = [1.0, 4.0]\n"
+
+Command = Callable[..., Result]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(main, ["race", *map(str, arguments)])
+
+
+@pytest.fixture
+def write(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a race of tiny models; the processor has bfloat16."""
+    monkeypatch.setattr("truesparse.bench.race.plan.has_bfloat16", lambda: True)
+
+    def write(sides: str = SPARSE, top: str = "minutes = 0.02", settings: str = "") -> Path:
+        path = tmp_path / "tiny.toml"
+        path.write_text(f'{top}\n[settings]\ndata = "{text_file}"\n{TINY}{settings}\n{sides}\n')
+        return path
+
+    return write
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+# What a race asks for
+
+
+def test_turns(write: Write) -> None:
+    race = Race(write(SPARSE + "[dense.grid]\nlayers = [1, 2]", "minutes = 3\nseeds = 2"))
+    turns = [(entrant.name, chosen.name) for entrant, chosen in race.turns()]
+    assert turns[:6] == [
+        ("sparse", "lr 1, seed 1"),
+        ("dense", "layers 1, seed 1"),
+        ("dense bf16", "layers 1, seed 1"),
+        ("sparse", "lr 4, seed 1"),
+        ("dense", "layers 2, seed 1"),
+        ("dense bf16", "layers 2, seed 1"),
+    ]
+    assert len(turns) == 12
+    folders = {entrant.folder(chosen) for entrant, chosen in race.turns()}
+    assert len(folders) == 12
+    assert race.budget.seconds == 180
+    for entrant, chosen in race.turns():
+        assert chosen.config.density == (0.3 if entrant.side == "sparse" else 1.0)
+
+
+def test_bfloat16_is_there_where_the_processor_has_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("truesparse.bench.race.plan.has_bfloat16", lambda: False)
+    assert [entrant.precision for entrant in Race(write()).entrants] == ["float32", "float32"]
+    given = 'precision = ["bfloat16"]'
+    assert [entrant.precision for entrant in Race(write(f"[dense]\n{given}")).entrants] == [
+        "float32",
+        "bfloat16",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sides", "top", "settings", "sentence"),
+    [
+        ("[sparse.grid]\nlr = [-1]", "", "", "the sparse side: lr -1: --lr is -1.0; it must be above 0"),
+        ("[dense.grid]\nlr = 1", "", "", r"the dense side: lr in \[grid\] of .* must be a list of values"),
+        ("[spars.grid]\nlr = [1]", "", "", "there is no key 'spars'; did you mean sparse?"),
+        ("[sparse.grids]\nlr = [1]", "", "", "there is no key 'grids'; did you mean grid?"),
+        ("[sparse]\nsettings = 1", "", "", "the sparse side: settings in .* is 1; it must be a table"),
+        ("", "sparse = 1", "", r"sparse in .* is 1; it must be a table \[sparse\]"),
+        ("", "minutes = 0", "", "minutes is 0.0; it must be above 0"),
+        ("", "hold = 1.0", "", "hold is 1.0; it must be"),
+        ("", "", "epochs = 3", "has epochs, which the budget decides; leave it out"),
+        ("[sparse.grid]\nlr_decay = [2]", "", "", "has lr_decay, which the budget decides"),
+        (
+            "[sparse.settings]\nbptt = 5",
+            "",
+            "",
+            r"has bptt for the sparse side, .* write it under \[settings\]",
+        ),
+        ("[[dense.cases]]\nname = 'a'\nlevel = 'char'", "", "", "has level for the dense side"),
+        ("[dense.settings]\ntied = true", "", "", "does not have --tied True; write it under"),
+        ("", "", "cell = 'gru'", "does not have --cell gru; write it under"),
+        ("[dense.settings]\ndropout_weights = 0.5", "", "", "does not have --dropout-weights 0.5"),
+        ("[dense.settings]\noptimizer = 'nt-asgd'", "", "", "optimizer is 'nt-asgd'; it must be sgd or adam"),
+        ("[dense.settings]\ndensity = 0.5", "", "", "the dense side: --density 0.5 does not go with"),
+        ("[dense]\nprecision = ['float16']", "", "", "must be a list of float32 or bfloat16"),
+    ],
+)
+def test_what_cannot_be_raced_is_told_before_the_first_candidate(
+    command: Command, write: Write, tmp_path: Path, sides: str, top: str, settings: str, sentence: str
+) -> None:
+    path = write(sides, top, settings)
+    with pytest.raises(UsageError, match=sentence):
+        Race(path)
+    assert command(path, "--out", "a").exit_code == 2
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("minutes", [5, 15, 45])
+def test_the_races_of_the_project_can_be_run(minutes: int) -> None:
+    race = Race(STUDIES / f"race-ptb-{minutes}.toml", "texts")
+    assert race.budget.minutes == minutes
+    assert len(race.entrants[0].study.runs) == 4
+
+
+def test_the_race_without_a_file_is_that_of_five_minutes() -> None:
+    built_in, file = Race(None, "texts"), Race(STUDIES / "race-ptb-5.toml", "texts")
+    assert built_in.budget == file.budget
+    for one, other in zip(built_in.entrants, file.entrants, strict=True):
+        assert {chosen.key for chosen in one.study.runs} == {chosen.key for chosen in other.study.runs}
+
+
+def test_the_project_has_no_other_races() -> None:
+    assert len(list(STUDIES.glob("r*.toml"))) == 3
+
+
+# How long a candidate trains
+
+
+def test_the_learning_rate_falls_with_the_budget() -> None:
+    budget = Budget(minutes=1, hold=0.5, last_rate=0.01)
+    rates = [budget.rate(used) for used in (0, 30, 45, 60, 90)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+class Clockwork:
+    """A racer for which time passes only as it says: a second a step, and a hundred for all else."""
+
+    steps_per_epoch = 10
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, losses: dict[int, float] | None = None) -> None:
+        self.now = 0.0
+        self.steps = 0
+        self.losses = losses or {}
+        self.rates: list[float] = []
+        self.plans: list[int] = []
+        monkeypatch.setattr(lane, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def warm_up(self) -> None:
+        self.now += 100
+
+    def plan(self, steps: int) -> None:
+        self.plans.append(steps)
+
+    def step(self, rate: float) -> tuple[float, int]:
+        self.now += 1
+        self.steps += 1
+        self.rates.append(rate)
+        return self.losses.get(self.steps, 2.0), 7
+
+    def evaluate(self, best: float, model: Path) -> Measured:
+        self.now += 100
+        loss = abs(self.steps - 45) / 10
+        return Measured(loss, loss < best)
+
+    def test(self, folder: Path) -> float:
+        raise AssertionError
+
+    def facts(self) -> dict[str, Any]:
+        return {"nnz": 5}
+
+
+def test_only_steps_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    racer = Clockwork(monkeypatch)
+    came_to = run_lane(racer, Budget(minutes=1, evaluations=4, hold=0.5, last_rate=0.01), tmp_path)
+    assert came_to == {
+        "valid": {"perplexity": 1.0, "loss": 0.0},
+        "steps": 60,
+        "epochs": 6.0,
+        "seconds": 60.0,
+        "tokens_per_second": 7.0,
+        "nnz": 5,
+    }
+    assert racer.rates[30:] == pytest.approx([0.01 ** (k / 30) for k in range(30)])
+    assert set(racer.plans) == {60}
+    assert len(racer.plans) == 29  # not in the second half
+    records = read_metrics(tmp_path)
+    assert [record["step"] for record in records] == [15, 30, 45, 60]
+    assert [record["seconds"] for record in records] == [15, 30, 45, 60]
+    assert [record["best"] for record in records] == [True, True, True, False]
+    assert records[0]["perplexity"] == pytest.approx(math.exp(3))
+
+
+def test_a_candidate_that_diverges(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    racer = Clockwork(monkeypatch, {7: math.nan})
+    with pytest.raises(Diverged, match="the loss is nan at step 7"):
+        run_lane(racer, Budget(minutes=1), tmp_path)
+
+
+# Both sides
+
+
+def config(text_file: Path, **given: Any) -> LanguageModelConfig:
+    sizes = {"hidden_size": 8, "layers": 2, "embedding_size": 6, "batch_size": 4, "bptt": 10}
+    return LanguageModelConfig(**{"data": str(text_file), "method": "dense", **sizes, **given}).filled()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"lr": 2.0, "clip": 0.05, "init_scale": 0.3},
+        {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.01},
+        {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.01},
+        {"lr": 1.0, "random_windows": True},
+    ],
+    ids=str,
+)
+def test_both_sides_learn_the_same(text_file: Path, tmp_path: Path, given: dict[str, Any]) -> None:
+    """A dense model of truesparse's and PyTorch's: the same losses, also of validation and test text."""
+    pytest.importorskip("torch")
+    from truesparse.bench.race.dense import DenseRacer
+    from truesparse.bench.race.sparse import SparseRacer
+
+    told = config(text_file, **given)
+    racers = SparseRacer(told, "float32"), DenseRacer(told, "float32")
+    losses = []
+    for number, racer in enumerate(racers):
+        racer.warm_up()
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        steps = racer.steps_per_epoch + 5  # the state begins with zeros once more
+        own = [racer.step(1.0 if k < steps - 3 else 0.3)[0] for k in range(steps)]
+        valid, kept = racer.evaluate(math.inf, folder / "model.safetensors")
+        assert kept
+        racer.step(5.0)
+        assert racer.evaluate(0.0, folder / "model.safetensors").kept is False
+        losses.append([*own, valid, type(racer)(told, "float32").test(folder)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-4)
+    assert losses[0][-2] < losses[0][0] - 0.05
+    facts = [racer.facts() for racer in racers]
+    assert facts[0]["nnz"] == facts[1]["nnz"] == facts[0]["dense_parameters"]
+    assert facts[0]["relative_flops"] == pytest.approx(1.0)
+
+
+def test_bfloat16_computes_nearly_the_same(text_file: Path) -> None:
+    pytest.importorskip("torch")
+    from truesparse.bench.race.dense import DenseRacer
+
+    told = config(text_file, lr=1.0, init_scale=0.3)
+    exact, rough = (DenseRacer(told, precision) for precision in ("float32", "bfloat16"))
+    losses = np.array([[racer.step(1.0)[0] for racer in (exact, rough)] for _ in range(20)])
+    np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=0.02)
+    assert not np.allclose(losses[:, 1], losses[:, 0], rtol=1e-6)
+
+
+def test_dropout_of_the_dense_side(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each layer and before the output layer, in training only."""
+    torch = pytest.importorskip("torch")
+    from truesparse.bench.race.dense import DenseRacer
+
+    racer = DenseRacer(config(text_file, dropout=0.25, dropout_output=0.5), "float32")
+    calls = []
+    drop = torch.nn.functional.dropout
+
+    def noted(x: Any, rate: float, training: bool) -> Any:
+        calls.append((x.shape[-1], rate, training))
+        return drop(x, rate, training)
+
+    monkeypatch.setattr(torch.nn.functional, "dropout", noted)
+    racer.step(1.0)
+    assert calls == [(6, 0.25, True), (8, 0.5, True)]
+    lstm = racer._model.lstm
+    assert (lstm.dropout, lstm.training) == (0.25, True)
+    first = racer.evaluate(math.inf, text_file.parent / "model").loss
+    assert not lstm.training
+    assert racer.evaluate(0.0, text_file.parent / "model").loss == first
+    assert not any(training for *_, training in calls[2:])
+
+
+def test_the_sparse_side_follows_its_plan(text_file: Path) -> None:
+    from truesparse.bench.race.sparse import SparseRacer
+
+    told = config(text_file, method="gmp", density=0.2, update_interval=5, lr=1.0)
+    racer = SparseRacer(told, "float32")
+    first = racer._training.model.arena.values.copy()
+    racer.warm_up()
+    np.testing.assert_array_equal(racer._training.model.arena.values, first)
+    racer.plan(40)
+    for _ in range(40):
+        racer.step(1.0)
+    facts = racer.facts()
+    assert facts["nnz"] == pytest.approx(0.2 * facts["dense_parameters"], rel=0.01)
+    assert 0.2 < facts["relative_flops"] < 1
+    racer = SparseRacer(told, "float32")
+    racer.plan(4000)
+    racer.step(1.0)
+    with pytest.raises(Exception, match="has not come down to its density within the budget"):
+        racer.facts()
+
+
+# The whole
+
+
+def test_a_race(command: Command, write: Write, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = write(SPARSE + "[dense]\nprecision = ['float32']\n[dense.settings]\nlr = 2.0")
+    done = command(path)
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "runs" / "race-tiny-0.02min"
+    *candidates, one, other = lines(folder)
+    assert [line["side"] for line in candidates] == ["sparse", "dense", "sparse"]
+    for line in candidates:
+        assert 1.2 <= line["seconds"] < 2
+        assert line["epochs"] == line["steps"] / 51
+        assert line["valid"]["perplexity"] == pytest.approx(math.exp(line["valid"]["loss"]))
+        assert "test" not in line
+    best = min((line for line in candidates if line["side"] == "sparse"), key=lambda of: of["valid"]["loss"])
+    assert {name: one[name] for name in best} == best
+    assert other["run"] == candidates[1]["run"]
+    a, b = one["test"]["perplexity"], other["test"]["perplexity"]
+    word = "lower" if a < b else "higher"
+    verdict = f"sparse {a:.1f} against dense {b:.1f} (test perplexity): {abs(a / b - 1):.1%} {word}"
+    assert done.stdout.splitlines()[-1] == verdict
+    assert done.stdout.count("chosen") == 2
+    models = {file.parent.name for file in folder.rglob("model.safetensors")}
+    assert models == {one["run"], other["run"]}
+    assert len(read_metrics(folder / "runs" / one["run"])) == 20
+
+    again = command(folder, "--json", "--quiet")
+    assert len(lines(folder)) == 5
+    values = json.loads(again.stdout)
+    assert values["verdict"] == {"part": "test", "sparse": a, "dense": b}
+    assert sum(row["chosen"] for row in values["rows"]) == 2
+
+
+class Answers:
+    """Answers in the place of the processes, with a perplexity for each candidate."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, perplexities: dict[Any, float]) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.interrupt = math.inf
+        self._perplexities = perplexities
+        monkeypatch.setattr(run, "_ask", self)
+        monkeypatch.setattr(run, "busy_cores", lambda seconds: 0.0)
+        monkeypatch.setattr("truesparse.bench.settings.installed", lambda package: True)
+
+    def __call__(self, question: str, entrant: Any, chosen: Any, folder: Path, *_: Any, **__: Any) -> Any:
+        if len(self.asked) >= self.interrupt:
+            raise KeyboardInterrupt
+        self.asked.append((question, entrant.name, chosen.name))
+        value = self._perplexities[entrant.name, chosen.config.lr, chosen.config.seed]
+        if question == "race_test":
+            return {"loss": math.log(value + 1)}
+        if math.isnan(value):
+            return {"diverged": "as the test wants"}
+        (folder / "model.safetensors").touch()
+        records = [
+            {"kind": "eval", "seconds": 0.6 * (k + 1), "perplexity": value + 1 - k, "best": True}
+            for k in (0, 1)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        valid = {"perplexity": value, "loss": math.log(value)}
+        costs = dict.fromkeys(
+            ("epochs", "seconds", "tokens_per_second", "nnz", "relative_flops", "threads"), 1
+        )
+        return {"valid": valid, **costs}
+
+
+PERPLEXITIES = {
+    **{("sparse", 1.0, seed): value for seed, value in ((1, 100.0), (2, 120.0))},
+    **{("sparse", 4.0, seed): value for seed, value in ((1, 90.0), (2, math.nan))},
+    **{("dense", 2.0, seed): 130.0 for seed in (1, 2)},
+    **{("dense bf16", 2.0, seed): value for seed, value in ((1, 118.0), (2, 120.0))},
+}
+
+
+def test_the_chosen_are_tested_once(
+    command: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of both precisions of the dense side; and by the mean over the seeds, none of which diverges."""
+    answers = Answers(monkeypatch, PERPLEXITIES)
+    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
+    done = command(path, "--seeds", 2, "--out", "a")
+    assert done.exit_code == 0, done.stderr
+    assert [asked for asked in answers.asked if asked[0] == "race_test"] == [
+        ("race_test", name, f"lr {lr}, seed {seed}")
+        for name, lr in (("sparse", 1), ("dense bf16", 2))
+        for seed in (1, 2)
+    ]
+    assert "sparse 111.0 ± 14.1 against dense 120.0 ± 1.4 (test perplexity): 7.5% lower" in done.stdout
+    assert "2, 1 diverged" in done.stdout
+    assert len(list(tmp_path.rglob("model.safetensors"))) == 4
+    assert command("a").exit_code == 0
+    assert len(answers.asked) == 8 + 4
+
+
+def test_a_race_that_is_stopped_goes_on(
+    command: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Answers(monkeypatch, PERPLEXITIES)
+    answers.interrupt = 2
+    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
+    stopped = command(path, "--out", "a")
+    assert stopped.exit_code == 130
+    assert "stopped, with 2 of 4 runs done; go on with: truesparse race a" in stopped.stderr
+    assert (
+        "so far, with candidates left: sparse 100.0 against dense 130.0 (validation perplexity): 23.1%"
+        in (command("a", "--table").stdout)
+    )
+    assert len(answers.asked) == 2
+    answers.interrupt = math.inf
+    assert command("a").exit_code == 0
+    assert [name for question, name, _ in answers.asked if question == "race"] == [
+        "sparse",
+        "dense",
+        "dense bf16",
+        "sparse",
+    ]
+    assert len(answers.asked) == 6
+
+
+def test_folders(command: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Answers(monkeypatch, PERPLEXITIES)
+    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
+    assert "is not the folder of a race; choose another --out" in command(path, "--out", tmp_path).stderr
+    assert "it has no race.toml; give a file of a race" in command(tmp_path).stderr
+    assert "no verdict yet" in command(path, "--out", "a", "--table").stdout
+    assert command(path, "--out", "a").exit_code == 0
+    assert "--out does not go with the folder of a race" in command("a", "--out", "b").stderr
+    done = command(path, "--minutes", 3, "--out", "a")
+    assert done.exit_code == 2
+    assert "a has a race of another budget, 0.02 minutes; choose another --out" in done.stderr
+    with locked(tmp_path / "a" / "runs"):
+        assert "another process is at the race in a" in command("a").stderr
+    assert len(answers.asked) == 6
+    missing = command(path, "--data", "nowhere", "--out", "c")
+    assert "there is no file or folder" in missing.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_pytorch_is_asked_for(command: Command, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("truesparse.bench.settings.installed", lambda package: False)
+    done = command(write())
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "truesparse: the dense side of a race is PyTorch's; install it with: pip install"
+        ' "truesparse[bench]"\n'
+    )
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="draws with matplotlib")
+def test_what_is_drawn(
+    command: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    from truesparse.bench.race.picture import draw_race
+
+    Answers(monkeypatch, PERPLEXITIES)
+    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
+    assert command(path, "--out", "a", "--plot", "a.png").exit_code == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    race = Race(tmp_path / "a" / "race.toml")
+    draw_race(tmp_path / "b.png", race, Standings(race, read_lines(race, tmp_path / "a")), tmp_path / "a")
+    (axes,) = figures[0].axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "sparse: lr 4",
+        "its test perplexity 91.0",
+        "dense bf16: lr 2",
+        "its test perplexity 119.0",
+    ]
+    drawn = {tuple(line.get_ydata()): line.get_xdata() for line in axes.get_lines()}
+    assert list(drawn[91.0, 90.0]) == pytest.approx([0.01, 0.02])
+    assert {(91.0, 91.0), (119.0, 119.0), (131.0, 130.0)} <= drawn.keys()
+    assert axes.get_title().endswith("(test perplexity): 23.5% lower")

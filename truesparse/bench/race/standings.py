@@ -1,0 +1,145 @@
+"""How a race stands: the rows of all candidates, the best of each side, and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from truesparse.bench.environment import busy_note
+from truesparse.bench.race.plan import SIDES, Entrant, Race
+from truesparse.settings import joined
+from truesparse.study.plan import Run
+from truesparse.study.results import Line, Row, Spread, Table, make_table, read_results
+
+EveryLine = Mapping[str, Mapping[str, Line]]  # by the name of the entrant, and by the key of the run
+
+
+class Ranked(NamedTuple):
+    """A candidate and what its runs came to; `chosen` says whether it is the best of its side so far."""
+
+    entrant: Entrant
+    row: Row
+    chosen: bool
+
+    @property
+    def runs(self) -> list[Run]:
+        """Its runs, one for each seed."""
+        return [run for run in self.entrant.study.runs if run.point == self.row.point]
+
+
+def read_lines(race: Race, folder: Path) -> dict[str, dict[str, Line]]:
+    """The lines of the runs that have ended; errors as `read_results`."""
+    return {entrant.name: read_results(entrant.study, folder, entrant.name) for entrant in race.entrants}
+
+
+class Standings:
+    """How a race stands.
+
+    Parameters
+    ----------
+    race : Race
+    lines : mapping
+        As `read_lines` gives them.
+
+    Attributes
+    ----------
+    places : list of Ranked
+    """
+
+    def __init__(self, race: Race, lines: EveryLine) -> None:
+        self._race = race
+        self._ended = [line for of in lines.values() for line in of.values()]
+        tables = [(entrant, make_table(entrant.study, lines[entrant.name])) for entrant in race.entrants]
+        best = {side: _best([of for of in tables if of[0].side == side]) for side in SIDES}
+        self.places = [
+            Ranked(entrant, row, best[entrant.side] == (entrant.name, number))
+            for entrant, table in tables
+            for number, row in enumerate(table.rows)
+        ]
+
+    def chosen(self, side: str) -> Ranked | None:
+        """The best candidate of a side, by its mean validation perplexity; None before there is one."""
+        return next((place for place in self.places if place.chosen and place.entrant.side == side), None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all candidates have ended."""
+        return all(place.row.done == place.row.runs for place in self.places)
+
+    def perplexities(self) -> tuple[str, Spread, Spread] | None:
+        """Those of the chosen models of the sparse and the dense side, on the text that is named first; None
+        before there are both."""
+        chosen = [self.chosen(side) for side in SIDES]
+        for part in ("test", "valid") if self.whole else ("valid",):
+            spreads = [getattr(place.row, part) for place in chosen if place is not None]
+            if len(spreads) == len(SIDES) and None not in spreads:
+                return part, spreads[0], spreads[1]
+        return None
+
+    def verdict(self) -> str:
+        """A sentence."""
+        found = self.perplexities()
+        if found is None:
+            return "no verdict yet: a side has no result"
+        part, sparse, dense = found
+        difference = sparse.mean / dense.mean - 1
+        word = "lower" if difference < 0 else "higher"
+        so_far = "" if self.whole else "so far, with candidates left: "
+        text = {"test": "test", "valid": "validation"}[part]
+        both = f"sparse {spread_words(sparse, 1)} against dense {spread_words(dense, 1)}"
+        return f"{so_far}{both} ({text} perplexity): {abs(difference):.1%} {word}"
+
+    def conditions(self) -> list[str]:
+        """Sentences on how the runs that have ended were made."""
+        ended = [line for line in self._ended if "threads" in line]
+        if not ended:
+            return []
+        where = joined(dict.fromkeys(line["processor"] for line in ended), "and")
+        threads = {
+            entrant.name: sorted({line["threads"] for line in ended if line["side"] == entrant.name})
+            for entrant in self._race.entrants
+        }
+        used = ", ".join(f"{name} {' or '.join(map(str, of))}" for name, of in threads.items() if of)
+        busy = busy_note({"busy_before": max(line["busy_before"] or 0.0 for line in ended)})
+        return [
+            f"{self._race.budget.minutes:g} minutes of training for each on {where}; threads: {used}",
+            *([busy] if busy else []),
+        ]
+
+    def values(self) -> dict[str, Any]:
+        """In numbers and names that JSON can hold."""
+        rows = []
+        for place in self.places:
+            row = place.row
+            spreads = {
+                name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
+                for name, spread in (("valid", row.valid), ("test", row.test))
+            }
+            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged}
+            point = {"side": place.entrant.name, "point": row.point}
+            rows.append({**point, **counts, **spreads, **row.costs, "chosen": place.chosen})
+        found = self.perplexities()
+        verdict = (
+            None if found is None else {"part": found[0], "sparse": found[1].mean, "dense": found[2].mean}
+        )
+        return {"minutes": self._race.budget.minutes, "rows": rows, "verdict": verdict}
+
+
+def _best(tables: list[tuple[Entrant, Table]]) -> tuple[str, int] | None:
+    """The name of the entrant with the best row of several tables, and the number of the row."""
+    means = {}
+    for entrant, table in tables:
+        if table.best is not None and (valid := table.rows[table.best].valid) is not None:
+            means[entrant.name, table.best] = valid.mean
+    return min(means, key=means.__getitem__) if means else None
+
+
+def spread_words(spread: Spread | None, digits: int = 2) -> str:
+    """For people; the deviation only of several seeds, and nothing of None."""
+    if spread is None:
+        return ""
+    return (
+        f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}" if spread.std else f"{spread.mean:.{digits}f}"
+    )

@@ -1,0 +1,136 @@
+"""``truesparse race``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from truesparse.cli.options import json_option, path_option
+from truesparse.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from truesparse.bench.race.plan import Race
+    from truesparse.bench.race.standings import Standings
+
+
+@click.command()
+@click.argument("path", metavar="[FILE_OR_DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--data", metavar="PATH", help="Text of both sides.  [default: as the file says]")
+@click.option(
+    "--minutes",
+    metavar="X",
+    type=float,
+    help="Training time of every candidate.  [default: as the file says; 5]",
+)
+@click.option(
+    "--seeds",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Runs of every candidate.  [default: as the file says; 1]",
+)
+@path_option(
+    "--out",
+    "Folder of the race, new or begun earlier.  [default: runs/race-<name>-<minutes>min]",
+    metavar="DIR",
+)
+@click.option("--table", "only_table", is_flag=True, help="Show what results there are, and train nothing.")
+@path_option(
+    "--plot",
+    "Draw the perplexity against the training time (PNG, SVG or PDF); needs matplotlib.",
+    "picture",
+    dir_okay=False,
+)
+@json_option
+@click.option("--quiet", is_flag=True, help="Print nothing but the results.")
+def race(
+    path: Path | None,
+    data: str | None,
+    minutes: float | None,
+    seeds: int | None,
+    out: Path | None,
+    only_table: bool,
+    picture: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Let sparse and dense language models race, each with as many minutes of training.
+
+    The best of some sparse models, by validation text, stands against the best of some dense ones, trained by
+    PyTorch on the same machine and text. FILE is TOML and says which; without it there is a small grid.
+    Started again, with FILE or with the folder of the race, it does what is left. docs/studies.md tells more.
+    """
+    from truesparse.bench.race.plan import RACE, Race
+    from truesparse.bench.race.standings import Standings, read_lines
+    from truesparse.training.outputs import check_picture
+
+    begun = path is not None and path.is_dir()
+    if path is not None and begun:
+        if out is not None:
+            raise UsageError("--out does not go with the folder of a race; leave it out")
+        if not (path / RACE).is_file():
+            raise UsageError(f"{path} is not the folder of a race: it has no {RACE}; give a file of a race")
+    if picture is not None:
+        check_picture("--plot", picture)
+    plan = Race(path / RACE if path is not None and begun else path, data, minutes, seeds)
+    folder = path if path is not None and begun else out or _default(path, plan)
+    if not only_table:
+        _run(plan, folder, quiet)
+    standings = Standings(plan, read_lines(plan, folder))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(standings.values()))
+    else:
+        _print(standings)
+    if picture is not None:
+        from truesparse.bench.race.picture import draw_race
+
+        draw_race(picture, plan, standings, folder)
+
+
+def _default(path: Path | None, plan: Race) -> Path:
+    name = path.stem if path is not None else Path(plan.data).stem if plan.data is not None else "demo"
+    return Path("runs", f"race-{name}-{plan.budget.minutes:g}min")
+
+
+def _run(plan: Race, folder: Path, quiet: bool) -> None:
+    from contextlib import nullcontext
+
+    from truesparse.bench.monitor import Monitor
+    from truesparse.bench.race.run import run_race
+    from truesparse.bench.settings import INSTALL_TORCH, available_cores, installed
+    from truesparse.cli.progress import shown
+
+    if not installed("torch"):
+        raise UsageError(f"the dense side of a race is PyTorch's; install it with: {INSTALL_TORCH}")
+    with nullcontext(Monitor()) if quiet else shown() as monitor:
+        run_race(plan, folder, available_cores(), monitor)
+
+
+def _print(standings: Standings) -> None:
+    """A row for each candidate, and the verdict."""
+    from truesparse.bench.race.standings import spread_words
+    from truesparse.cli.display import plain_table, print_table
+    from truesparse.cli.study import counted
+    from truesparse.study.plan import words
+
+    shown = plain_table()
+    several = any(place.row.runs > 1 for place in standings.places)
+    headings = ["side", "candidate", *["runs"] * several, "epochs", "tokens/s", "weights"]
+    for heading in [*headings, "validation perplexity", "test perplexity", ""]:
+        shown.add_column(heading, justify="left" if heading in ("side", "candidate") else "right")
+    for place in standings.places:
+        row, of = place.row, place.row.costs
+        costs = (
+            [f"{of['epochs']:.1f}", f"{of['tokens_per_second']:,.0f}", f"{of['nnz']:,.0f}"]
+            if of
+            else [""] * 3
+        )
+        cells = [place.entrant.name, words(row.point), *[counted(row)] * several, *costs]
+        spreads = [spread_words(row.valid), spread_words(row.test)]
+        shown.add_row(*map(printable, [*cells, *spreads, "chosen" if place.chosen else ""]))
+    print_table(shown)
+    for line in [*standings.conditions(), standings.verdict()]:
+        click.echo(printable(line))
