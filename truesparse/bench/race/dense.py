@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from truesparse.bench.masked_torch import MaskedLSTM, choose_onednn, clip
 from truesparse.bench.race.lane import Measured
@@ -96,12 +97,12 @@ class DenseRacer:
         kept = loss < best
         if kept:
             with replacing(model) as partial:
-                torch.save(self._model.named, partial)
+                save_file({name: of.detach() for name, of in self._model.named.items()}, partial)
         return Measured(loss, kept)
 
     def test(self, folder: Path) -> float:
         """Of what `evaluate` has written."""
-        kept = torch.load(folder / MODEL, weights_only=True)
+        kept = load_file(folder / MODEL)
         with torch.no_grad():
             for name, weight in self._model.named.items():
                 weight.copy_(kept[name])

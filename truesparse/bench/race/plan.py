@@ -131,6 +131,7 @@ class Race:
             values["settings"]["data"] = data
         for side in SIDES:
             self._check_keys(values[side], _OF_SIDE[side])
+            self._check_table(f"{side}.settings", values[side].get("settings", {}))
         self._check_names(values)
         known = list(PRECISIONS) if has_bfloat16() else ["float32"]
         precisions = values["dense"].setdefault("precision", known)
