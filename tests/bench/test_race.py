@@ -342,7 +342,7 @@ def test_a_race(race: Command, write: Write, tmp_path: Path) -> None:
     assert other["run"] == candidates[1]["run"]
     a, b = one["test"]["perplexity"], other["test"]["perplexity"]
     word = "lower" if a < b else "higher"
-    verdict = f"sparse {a:.1f} against dense {b:.1f} (test perplexity): {abs(a / b - 1):.1%} {word}"
+    verdict = f"sparse {a:.1f} against dense {b:.1f} (test perplexity): {100 * abs(a / b - 1):.1f} % {word}"
     assert done.stdout.splitlines()[-1] == verdict
     assert done.stdout.count("chosen") == 2
     models = {file.parent.name for file in folder.rglob("model.safetensors")}
@@ -410,7 +410,7 @@ def test_the_chosen_are_tested_once(
         for name, lr in (("sparse", 1), ("dense bf16", 2))
         for seed in (1, 2)
     ]
-    assert "sparse 111.0 ± 14.1 against dense 120.0 ± 1.4 (test perplexity): 7.5% lower" in done.stdout
+    assert "sparse 111.0 ± 14.1 against dense 120.0 ± 1.4 (test perplexity): 7.5 % lower" in done.stdout
     assert "2, 1 diverged" in done.stdout
     assert len(list(tmp_path.rglob("model.safetensors"))) == 4
     assert race("a").exit_code == 0
@@ -427,7 +427,7 @@ def test_a_race_that_is_stopped_goes_on(
     assert stopped.exit_code == 130
     assert "stopped, with 2 of 4 runs done; go on with: truesparse race a" in stopped.stderr
     assert (
-        "so far, with candidates left: sparse 100.0 against dense 130.0 (validation perplexity): 23.1%"
+        "so far, with candidates left: sparse 100.0 against dense 130.0 (validation perplexity): 23.1 %"
         in (race("a", "--table").stdout)
     )
     assert len(answers.asked) == 2
@@ -495,4 +495,4 @@ def test_what_is_drawn(race: Command, write: Write, tmp_path: Path, monkeypatch:
     drawn = {tuple(np.round(line.get_ydata(), 6)): line.get_xdata() for line in axes.get_lines()}
     assert list(drawn[91.0, 90.0]) == pytest.approx([0.01, 0.02])
     assert {(91.0, 91.0), (119.0, 119.0), (131.0, 130.0)} <= drawn.keys()
-    assert axes.get_title().endswith("(test perplexity): 23.5% lower")
+    assert axes.get_title().endswith("(test perplexity): 23.5 % lower")

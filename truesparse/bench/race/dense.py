@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.lm.task import LanguageModeling
 from truesparse.training.build import build_model
 from truesparse.training.state import make_generators
+
+_TRIAL = 4  # steps
 
 
 class DenseRacer:
@@ -66,8 +69,18 @@ class DenseRacer:
         self._steps = 0
 
     def warm_up(self) -> None:
-        """Choose whether to use oneDNN, too, by which is faster."""
-        self._onednn = choose_onednn(lambda: self.step(1.0))
+        """Choose whether to use oneDNN, and one thread or all, too, by which is fastest."""
+        trials = []
+        for threads in sorted({torch.get_num_threads(), 1}):
+            torch.set_num_threads(threads)
+            onednn = choose_onednn(lambda: self.step(1.0))
+            began = time.perf_counter()
+            for _ in range(_TRIAL):
+                self.step(1.0)
+            trials.append((time.perf_counter() - began, threads, onednn))
+        _, threads, self._onednn = min(trials)
+        torch.set_num_threads(threads)
+        torch.backends.mkldnn.enabled = self._onednn
         self._measure("valid")
         self._begin()
 

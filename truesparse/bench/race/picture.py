@@ -15,6 +15,7 @@ from truesparse.training.rundir import METRICS, read_metrics
 
 _COLORS = {"sparse": "C0", "dense": "C1", "dense bf16": "C3"}
 _HIGHEST = 2.0  # times the lowest perplexity
+_ROOM = 1.15  # above the end of a curve
 
 
 def draw_race(path: Path, race: Race, standings: Standings, folder: Path) -> None:
@@ -56,8 +57,10 @@ def draw_race(path: Path, race: Race, standings: Standings, folder: Path) -> Non
                 test, color=color, linestyle="--", linewidth=1, label=f"its test perplexity {test:.1f}"
             )
     perplexity_scale(axes)
-    bottom = min([*lowest, *(place.row.test.mean for place, _ in curves if place.row.test is not None)])
-    axes.set_ylim(0.97 * bottom, _HIGHEST * bottom)
+    tests = [place.row.test.mean for place, _ in curves if place.row.test is not None]
+    ends = [values[-1] for place, (_, values) in curves if place.chosen and values]
+    bottom = min(lowest + tests)
+    axes.set_ylim(0.97 * bottom, max([_HIGHEST * bottom, *(_ROOM * end for end in ends + tests)]))
     axes.set_xlim(0, race.budget.minutes)
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("best validation perplexity so far")

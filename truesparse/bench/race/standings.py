@@ -89,7 +89,7 @@ class Standings:
         so_far = "" if self.whole else "so far, with candidates left: "
         text = {"test": "test", "valid": "validation"}[part]
         both = f"sparse {spread_words(sparse, 1)} against dense {spread_words(dense, 1)}"
-        return f"{so_far}{both} ({text} perplexity): {abs(difference):.1%} {word}"
+        return f"{so_far}{both} ({text} perplexity): {100 * abs(difference):.1f} % {word}"
 
     def conditions(self) -> list[str]:
         """Sentences on how the runs that have ended were made."""
