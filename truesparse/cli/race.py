@@ -55,7 +55,7 @@ def race(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Let sparse and dense language models race, each with as many minutes of training.
+    """Let sparse and dense language models race, for as many minutes each.
 
     The best of some sparse models, by validation text, stands against the best of some dense ones, trained by
     PyTorch on the same machine and text. FILE is TOML and says which; without it there is a small grid.
