@@ -45,6 +45,8 @@ class Beginning:
         What a connection of several weights counts; see `truesparse.topology.update.Part`.
     final_counts : mapping of str to ndarray of int64, shape (blocks,)
         For each matrix the entries of each row block in the end, for a method that shrinks.
+    momentum : str
+        The state of the arena that has the momentum of each weight; empty if the optimizer keeps none.
     """
 
     arena: Arena
@@ -53,6 +55,7 @@ class Beginning:
     gates: str = "fused"
     importance: str = "l1"
     final_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    momentum: str = ""
 
 
 class Hooks:
@@ -127,9 +130,17 @@ class Hooks:
         """
         from truesparse.topology.update import Update
 
-        importance = self._beginning.importance
-        update = Update(fraction, self.rng, self.scores(gradients), self.targets, self.memory, importance)
-        return self._method.update(self.arena, update, self._beginning.gates)
+        told = self._beginning
+        update = Update(
+            fraction,
+            self.rng,
+            self.scores(gradients),
+            self.targets,
+            self.memory,
+            told.importance,
+            told.momentum,
+        )
+        return self._method.update(self.arena, update, told.gates)
 
     def after_step(self, lr: float) -> None:
         """Do what the method does after each step of the optimizer, whose learning rate is `lr`."""

@@ -14,6 +14,7 @@ from truesparse.topology.snip import SNIPSettings
 
 _SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
+_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number unless it is told otherwise
 
 METHODS: dict[str, Method] = {}
 
@@ -83,7 +84,7 @@ def method(name: str, **settings: Any) -> Method:
     Examples
     --------
     >>> method("rigl", update_interval=50).defaults
-    {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75}
+    {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75, 'redistribute': 'method'}
     """
     return get_method(name).with_settings(**settings)
 
@@ -101,7 +102,7 @@ for _method in (
         "drop the smallest weights of each matrix, grow as many at random",
         drop="smallest_magnitude",
         schedule=cosine,
-        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
     ),
     _Own(
         "selfish",
@@ -109,14 +110,14 @@ for _method in (
         drop="smallest_magnitude",
         schedule=cosine,
         final_fraction=0.005,
-        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
         fused="lets the gates of a cell compete for one budget",
     ),
     _Own(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
         drop="smallest_of_each_sign",
-        defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.3, **_EVERY_EPOCH, **_AS_DROPPED},
     ),
     _Own(
         "dsr",
@@ -171,7 +172,7 @@ for _method in (
         grow="highest_scores",
         schedule=cosine,
         hooks="hooks.GradientHooks",
-        defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
+        defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75, **_AS_DROPPED},
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
     ),

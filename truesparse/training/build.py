@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -189,7 +190,7 @@ def start_training(
     optimizer : OptimizerSettings
     method : Method
     beginning : Beginning
-        What the method is told; of the model's arena.
+        What the method is told besides the optimizer's momentum; of the model's arena.
     rng : numpy.random.Generator
         Draws what dropout drops.
     steps_per_epoch, planned : int
@@ -201,5 +202,6 @@ def start_training(
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
     built = optimizer.build(model.arena, lookups)
+    beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
     return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())

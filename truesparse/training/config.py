@@ -189,7 +189,7 @@ class Config:
 
     def _check_method(self) -> None:
         """Raise UsageError if the optimizer or the method is unknown or does not fit."""
-        get_optimizer(self.optimizer)
+        momentum = self.optimizer_settings.momentum_state
         method = get_method(self.method)
         for name in ("density", "er_epsilon"):
             if method.density is not None and getattr(self, name) not in (None, method.density):
@@ -207,7 +207,9 @@ class Config:
                 f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
                 f" --distribution erdos-renyi"
             )
-        method.check(self.gates, self.groups, self.distribution)
+        redistribute = self.settings_of("method").get("redistribute")
+        told = {"redistribute": redistribute} if redistribute else {}
+        method.with_settings(**told).check(self.gates, self.groups, self.distribution, momentum)
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"
@@ -242,8 +244,9 @@ class Config:
 
     @property
     def optimizer_settings(self) -> OptimizerSettings:
-        """The optimizer, as it was told; of a configuration that is filled in."""
-        return get_optimizer(self.optimizer)(**self.settings_of("optimizer"))
+        """The optimizer, as it was told."""
+        told = {name: value for name, value in self.settings_of("optimizer").items() if value is not None}
+        return get_optimizer(self.optimizer)(**told)
 
     def cell_settings(self) -> dict[str, Any]:
         """What is said of the recurrent layers, as `truesparse.layers.models` takes it."""
