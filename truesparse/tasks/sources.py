@@ -131,7 +131,7 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
     fitting = dict(preset)
     method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
     replaced: set[str] = set()
-    if "er_epsilon" in given or "density" in given or given.get("distribution") == "uniform":
+    if given.keys() & {"er_epsilon", "density", "start_topology"} or given.get("distribution") == "uniform":
         replaced |= {"density", "er_epsilon"}
     if method is not None:
         replaced |= _settled(method)
