@@ -13,7 +13,7 @@ from truesparse.topology import get_method, parts_of, sample_pattern
 from truesparse.topology.initial import largest_remainders
 from truesparse.topology.redistribute import OWED
 
-MOVING = ["st-rnn", "selfish", "set", "rigl"]
+MOVING = ["st-rnn", "selfish", "set", "cht", "rigl"]
 
 
 def moving(name="st-rnn"):

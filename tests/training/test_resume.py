@@ -98,6 +98,8 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "snip", "update_interval": None},
         {"method": "set", "update_interval": 10, "track_positions": True},
         {"redistribute": "momentum", "update_interval": 7},
+        {"method": "cht", "update_interval": 7, "gates": "separate"},
+        {"method": "cht", "update_interval": 7, "pattern": "unit", "cell": "gru", "redistribute": "momentum"},
         {"method": "rigl", "redistribute": "momentum", "optimizer": "adam", "update_interval": 7},
         {"pattern": "unit", "output_group": 41, "redistribute": "momentum", "update_interval": 7},
         {"method": "small-dense", "update_interval": None},

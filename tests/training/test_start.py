@@ -129,7 +129,9 @@ def test_a_ticket_of_a_ticket(config: LanguageModelConfig, tmp_path: Path) -> No
     assert np.array_equal(twice.arena.values, begun(once).arena.values)
 
 
-@pytest.mark.parametrize("method", ["static", "st-rnn", "set", "selfish", "dsr", "deepr", "rigl", "snfs"])
+@pytest.mark.parametrize(
+    "method", ["static", "st-rnn", "set", "selfish", "cht", "dsr", "deepr", "rigl", "snfs"]
+)
 def test_every_method_that_keeps_its_density(
     config: LanguageModelConfig, tmp_path: Path, method: str
 ) -> None:

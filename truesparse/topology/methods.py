@@ -120,6 +120,15 @@ for _method in (
         defaults={"drop_fraction": 0.3, **_EVERY_EPOCH, **_AS_DROPPED},
     ),
     _Own(
+        "cht",
+        "drop the smallest weights, grow as many where paths of three others lead",
+        drop="smallest_magnitude",
+        grow="cht.path_ends",
+        schedule=cosine,
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
+        stores="nothing; at an update 10 bytes a weight of one matrix",
+    ),
+    _Own(
         "dsr",
         "drop below one threshold for the whole model, grow where most weights survive",
         drop="below_threshold",
