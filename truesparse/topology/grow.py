@@ -94,6 +94,8 @@ def with_positions(
 ) -> Rewired:
     """Grow `count` entries: at the given positions, which are empty, increase, and are at most as many, and
     the rest at positions drawn uniformly among those that are left."""
+    if not positions.size:
+        return random_positions(part, keep, count, update)
     first = _add(part, keep, positions)
     missing = count - first.grown
     if not missing:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,22 @@ class MethodRules(Protocol):
         """Change the topology of all matrices of an arena once."""
 
 
+class Units(NamedTuple):
+    """The hidden units of a recurrent layer.
+
+    Attributes
+    ----------
+    size : int
+        How many they are.
+    rows, columns : tuple of str
+        The matrices whose rows they are, in each of the blocks that are stacked, and whose columns.
+    """
+
+    size: int
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Beginning:
     """What a method is told when training begins.
@@ -47,6 +63,8 @@ class Beginning:
         For each matrix the entries of each row block in the end, for a method that shrinks.
     momentum : str
         The state of the arena that has the momentum of each weight; empty if the optimizer keeps none.
+    units : sequence of Units
+        Of each recurrent layer.
     """
 
     arena: Arena
@@ -56,6 +74,7 @@ class Beginning:
     importance: str = "l1"
     final_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     momentum: str = ""
+    units: Sequence[Units] = ()
 
 
 class Hooks:

@@ -8,6 +8,7 @@ from truesparse.errors import UsageError, unknown_name
 from truesparse.settings import check_kind, listed
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
+from truesparse.topology.iss import ISSSettings
 from truesparse.topology.method import Method
 from truesparse.topology.schedules import cosine, cubic
 from truesparse.topology.snip import SNIPSettings
@@ -158,6 +159,21 @@ for _method in (
         final_fraction=1.0,
         initial="dense",
         defaults={"update_interval": 100, "update_end": 0.75},
+        stores="all positions at first",
+        work="3 f of the density at each step",
+    ),
+    _Own(
+        "iss",
+        "begin dense, pull the weights of each hidden unit towards 0, take the smallest units away",
+        drop="iss.all_zero",
+        redistribute="none_grown",
+        hooks="iss.UnitHooks",
+        schedule=cubic,
+        final_fraction=1.0,
+        initial="dense",
+        defaults={"update_interval": 100, "update_end": 0.75},
+        settings=ISSSettings,
+        spread="takes whole units away",
         stores="all positions at first",
         work="3 f of the density at each step",
     ),

@@ -15,6 +15,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.topology import Beginning, Method, get_method, initial_counts
+from truesparse.topology.hooks import Units
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
@@ -170,7 +171,7 @@ def start_training(
     optimizer : OptimizerSettings
     method : Method
     beginning : Beginning
-        What the method is told besides the optimizer's momentum; of the model's arena.
+        What the method is told, of the model's arena; the optimizer's momentum and the units are added.
     rng : numpy.random.Generator
         Draws what dropout drops.
     steps_per_epoch, planned : int
@@ -182,6 +183,7 @@ def start_training(
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
     built = optimizer.build(model.arena, lookups)
-    beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state)
+    units = [Units(*layer) for layer in model.chain.hidden_units]
+    beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
     return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())
