@@ -102,8 +102,8 @@ def test_first_values_are_a_lottery_ticket(
     config = replace(config, **changes)
     train_model(config, tmp_path / "run")
     before, model = begun(config), ended(tmp_path / "run")
-    ticket = begun(from_run(replace(config, update_interval=None, initial_density=None, seed=5),
-                            tmp_path / "run", "first"))  # fmt: skip
+    own = replace(config, update_interval=None, initial_density=None, seed=5)
+    ticket = begun(from_run(own, tmp_path / "run", "first", hidden_size=model.chain.units))
     assert same_pattern(ticket, model)
     old, new = dense(before), dense(ticket)
     kept = 0
