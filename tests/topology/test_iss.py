@@ -132,6 +132,13 @@ def test_it_comes_down_along_the_curve_and_leaves_a_unit_in_each_layer():
         at_work("lstm", density=0.1)
 
 
+def test_a_penalty_that_leaves_nothing_is_refused():
+    _, hooks = at_work("lstm", lasso=1e5)
+    hooks.after_step(1e3)
+    with pytest.raises(UsageError, match=r"^group_lasso 100000 has left a layer without a unit; lower it$"):
+        hooks.rewire(0.5, dict, 0.5)
+
+
 def test_training_in_memory():
     ids = np.random.default_rng(1).integers(3, size=600).cumsum() % 30
     batches = ts.Windows(ids, 4, 8)

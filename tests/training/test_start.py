@@ -174,8 +174,12 @@ def test_the_density_may_be_said_again(config: LanguageModelConfig, tmp_path: Pa
     own = replace(from_run(config, tmp_path / "run"), er_epsilon=1.0, distribution="erdos-renyi")
     with pytest.raises(UsageError, match=r"--er-epsilon asks for a density of .*; leave --er-epsilon out"):
         begun(own)
-    flags = {"preset": "ptb-large", "start_topology": "run", "method": "static"}
-    assert resolve(flags, environment={}).density is None
+    flags = {"start_topology": "run", "method": "static"}
+    assert resolve({**flags, "preset": "ptb-large"}, environment={}).density is None
+    file = tmp_path / "run" / "config.toml"
+    told = resolve(flags, file, environment={})
+    assert (told.density, told.hidden_size) == (None, 12)
+    assert resolve({**flags, "density": 0.4}, file, environment={}).density == 0.4
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,9 @@ def _without_replaced(
     A warning tells of values that were meant, and of those that stay although they fit what is replaced.
     """
     kept = dict(file)
+    if "start_topology" in over:
+        for name in ("density", "er_epsilon"):
+            kept.pop(name, None)
     said = [name for name in ("preset", "dropout", *choices()) if name in file]
     for choice, options in choices().items():
         if over.get(choice) not in options or file.get(choice, "") not in ("", *options):

@@ -98,6 +98,9 @@ class UnitHooks(Hooks):
 
         norms = self._norms()
         stays = [norm > 0 for norm in norms]
+        if not all(mine.any() for mine in stays):
+            lasso = self._beginning.settings["group_lasso"]
+            raise UsageError(f"--group-lasso {lasso:g} has left a layer without a unit; lower it")
         layers = np.repeat(np.arange(len(norms)), [norm.size for norm in norms])
         units = np.concatenate([np.arange(norm.size) for norm in norms])
         for place in np.argsort(np.concatenate(norms), kind="stable"):

@@ -123,8 +123,8 @@ def fit(
     valid : Batches, optional
         To choose the best epoch by.
     density : float, optional
-        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `snip`), the
-        model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
+        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `iss`,
+        `snip`), the model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
     gates : {"fused", "separate"}
         Whether the gates of a matrix have one budget or one each.
     importance : {"l1", "l2", "max"}
