@@ -68,7 +68,7 @@ def test_what_a_connection_counts(importance, value):
     np.testing.assert_allclose(part.data, [-value, value])
 
 
-@pytest.mark.parametrize("name", ["st-rnn", "selfish", "set", "dsr", "rigl", "snfs"])
+@pytest.mark.parametrize("name", ["st-rnn", "selfish", "set", "cht", "dsr", "rigl", "snfs"])
 def test_the_number_of_weights_stays_and_connections_keep_their_bits(name):
     arena = grouped_arena(3)
     nnz, sizes = arena.nnz, {matrix: m.nnz for matrix, m in arena.matrices.items()}

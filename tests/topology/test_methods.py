@@ -49,7 +49,7 @@ def signs_of(matrix):
     return dict(zip(positions(matrix).tolist(), matrix.state("sign").tolist(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["st-rnn", "selfish", "set", "dsr", "deepr"])
+@pytest.mark.parametrize("name", ["st-rnn", "selfish", "set", "cht", "dsr", "deepr"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_the_number_of_weights_stays_and_survivors_keep_their_bits(name, ties):
     method = get_method(name)
@@ -84,7 +84,7 @@ def test_the_number_of_weights_stays_and_survivors_keep_their_bits(name, ties):
             assert set(np.abs(weight.data[np.abs(weight.data) < 1e-9])) <= {np.float32(1e-12)}
 
 
-@pytest.mark.parametrize("name", ["st-rnn", "set", "deepr"])
+@pytest.mark.parametrize("name", ["st-rnn", "set", "cht", "deepr"])
 def test_separate_gates_keep_their_numbers_each(name):
     arena = arena_of_three(1)
     arena.matrices["b"].data[:20] *= 100  # fused, the first gates would win
@@ -118,7 +118,7 @@ def test_gradual_pruning_shrinks_the_arena():
     assert np.array_equal(np.sort(np.abs(arena.matrices["w"].data)), values[-60:])
 
 
-@pytest.mark.parametrize("name", ["st-rnn", "set", "dsr", "deepr"])
+@pytest.mark.parametrize("name", ["st-rnn", "set", "cht", "dsr", "deepr"])
 def test_same_seed_same_topology_for_any_number_of_threads(name):
     before = numba.get_num_threads()
     results = []

@@ -130,6 +130,20 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
             "--er-epsilon does not go with --density",
         ),
         ({"er_epsilon": 0.0}, "--er-epsilon is 0.0; it must be above 0"),
+        (
+            {"redistribute": "momentum", "gates": "separate"},
+            "--gates separate does not go with --redistribute momentum, which moves weights between whole",
+        ),
+        (
+            {"redistribute": "momentum", "momentum": 0.0},
+            "the optimizer keeps none; use --optimizer sgd with a --momentum above 0, or adam with a --beta1",
+        ),
+        ({"redistribute": "momentum", "optimizer": "snt-asgd"}, "and the optimizer keeps none"),
+        (
+            {"redistribute": "momentum", "method": "snfs"},
+            "--redistribute does not go with --method snfs; leave it out",
+        ),
+        ({"redistribute": "mean"}, "--redistribute is 'mean'; it must be method or momentum"),
         ({"method": "snfs", "gates": "separate"}, "which moves weights between matrices"),
         ({"method": "snip", "gates": "separate"}, "which shares out the weights over the whole model"),
         (

@@ -36,15 +36,19 @@ def methods(as_json: bool) -> None:
         table.add_column(heading, max_width=width)
     table.add_column("settings", no_wrap=True)
     for method in METHODS.values():
-        settings = "\n".join(f"{flag(name)} {value:g}" for name, value in method.defaults.items())
+        settings = "\n".join(f"{flag(name)} {_shown(value)}" for name, value in method.defaults.items())
         table.add_row(method.name, method.summary, method.stores, method.work, settings)
         table.add_section()
     print_table(table)
     click.echo(
         "FLOPs are those of a token in training; going forward it takes f_S with the weights that exist,\n"
         "and f_D with all of them. --update-interval counts steps, 0 stands for an epoch; --update-end is\n"
-        "a fraction of the run."
+        "a fraction of the run; --redistribute momentum moves weights between matrices."
     )
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _described(method: Method) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from truesparse.settings import flag, kind_of
+from truesparse.training.toml import PATHS
 
 if TYPE_CHECKING:
     from truesparse.training.config import Config
@@ -97,6 +98,6 @@ def _attributes(field: dataclasses.Field[Any], task: type[Config]) -> dict[str, 
     if kind is not bool:
         attributes["type"] = click.Choice(rule["choices"]) if rule["choices"] else kind
         attributes["metavar"] = None if rule["choices"] else {int: "N", float: "X", str: "NAME"}[kind]
-    if name == "data":
+    if name in PATHS:
         attributes["metavar"] = "PATH"
     return attributes

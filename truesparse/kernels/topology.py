@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.jit import inline_jit, jit, parallel_jit, prange, threads
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
 _WORD = np.uint64(63)
 _SIX = np.uint64(6)
@@ -29,7 +29,7 @@ def _lowest_bit(typingctx, word):
 
 
 @inline_jit
-def _mix(x):
+def mix(x):
     """The output function of splitmix64 (Steele, Lea and Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -134,7 +134,7 @@ def _grow_rows(new_indices, source, new_indptr, indptr, indices, keep, seed, bit
             leave_out = 2 * grown > cols - kept
             if leave_out:
                 grown = cols - kept - grown
-            _draw(drawn, taken, grown, cols, _mix(seed + np.uint64(i) * _GOLDEN))
+            _draw(drawn, taken, grown, cols, mix(seed + np.uint64(i) * GOLDEN))
             _emit(new_indices, source, new_indptr[i], place, drawn if leave_out else taken, leave_out)
 
 
@@ -157,8 +157,8 @@ def _draw(drawn, taken, count, cols, state):
     width = np.uint64(cols)
     unfair = (_LOW + _ONE) % width  # products below this would favour some columns (Lemire 2019)
     while count > 0:
-        state += _GOLDEN
-        product = (_mix(state) >> _HALF) * width
+        state += GOLDEN
+        product = (mix(state) >> _HALF) * width
         j = product >> _HALF
         word, bit = j >> _SIX, _ONE << (j & _WORD)
         if (product & _LOW) >= unfair and not taken[word] & bit:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 from truesparse.errors import UsageError
@@ -237,6 +238,21 @@ class ChainSpec:
     def units(self) -> int:
         """Length of the vector that the head reads: units of the last recurrent layer."""
         return self.places[-1].given.size
+
+    @property
+    def hidden_units(self) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+        """For each recurrent layer how many units it has, and of which matrices they are rows and columns."""
+        places = [place for place in self.places if place.matrices or place.spec is self.head]
+        found = []
+        for place, behind in pairwise(places):
+            if isinstance(place.spec, Recurrent):
+                own = place.matrices
+                reads = [matrix.name for matrix in own if matrix.reads == "state"]
+                reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
+                if behind.spec is self.head and self.head.tied:
+                    reads.append(self.output_matrix)
+                found.append((place.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
+        return found
 
     def resized(self, numerator: int, denominator: int) -> ChainSpec:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""

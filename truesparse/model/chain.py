@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.settings import Settings, seed_setting, setting
 from truesparse.topology.settings import DISTRIBUTIONS, GATES
@@ -49,22 +50,25 @@ class Chain(ChainSpec):
 
     def init(
         self,
-        density: float,
+        density: float | None = None,
         seed: int = 1,
         *,
+        topology: Model | None = None,
         distribution: str = "uniform",
         gates: str = "fused",
         scale: float | None = None,
     ) -> Model:
-        """Return a model with random connections and random weights.
+        """Return a model with random weights, and random connections or those of another model.
 
         Parameters
         ----------
-        density : float
+        density : float, optional
             Fraction of the positions of all matrices together that hold a weight, in (0, 1]; 1 for a dense
-            model, and for methods that begin with one.
+            model, and for methods that begin with one. Not with `topology`.
         seed : int
             Of all that is random; the same seed makes the same model.
+        topology : Model, optional
+            Whose connections to take; it must have the same matrices. It says how many weights there are.
         distribution : {"uniform", "erdos-renyi"}
             How the weights are shared among the matrices; see `truesparse.topology.initial`.
         gates : {"fused", "separate"}
@@ -76,12 +80,23 @@ class Chain(ChainSpec):
         Raises
         ------
         UsageError
-            The density is out of range or would leave a matrix without a weight, or a choice is unknown.
+            The density is missing, out of range or would leave a matrix without a weight, a choice is
+            unknown, or `topology` has other matrices.
         """
         import numpy as np
 
-        from truesparse.model.initial import random_model
+        from truesparse.model.initial import draw_values, model_like, random_model
 
-        told = InitSettings(density=density, seed=seed, distribution=distribution, gates=gates, scale=scale)
+        if (density is None) == (topology is None):
+            raise UsageError("init needs either the density of the model or a topology; give one of the two")
+        own = {} if density is None else {"density": density}
+        told = InitSettings(**own, seed=seed, distribution=distribution, gates=gates, scale=scale)
         rng = np.random.default_rng(told.seed)
+        if topology is not None:
+            from truesparse.model.checks import check_model
+
+            check_model(topology)
+            model = model_like(self, topology, "the topology")
+            draw_values(model, rng, told.scale)
+            return model
         return random_model(self, told.density, rng, told.distribution, told.gates, told.scale)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.spec import Matrix, Vector
 from truesparse.model.model import Model
@@ -46,6 +47,45 @@ def random_model(
     model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng))
     draw_values(model, rng, scale)
     return model
+
+
+def model_like(chain: ChainSpec, other: Model, source: str) -> Model:
+    """Return a model with the topology of another one; all its numbers are 0.
+
+    Parameters
+    ----------
+    chain : ChainSpec
+        Of the model; what leaves its matrices as they are, such as dropout, may differ from the other's.
+    other : Model
+    source : str
+        What to call the other one.
+
+    Raises
+    ------
+    UsageError
+        The matrices of the two do not have the same names and sizes.
+    """
+    mine, theirs = _sizes(chain), _sizes(other.chain)
+    for name in dict.fromkeys([*mine, *theirs]):
+        here, there = mine.get(name, "missing"), theirs.get(name, "missing")
+        if here != there:
+            raise UsageError(
+                f"{source} is no model like the one that was asked for: {name} is {there} there, {here} here"
+                "; ask for the same layers and sizes"
+            )
+    patterns = {
+        name: (matrix.pattern, matrix.blocks, matrix.group) for name, matrix in other.arena.matrices.items()
+    }
+    return Model(chain, Arena(patterns, {vector.name: vector.size for vector in chain.vectors}))
+
+
+def _sizes(chain: ChainSpec) -> dict[str, str]:
+    """What there is in each matrix and vector, in words."""
+    sizes = {}
+    for matrix in chain.matrices:
+        shared = f" in groups of {matrix.group} rows" if matrix.group > 1 else ""
+        sizes[matrix.name] = f"{matrix.shape[0]} x {matrix.shape[1]}{shared}"
+    return sizes | {vector.name: f"{vector.size} numbers" for vector in chain.vectors}
 
 
 def random_arena(

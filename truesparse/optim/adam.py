@@ -40,6 +40,11 @@ class AdamSettings(FallingSettings):
     clip: float = longest_gradient(10.0)
     lr_decay: float = lr_divisor(1.33)
 
+    @property
+    def momentum_state(self) -> str:
+        """See `OptimizerSettings.momentum_state`."""
+        return "first_moment" if self.beta1 else ""
+
     def _make(self, arena: Arena) -> Adam:
         return Adam(
             arena,

@@ -62,6 +62,11 @@ class OptimizerSettings(Settings):
     )
     clip: float = longest_gradient(0.0)
 
+    @property
+    def momentum_state(self) -> str:
+        """Which of its states has a running mean, or sum, of the gradients of each weight; empty if none."""
+        return ""
+
     def build(self, arena: Arena, apart: Collection[str] = ()) -> Optimizer:
         """Return the optimizer of an arena, which gets the states that it needs.
 

@@ -24,6 +24,11 @@ class SGDSettings(FallingSettings):
     clip: float = longest_gradient(10.0)
     lr_decay: float = lr_divisor(1.33)
 
+    @property
+    def momentum_state(self) -> str:
+        """See `OptimizerSettings.momentum_state`."""
+        return "momentum" if self.momentum else ""
+
     def _make(self, arena: Arena) -> SGD:
         return SGD(arena, self.lr, self.momentum, self.weight_decay)
 

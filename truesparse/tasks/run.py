@@ -73,7 +73,7 @@ def train_model(
         `stop` returned True; all is saved.
     """
     reporter = reporter or Reporter()
-    config = config.filled()
+    config = _found(config.filled(), "start_topology")
     if out is not None:
         rundir.check_free(out)
     task = config.make_task()
@@ -140,7 +140,7 @@ def resume_run(
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
-    model, flops = build_model(task.config, task.chain, task.train, generators["initial"])
+    model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
     trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -168,7 +168,7 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     words = saved.vocabulary
     task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
     if not moved:  # a model file names the data as the user did, resumed or not
-        task.config = _with_data(config, vars(began)["data"])
+        task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
     trainer.restore(saved)
     if trainer.state.step > trainer.total_steps:
@@ -183,15 +183,15 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     return trainer
 
 
-def _with_data(config: Config, data: str | None) -> Config:
-    """A configuration that names other data."""
-    return type(config).from_dict({**vars(config), "data": data})
+def _with_path(config: Config, name: str, path: str | None) -> Config:
+    """A configuration that names another path, such as that of the data."""
+    return type(config).from_dict({**vars(config), name: path})
 
 
-def _found(config: Config) -> Config:
-    """The configuration for a run's folder: the data are found from any working directory."""
-    data = vars(config)["data"]
-    return config if data is None else _with_data(config, str(Path(data).absolute()))
+def _found(config: Config, name: str = "data") -> Config:
+    """A configuration, such as for a run's folder, of which a path is found from any working directory."""
+    path = vars(config)[name]
+    return config if path is None else _with_path(config, name, str(Path(path).absolute()))
 
 
 def _resumed_config(path: Path, flags: Mapping[str, Any], kind: type[Config]) -> Config:

@@ -85,6 +85,9 @@ def _without_replaced(
     A warning tells of values that were meant, and of those that stay although they fit what is replaced.
     """
     kept = dict(file)
+    if "start_topology" in over:
+        for name in ("density", "er_epsilon"):
+            kept.pop(name, None)
     said = [name for name in ("preset", "dropout", *choices()) if name in file]
     for choice, options in choices().items():
         if over.get(choice) not in options or file.get(choice, "") not in ("", *options):
@@ -131,7 +134,7 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
     fitting = dict(preset)
     method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
     replaced: set[str] = set()
-    if "er_epsilon" in given or "density" in given or given.get("distribution") == "uniform":
+    if given.keys() & {"er_epsilon", "density", "start_topology"} or given.get("distribution") == "uniform":
         replaced |= {"density", "er_epsilon"}
     if method is not None:
         replaced |= _settled(method)

@@ -86,7 +86,17 @@ def highest_scores(part: Part, keep: Keep, count: int, update: Update) -> Rewire
     """
     if count == 0:
         return random_positions(part, keep, 0, update)
-    first = _add(part, keep, highest_empty(part, keep, count, update))
+    return with_positions(part, keep, highest_empty(part, keep, count, update), count, update)
+
+
+def with_positions(
+    part: Part, keep: Keep, positions: NDArray[np.int64], count: int, update: Update
+) -> Rewired:
+    """Grow `count` entries: at the given positions, which are empty, increase, and are at most as many, and
+    the rest at positions drawn uniformly among those that are left."""
+    if not positions.size:
+        return random_positions(part, keep, count, update)
+    first = _add(part, keep, positions)
     missing = count - first.grown
     if not missing:
         return first

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,22 @@ class MethodRules(Protocol):
         """Change the topology of all matrices of an arena once."""
 
 
+class Units(NamedTuple):
+    """The hidden units of a recurrent layer.
+
+    Attributes
+    ----------
+    size : int
+        How many they are.
+    rows, columns : tuple of str
+        The matrices whose rows they are, in each of the blocks that are stacked, and whose columns.
+    """
+
+    size: int
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Beginning:
     """What a method is told when training begins.
@@ -45,6 +61,10 @@ class Beginning:
         What a connection of several weights counts; see `truesparse.topology.update.Part`.
     final_counts : mapping of str to ndarray of int64, shape (blocks,)
         For each matrix the entries of each row block in the end, for a method that shrinks.
+    momentum : str
+        The state of the arena that has the momentum of each weight; empty if the optimizer keeps none.
+    units : sequence of Units
+        Of each recurrent layer.
     """
 
     arena: Arena
@@ -53,6 +73,8 @@ class Beginning:
     gates: str = "fused"
     importance: str = "l1"
     final_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    momentum: str = ""
+    units: Sequence[Units] = ()
 
 
 class Hooks:
@@ -127,9 +149,17 @@ class Hooks:
         """
         from truesparse.topology.update import Update
 
-        importance = self._beginning.importance
-        update = Update(fraction, self.rng, self.scores(gradients), self.targets, self.memory, importance)
-        return self._method.update(self.arena, update, self._beginning.gates)
+        told = self._beginning
+        update = Update(
+            fraction,
+            self.rng,
+            self.scores(gradients),
+            self.targets,
+            self.memory,
+            told.importance,
+            told.momentum,
+        )
+        return self._method.update(self.arena, update, told.gates)
 
     def after_step(self, lr: float) -> None:
         """Do what the method does after each step of the optimizer, whose learning rate is `lr`."""

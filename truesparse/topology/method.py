@@ -37,6 +37,8 @@ _MODULES = {
     "prepare": "snip",
     "hooks": "hooks",
 }
+# The rules of a method that is told to redistribute weights by their momentum.
+_BY_MOMENTUM = {"redistribute": "by_momentum", "fractions": "less_of_nearly_full_by_momentum"}
 Initial = Literal["sparse", "dense", "small"]
 
 
@@ -79,10 +81,10 @@ class Method:
         What it does besides these rules in the course of training, such as what `Update.scores` are: with
         `GradientHooks` the gradient of all positions, for which the update takes the place of the optimizer's
         step; see `truesparse.topology.hooks`.
-    defaults : mapping of str to number
+    defaults : mapping
         The settings that it takes, with their defaults: `drop_fraction`; `update_interval`, in steps, 0 for
-        once an epoch; `update_end`, the fraction of the run in which there are updates; and those of
-        `settings`.
+        once an epoch; `update_end`, the fraction of the run in which there are updates; `redistribute`,
+        "method" or "momentum", for one that grows as many weights as it drops; and those of `settings`.
     settings : type of Settings
         The class of its other settings.
     fused : str
@@ -175,6 +177,13 @@ class Method:
         return self.initial == "sparse" or self.prepare is not None
 
     @property
+    def by_momentum(self) -> bool:
+        """Whether weights move between matrices by their momentum, which the optimizer has to keep."""
+        rule = self.redistribute
+        told = self.defaults.get("redistribute") == "momentum"
+        return told or getattr(rule, "__name__", rule) == "by_momentum"
+
+    @property
     def density(self) -> float | None:
         """The density it insists on; None leaves it to the user."""
         keeps_all = self.initial == "dense" and not self.updates and self.prepare is None
@@ -219,7 +228,7 @@ class Method:
             )
         return first
 
-    def check(self, gates: str, shared: str, distribution: str = "uniform") -> None:
+    def check(self, gates: str, shared: str, distribution: str = "uniform", momentum: str = "") -> None:
         """Check that it goes with how a model counts, shares and spreads its positions.
 
         Parameters
@@ -230,12 +239,24 @@ class Method:
             The flag that lets rows share positions; empty if none do.
         distribution : {"uniform", "erdos-renyi"}
             How the density is spread over the matrices.
+        momentum : str
+            As of `Beginning`.
 
         Raises
         ------
         UsageError
             It does not.
         """
+        if self.by_momentum and gates == "separate":
+            raise UsageError(
+                "--gates separate does not go with --redistribute momentum, which moves weights between whole"
+                " matrices; leave one of the two out"
+            )
+        if self.by_momentum and not momentum:
+            raise UsageError(
+                "--redistribute momentum goes by the momentum of the weights, and the optimizer keeps none"
+                "; use --optimizer sgd with a --momentum above 0, or adam with a --beta1 above 0"
+            )
         for given, reason in (
             ("--gates separate" * (gates == "separate"), self.fused),
             (shared, self.single),
@@ -255,7 +276,8 @@ class Method:
     def begin(self, beginning: Beginning) -> Hooks:
         """Put the method to work on a model."""
         hooks: type[Hooks] = self._rule("hooks")
-        return hooks(self, beginning)
+        told = {name: beginning.settings[name] for name in ("redistribute",) if name in beginning.settings}
+        return hooks(self.with_settings(**told), beginning)
 
     def choose(self, beginning: Beginning, density: float, gradients: Callable[[int], float]) -> float:
         """Choose which weights a model keeps; see `truesparse.topology.snip.Preparation`."""
@@ -281,7 +303,7 @@ class Method:
         Raises
         ------
         UsageError
-            If the fraction lies outside [0, 1).
+            If the fraction lies outside [0, 1), or there is no momentum to go by.
 
         Notes
         -----
@@ -294,11 +316,17 @@ class Method:
             raise UsageError(f"the drop fraction is {update.fraction}; it must be at least 0 and below 1")
         if self.drop is None:
             return {}
+        if self.by_momentum and update.momentum not in arena.states:
+            raise UsageError(
+                "weights that go by their momentum need an update that says which of the arena's states that"
+                f" is; give it momentum, one of {list(arena.states)}"
+            )
         names = [one.name for one in dataclasses.fields(Rules)]
         return rewire(arena, Rules(**{name: self._rule(name) for name in names}), update, gates)
 
     def _rule(self, name: str) -> Any:
-        return _found(getattr(self, name), name, _MODULES[name])
+        told = _BY_MOMENTUM if self.by_momentum else {}
+        return _found(told.get(name, getattr(self, name)), name, _MODULES[name])
 
 
 def _found(rule: Any, kind: str, place: str) -> Any:

@@ -8,12 +8,14 @@ from truesparse.errors import UsageError, unknown_name
 from truesparse.settings import check_kind, listed
 from truesparse.topology.deepr import DeepRSettings
 from truesparse.topology.granet import GraNetSettings
+from truesparse.topology.iss import ISSSettings
 from truesparse.topology.method import Method
 from truesparse.topology.schedules import cosine, cubic
 from truesparse.topology.snip import SNIPSettings
 
 _SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
+_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number unless it is told otherwise
 
 METHODS: dict[str, Method] = {}
 
@@ -83,7 +85,7 @@ def method(name: str, **settings: Any) -> Method:
     Examples
     --------
     >>> method("rigl", update_interval=50).defaults
-    {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75}
+    {'drop_fraction': 0.3, 'update_interval': 50, 'update_end': 0.75, 'redistribute': 'method'}
     """
     return get_method(name).with_settings(**settings)
 
@@ -101,7 +103,7 @@ for _method in (
         "drop the smallest weights of each matrix, grow as many at random",
         drop="smallest_magnitude",
         schedule=cosine,
-        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
     ),
     _Own(
         "selfish",
@@ -109,14 +111,23 @@ for _method in (
         drop="smallest_magnitude",
         schedule=cosine,
         final_fraction=0.005,
-        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
         fused="lets the gates of a cell compete for one budget",
     ),
     _Own(
         "set",
         "drop the positive and the negative weights nearest to 0, grow as many at random",
         drop="smallest_of_each_sign",
-        defaults={"drop_fraction": 0.3, **_EVERY_EPOCH},
+        defaults={"drop_fraction": 0.3, **_EVERY_EPOCH, **_AS_DROPPED},
+    ),
+    _Own(
+        "cht",
+        "drop the smallest weights, grow as many where paths of three others lead",
+        drop="smallest_magnitude",
+        grow="cht.path_ends",
+        schedule=cosine,
+        defaults={"drop_fraction": 0.5, **_EVERY_EPOCH, **_AS_DROPPED},
+        stores="nothing; at an update 10 bytes a weight of one matrix",
     ),
     _Own(
         "dsr",
@@ -152,6 +163,21 @@ for _method in (
         work="3 f of the density at each step",
     ),
     _Own(
+        "iss",
+        "begin dense, pull the weights of each hidden unit towards 0, take the smallest units away",
+        drop="iss.all_zero",
+        redistribute="none_grown",
+        hooks="iss.UnitHooks",
+        schedule=cubic,
+        final_fraction=1.0,
+        initial="dense",
+        defaults={"update_interval": 100, "update_end": 0.75},
+        settings=ISSSettings,
+        spread="takes whole units away",
+        stores="all positions at first",
+        work="3 f of the density at each step",
+    ),
+    _Own(
         "granet",
         "begin less sparse, prune little by little, grow as many at random as an update replaces",
         drop="granet.smallest_beyond_target",
@@ -171,7 +197,7 @@ for _method in (
         grow="highest_scores",
         schedule=cosine,
         hooks="hooks.GradientHooks",
-        defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75},
+        defaults={"drop_fraction": 0.3, "update_interval": 100, "update_end": 0.75, **_AS_DROPPED},
         stores="nothing; at an update some rows of a gradient",
         work="3 f_S, and f_D more at an update",
     ),

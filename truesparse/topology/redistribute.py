@@ -59,12 +59,27 @@ def by_mean_score(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) 
     return _share_weights(np.array([mean_score(part, update) for part in parts]), parts, keeps, update)
 
 
-def less_of_nearly_full(parts: Sequence[Part], update: Update) -> Sequence[float]:
+def by_momentum(parts: Sequence[Part], keeps: Sequence[Keep], update: Update) -> Sequence[int]:
+    """In proportion to the mean absolute momentum of the weights that there were, before the first step as
+    they dropped.
+
+    References
+    ----------
+    S. Liu, I. Ni'mah, V. Menkovski, D. C. Mocanu and M. Pechenizkiy, "Efficient and effective training of
+    sparse recurrent neural networks", 2021, table 7.
+    """
+    shares = np.array([_mean_momentum(part, update) for part in parts])
+    return _share_weights(shares, parts, keeps, update) if shares.any() else as_dropped(parts, keeps, update)
+
+
+def less_of_nearly_full(
+    parts: Sequence[Part], update: Update, mean: Callable[[Part, Update], float] = mean_score
+) -> Sequence[float]:
     """The fraction of the update; of a part that is nearly full and still grows at most its empty share.
 
     Nearly full is a part with less than a fifth of its positions empty; it grows if the mean absolute score
-    of its entries is above the mean over all parts. Without this such a part would drop many entries that
-    it then has to grow again for want of other room.
+    of its entries, or another `mean`, is above the mean over all parts. Without this such a part would drop
+    many entries that it then has to grow again for want of other room.
 
     References
     ----------
@@ -74,12 +89,23 @@ def less_of_nearly_full(parts: Sequence[Part], update: Update) -> Sequence[float
     empty = [1 - part.nnz / part.positions for part in parts]
     if min(empty, default=1.0) >= _NEARLY_FULL:
         return [update.fraction] * len(parts)
-    scores = [mean_score(part, update) for part in parts]
+    scores = [mean(part, update) for part in parts]
     average = sum(scores) / len(scores)
     return [
         min(share, update.fraction) if share < _NEARLY_FULL and score > average else update.fraction
         for share, score in zip(empty, scores, strict=True)
     ]
+
+
+def less_of_nearly_full_by_momentum(parts: Sequence[Part], update: Update) -> Sequence[float]:
+    """`less_of_nearly_full` with the momentum as the score."""
+    return less_of_nearly_full(parts, update, _mean_momentum)
+
+
+def _mean_momentum(part: Part, update: Update) -> float:
+    """The mean absolute momentum of the weights of a part; 0 if it has none."""
+    momentum = part.state(update.momentum)
+    return float(np.abs(momentum).sum(dtype=np.float64)) / max(momentum.size, 1)
 
 
 def _share_weights(

@@ -9,6 +9,7 @@ from truesparse.settings import fraction, setting
 DISTRIBUTIONS = ("uniform", "erdos-renyi")
 GATES = ("fused", "separate")
 IMPORTANCES = ("l1", "l2", "max")
+REDISTRIBUTIONS = ("method", "momentum")
 
 
 @dataclasses.dataclass(init=False, repr=False, eq=False)
@@ -23,6 +24,12 @@ class _Common:
     )
     update_interval: int = setting(0, "Steps between topology updates; 0 for once per epoch.", low=0)
     update_end: float = fraction(1.0, "Fraction of the run in which there are topology updates.", all=True)
+    redistribute: str = setting(
+        "method",
+        "How many weights each matrix grows: as the method has it, or in proportion to the mean momentum of"
+        " those that it has.",
+        choices=REDISTRIBUTIONS,
+    )
 
 
 COMMON = {field.name: field for field in dataclasses.fields(_Common)}

@@ -99,8 +99,9 @@ class Part:
         return np.copysign(self._importance(weights.T), weights.sum(axis=1))
 
     def state(self, name: str) -> NDArray[np.float32]:
-        """A state of the arena, in a matrix without groups: a view, shape (nnz,)."""
-        return self.matrix.state(name)[self._entries]
+        """A state of the arena: a view, shape (nnz * group,), the numbers of a connection side by side."""
+        weights = slice(self._entries.start * self.group, self._entries.stop * self.group)
+        return self.matrix.state(name)[weights]
 
     def scores(self, update: Update) -> Scores:
         """The scores of all positions of an update, for connections what they count together."""
@@ -174,6 +175,8 @@ class Update:
         What a rule remembers from update to update; part of a checkpoint.
     importance : {"l1", "l2", "max"}
         What a connection of several weights counts; see `Part`.
+    momentum : str
+        The state that has the momentum of each weight; empty if the optimizer keeps none.
     """
 
     fraction: float
@@ -182,6 +185,7 @@ class Update:
     targets: Mapping[str, int] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     importance: str = "l1"
+    momentum: str = ""
 
 
 class Changed(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,38 +14,24 @@ from truesparse.data.batches import Batches
 from truesparse.layers.chain import ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
-from truesparse.topology import Beginning, Method, erdos_renyi_epsilon_counts, get_method, initial_counts
+from truesparse.topology import Beginning, Method, get_method, initial_counts
+from truesparse.topology.hooks import Units
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
+from truesparse.training.start import ReadsLike, first_model, wanted_density
 from truesparse.training.training import Training
 
 if TYPE_CHECKING:
     from truesparse.model import Model
 
 
-def wanted_density(config: Config, chain: ChainSpec) -> float:
-    """Return the fraction of the positions of a model that are to hold a weight.
-
-    Parameters
-    ----------
-    config : Config
-        Filled in (`Config.filled`).
-    chain : ChainSpec
-
-    Raises
-    ------
-    UsageError
-        The epsilon would leave a matrix without a weight.
-    """
-    if config.er_epsilon is None:
-        return config.density
-    counts = erdos_renyi_epsilon_counts(chain.shapes, config.er_epsilon, config.gates)
-    return sum(int(count.sum()) for count in counts.values()) / chain.dense_parameters
-
-
 def build_model(
-    config: Config, chain: ChainSpec, batches: Batches, rng: np.random.Generator
+    config: Config,
+    chain: ChainSpec,
+    batches: Batches,
+    rng: np.random.Generator,
+    reads_like: ReadsLike = lambda saved: True,
 ) -> tuple[Model, float]:
     """Return the model of a new run, and what it took to choose its weights.
 
@@ -58,6 +45,8 @@ def build_model(
         The first ones tell which weights matter, for a method that asks before training.
     rng : numpy.random.Generator
         Draws topology and weights.
+    reads_like : callable
+        See `first_model`.
 
     Returns
     -------
@@ -67,24 +56,17 @@ def build_model(
 
     Raises
     ------
-    UsageError
-        The density would leave a matrix without a weight, or lies above that at which a method begins.
+    UsageError, TruesparseError
+        As `first_model`.
     """
-    from truesparse.model import random_model
-
-    method = get_method(config.method)
-    settings, density = config.settings_of("method"), wanted_density(config, chain)
+    method, settings = get_method(config.method), config.settings_of("method")
     if method.initial == "small":
-        chain = chain.with_parameters(round(density * chain.dense_parameters))
-    model = random_model(
-        chain,
-        method.first_density(settings, density),
-        rng,
-        distribution=config.distribution,
-        gates=config.gates,
-        scale=config.init_scale,
-    )
+        chain = chain.with_parameters(round(wanted_density(config, chain) * chain.dense_parameters))
+    model = first_model(config, chain, rng, reads_like)
+    if method.prepare is None:
+        return model, 0.0
     beginning = Beginning(model.arena, rng, settings, config.gates, config.importance)
+    density = wanted_density(config, chain)
     return model, prepare(model, batches, method, beginning, density, config.init_scale)
 
 
@@ -189,7 +171,7 @@ def start_training(
     optimizer : OptimizerSettings
     method : Method
     beginning : Beginning
-        What the method is told; of the model's arena.
+        What the method is told, of the model's arena; the optimizer's momentum and the units are added.
     rng : numpy.random.Generator
         Draws what dropout drops.
     steps_per_epoch, planned : int
@@ -201,5 +183,7 @@ def start_training(
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
     built = optimizer.build(model.arena, lookups)
+    units = [Units(*layer) for layer in model.chain.hidden_units]
+    beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
     return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())

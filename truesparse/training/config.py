@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
+VALUES = ("fresh", "last", "first")
 
 
 def preset_of(presets: Iterable[str]) -> Any:
@@ -103,6 +104,16 @@ class Config:
         "What a connection of several weights counts when the least are dropped: the sum of their absolute"
         " values, the root of the sum of their squares, or the largest absolute value.",
         choices=IMPORTANCES,
+    )
+    start_topology: str | None = setting(
+        None, "Run or model file whose connections the run begins with.", shown="random connections"
+    )
+    start_values: str | None = setting(
+        None,
+        "With --start-topology: draw the weights, or take those of the model, or those that its run began"
+        " with.",
+        choices=VALUES,
+        shown="fresh",
     )
     method: str = setting("st-rnn", "Sparse training method; truesparse methods lists them.")
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
@@ -189,7 +200,7 @@ class Config:
 
     def _check_method(self) -> None:
         """Raise UsageError if the optimizer or the method is unknown or does not fit."""
-        get_optimizer(self.optimizer)
+        momentum = self.optimizer_settings.momentum_state
         method = get_method(self.method)
         for name in ("density", "er_epsilon"):
             if method.density is not None and getattr(self, name) not in (None, method.density):
@@ -207,7 +218,16 @@ class Config:
                 f"--er-epsilon does not go with --distribution {self.distribution}; use --density, or"
                 f" --distribution erdos-renyi"
             )
-        method.check(self.gates, self.groups, self.distribution)
+        if self.start_topology is None and self.start_values is not None:
+            raise UsageError("--start-values needs --start-topology, a run or a model file; give it too")
+        if self.start_topology is not None and (method.initial != "sparse" or method.initial_setting):
+            raise UsageError(
+                f"--start-topology does not go with --method {method.name}, which begins with connections of"
+                " its own; use a method that keeps its density, such as static"
+            )
+        redistribute = self.settings_of("method").get("redistribute")
+        told = {"redistribute": redistribute} if redistribute else {}
+        method.with_settings(**told).check(self.gates, self.groups, self.distribution, momentum)
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"
@@ -228,7 +248,9 @@ class Config:
             for name, value in defaults(choice, getattr(self, choice)).items()
             if name in fields and getattr(self, name) is None
         }
-        if self.density is None and self.er_epsilon is None:
+        if self.start_topology is not None:
+            missing["start_values"] = self.start_values or VALUES[0]
+        elif self.density is None and self.er_epsilon is None:
             missing["density"] = get_method(self.method).density or DENSITY
         return dataclasses.replace(self, **missing)
 
@@ -242,8 +264,9 @@ class Config:
 
     @property
     def optimizer_settings(self) -> OptimizerSettings:
-        """The optimizer, as it was told; of a configuration that is filled in."""
-        return get_optimizer(self.optimizer)(**self.settings_of("optimizer"))
+        """The optimizer, as it was told."""
+        told = {name: value for name, value in self.settings_of("optimizer").items() if value is not None}
+        return get_optimizer(self.optimizer)(**told)
 
     def cell_settings(self) -> dict[str, Any]:
         """What is said of the recurrent layers, as `truesparse.layers.models` takes it."""

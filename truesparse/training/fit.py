@@ -123,8 +123,8 @@ def fit(
     valid : Batches, optional
         To choose the best epoch by.
     density : float, optional
-        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `snip`), the
-        model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
+        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `iss`,
+        `snip`), the model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
     gates : {"fused", "separate"}
         Whether the gates of a matrix have one budget or one each.
     importance : {"l1", "l2", "max"}
@@ -162,7 +162,7 @@ def fit(
         raise UsageError(f"progress is {shown(progress)}; it must be a function, such as print")
     method = get_method(method) if isinstance(method, str) else method
     _check_settings(method)
-    _check(model, method, told)
+    _check(model, method, told, optimizer.momentum_state)
     check_batches(model.chain, batches)
     if valid is not None:
         check_batches(model.chain, valid, "valid")
@@ -210,11 +210,11 @@ def _check_settings(method: Method) -> None:
         raise UsageError(f"{name} is what init has given the model; leave it out")
 
 
-def _check(model: Model, method: Method, told: FitSettings) -> None:
+def _check(model: Model, method: Method, told: FitSettings, momentum: str) -> None:
     """Raise UsageError if a method does not go with a model."""
     density = told.density
     shared = any(matrix.group > 1 for matrix in model.matrices.values())
-    method.check(told.gates, "a model whose rows share connections" if shared else "")
+    method.check(told.gates, "a model whose rows share connections" if shared else "", momentum=momentum)
     if method.initial != "sparse" and model.arena.nnz < model.chain.dense_parameters:
         raise UsageError(
             f"the method {method.name} begins with all positions, but the model has a density of"

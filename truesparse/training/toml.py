@@ -15,7 +15,7 @@ from typing import Any
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import flag, shown
 
-_PATH = "data"  # the one field that names a file
+PATHS = ("data", "start_topology")  # the fields that name files
 _SCHEME = "file://"
 
 
@@ -35,7 +35,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         lost = error.object[error.start]
-        name = next((name for name, value in given.items() if lost in str(value)), _PATH)
+        name = next((name for name, value in given.items() if lost in str(value)), PATHS[0])
         raise UsageError(
             f"{flag(name)} is {shown(values.get(name, error.object))}, which is not UTF-8; give it in UTF-8"
         ) from None
@@ -73,12 +73,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def map_paths(value: Any, change: Callable[[str], str], name: str = "") -> Any:
-    """What a configuration has, tables and lists in it too, with the paths of data changed."""
+    """What a configuration has, tables and lists in it too, with the paths changed."""
     if isinstance(value, dict):
         return {key: map_paths(of, change, key) for key, of in value.items()}
     if isinstance(value, list):
         return [map_paths(of, change, name) for of in value]
-    return change(value) if name == _PATH and isinstance(value, str) else value
+    return change(value) if name in PATHS and isinstance(value, str) else value
 
 
 def _written(path: str) -> str:
