@@ -8,6 +8,9 @@ import pytest
 from truesparse.kernels import threads
 from truesparse.kernels.threads import ThreadTrial, set_threads, thread_count
 
+# With bounds checks parallel kernels run on one thread, and no threading layer is there to be tried.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "NUMBA_BOUNDSCHECK"}
+
 
 @pytest.fixture(autouse=True)
 def all_threads():
@@ -150,7 +153,7 @@ assert all(np.array_equal(y, 300 * x) for y in sums)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"},
+        env={**ENVIRONMENT, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
     )
@@ -192,7 +195,7 @@ pool.terminate()
 def test_a_forked_process_runs_kernels_or_says_why_not(layer, answer, tmp_path):
     """GNU's OpenMP kills it, again and again, and whoever waits for a pool of them waits for ever."""
     (tmp_path / "fork.py").write_text(FORK)
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    environment = {**ENVIRONMENT, "NUMBA_THREADING_LAYER": layer}
     command = [sys.executable, str(tmp_path / "fork.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode == 77:
