@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from truesparse.cli import main
 from truesparse.errors import flags_named
 
 
@@ -56,6 +58,14 @@ def write_tagged(path: Path) -> None:
                 lines.append(f"jr\t{f'I-{kind}' if kind else 'O'}")
         lines.append("")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run the command line in a folder of its own: `run("info", "--json")`."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

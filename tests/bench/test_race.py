@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from truesparse.bench.race import lane, run
 from truesparse.bench.race.lane import Budget, Measured, run_lane
 from truesparse.bench.race.plan import Race
 from truesparse.bench.race.standings import Standings, read_lines
-from truesparse.cli import main
 from truesparse.errors import UsageError
 from truesparse.modelfile.files import locked
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -34,10 +34,8 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def race(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(main, ["race", *map(str, arguments)])
+def race(run: Command) -> Command:
+    return partial(run, "race")
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from statistics import mean, stdev
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from truesparse.cli import main
 from truesparse.errors import UsageError
 from truesparse.modelfile.files import locked
 from truesparse.study.plan import Study
@@ -31,13 +30,6 @@ TIMES = {"seconds", "tokens_per_second", "threads"}
 
 Run = Callable[..., Result]
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.modelfile import CHECKPOINT, MODEL
 from truesparse.modelfile.files import is_unfinished, locked
 from truesparse.study.plan import STUDY, Run, Study
@@ -60,9 +60,7 @@ def begin_study(study: Study, folder: Path) -> dict[str, Line]:
     UsageError, TruesparseError
         The folder is a file, or has something else in it; or the data of a run that is left are not there.
     """
-    taken = folder.exists() and not (folder.is_dir() and all(map(is_unfinished, folder.iterdir())))
-    if taken and not (folder / STUDY).is_file():
-        raise UsageError(f"{folder} is not the folder of a study; choose another --out")
+    check_folder(folder, STUDY, "study")
     done = read_results(study, folder)
     left = [run.config for run in study.runs if run.key not in done]
     for data, config in {vars(config)["data"]: config for config in left}.items():
@@ -71,6 +69,13 @@ def begin_study(study: Study, folder: Path) -> dict[str, Line]:
     folder.mkdir(parents=True, exist_ok=True)
     study.save(folder)
     return done
+
+
+def check_folder(folder: Path, file: str, what: str) -> None:
+    """Raise UsageError if a folder is taken, and not by a study or a race, as its `file` shows."""
+    taken = folder.exists() and not (folder.is_dir() and all(map(is_unfinished, folder.iterdir())))
+    if taken and not (folder / file).is_file():
+        raise UsageError(f"{folder} is not the folder of a {what}; choose another --out")
 
 
 def run_study(
@@ -131,7 +136,7 @@ def run_study(
             except TrainingStopped:
                 raise TrainingStopped(
                     f"stopped and saved, with {len(done):,} of {len(study.runs):,} runs done"
-                    f"; go on with: truesparse study {folder}"
+                    f"; go on with: truesparse study {typed(folder)}"
                 ) from None
             except TruesparseError as error:
                 error.args = (f"{run.name}: {error}",)

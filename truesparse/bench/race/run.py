@@ -13,12 +13,12 @@ from truesparse.bench.environment import WATCH_SECONDS, busy_cores
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.race.plan import RACE, SIDES, Entrant, Race
 from truesparse.bench.race.standings import Standings, read_lines
-from truesparse.errors import TruesparseError, UsageError, typed
+from truesparse.errors import TruesparseError, typed
 from truesparse.modelfile import MODEL
-from truesparse.modelfile.files import is_unfinished, locked
+from truesparse.modelfile.files import locked
 from truesparse.study.plan import Run
 from truesparse.study.results import Line, add_result
-from truesparse.study.run import origin
+from truesparse.study.run import check_folder, origin
 from truesparse.training.environment import commit
 from truesparse.training.evaluation import perplexity
 from truesparse.training.loop import TrainingStopped
@@ -67,9 +67,7 @@ def run_race(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
 
 def begin_race(race: Race, folder: Path) -> None:
     """Make the folder of a race, or take the one of a race begun earlier; errors as `run_race`."""
-    taken = folder.exists() and not (folder.is_dir() and all(map(is_unfinished, folder.iterdir())))
-    if taken and not (folder / RACE).is_file():
-        raise UsageError(f"{folder} is not the folder of a race; choose another --out")
+    check_folder(folder, RACE, "race")
     if race.data is not None and not Path(race.data).exists():
         race.entrants[0].study.runs[0].config.make_task()  # which says what is wrong
     (folder / LANES).mkdir(parents=True, exist_ok=True)
