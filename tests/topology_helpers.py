@@ -63,3 +63,19 @@ def snapshot(arena):
         )
         for name, matrix in arena.matrices.items()
     }
+
+
+def rows_of(array):
+    """Scores that are an array, as an update takes them."""
+
+    def write(out, first):
+        out[...] = array[first : first + len(out)]
+
+    return write
+
+
+def dense_scores(arena, seed=0):
+    """Scores of all positions, as arrays and as an update takes them."""
+    rng = np.random.default_rng(seed)
+    arrays = {name: rng.standard_normal(m.shape).astype(np.float32) for name, m in arena.matrices.items()}
+    return arrays, {name: rows_of(array) for name, array in arrays.items()}

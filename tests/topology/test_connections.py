@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from topology_helpers import an_update, fill
+from topology_helpers import an_update, dense_scores, fill
 
 from truesparse.sparse import Arena
 from truesparse.topology import METHODS, get_method, parts_of, sample_pattern
@@ -33,20 +33,6 @@ def connections(matrix):
     bits = np.stack([array.view(np.int32).reshape(-1, matrix.group) for array in arrays], axis=1)
     places = zip(rows.tolist(), matrix.indices.tolist(), strict=True)
     return {place: values.tobytes() for place, values in zip(places, bits, strict=True)}
-
-
-def dense_scores(arena, seed=0):
-    """Scores of all positions, as arrays and as an update takes them."""
-    rng = np.random.default_rng(seed)
-    arrays = {name: rng.standard_normal(m.shape).astype(np.float32) for name, m in arena.matrices.items()}
-
-    def rows_of(array):
-        def write(out, first):
-            out[...] = array[first : first + len(out)]
-
-        return write
-
-    return arrays, {name: rows_of(array) for name, array in arrays.items()}
 
 
 def members(matrix, array):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topology_helpers import an_update, arena_of_three, fill, snapshot
+from topology_helpers import an_update, arena_of_three, dense_scores, fill, snapshot
 
 import truesparse as ts
 from truesparse.errors import UsageError
@@ -18,19 +18,6 @@ MOVING = ["st-rnn", "selfish", "set", "cht", "rigl"]
 
 def moving(name="st-rnn"):
     return ts.method(name, redistribute="momentum")
-
-
-def scores_of(arena, seed=0):
-    rng = np.random.default_rng(seed)
-    arrays = {name: rng.standard_normal(m.shape).astype(np.float32) for name, m in arena.matrices.items()}
-
-    def rows_of(array):
-        def write(out, first):
-            out[...] = array[first : first + len(out)]
-
-        return write
-
-    return {name: rows_of(array) for name, array in arrays.items()}
 
 
 @settings(deadline=None, max_examples=60)
@@ -52,7 +39,9 @@ def test_no_weight_is_lost_or_won(groups, fills, fraction, name, seed):
     fill(arena, rng, ties=False)
     nnz, memory = arena.nnz, {}
     for number in range(3):
-        update = an_update(fraction, number, scores=scores_of(arena), memory=memory, momentum="momentum")
+        update = an_update(
+            fraction, number, scores=dense_scores(arena)[1], memory=memory, momentum="momentum"
+        )
         moving(name).update(arena, update)
         owed = memory.get(OWED, 0)
         assert arena.nnz + owed == nnz
@@ -68,7 +57,7 @@ def test_what_was_dropped_goes_where_the_mean_momentum_is_large(name):
         arena.matrices[matrix].state("momentum")[...] *= size
     means = [np.abs(m.state("momentum").astype(np.float64)).mean() for m in arena.matrices.values()]
     before = snapshot(arena)
-    update = an_update(0.3, scores=scores_of(arena), momentum="momentum")
+    update = an_update(0.3, scores=dense_scores(arena)[1], momentum="momentum")
     changed = moving(name).update(arena, update)
     total = sum(change.dropped for change in changed.values())
     wanted = largest_remainders(total * np.array(means) / sum(means), total)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topology_helpers import an_update, arena_of, arena_of_three, positions, snapshot
+from topology_helpers import an_update, arena_of, arena_of_three, positions, rows_of, snapshot
 
 from truesparse.kernels.buffers import aligned_copy
 from truesparse.topology import DenseMomentum, get_method, parts_of
@@ -13,13 +13,6 @@ from truesparse.topology.drop import smallest_magnitude
 from truesparse.topology.grow import highest_scores
 from truesparse.topology.redistribute import by_mean_score
 from truesparse.topology.scores import highest_empty, mean_score, rows_at_a_time
-
-
-def rows_of(array):
-    def write(out, first):
-        out[...] = array[first : first + len(out)]
-
-    return write
 
 
 def scored(arrays, fraction=0.3, **more):
