@@ -38,10 +38,10 @@ def test_product(lanes, group, data, panels, band, shares):
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, band, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, bias, *steps, band, 2, shares)
     exact = np.einsum("mk,pkn->pmn", dense.astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
-    spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, shares)
+    spmm(lanes, group)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, 2, shares)
     np.testing.assert_allclose(y, exact - bias[:, None], rtol=1e-5, atol=2e-5)
 
 
@@ -67,7 +67,7 @@ def test_gradient_adds_at_stored_positions(lanes, group, data, panels, band, sha
     dy = random_panels(panels, rows, lanes, rng)
     x = random_panels(panels, columns, lanes, rng)
     grad = aligned_copy(values)
-    sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, band, shares)
+    sddmm(lanes, group)(grad, tiles, indptr, indices, dy, x, *steps, band, 2, shares)
     product = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     first = np.repeat(np.arange(rows // group), np.diff(indptr)) * steps[0]
     places = first[:, None] + np.arange(group) * steps[1], indices[:, None]
@@ -85,8 +85,8 @@ def test_results_do_not_depend_on_tasks():
         column_tiles(tiles, *arrays[:2], width)
         y, grad = empty_panels(3, 4 * groups, lanes), aligned_zeros(arrays[2].size)
         steps = 1, groups
-        spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, shares)
-        sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, band, shares)
+        spmm(lanes, 4)(y, tiles, *arrays, x, aligned_zeros(0), *steps, band, 2, shares)
+        sddmm(lanes, 4)(grad, tiles, *arrays[:2], dy, x, *steps, band, 2, shares)
         narrow = np.empty((groups, -(-columns // (width // shares)) + 1), np.int32)
         column_tiles(narrow, *arrays[:2], width // shares)
         dx = empty_panels(3, columns, lanes)

@@ -37,7 +37,9 @@ def test_product(lanes, matrix, panels, tile, band, shares, seed):
     x = random_panels(panels, columns, lanes, rng)
     bias = rng.standard_normal(rows).astype(np.float32)
     y = empty_panels(panels, rows, lanes)
-    spmm(lanes)(y, as_matrix(matrix).column_tiles(tile), *csr_arrays(matrix), x, bias, 1, rows, band, shares)
+    spmm(lanes)(
+        y, as_matrix(matrix).column_tiles(tile), *csr_arrays(matrix), x, bias, 1, rows, band, 2, shares
+    )
     exact = np.einsum("mk,pkn->pmn", matrix.toarray().astype(np.float64), x) + bias[:, None]
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=2e-5)
 
@@ -52,7 +54,7 @@ def test_product_with_the_columns_is_transposed(lanes, matrix, tile, seed):
     dx = empty_panels(2, columns, lanes)
     by_column = as_matrix(matrix).transposed(tile)
     arrays = by_column.indptr, by_column.indices, by_column.data
-    spmm(lanes)(dx, by_column.tiles, *arrays, dy, aligned_zeros(0), 1, columns, 20, 2)
+    spmm(lanes)(dx, by_column.tiles, *arrays, dy, aligned_zeros(0), 1, columns, 20, 1, 2)
     exact = np.einsum("mk,pmn->pkn", matrix.toarray().astype(np.float64), dy)
     np.testing.assert_allclose(dx, exact, rtol=1e-5, atol=2e-5)
 
@@ -75,7 +77,7 @@ def test_sampled_product_adds_at_stored_positions(lanes, matrix, panels, tile, b
     x = random_panels(panels, columns, lanes, rng)
     before = rng.standard_normal(matrix.nnz).astype(np.float32)
     grad = aligned_copy(before)
-    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, 1, rows, band, shares)
+    sddmm(lanes)(grad, as_matrix(matrix).column_tiles(tile), indptr, indices, dy, x, 1, rows, band, 2, shares)
     dense = np.einsum("pmn,pkn->mk", dy.astype(np.float64), x)
     row = np.repeat(np.arange(rows), np.diff(indptr))
     np.testing.assert_allclose(grad, before + dense[row, indices], rtol=1e-5, atol=1e-4)
@@ -100,10 +102,10 @@ def test_shares_and_blocks_do_not_change_a_bit():
     grads, products = [], []
     for shares, band in ((1, 300), (5, 7)):
         grads.append(aligned_zeros(matrix.nnz))
-        sddmm(80)(grads[-1], tiles, matrix.indptr, matrix.indices, dy, x, 1, 300, band, shares)
+        sddmm(80)(grads[-1], tiles, matrix.indptr, matrix.indices, dy, x, 1, 300, band, 2, shares)
         products.append(empty_panels(3, 300, 80))
         arrays = matrix.indptr, matrix.indices, matrix.data
-        spmm(80)(products[-1], tiles, *arrays, x, bias, 1, 300, band, shares)
+        spmm(80)(products[-1], tiles, *arrays, x, bias, 1, 300, band, 2, shares)
     np.testing.assert_array_equal(*grads)
     np.testing.assert_array_equal(*products)
 
@@ -117,5 +119,5 @@ def test_wide_indices():
     x, y = random_panels(1, 70_000, 4, rng), empty_panels(1, 5, 4)
     wide = as_matrix(matrix)
     arrays = wide.column_tiles(30_000), wide.indptr, wide.indices, aligned_copy(data)
-    spmm(4)(y, *arrays, x, aligned_zeros(5), 1, 5, 5, 2)
+    spmm(4)(y, *arrays, x, aligned_zeros(5), 1, 5, 5, 1, 2)
     np.testing.assert_allclose(y[0], matrix.astype(np.float64) @ x[0], rtol=1e-5, atol=1e-4)

@@ -25,7 +25,7 @@ from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_copy, aligned_zeros
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
-from truesparse.sparse.products import add_gradient, multiply, multiply_transposed, tile_features
+from truesparse.sparse.products import add_gradient, cut_for, multiply, multiply_transposed
 from truesparse.topology import sample_pattern
 
 PRODUCTS = ("forward", "transposed", "gradient", "layer")
@@ -163,11 +163,8 @@ class Ours(Library):
         """Return by product how many rows of a panel are read at a time: those of a tile."""
         matrix = self.operands.matrix
         rows, columns = matrix.shape
-        return {
-            "forward": tile_features(columns, matrix, self._lanes),
-            "transposed": tile_features(rows, matrix, self._lanes),
-            "gradient": tile_features(columns, matrix, self._lanes, self._panels is not None),
-        }
+        read = {"forward": columns, "transposed": rows, "gradient": columns}
+        return {product: cut_for(product, matrix, size, self._lanes)[0] for product, size in read.items()}
 
     def _in_panels(self, array: Array) -> Array:
         """Lay out an array of shape (features, steps * batch) as the kernels take it."""

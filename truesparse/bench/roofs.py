@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.processor import CACHES, cache_bytes
 from truesparse.kernels.threads import thread_count
 from truesparse.simd import at, vbroadcast, vfma, vload, vstore, vsum
 
-LEVELS = ("L1", "L2", "L3", "memory")
-_USUAL_BYTES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20}  # where the system does not tell
+LEVELS = (*CACHES, "memory")
 # Lanes of one of six sums, and of one of four; what is best depends on the registers there are.
 _WIDTHS, _SUMS = (16, 32, 48, 64, 80), 6
 _ROW_WIDTHS = (32, 64)
@@ -104,19 +103,6 @@ def read_rows(n: int):
             out[share] = vsum((a + b) + (c + d))
 
     return read_rows_kernel
-
-
-def cache_bytes() -> dict[str, int]:
-    """Return the sizes of one core's L1 data cache and L2 cache and of the L3 cache."""
-    sizes = dict(_USUAL_BYTES)
-    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            kind, level, size = ((index / name).read_text().strip() for name in ("type", "level", "size"))
-        except OSError:
-            continue
-        if kind != "Instruction" and f"L{level}" in sizes and size.endswith("K"):
-            sizes[f"L{level}"] = int(size[:-1]) << 10
-    return sizes
 
 
 def measure_roofs(seconds: float) -> dict[str, Any]:

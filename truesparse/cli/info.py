@@ -24,7 +24,7 @@ def info(path: Path | None, as_json: bool) -> None:
     if path is None:
         from truesparse.training.environment import environment
 
-        values = environment()
+        values = {**environment(), "tiles": _tiles()}
         if as_json:
             click.echo(json.dumps(values))
         else:
@@ -43,6 +43,15 @@ def info(path: Path | None, as_json: bool) -> None:
     else:
         click.echo(printable(file))
         _print_tables(description)
+
+
+def _tiles() -> str:
+    """What is known of the fastest tiles; see ``truesparse tune``."""
+    from truesparse.sparse.plan import machine_plan
+
+    plan = machine_plan()
+    kept = f"; kept in {plan.file}" if plan.file is not None and plan.measured else ""
+    return f"measured for {len(plan.measured)} kinds of products{kept}"
 
 
 def _print_tables(description: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "race": ("race", "Let sparse and dense language models race, for as many minutes each."),
     "study": ("study", "Train a grid of models, and compare them."),
     "train": ("train", "Train a model."),
+    "tune": ("tune", "Find out what is fastest on this processor."),
 }
 INTERRUPTED = 130
 _FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks

@@ -106,6 +106,14 @@ def keep_code(kernel: Any) -> None:
         _tell_of_none(f"compiled code of {folder} cannot be kept ({_reason(error)})")
 
 
+def cache_folder() -> Path | None:
+    """Return the folder in which Numba keeps the compiled code of the kernels; None if there is none."""
+    try:
+        return Path(KernelCache(keep_code).cache_path)
+    except Exception:  # RuntimeError, or what the system says of the folder
+        return None
+
+
 def code_is_kept() -> bool:
     """Whether later runs find the code that is compiled now, as far as has been seen."""
     return _kept

@@ -30,53 +30,53 @@ def sddmm(n: int, g: int = 1):
     ``indptr, indices`` : CSR index of the matrix, shape `[rows, columns]`, over groups;
     ``dy`` : float32 `[panels, rows, n]`;
     ``x`` : float32 `[panels, columns, n]`;
-    ``row_step, member_step, band, shares`` : as in `truesparse.kernels.spmm.spmm`.
+    ``row_step, member_step, band, span, shares`` : as in `truesparse.kernels.spmm.spmm`.
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. Tiles and bands as in `spmm`: the gradients of a band's
-    nonzeros in one tile stay in the L2 cache while the panels go by. The short segments of a tile are
-    prefetched, because no hardware prefetcher follows them. The rows of a group of ``dy`` stay in registers,
-    and one load of a row of ``x`` serves them all; where `g` divides 8, the sums of 8 / g connections at a
-    time are reduced by one shuffle tree. Each entry is summed by one thread, panel by panel: the result
-    depends neither on `band` nor on the number of threads.
+    2 nnz n floating-point operations a panel. Tiles, bands and spans as in `spmm`. The short segments of a
+    tile are prefetched, because no hardware prefetcher follows them. The rows of a group of ``dy`` stay in
+    registers, and one load of a row of ``x`` serves them all; where `g` divides 8, the sums of 8 / g
+    connections at a time are reduced by one shuffle tree. Each entry is summed by one thread, panel by
+    panel: the result depends neither on tiles, `band` and `span` nor on the number of threads.
     """
     piece = piece_lanes(n, g, _GROUP_LANES)
     together = 8 // g if 8 % g == 0 else 0
 
     @parallel_jit
-    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, row_step, member_step, band, shares):
+    def sddmm_kernel(grad, tiles, indptr, indices, dy, x, row_step, member_step, band, span, shares):
         panels, rows, groups = dy.shape[0], dy.shape[1], tiles.shape[0]
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
             start, stop = share_bounds(indptr, groups, 1, share, shares)
-            for first in range(start, stop, band):
-                last = min(first + band, stop)
-                for tile in range(ends - 1):
-                    for panel in range(panels):
-                        x_base = panel * columns * n
-                        y_base = panel * rows * n
-                        for i in range(first, last):
-                            later = min(i + _AHEAD, groups - 1)
-                            ahead = np.intp(at(tiles, later * ends + tile))
-                            prefetch_connections(indices, grad, ahead, g)
-                            prefetch_rows(dy, y_base + later * row_step * n, member_step * n, g, n)
-                            end = np.intp(at(tiles, i * ends + tile + 1))
-                            row = i if g == 1 else i * row_step
-                            for lane in range(0, n, piece):
-                                base = x_base + lane
-                                place = y_base + row * n + lane
-                                group = gload(dy, place, member_step * n, g, piece)
-                                k = np.intp(at(tiles, i * ends + tile))
-                                while together > 0 and k + together <= end:
-                                    sums = gdot8(group, x, base, n, indices, k)
-                                    vstore(grad, k * g, sums + vload(grad, k * g, 8))
-                                    k += together
-                                while k < end:
-                                    column = base + np.intp(at(indices, k)) * n
-                                    gadd_dots(grad, k * g, group, vload_like(x, column, group[0]))
-                                    k += 1
+            for bundle in range(0, panels, span):
+                for first in range(start, stop, band):
+                    last = min(first + band, stop)
+                    for tile in range(ends - 1):
+                        for panel in range(bundle, min(bundle + span, panels)):
+                            x_base = panel * columns * n
+                            y_base = panel * rows * n
+                            for i in range(first, last):
+                                later = min(i + _AHEAD, groups - 1)
+                                ahead = np.intp(at(tiles, later * ends + tile))
+                                prefetch_connections(indices, grad, ahead, g)
+                                prefetch_rows(dy, y_base + later * row_step * n, member_step * n, g, n)
+                                end = np.intp(at(tiles, i * ends + tile + 1))
+                                row = i if g == 1 else i * row_step
+                                for lane in range(0, n, piece):
+                                    base = x_base + lane
+                                    place = y_base + row * n + lane
+                                    group = gload(dy, place, member_step * n, g, piece)
+                                    k = np.intp(at(tiles, i * ends + tile))
+                                    while together > 0 and k + together <= end:
+                                        sums = gdot8(group, x, base, n, indices, k)
+                                        vstore(grad, k * g, sums + vload(grad, k * g, 8))
+                                        k += together
+                                    while k < end:
+                                        column = base + np.intp(at(indices, k)) * n
+                                        gadd_dots(grad, k * g, group, vload_like(x, column, group[0]))
+                                        k += 1
 
     return sddmm_kernel
 

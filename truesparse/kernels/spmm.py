@@ -81,55 +81,63 @@ def spmm(n: int, g: int = 1):
     ``x`` : float32 `[panels, columns, n]`;
     ``bias`` : float32 `[rows]`, or `[0]` for none;
     ``row_step, member_step`` : int, where the rows of a group lie;
-    ``band`` : int, groups that take all tiles and panels before the next ones do;
+    ``band, span`` : int, groups that take all tiles before the next ones do, and panels that each of these
+    tiles takes before the next one does;
     ``shares`` : int, tasks (the number of threads), cut so that each has as many connections.
 
     Notes
     -----
-    2 nnz n floating-point operations a panel. While a band of rows goes through the panels, its nonzeros of
-    one tile stay in the L2 cache and the tile's rows of ``x`` in L1 or L2, whichever they were cut for. Each
-    row is summed by one thread in a fixed order, which does not depend on `band` and `shares`.
+    2 nnz n floating-point operations a panel. A tile's rows of ``x`` stay in L1 or L2, whichever they were
+    cut for. With one panel at a time, ``x`` and the band's rows of ``y`` come from L2, and the nonzeros
+    from farther away, each of which is worth n multiply-adds; with all panels at a time the nonzeros of a
+    band stay in L2 and the panels come from farther away. Each row is summed by one thread in a fixed
+    order, which depends neither on `band` nor on `span` nor on `shares`.
     """
     piece = piece_lanes(n, g)
 
     @parallel_jit
-    def spmm_kernel(y, tiles, indptr, indices, data, x, bias, row_step, member_step, band, shares):
+    def spmm_kernel(y, tiles, indptr, indices, data, x, bias, row_step, member_step, band, span, shares):
         panels, rows, groups = y.shape[0], y.shape[1], tiles.shape[0]
         columns = x.shape[1]
         ends = tiles.shape[1]
         for share in prange(shares):
             start, stop = share_bounds(indptr, groups, 1, share, shares)
-            for first in range(start, stop, band):
-                last = min(first + band, stop)
-                for tile in range(ends - 1):
-                    for panel in range(panels):
-                        x_base = panel * columns * n
-                        y_base = panel * rows * n
-                        for i in range(first, last):
-                            ahead = np.intp(at(tiles, min(i + _AHEAD, groups - 1) * ends + tile))
-                            prefetch_connections(indices, data, ahead, g)
-                            begin = np.intp(at(tiles, i * ends + tile))
-                            end = np.intp(at(tiles, i * ends + tile + 1))
-                            row = i if g == 1 else i * row_step
-                            for lane in range(0, n, piece):
-                                place = y_base + row * n + lane
-                                if tile > 0:
-                                    total = gload(y, place, member_step * n, g, piece)
-                                elif bias.size > 0:
-                                    total = gbroadcast_each(bias, row, member_step, g, piece)
-                                else:
-                                    total = gbroadcast(_ZERO, g, piece)
-                                if g > 1:
-                                    for k in range(begin, end):
-                                        column = x_base + np.intp(at(indices, k)) * n + lane
-                                        total = gfma(total, data, k * g, vload(x, column, piece))
-                                elif n < 64:
-                                    total = (
-                                        row_product_narrow(total[0], begin, end, indices, data, x, x_base, n),
-                                    )
-                                else:
-                                    total = (row_product(total[0], begin, end, indices, data, x, x_base, n),)
-                                gstore(y, place, member_step * n, total)
+            for bundle in range(0, panels, span):
+                for first in range(start, stop, band):
+                    last = min(first + band, stop)
+                    for tile in range(ends - 1):
+                        for panel in range(bundle, min(bundle + span, panels)):
+                            x_base = panel * columns * n
+                            y_base = panel * rows * n
+                            for i in range(first, last):
+                                ahead = np.intp(at(tiles, min(i + _AHEAD, groups - 1) * ends + tile))
+                                prefetch_connections(indices, data, ahead, g)
+                                begin = np.intp(at(tiles, i * ends + tile))
+                                end = np.intp(at(tiles, i * ends + tile + 1))
+                                row = i if g == 1 else i * row_step
+                                for lane in range(0, n, piece):
+                                    place = y_base + row * n + lane
+                                    if tile > 0:
+                                        total = gload(y, place, member_step * n, g, piece)
+                                    elif bias.size > 0:
+                                        total = gbroadcast_each(bias, row, member_step, g, piece)
+                                    else:
+                                        total = gbroadcast(_ZERO, g, piece)
+                                    if g > 1:
+                                        for k in range(begin, end):
+                                            column = x_base + np.intp(at(indices, k)) * n + lane
+                                            total = gfma(total, data, k * g, vload(x, column, piece))
+                                    elif n < 64:
+                                        total = (
+                                            row_product_narrow(
+                                                total[0], begin, end, indices, data, x, x_base, n
+                                            ),
+                                        )
+                                    else:
+                                        total = (
+                                            row_product(total[0], begin, end, indices, data, x, x_base, n),
+                                        )
+                                    gstore(y, place, member_step * n, total)
 
     return spmm_kernel
 

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from truesparse.simd.lanes import F32, Lanes, lanes_of, pack, unpack
 from truesparse.simd.llvm import filled, lanewise_call, splat
 from truesparse.simd.memory import load_plain, pointer_to, store_plain
-from truesparse.simd.sums import fold_eight, pieces_of_16, sum_lanes
+from truesparse.simd.sums import fold_eight, fold_one, pieces_of_16
 
 _fma = lanewise_call("fmuladd")
 
@@ -214,7 +214,7 @@ def gadd_dots(typingctx, out, offset, group, x):
         pointer = pointer_to(context, builder, out, args[0], args[1], group.count, F32)
         for m, total in enumerate(_products_of_16(builder, group, members, args[3])):
             element = builder.gep(pointer, [ir.Constant(args[1].type, m)])
-            builder.store(builder.fadd(builder.load(element), sum_lanes(builder, 16, total)), element)
+            builder.store(builder.fadd(builder.load(element), fold_one(builder, total)), element)
         return context.get_dummy_value()
 
     return types.void(out, types.intp, group, x), codegen

@@ -86,6 +86,15 @@ def fold_eight(builder, vectors: list):
     return _fold(builder, vectors[0], 16, 8)
 
 
+def fold_one(builder, vector):
+    """Generate the sum of an LLVM vector of 16 lanes, to the bit as `fold_eight` has it for each of eight."""
+    for first, step in (((0, 1, 4, 5, 8, 9, 12, 13), 2), ((0, 2, 4, 6), 1), ((0, 2), 1), ((0,), 1)):
+        second = [lane + step for lane in first]
+        low, high = (shuffle(builder, vector, vector, list(lanes)) for lanes in (first, second))
+        vector = builder.fadd(low, high)
+    return builder.extract_element(vector, ir.Constant(I32, 0))
+
+
 @intrinsic
 def vsum8(typingctx, a, b, c, d, e, f, g, h):
     """The sums of eight vectors of 16 lanes, as one vector of 8 lanes.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,49 +13,52 @@ from truesparse.kernels.sddmm import sddmm
 from truesparse.kernels.spmm import spmm, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.sparse.matrix import SparseMatrix
+from truesparse.sparse.plan import Cut, machine_plan
 
-_L1_BYTES = 40 * 1024  # of the rows of a panel that a product reads at a time, in an L1 cache of 48 KB
-_L2_BYTES = 640 * 1024  # the same in an L2 cache of 1 MB
-_L1_DENSITY = 0.08  # below it the few nonzeros of a row in an L1 tile do not make up for the tile's loop
-_FEWEST_LANES = 64  # with fewer, a nonzero is too little work for the cache to be the roof
-_BAND_BYTES = 128 * 1024  # of the nonzeros of a band of rows in one L1 tile: they stay in L2
-_NONZERO_BYTES = 6
+Make = Callable[[int, int, bool], None]  # see `cut_for`
+
+_FEWEST_LANES = 64  # with fewer, a row's sums begin anew with each tile: its size is part of the result
+_NARROW_BYTES = 640 * 1024  # of a tile then
 _MOST_PARTS = 8
 _IDLE = 0.1  # of the work, while the last of some equal tasks are done
 _NO_BIAS = aligned_zeros(0)
 
 
-def tile_features(features: int, weight: SparseMatrix, lanes: int, reused: bool = True) -> int:
-    """Rows of a panel that a product reads at a time.
+def cut_for(
+    product: str, weight: SparseMatrix, features: int, lanes: int, trial: Make | None = None
+) -> tuple[int, int, bool]:
+    """Return how a product is cut, by the plan of this machine.
 
     Parameters
     ----------
-    features : int
-        Rows of the panel.
+    product : {"forward", "transposed", "gradient"}
     weight : SparseMatrix
-    lanes : int
-        Columns of the panel.
-    reused : bool, optional
-        Whether what belongs to the tile's nonzeros is in cache when they are needed: then they may come in
-        short segments, as in an L1 tile.
+    features, lanes : int
+        Rows and columns of the panel that is cut into tiles.
+    trial : function, optional
+        Makes the product with such a cut, so that the plan can measure. Without, it does not.
 
     Returns
     -------
-    int
-        At most `features`.
+    tile : int
+        How many rows of a panel are read at a time, at most `features`.
+    band : int
+        How many rows of the result, or groups, take all tiles before the next ones do.
+    bundled : bool
+        Whether all panels take a tile before the next one does, or each panel all tiles.
     """
-    # An L2 cache feeds the multiply-adds of a whole group fast enough.
-    if weight.group == 1 and reused and weight.density >= _L1_DENSITY and lanes >= _FEWEST_LANES:
-        return min(features, _L1_BYTES // (4 * lanes))
-    tiles = -(-features * lanes * 4 // _L2_BYTES)
-    return -(-features // tiles)
+    row_bytes, plan, index = 4 * lanes, machine_plan(), weight.indices.itemsize
 
+    def in_rows(cut: Cut) -> tuple[int, int, bool]:
+        tile = -(-features // -(-features * row_bytes // max(cut.tile, row_bytes)))
+        connections = (index + 4 * weight.group) * weight.density * tile
+        return tile, plan.band(cut, row_bytes * weight.group, connections), cut.bundled
 
-def _band(rows: int, features: int, weight: SparseMatrix, tile: int) -> int:
-    """Rows, or groups, that take all tiles and panels before the next ones do."""
-    if weight.group > 1 or tile == features or weight.density < _L1_DENSITY:
-        return rows
-    return max(16, int(_BAND_BYTES / (_NONZERO_BYTES * tile * weight.density)))
+    if weight.group == 1 and lanes < _FEWEST_LANES and product != "gradient":
+        return in_rows(Cut(_NARROW_BYTES))
+    kind = plan.kind(product, weight.group, lanes, weight.shape, weight.density, thread_count())
+    measure = None if trial is None else lambda cut: trial(*in_rows(cut))
+    return in_rows(plan.cut(kind, features * row_bytes, measure))
 
 
 def multiply(
@@ -75,11 +81,15 @@ def multiply(
     """
     columns, lanes, g = weight.shape[1], x.shape[2], weight.group
     last = first + y.shape[1]
-    tile = tile_features(columns, weight, lanes)
-    tiles = weight.column_tiles(tile)[first // g : last // g]
-    arrays = tiles, weight.indptr[first // g : last // g + 1], weight.indices, weight.data
-    band = _band(len(tiles), columns, weight, tile)
-    spmm(lanes, g)(y, *arrays, x, bias[first:last], *weight.row_steps, band, thread_count())
+    kernel, threads = spmm(lanes, g), thread_count()
+    indptr, biases = weight.indptr[first // g : last // g + 1], bias[first:last]
+
+    def make(tile: int, band: int, bundled: bool) -> None:
+        tiles = weight.column_tiles(tile)[first // g : last // g]
+        arrays = y, tiles, indptr, weight.indices, weight.data, x, biases
+        kernel(*arrays, *weight.row_steps, band, _span(x, bundled), threads)
+
+    make(*cut_for("forward", weight, columns, lanes, make))
 
 
 def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]) -> None:
@@ -92,17 +102,26 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
     dy : ndarray of float32, shape (panels, rows, lanes)
     """
     (rows, columns), lanes = weight.shape, dy.shape[2]
+    threads = thread_count()
     if weight.group == 1:
-        tile = tile_features(rows, weight, lanes)
-        by_column = weight.transposed(tile)
-        csr = by_column.indptr, by_column.indices, by_column.data
-        band = _band(columns, rows, weight, tile)
-        spmm(lanes)(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, band, thread_count())
+        gather = spmm(lanes)
+
+        def make(tile: int, band: int, bundled: bool) -> None:
+            by_column = weight.transposed(tile)
+            csr = by_column.indptr, by_column.indices, by_column.data
+            cut = band, _span(dy, bundled), threads
+            gather(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, *cut)
+
+        make(*cut_for("transposed", weight, rows, lanes, make))
     else:
-        parts = _parts_of_panel(dx.shape[0], thread_count())
-        tile = min(tile_features(columns, weight, lanes), -(-columns // parts))
-        tiles, run = weight.column_tiles(tile), spmm_transposed(lanes, weight.group)
-        run(dx, tiles, weight.indices, weight.data, dy, *weight.row_steps, tile)
+        scatter, parts = spmm_transposed(lanes, weight.group), _parts_of_panel(dx.shape[0], threads)
+
+        def make(tile: int, band: int, bundled: bool) -> None:
+            tile = min(tile, -(-columns // parts))
+            index = weight.column_tiles(tile), weight.indices, weight.data
+            scatter(dx, *index, dy, *weight.row_steps, tile)
+
+        make(*cut_for("transposed", weight, columns, lanes, make))
 
 
 def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
@@ -115,11 +134,21 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     x : ndarray of float32, shape (panels, columns, lanes)
     """
     columns, lanes = weight.shape[1], x.shape[2]
-    tile = tile_features(columns, weight, lanes, x.shape[0] > 1)
-    tiles = weight.column_tiles(tile)
-    arrays = weight.grad, tiles, weight.indptr, weight.indices
-    band = _band(len(tiles), columns, weight, tile)
-    sddmm(lanes, weight.group)(*arrays, dy, x, *weight.row_steps, band, thread_count())
+    kernel, threads = sddmm(lanes, weight.group), thread_count()
+
+    def add(grad: NDArray[np.float32], tile: int, band: int, bundled: bool) -> None:
+        index = weight.column_tiles(tile), weight.indptr, weight.indices
+        kernel(grad, *index, dy, x, *weight.row_steps, band, _span(x, bundled), threads)
+
+    def trial(*cut: Any) -> None:
+        add(aligned_zeros(weight.nnz), *cut)
+
+    add(weight.grad, *cut_for("gradient", weight, columns, lanes, trial))
+
+
+def _span(panels: NDArray[np.float32], bundled: bool) -> int:
+    """How many panels take a tile before the next one does."""
+    return len(panels) if bundled else 1
 
 
 def _parts_of_panel(panels: int, threads: int) -> int:

@@ -33,7 +33,7 @@ _KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "cases": (list, 'tables [[cases]], each with a name, such as name = "adam"'),
 }
 # What a run's results do not depend on.
-_FREE = frozenset({"threads", "log_interval"})
+_FREE = frozenset({"threads", "tune", "log_interval"})
 _MOST_SEEDS = 1000
 _LONGEST = 120  # characters of a file's name, of the 255 that file systems allow
 

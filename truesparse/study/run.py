@@ -157,7 +157,7 @@ def _trained(
         for name in (CONFIG, ENVIRONMENT, METRICS, MODEL):
             (path / name).unlink(missing_ok=True)
         return train_model(run.config, path, reporter, stop, test)
-    may_differ = {name: getattr(run.config, name) for name in ("data", "threads", "log_interval")}
+    may_differ = {name: getattr(run.config, name) for name in ("data", "threads", "tune", "log_interval")}
     given = {name: value for name, value in may_differ.items() if value is not None}
     return resume_run(path, given, reporter, stop, type(run.config), test)
 

@@ -14,6 +14,7 @@ from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.settings import flag
+from truesparse.sparse.plan import tuning
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
@@ -77,7 +78,7 @@ def train_model(
     if out is not None:
         rundir.check_free(out)
     task = config.make_task()
-    with watch_compilation(reporter.compiling) as compile_seconds:
+    with watch_compilation(reporter.compiling) as compile_seconds, tuning(config.tune):
         threads = set_threads(config.threads)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
@@ -125,6 +126,7 @@ def resume_run(
     config = _resumed_config(path, flags, kind)
     with (
         watch_compilation(reporter.compiling) as compile_seconds,
+        tuning(config.tune),
         closing(RunDirectory(path)) as run,
     ):
         threads = set_threads(config.threads)

@@ -141,6 +141,11 @@ class Config:
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
+    tune: bool = setting(
+        True,
+        "Try what is fastest on this processor, about a second for a new kind of product, and keep it. The"
+        " result does not depend on it.",
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -24,6 +24,7 @@ def environment() -> dict[str, Any]:
     dict
         Values that JSON can hold. `threading_layer` is known only once a parallel kernel has run.
     """
+    from truesparse.kernels.processor import cache_bytes, describe_caches, processor_name
     from truesparse.kernels.threads import thread_count, threading_layer
     from truesparse.version import __version__
 
@@ -32,7 +33,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
+        "caches": describe_caches(cache_bytes()),
         "cores": os.cpu_count(),
         "threads": thread_count(),
         "threading_layer": threading_layer(),
@@ -97,15 +99,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_model() -> str:
-    """The processor's name, from Linux where it tells."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

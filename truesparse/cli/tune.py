@@ -1,0 +1,57 @@
+"""``truesparse tune``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from truesparse.bench.workload import Workload
+from truesparse.cli.options import number_option
+
+_SIZES = Workload()
+_ORDER = ("one by one", "together")
+
+
+@click.command()
+@number_option("--hidden-size", 650, "Units of each layer.", click.IntRange(1))
+@number_option("--vocab-size", _SIZES.vocab_size, "Words.", click.IntRange(1))
+@number_option("--batch-size", _SIZES.batch_size, "Sequences read side by side.", click.IntRange(1))
+@number_option("--bptt", _SIZES.bptt, "Steps of a window.", click.IntRange(1))
+@click.option("--density", default="0.05,0.1,0.2,0.5", show_default=True, help="Densities.")
+@number_option("--seconds", 1.0, "How long each kind of product is tried.", click.FloatRange(0))
+def tune(density: str, seconds: float, **sizes: Any) -> None:
+    """Find out what is fastest on this processor.
+
+    The products of a layer are cut into tiles that fit the caches. Training itself tries a few tiles, for
+    about a second, when it meets products of a new kind. This command tries for longer, for sizes that you
+    choose; let nothing else run meanwhile. What it finds is kept for later runs, and changes no result.
+    """
+    from truesparse.bench import settings
+
+    densities = settings.densities(density)
+    if sizes["hidden_size"] * sizes["vocab_size"] > settings.LARGEST:
+        raise click.UsageError("--hidden-size times --vocab-size is more than any machine holds")
+
+    from truesparse.bench.tune import tune as measure
+    from truesparse.kernels.threads import thread_count
+    from truesparse.sparse.plan import Cut, Kind, machine_plan
+
+    click.echo(
+        f"{'product':<11} {'pattern':<7} {'lanes':>5} {'matrix from':>13} {'density':>7} {'threads':>7}"
+        f" {'tile':>9} {'panels':>11} {'faster':>7}"
+    )
+
+    def line(kind: Kind, cut: Cut, gain: float) -> None:
+        size = f"{1 << (kind.rows - 1)}x{1 << (kind.columns - 1)}"
+        click.echo(
+            f"{kind.product:<11} {'unit' if kind.group > 1 else 'weight':<7} {kind.lanes:>5} {size:>13}"
+            f" {2 ** (-kind.sparsity / 2):>7.3f} {kind.threads:>7} {cut.tile / 1024:>6,.0f} KB"
+            f" {_ORDER[cut.bundled]:>11} {gain:>6.2f}x"
+        )
+
+    task = replace(_SIZES, layers=1, embedding_size=sizes["hidden_size"], **sizes)
+    measure(task, densities, sorted({1, thread_count()}), seconds, line)
+    file = machine_plan().file
+    click.echo(f"kept in {file}" if file is not None and file.exists() else "there is no place to keep it in")
