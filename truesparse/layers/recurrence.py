@@ -11,17 +11,20 @@ from truesparse.layers.chain import Place
 from truesparse.layers.layer import Layer, Window
 from truesparse.sparse import Arena, SparseMatrix
 from truesparse.sparse.panels import Panels
+from truesparse.sparse.plan import machine_plan
 
 _NONZERO_BYTES = 6
-_APART_BYTES = 512 * 1024
-_PART_BYTES = 4 * 1024 * 1024  # of gates: they stay in an L3 cache beside the rest
+_APART_SHARE = 1 / 2  # of an L2 cache, for W_hh
+# Of gates: they stay in an L3 cache beside the rest. Gradients are summed part by part, so this is part of the
+# result, the same on every machine.
+_PART_BYTES = 4 * 1024 * 1024
 _PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
 
 
 def runs_apart(weight_hh: SparseMatrix, panels: Panels, shares: int) -> bool:
     """Whether each thread takes whole strips of sequences through all steps: if there are as many for each,
     and W_hh and the state are in its cache all the time."""
-    small = _NONZERO_BYTES * weight_hh.nnz <= _APART_BYTES
+    small = _NONZERO_BYTES * weight_hh.nnz <= _APART_SHARE * machine_plan().caches["L2"]
     return small and panels.strips > 1 and panels.strips % shares == 0
 
 
