@@ -22,22 +22,39 @@ from truesparse.errors import TruesparseError
 LABELS = {
     "ours": "truesparse",
     "torch": "PyTorch",
+    "torch-bf16": "PyTorch bf16",
+    "torch-compile": "PyTorch compiled",
+    "torch-dense": "PyTorch dense",
+    "torch-dense-bf16": "PyTorch dense bf16",
     "numpy": "NumPy",
+    "numpy-dense": "NumPy dense",
+    "keras-tensorflow": "Keras on TensorFlow",
+    "keras-jax": "Keras on JAX",
+    "keras-torch": "Keras on PyTorch",
     "runtime": "NumPy runtime",
     "c": "C",
     "scipy": "SciPy",
     "torch-csr": "torch CSR",
-    "torch-dense": "torch dense",
-    "numpy-dense": "NumPy dense",
     "sparselab": "SparseLab",
     "sparseprop": "SparseProp",
 }
+
+
+def title(side: str) -> str:
+    """The label of a side of training, with what the models of a dense one are."""
+    plain = side == "ours" or "dense" in side or side.startswith("keras")
+    return LABELS[side] if plain else f"masked {LABELS[side]}"
+
+
 _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # of XLA, which JAX compiles with
 )
 
 
@@ -75,7 +92,7 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=_environment(threads),
+            env=_environment(side, threads),
             start_new_session=True,  # Ctrl-C stops this process, whose end ends that one and its children
         )
 
@@ -153,8 +170,86 @@ def measure(
     return take_turns(turns, conditions.repeats, monitor.done)
 
 
-def _environment(threads: int) -> dict[str, str]:
+class Field:
+    """Our side and the baselines that can be measured beside it; those that cannot are left out, with a note.
+
+    Parameters
+    ----------
+    stack : ExitStack
+        Ends their processes.
+    baselines : mapping of str to str
+        Names, each with the reason for which it cannot be measured, or "".
+    threads : int
+    monitor : Monitor
+
+    Attributes
+    ----------
+    sides : dict of str to Contestant
+    unavailable : dict of str to str
+        Baselines that cannot be measured, and why.
+    """
+
+    def __init__(
+        self, stack: ExitStack, baselines: Mapping[str, str], threads: int, monitor: Monitor
+    ) -> None:
+        self.unavailable: dict[str, str] = {}
+        self._monitor = monitor
+        for name, reason in baselines.items():
+            if reason:
+                self._leave_out(name, reason)
+        self.sides = start(stack, ["ours", *(n for n in baselines if n not in self.unavailable)], threads)
+
+    @property
+    def names(self) -> str:
+        """The labels of those that are left."""
+        return ", ".join(LABELS[name] for name in self.sides)
+
+    def ask(self, question: str, **arguments: Any) -> dict[str, dict[str, Any]]:
+        """Ask every side, which is told its name.
+
+        Raises
+        ------
+        ContestantError
+            Ours cannot answer.
+        """
+        answers = {}
+        for name, side in list(self.sides.items()):
+            try:
+                answers[name] = side.ask(question, side=name, **arguments)
+            except ContestantError as error:
+                self._drop(error)
+        return answers
+
+    def measure(self, part: str, conditions: Conditions) -> dict[str, Timing]:
+        """Let them take turns; without a baseline that fails, from the beginning.
+
+        Raises
+        ------
+        ContestantError
+            Ours fails.
+        """
+        while True:
+            try:
+                return measure(self.sides, part, conditions, self._monitor)
+            except ContestantError as error:
+                self._drop(error)
+
+    def _drop(self, error: ContestantError) -> None:
+        if error.side == "ours":
+            raise error
+        self.sides.pop(error.side).close()
+        self._leave_out(error.side, str(error))
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self.unavailable[name] = reason
+        self._monitor.note(f"{title(name)} is not available: {reason}")
+
+
+def _environment(side: str, threads: int) -> dict[str, str]:
     """The environment of a contestant: as many threads for every library, and this very package."""
     package = str(Path(truesparse.__file__).parent.parent)
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    own = {"PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    if side.startswith("keras-"):
+        own["KERAS_BACKEND"] = side.removeprefix("keras-")
+    return {**os.environ, **own}

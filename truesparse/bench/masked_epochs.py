@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
-from truesparse.bench.masked_torch import MaskedLSTM, Tuned, choose_onednn, clip
+from truesparse.bench.masked_torch import MaskedLSTM, Tuned, choose, clip
 from truesparse.bench.text_epochs import SparseEpochs
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
@@ -19,13 +21,16 @@ class MaskedEpochs(Tuned):
     ----------
     config : ClassifierConfig
         Filled in. The model starts with the weights of the sparse model.
+    options : collection of str
+        "dense" for no masks; others as of `MaskedLSTM`.
     """
 
-    def __init__(self, config: ClassifierConfig) -> None:
+    def __init__(self, config: ClassifierConfig, options: Collection[str] = ()) -> None:
         self._config = config
+        self.mixed = "bf16" in options
         self._clip = config.optimizer_settings.clip
         sparse = SparseEpochs(config)
-        self._batches, self._model = sparse.batches, MaskedLSTM(sparse.model)
+        self._batches, self._model = sparse.batches, MaskedLSTM(sparse.model, "dense" not in options, options)
         self._parameters = self._model.named.values()
         self._optimizer = torch.optim.Adam(self._parameters, lr=config.optimizer_settings.lr, fused=True)
         self._epochs = 0
@@ -35,10 +40,11 @@ class MaskedEpochs(Tuned):
         return self._loss(0, 0, 0.0).item()
 
     def tune(self) -> None:
-        """Choose the faster configuration, by a batch of the median length."""
+        """Choose the fastest configuration, by a batch of the median length; the last one may be smaller."""
         steps = [self._batches.batch(0, k).inputs.shape[0] for k in range(len(self._batches))]
         median = sorted(range(len(steps)), key=steps.__getitem__)[len(steps) // 2]
-        self._onednn = choose_onednn(lambda: self._train(0, median))
+        choose(lambda: self._train(0, median))
+        self._train(0, len(steps) - 1)
 
     def step(self) -> None:
         """An epoch."""
@@ -59,7 +65,7 @@ class MaskedEpochs(Tuned):
         ids, lengths, labels = batch.inputs, batch.lengths, batch.targets
         assert lengths is not None
         model, drop = self._model, torch.nn.functional.dropout
-        y, _ = model.lstm(drop(model.embedding(torch.from_numpy(ids).long().clamp(min=0)), dropout))
-        last = y[torch.from_numpy(lengths).long() - 1, torch.arange(len(lengths))]
-        logits = model.output(drop(last, dropout))
-        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels).long(), ignore_index=-1)
+        with model.autocast():
+            y, _ = model.run(drop(model.embedding(torch.from_numpy(ids).long().clamp(min=0)), dropout))
+            last = y[torch.from_numpy(lengths).long() - 1, torch.arange(len(lengths))]
+            return model.loss(drop(last, dropout), torch.from_numpy(labels).long())

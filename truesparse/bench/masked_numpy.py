@@ -7,6 +7,7 @@ to buffers that exist, and passes over parameters are cut into pieces that stay 
 
 from __future__ import annotations
 
+import os
 from itertools import cycle
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.bench.ours import build, dense_copy
+from truesparse.bench.settings import available_cores
 from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 
 Array = NDArray[np.float32]
@@ -179,7 +181,7 @@ class MaskedNumpy:
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
-        return {"numpy_blas": blas_name()}
+        return blas()
 
 
 class NumpyTraining:
@@ -223,13 +225,15 @@ class NumpyPrediction:
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
-        return {"numpy_blas": blas_name()}
+        return blas()
 
 
-def blas_name() -> str:
-    """Return name and version of the BLAS that NumPy was built with."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas['name']} {blas['version']}"
+def blas() -> dict[str, Any]:
+    """Return name and version of the BLAS that NumPy was built with, and its threads, which the process was
+    started with."""
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", available_cores()))
+    return {"threads": threads, "numpy_blas": f"{built['name']} {built['version']}"}
 
 
 def _views(flat: Array, sizes: dict[str, tuple[int, ...]]) -> dict[str, Array]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from itertools import cycle
+from contextlib import AbstractContextManager
+from itertools import cycle, product
+from math import inf
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from truesparse.bench.environment import has_bfloat16
 from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 from truesparse.model import Model
+
+_TRIALS = 3  # steps of each configuration that are timed
+_HOPELESS = 2.0  # times as long as the best
 
 
 class MaskedLSTM:
@@ -28,6 +34,8 @@ class MaskedLSTM:
         Of LSTM layers.
     masked : bool
         Whether the weights that it does not have stay zero.
+    options : collection of {"bf16", "compile"}
+        Autocast to bfloat16; what `torch.compile` makes of a time step and of the output layer.
 
     Attributes
     ----------
@@ -36,7 +44,7 @@ class MaskedLSTM:
         By the names of the sparse model.
     """
 
-    def __init__(self, sparse: Model, masked: bool = True) -> None:
+    def __init__(self, sparse: Model, masked: bool = True, options: Collection[str] = ()) -> None:
         chain = sparse.chain
         layers, embedding_size = len(chain.recurrent), chain.recurrent[0].given.size
         self.embedding = torch.nn.Embedding(chain.tokens, embedding_size)
@@ -51,6 +59,11 @@ class MaskedLSTM:
             for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
                 self.named[f"lstm.{layer}.{name}"] = getattr(self.lstm, f"{theirs}_l{layer}")
             getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
+        self._mixed = "bf16" in options
+        if self._mixed:  # until `choose` has found out whether oneDNN can do that
+            torch.backends.mkldnn.enabled = False
+        self._cell: Any = torch.compile(_cell) if "compile" in options else None
+        self._cross_entropy = torch.compile(self._loss_of) if "compile" in options else self._loss_of
         self._masked: list[torch.Tensor] = []
         self._masks: list[torch.Tensor] = []
         with torch.no_grad():
@@ -62,6 +75,39 @@ class MaskedLSTM:
                     self._masks.append(torch.from_numpy(mask))
             for name, values in sparse.arena.biases.items():
                 self.named[name].copy_(torch.from_numpy(values).view_as(self.named[name]))
+
+    def run(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The hidden states of all steps, shape (T, B, H), and h and c after the last one, (L, B, H) each.
+
+        `torch.compile` leaves an `nn.LSTM` as it is, and compiling it step by step (`allow_rnn`) takes
+        minutes for 20 steps: what is compiled is a step, called in a loop.
+        """
+        if self._cell is None:
+            return self.lstm(x, state)
+        last = []
+        for layer in range(self.lstm.num_layers):
+            names = ("weight_ih", "weight_hh", "bias_ih")
+            w, u, bias = (getattr(self.lstm, f"{name}_l{layer}") for name in names)
+            zero = x.new_zeros(x.shape[1], self.lstm.hidden_size)
+            h, c = (zero, zero) if state is None else (part[layer] for part in state)
+            outputs = []
+            for gates in torch.nn.functional.linear(x, w, bias):
+                h, c = self._cell(gates, h, c, u)
+                outputs.append(h)
+            x = torch.stack(outputs)
+            last.append((h, c))
+        return x, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+
+    def loss(self, y: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean cross-entropy of the output layer; targets of -1 do not count."""
+        return self._cross_entropy(y, targets)
+
+    def _loss_of(self, y: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(self.output(y).float(), targets, ignore_index=-1)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """For the forward pass."""
+        return autocast(self._mixed)
 
     def apply_masks(self) -> None:
         """Set what is under the masks to zero."""
@@ -77,6 +123,8 @@ class MaskedTorch:
     ----------
     task : Workload
         The model starts with the weights of the sparse model of this task.
+    options : collection of str
+        See `MaskedLSTM`.
 
     Attributes
     ----------
@@ -84,9 +132,9 @@ class MaskedTorch:
         By the names of the sparse model.
     """
 
-    def __init__(self, task: Workload) -> None:
+    def __init__(self, task: Workload, options: Collection[str] = ()) -> None:
         self._task = task
-        self._model = MaskedLSTM(build(task), task.masked)
+        self._model = MaskedLSTM(build(task), task.masked, options)
         self.parameters = self._model.named
         shape = (task.layers, task.batch_size, task.hidden_size)
         self._state = torch.zeros(shape), torch.zeros(shape)
@@ -97,13 +145,13 @@ class MaskedTorch:
     def loss_and_gradients(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Compute the mean cross-entropy of a window, and its gradients in place of those before."""
         self._optimizer.zero_grad(set_to_none=True)
-        y, state = self._model.lstm(self._model.embedding(ids), self._state)
-        if self._task.kind == "lm":
-            self._state = state[0].detach(), state[1].detach()
-        else:
-            y = y[-1]
-        logits = self._model.output(y.reshape(-1, y.shape[-1]))
-        loss = torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
+        with self._model.autocast():
+            y, state = self._model.run(self._model.embedding(ids), self._state)
+            if self._task.kind == "lm":
+                self._state = state[0].detach().float(), state[1].detach().float()
+            else:
+                y = y[-1]
+            loss = self._model.loss(y.reshape(-1, y.shape[-1]), targets.reshape(-1))
         loss.backward()
         return loss
 
@@ -120,26 +168,39 @@ class MaskedTorch:
 
 
 class Tuned:
-    """Runs with or without oneDNN, whichever is faster."""
+    """Runs with or without oneDNN, on one thread or all, whichever is fastest.
+
+    Attributes
+    ----------
+    mixed : bool
+        Whether it is in bfloat16.
+    """
 
     step: Callable[..., Any]
-    _onednn = False
+    mixed = False
 
     def tune(self) -> None:
-        """Choose the faster configuration."""
-        self._onednn = choose_onednn(self.step)
+        """Choose the fastest configuration."""
+        choose(self.step)
 
     def facts(self) -> dict[str, Any]:
         """Return what the report says about this side."""
-        version, threads = torch.__version__, torch.get_num_threads()
-        return {"torch": version, "torch_threads": threads, "torch_onednn": self._onednn}
+        threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+        return {
+            "threads": threads,
+            "torch": torch.__version__,
+            "torch_threads": threads,
+            "torch_onednn": onednn,
+            **({"bfloat16": "processor" if has_bfloat16() else "software"} if self.mixed else {}),
+        }
 
 
 class TorchTraining(Tuned):
-    """Training steps of the masked model in PyTorch, with or without oneDNN, whichever is faster."""
+    """Training steps of the masked model in PyTorch."""
 
-    def __init__(self, task: Workload) -> None:
-        self.model = MaskedTorch(task)
+    def __init__(self, task: Workload, options: Collection[str] = ()) -> None:
+        self.model = MaskedTorch(task, options)
+        self.mixed = "bf16" in options
         self._windows = cycle([(_tensor(ids), _tensor(targets)) for ids, targets in task.windows()])
 
     def step(self) -> float:
@@ -169,18 +230,51 @@ def clip(parameters: Collection[torch.nn.Parameter], longest: float) -> None:
         torch.nn.utils.clip_grads_with_norm_(parameters, longest, norm)
 
 
-def choose_onednn(step: Any) -> bool:
-    """Switch oneDNN on or off for this process, by which two steps after a first one are faster."""
-    seconds = {}
-    for enabled in (False, True):
-        torch.backends.mkldnn.enabled = enabled
-        step()
-        start = time.perf_counter()
-        step()
-        step()
-        seconds[enabled] = time.perf_counter() - start
-    torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
-    return seconds[True] <= seconds[False]
+def autocast(mixed: bool) -> AbstractContextManager[Any]:
+    """Products in bfloat16, or nothing; what is kept is float32 in any case."""
+    context: AbstractContextManager[Any] = torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed)
+    return context
+
+
+def choose(step: Callable[[], Any]) -> None:
+    """Switch oneDNN on or off for this process, and take one thread or all, by which steps are fastest.
+
+    Of each the first step does not count, and the best of others does; what takes much longer gets one only.
+    """
+    everything = list(product(sorted({torch.get_num_threads(), 1}, reverse=True), (False, True)))
+    seconds: dict[tuple[int, bool], float] = {}
+    for turn in range(_TRIALS):
+        best = min(seconds.values(), default=inf)
+        for threads, onednn in list(seconds) if turn else everything:
+            known = seconds.get((threads, onednn), inf)
+            if turn and known > _HOPELESS * best:
+                continue
+            _configure(threads, onednn)
+            try:
+                if turn == 0:
+                    step()
+                begin = time.perf_counter()
+                step()
+            except RuntimeError:  # oneDNN has no LSTM of bfloat16 for processors that do not multiply that
+                if not onednn or turn:
+                    raise
+            else:
+                seconds[threads, onednn] = min(time.perf_counter() - begin, known)
+    _configure(*min(seconds, key=seconds.__getitem__))
+
+
+def _configure(threads: int, onednn: bool) -> None:
+    torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = onednn
+
+
+def _cell(
+    gates: torch.Tensor, h: torch.Tensor, c: torch.Tensor, weight_hh: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A time step of an LSTM, from what its input has given to the gates."""
+    i, f, g, o = (gates + h @ weight_hh.t()).chunk(4, 1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
 
 
 def _tensor(array: NDArray[np.int32]) -> torch.Tensor:

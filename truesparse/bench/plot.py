@@ -14,11 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
-from truesparse.bench.contest import LABELS
+from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
 from truesparse.training.pictures import save
 
 _COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2", "runtime": "C3", "c": "C4"}
+_COLORS |= {"torch-bf16": "C5", "torch-compile": "C6", "torch-dense": "C8", "torch-dense-bf16": "C9"}
+_COLORS |= {"numpy-dense": "C3"}
 
 
 def plot_step(path: Path, records: Sequence[Record]) -> None:
@@ -29,11 +31,10 @@ def plot_step(path: Path, records: Sequence[Record]) -> None:
     best = next((name for name in ("torch", "numpy") if records[0][f"masked_{name}_ms"]), None)
     _line(time, density, [record["ours_ms"] for record in records], "ours", "truesparse")
     _line(memory, density, [_mega(record["ours_peak_bytes"]) for record in records], "ours", "truesparse")
-    for name in ("torch", "numpy"):
-        label = f"masked {LABELS[name]}"
-        _line(time, density, [record[f"masked_{name}_ms"] for record in records], name, label)
-        peaks = [_mega(record[f"masked_{name}_peak_bytes"]) for record in records]
-        _line(memory, density, peaks, name, label)
+    for name in dict.fromkeys(name for record in records for name in record["baselines"]):
+        rows = [record["baselines"].get(name) for record in records]
+        _line(time, density, [row and row["ms"] for row in rows], name, title(name))
+        _line(memory, density, [row and _mega(row["peak_bytes"]) for row in rows], name, title(name))
     if best is not None:
         ideal = [
             record["density"] * record[f"masked_{best}_ms"] if record[f"masked_{best}_ms"] else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from truesparse.bench.contest import LABELS
+from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
 from truesparse.modelfile.files import replacing
 
@@ -29,106 +30,108 @@ def environment_lines(record: Record) -> list[str]:
     """Say what a record was measured on."""
     where = record["environment"]
     versions = [f"{name} {where[name]}" for name in _VERSIONS]
-    if "torch_onednn" in where:
+    if "torch_onednn" in where and "baselines" not in record:
         onednn = "with" if where["torch_onednn"] else "without"
         versions.append(f"torch {where['torch']} ({onednn} oneDNN)")
     elif "torch" in where:
         versions.append(f"torch {where['torch']}")
-    versions += [f"{name} {where[name]}" for name in ("sparselab", "sparseprop") if name in where]
+    further = ("keras", "tensorflow", "jax", "sparselab", "sparseprop")
+    versions += [f"{name} {where[name]}" for name in further if name in where]
     if "numpy_blas" in where:
         versions.append(f"BLAS {where['numpy_blas']}")
     layer = f" ({where['threading_layer']})" if "threading_layer" in where else ""
     return [
-        f"{where['cpu']}, {where['cores']} cores; every side with {where['threads']} threads{layer};"
+        f"{where['cpu']}, {where['cores']} cores; at most {where['threads']} threads a side{layer};"
         f" medians of {where['repeats']} turns each, taken in turn",
         ", ".join(versions),
     ]
 
 
 def step_tables(records: Sequence[Record]) -> list[Table]:
-    """Return time, and memory, of training steps by density."""
-    names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
-    time = _table("Training step", ["density", "sparsity", "truesparse ms", "quartiles", "threads"])
-    for name in names:
-        _columns(time, [f"masked {LABELS[name]} ms", "quartiles", "ratio"])
-    _columns(time, ["of ideal", "tokens/s", "GF/s"])
-    memory = _table(
-        "Memory of training, above that of the libraries",
-        ["density", "truesparse MB", *(f"masked {LABELS[name]} MB" for name in names)],
-    )
-    _columns(memory, ["ratio", "weights", "bytes a weight"])
+    """Return time and memory of every side by density, and what else there is to say about ours."""
+    sides = _table("Training step", ["density", "side", "ms", "quartiles", "threads", "ratio", "MB"])
+    mine = _table("truesparse", ["density", "sparsity", "weights", "bytes a weight", "tokens/s", "GF/s"])
+    _columns(mine, ["of ideal", "memory"])
     for record in records:
-        density, sparsity = f"{record['density']:g}", f"{100 * (1 - record['density']):.4g} %"
-        row = [density, sparsity, _number(record["ours_ms"]), _range(record["ours_quartiles_ms"])]
-        row.append(str(record["ours_threads"]))
-        for name in names:
-            row += [
-                _number(record[f"masked_{name}_ms"]),
-                _range(record.get(f"masked_{name}_quartiles_ms")),
-                _times(record[f"ratio_{name}"]),
-            ]
-        time.add_row(
-            *row,
-            _share(record["fraction_of_ideal"]),
-            f"{record['tokens_per_second']:,.0f}",
-            _number(record["gflops"]),
-        )
-        memory.add_row(
+        density = f"{record['density']:g}"
+        _sides(sides, density, record, "ms", lambda of: [_megabytes(of["peak_bytes"])])
+        mine.add_row(
             density,
-            _megabytes(record["ours_peak_bytes"]),
-            *(_megabytes(record[f"masked_{name}_peak_bytes"]) for name in names),
-            _share(record["memory_ratio"]),
+            f"{100 * (1 - record['density']):.4g} %",
             f"{record['nnz']:,}",
             f"{record['bytes_per_nonzero']:.1f}",
+            f"{record['tokens_per_second']:,.0f}",
+            _number(record["gflops"]),
+            _share(record["fraction_of_ideal"]),
+            _share(record["memory_ratio"]),
         )
-    return [time, memory]
+    return [sides, mine]
 
 
 def step_lines(records: Sequence[Record]) -> list[str]:
-    """Name the sizes, and the cases in which dense is faster."""
+    """Name the sizes, and what a column is."""
     sizes = records[0]["sizes"]
     head = "" if sizes["kind"] == "lm" else f", the last state to {sizes['classes']} classes"
-    lines = [
+    return [
         f"{sizes['layers']} × {sizes['hidden_size']} LSTM{head}, vocabulary {sizes['vocab_size']:,}, batch"
-        f" {sizes['batch_size']}, {sizes['bptt']} steps; forward, backward, clip, momentum SGD; threads:"
-        " those of truesparse, one where that is faster; of ideal: ratio × density"
+        f" {sizes['batch_size']}, {sizes['bptt']} steps; forward, backward, clip, momentum SGD; threads: one"
+        " where that is faster; MB: of memory, above that of the libraries; of ideal: ratio × density beside"
+        " masked PyTorch, or else NumPy; memory: truesparse's by theirs",
+        *_about_baselines(records),
     ]
-    return lines + _dense_wins(
-        (f"density {record['density']:g}", name, record[f"ratio_{name}"])
-        for record in records
-        for name in ("torch", "numpy")
-    )
 
 
 def epoch_tables(records: Sequence[Record]) -> list[Table]:
-    """Return the time of an epoch."""
-    table = _table("Epoch of training", ["weights", "sparsity", "truesparse s", "quartiles", "threads"])
-    _columns(table, ["masked PyTorch s", "quartiles", "ratio", "texts/s"])
+    """Return the time of an epoch on every side."""
+    table = _table("Epoch of training", ["weights", "side", "s", "quartiles", "threads", "ratio", "texts/s"])
     for record in records:
-        table.add_row(
-            f"{record['nnz']:,}",
-            f"{100 * (1 - record['density']):.4g} %",
-            _number(record["ours_seconds"]),
-            _range(record["ours_quartiles_seconds"]),
-            str(record["ours_threads"]),
-            _number(record["masked_torch_seconds"]),
-            _range(record["masked_torch_quartiles_seconds"]),
-            _times(record["ratio_torch"]),
-            f"{record['texts_per_second']:,.0f}",
-        )
+        texts: int = record["texts"]
+        speeds = partial(lambda texts, of: [f"{texts / of['seconds']:,.0f}"], texts)
+        _sides(table, f"{record['nnz']:,}", record, "seconds", speeds)
     return [table]
 
 
 def epoch_lines(records: Sequence[Record]) -> list[str]:
-    """Name the sizes, and that dense is faster if it is."""
+    """Name the sizes."""
     record = records[0]
     config = record["config"]
-    lines = [
+    return [
         f"{config['layers']} × {config['hidden_size']} LSTM, {record['texts']:,} texts of"
         f" {record['tokens'] / record['texts']:.0f} words on average, at most {config['length']}, batch"
-        f" {config['batch_size']}; forward, backward, clip, Adam, and ours with the update of the topology"
+        f" {config['batch_size']}, sparsity {100 * (1 - record['density']):.4g} %; forward, backward, clip,"
+        " Adam, and ours with the update of the topology",
+        *_about_baselines(records),
     ]
-    return lines + _dense_wins([("an epoch of these texts", "torch", record["ratio_torch"])])
+
+
+def _sides(
+    table: Table, case: str, record: Record, unit: str, more: Callable[[Record], Sequence[str]]
+) -> None:
+    """A line for truesparse and for each baseline, the fastest first, and for those that are missing."""
+    ours = {name: record[f"ours_{name}"] for name in (unit, f"quartiles_{unit}", "threads")}
+    ours |= {"quartiles": ours[f"quartiles_{unit}"], "peak_bytes": record.get("ours_peak_bytes")}
+    for name, of in {"ours": ours, **record["baselines"]}.items():
+        times = _times(of.get("ratio")) if name != "ours" else ""
+        row = [case, title(name), _number(of[unit]), _range(of["quartiles"]), str(of["threads"]), times]
+        table.add_row(*row, *more(of))
+        case = ""
+    for name in record["unavailable"]:
+        table.add_row("", title(name), "not available")
+
+
+def _about_baselines(records: Sequence[Record]) -> list[str]:
+    """What the baselines have in common that a reader should know."""
+    rows = {name: of for record in records for name, of in record["baselines"].items()}
+    lines = []
+    onednn = [title(name) for name, of in rows.items() if of.get("torch_onednn")]
+    if onednn:
+        lines.append(f"with oneDNN, which was faster: {', '.join(onednn)}")
+    software = [title(name) for name, of in rows.items() if of.get("bfloat16") == "software"]
+    if software:
+        lines.append(
+            f"{', '.join(software)}: this processor does not multiply bfloat16, PyTorch converts in software"
+        )
+    return lines
 
 
 def kernel_tables(records: Sequence[Record]) -> list[Table]:
@@ -161,23 +164,13 @@ def kernel_tables(records: Sequence[Record]) -> list[Table]:
 
 
 def kernel_lines(records: Sequence[Record]) -> list[str]:
-    """Name the roofs, and the cases in which another library is faster."""
+    """Name the roofs."""
     roofs = records[0]["roofs"]
     speeds = [f"{level} {speed / 1e9:.0f} GB/s" for level, speed in roofs["bytes_per_second"].items()]
-    lines = [
+    return [
         f"roofs with {roofs['threads']} threads: multiply-add {roofs['flops'] / 1e9:.0f} GF/s, reading from "
         + ", ".join(speeds)
     ]
-    return lines + _dense_wins(
-        (
-            f"{record['product']}, {record['rows']} × {record['columns']}, density {record['density']:g},"
-            f" {record['lanes']} lanes",
-            name,
-            ratio,
-        )
-        for record in records
-        for name, ratio in record["ratio"].items()
-    )
 
 
 def sweep_tables(records: Sequence[Record]) -> list[Table]:
@@ -246,7 +239,7 @@ def inference_tables(records: Sequence[Record]) -> list[Table]:
 
 
 def inference_lines(records: Sequence[Record]) -> list[str]:
-    """Name the sizes, and the cases in which dense is faster."""
+    """Name the sizes, and how fast the model is elsewhere."""
     sizes = records[0]["sizes"]
     lines = [f"{sizes['layers']} × {sizes['hidden_size']} LSTM, vocabulary {sizes['vocab_size']:,}"]
     lines += [
@@ -257,20 +250,39 @@ def inference_lines(records: Sequence[Record]) -> list[str]:
         for name in ("torch", "numpy")
         if (ratio := record[f"{side}_ratio_{name}"]) is not None
     ]
-    return lines + _dense_wins(
-        (f"density {record['density']:g}, batch {record['batch_size']}", name, record[f"ratio_{name}"])
-        for record in records
-        for name in ("torch", "numpy")
-    )
+    return lines
 
 
-def _dense_wins(cases: Any) -> list[str]:
-    """A sentence for each case whose ratio is below 1."""
+def others_win(kind: str, records: Sequence[Record]) -> list[str]:
+    """A sentence for each case in which another library is faster: a report begins with them."""
     return [
-        f"{LABELS[name]} is faster at {text}: truesparse runs at {ratio:.2f} times its speed"
-        for text, name, ratio in cases
+        f"{LABELS[name]} is faster at {case}: truesparse runs at {ratio:.2f} times its speed"
+        for record in records
+        for case, ratios in [_CASES[kind](record)]
+        for name, ratio in ratios.items()
         if ratio is not None and ratio < 1
     ]
+
+
+def _ratios(record: Record) -> dict[str, float]:
+    return {name: of["ratio"] for name, of in record["baselines"].items()}
+
+
+# What a record of each benchmark is about, and how many times as long each other side takes.
+_CASES: dict[str, Callable[[Record], tuple[str, dict[str, Any]]]] = {
+    "step": lambda record: (f"density {record['density']:g}", _ratios(record)),
+    "epoch": lambda record: ("an epoch of these texts", _ratios(record)),
+    "kernel": lambda record: (
+        f"{record['product']}, {record['rows']} × {record['columns']}, density {record['density']:g},"
+        f" {record['lanes']} lanes",
+        record["ratio"],
+    ),
+    "sweep": lambda record: ("", {}),  # its table says nothing else
+    "inference": lambda record: (
+        f"density {record['density']:g}, batch {record['batch_size']}",
+        {name: record[f"ratio_{name}"] for name in ("torch", "numpy")},
+    ),
+}
 
 
 def _crossover(density: float | None, ratios: Sequence[float | None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,14 @@ T = TypeVar("T")
 
 LARGEST = 10**9  # beyond all sizes
 
+# The dense sides of each command. What follows the library says how it runs: "dense" without masks, "bf16" in
+# autocast, "compile" with torch.compile; of Keras, which is without masks, on what.
+STEP = ("torch", "torch-bf16", "torch-compile", "torch-dense", "torch-dense-bf16", "numpy", "numpy-dense")
+EPOCH = (*STEP[:5], "keras-tensorflow", "keras-jax", "keras-torch")
+INFERENCE = ("torch", "numpy")
+
 INSTALL_TORCH = 'pip install "truesparse[bench]"'
+_INSTALL_KERAS = "pip install keras tensorflow, or keras jax"
 
 
 @dataclass(frozen=True)
@@ -143,30 +150,70 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def baselines(text: str | None) -> list[str]:
-    """Return the dense sides to compare with: those asked for, or PyTorch if it is installed and NumPy.
+def baselines(text: str | None, known: Sequence[str]) -> dict[str, str]:
+    """Return the dense sides to compare with, each with the reason for which it cannot be measured, or "".
+
+    Parameters
+    ----------
+    text : str, optional
+        Names with commas between them; "all" are those known, which need not be installed, and "keras" is
+        Keras on what is installed. If not given, PyTorch if it is installed, and NumPy.
+    known : sequence of str
+        `STEP`, `EPOCH` or `INFERENCE`.
 
     Raises
     ------
     UsageError
-        If one is unknown or not installed.
+        If one is unknown, or was asked for by its name and is not installed.
     """
     if text is None:
-        return ["torch", "numpy"] if installed("torch") else ["numpy"]
-    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in names:
-        if name not in ("torch", "numpy"):
-            raise UsageError(f"--baseline knows torch and numpy, not {name!r}")
-        if not installed(name):
-            raise UsageError(f"the baseline {name} is not installed; install it with: {INSTALL_TORCH}")
+        return {name: "" for name in ("torch", "numpy") if not _missing(name)}
+    names = dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+    if list(names) == ["all"]:
+        return {name: _missing(name) for name in known}
     if not names:
-        raise UsageError("--baseline needs a name: torch, numpy, or both with a comma between them")
-    return names
+        raise UsageError(f"--baseline needs a name, or some with commas between them: {_names(known)}")
+    chosen: dict[str, str] = {}
+    for name in names:
+        if name == "keras" and "keras-jax" in known:
+            chosen |= dict.fromkeys(_keras(), "")
+        elif name not in known:
+            raise UsageError(f"--baseline knows {_names(known)}, not {name!r}")
+        elif reason := _missing(name):
+            raise UsageError(f"the baseline {name} cannot be measured: {reason}")
+        else:
+            chosen[name] = ""
+    return chosen
 
 
 def strongest_dense() -> str:
     """Return "torch" if it is installed, else "numpy"."""
-    return baselines(None)[0]
+    return next(iter(baselines(None, INFERENCE)))
+
+
+def _names(known: Sequence[str]) -> str:
+    return ", ".join(known) + " and all"
+
+
+def _missing(name: str) -> str:
+    """What a baseline needs that is not installed, and how to install it; empty if nothing."""
+    library, _, rest = name.partition("-")
+    for package in (library, rest) if library == "keras" else (library,):
+        if not installed(package) and package != "numpy":
+            how = {"torch": INSTALL_TORCH, "keras": _INSTALL_KERAS}.get(package, f"pip install {package}")
+            return f"{package} is not installed; install it with: {how}"
+    return ""
+
+
+def _keras() -> list[str]:
+    """Keras on TensorFlow and JAX, whichever is installed; on PyTorch if neither is."""
+    there = [name for name in EPOCH if name.startswith("keras-") and not _missing(name)]
+    if not there:
+        reason = "it has neither TensorFlow nor JAX" if installed("keras") else "it is not installed"
+        raise UsageError(
+            f"the baseline keras cannot be measured: {reason}; install it with: {_INSTALL_KERAS}"
+        )
+    return [name for name in there if name != "keras-torch"] or there
 
 
 def check_outputs(json: Path | None, plot: Path | None) -> None:

@@ -18,6 +18,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from truesparse.bench.memory import peak_bytes, reset_peak, resident_bytes
 from truesparse.bench.timing import run_turn
 from truesparse.errors import TruesparseError, flags_named
 
-# Module and class of each side of each kind of comparison.
+# Module and class of each side of each kind of comparison; what follows a hyphen in the name of a side is an
+# option of the class.
 MODELS = {
     "step": {
         "ours": ("ours", "SparseTraining"),
@@ -35,6 +38,7 @@ MODELS = {
     "epoch": {
         "ours": ("text_epochs", "SparseEpochs"),
         "torch": ("masked_epochs", "MaskedEpochs"),
+        "keras": ("keras_epochs", "KerasEpochs"),
     },
     "race": {
         "ours": ("race.sparse", "SparseRacer"),
@@ -70,6 +74,8 @@ class Worker:
 
         self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
         make, sizes = _class(kind, side), Workload(**task)
+        if "dense" in side.split("-"):
+            sizes = replace(sizes, masked=False)
         tiny = make(sizes.tiny)
         tiny.step()
         del tiny
@@ -149,8 +155,10 @@ class Worker:
 
 
 def _class(kind: str, side: str) -> Any:
+    side, *options = side.split("-")
     module, name = MODELS[kind][side]
-    return getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
+    found = getattr(importlib.import_module(f"truesparse.bench.{module}"), name)
+    return partial(found, options=options) if side in ("ours", "torch") and options else found
 
 
 @flags_named()
@@ -171,7 +179,8 @@ def main() -> None:
             answer = {"error": "not enough memory"}
         except Exception as error:
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            first, *_ = str(error).strip().splitlines() or [""]  # advice may follow
+            answer = {"error": f"{type(error).__name__}: {first}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from truesparse.bench.settings import EPOCH, INFERENCE, STEP
 from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
 from truesparse.settings import flag
@@ -20,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Measure = Callable[..., list[dict[str, Any]]]  # takes conditions and a monitor
 
 _DENSITIES = {"lm": "0.33,0.2,0.1,0.043,0.009", "classifier": "0.2,0.1,0.0431,0.01"}
+_INSTALLED = "torch and numpy, if installed"
 
 
 def _list(flag: str, default: str | None, text: str) -> Callable[[F], F]:
@@ -100,9 +102,8 @@ def _measures(kind: str, repeats: int, seconds: float | None) -> Callable[[Calla
     return decorate
 
 
-def _baseline(command: F) -> F:
-    text = "Dense sides: torch, numpy.  [default: those installed]"
-    return _list("--baseline", None, text)(command)
+def _baseline(known: Sequence[str], default: str) -> Callable[[F], F]:
+    return _list("--baseline", None, f"Dense sides: {', '.join(known)}.  [default: {default}]")
 
 
 @click.group()
@@ -120,7 +121,7 @@ def bench() -> None:
 @_workload(
     "hidden_size", "embedding_size", "layers", "vocab_size", "batch_size", "bptt", "pattern", "output_group"
 )
-@_baseline
+@_baseline((*STEP, "all"), _INSTALLED)
 @_measures("step", repeats=7, seconds=0.3)
 def step(
     task: str,
@@ -130,7 +131,7 @@ def step(
     baseline: str | None,
     **sizes: int | str | None,
 ) -> Measure:
-    """Time training steps against masked dense models.
+    """Time training steps against dense models.
 
     A step is forward, backward, clipping and update. Without flags it is the configuration of the ST-RNN
     paper on Penn Treebank.
@@ -138,7 +139,7 @@ def step(
     from truesparse.bench import settings
 
     densities = settings.densities(density or _DENSITIES[task])
-    baselines = settings.baselines(baseline)
+    baselines = settings.baselines(baseline, STEP)
 
     from truesparse.bench.step import bench_step
     from truesparse.errors import UsageError
@@ -163,16 +164,17 @@ def step(
         *("er_epsilon", "pattern", "method", "batch_size", "seed"),
     ),
 )
+@_baseline((*EPOCH, "keras", "all"), "torch")
 @_measures("epoch", repeats=3, seconds=None)
-def epoch(**flags: Any) -> Measure:
-    """Time an epoch of a text classifier against masked PyTorch.
+def epoch(baseline: str | None, **flags: Any) -> Measure:
+    """Time an epoch of a text classifier against dense models.
 
     The texts are one's own, as in truesparse train classifier; the training, too, is that of this command.
     """
     from truesparse.bench import settings
     from truesparse.tasks.sources import resolve
 
-    settings.baselines("torch")
+    baselines = settings.baselines(baseline or "torch", EPOCH)
     config = resolve(flags, environment={}, task=ClassifierConfig).filled()
 
     from truesparse.bench.epoch import bench_epoch
@@ -184,7 +186,7 @@ def epoch(**flags: Any) -> Measure:
         raise UsageError(f"--method {config.method} is not sparse from the start; choose one that is")
 
     load_data(config)  # raises for texts that cannot be learned from
-    return partial(bench_epoch, config)
+    return partial(bench_epoch, config, baselines)
 
 
 @bench.command()
@@ -244,7 +246,7 @@ def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Meas
 @_list("--batch-size", "1,8,64", "Batch sizes.")
 @_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
 @_workload(layers=2, vocab_size=10_000)
-@_baseline
+@_baseline(INFERENCE, _INSTALLED)
 @_measures("inference", repeats=7, seconds=0.2)
 def inference(density: str, batch_size: str, hidden_size: int, baseline: str | None, **sizes: Any) -> Measure:
     """Time the prediction of the next token against dense models."""
@@ -252,7 +254,7 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
 
     densities = settings.densities(density)
     batches = settings.positive(batch_size, "--batch-size")
-    baselines = settings.baselines(baseline)
+    baselines = list(settings.baselines(baseline, INFERENCE))
 
     from truesparse.bench.inference import bench_inference
 
@@ -267,7 +269,7 @@ def _show(
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
-    """Write the JSON, print tables and sentences, draw the picture."""
+    """Write the JSON, print where others are faster, tables and sentences, draw the picture."""
     from truesparse.bench import report
     from truesparse.bench.environment import busy_note
     from truesparse.cli.display import print_table
@@ -275,6 +277,9 @@ def _show(
 
     if json_file is not None:
         report.write_json(json_file, records)
+    wins = report.others_win(kind, records)
+    for line in ["Where others are faster:", *wins] if wins else []:
+        click.echo(printable(line))
     tables, lines = report.REPORTS[kind]
     for table in tables(records):
         print_table(table, highlight=False)

@@ -38,8 +38,12 @@ class ProgressLines(Monitor):
         click.echo(f"{self._count}/{self._total}  {printable(text)}", err=True)
 
     def note(self, text: str) -> None:
-        self.notes.append(text)
-        click.echo(printable(text), err=True)
+        if text not in self.notes:  # the same may be found again with other sizes
+            self.notes.append(text)
+            self._print(printable(text))
+
+    def _print(self, text: str) -> None:
+        click.echo(text, err=True)
 
     def done(self, rounds: int = 1) -> None:
         self._count += rounds
@@ -78,9 +82,8 @@ class Bar(ProgressLines):
     def say(self, text: str) -> None:
         self._progress.update(self._task, description=printable(text))
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-        self._progress.console.print(printable(text))
+    def _print(self, text: str) -> None:
+        self._progress.console.print(text)
 
     def done(self, rounds: int = 1) -> None:
         self._progress.advance(self._task, rounds)

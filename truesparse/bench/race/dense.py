@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from truesparse.bench.masked_torch import MaskedLSTM, choose_onednn, clip
+from truesparse.bench.masked_torch import MaskedLSTM, autocast, choose, clip
 from truesparse.bench.race.lane import Measured
 from truesparse.data.batches import Batch
 from truesparse.modelfile import MODEL
@@ -19,8 +17,6 @@ from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.lm.task import LanguageModeling
 from truesparse.training.build import build_model
 from truesparse.training.state import make_generators
-
-_TRIAL = 4  # steps
 
 
 class DenseRacer:
@@ -39,10 +35,9 @@ class DenseRacer:
 
     def __init__(self, config: LanguageModelConfig, precision: str) -> None:
         self._config = config
-        self._precision = getattr(torch, precision)
+        self._precision = precision
         self._task = LanguageModeling(config)
         self.steps_per_epoch = len(self._task.train)
-        self._onednn = False
         self._begin()
 
     def _begin(self) -> None:
@@ -70,20 +65,7 @@ class DenseRacer:
 
     def warm_up(self) -> None:
         """Choose whether to use oneDNN, and one thread or all, too, by which is fastest."""
-        trials = []
-        for threads in sorted({torch.get_num_threads(), 1}):
-            torch.set_num_threads(threads)
-            try:
-                onednn = choose_onednn(lambda: self.step(1.0))
-            except RuntimeError:  # it has no LSTM of bfloat16 for processors that do not multiply that
-                torch.backends.mkldnn.enabled = onednn = False
-            began = time.perf_counter()
-            for _ in range(_TRIAL):
-                self.step(1.0)
-            trials.append((time.perf_counter() - began, threads, onednn))
-        _, threads, self._onednn = min(trials)
-        torch.set_num_threads(threads)
-        torch.backends.mkldnn.enabled = self._onednn
+        choose(lambda: self.step(1.0))
         self._measure("valid")
         self._begin()
 
@@ -98,7 +80,7 @@ class DenseRacer:
         if batch.begins:
             self._state = self._zero_state()
         self._optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self._precision == "bfloat16"):
             loss, self._state = self._run(batch, self._state, training=True)
         loss.backward()
         if longest := self._config.optimizer_settings.clip:
@@ -133,7 +115,7 @@ class DenseRacer:
             "dense_parameters": positions,
             "relative_flops": 1.0,
             "torch": torch.__version__,
-            "onednn": self._onednn,
+            "onednn": torch.backends.mkldnn.enabled,
         }
 
     def _measure(self, part: str) -> float:
@@ -162,9 +144,3 @@ class DenseRacer:
     def _zero_state(self) -> tuple[torch.Tensor, torch.Tensor]:
         shape = self._config.layers, self._config.batch_size, self._config.hidden_size
         return torch.zeros(shape), torch.zeros(shape)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        mixed: AbstractContextManager[Any] = torch.autocast(
-            "cpu", dtype=torch.bfloat16, enabled=self._precision == torch.bfloat16
-        )
-        return mixed
