@@ -91,6 +91,89 @@ def test_training_takes_the_same_course(task):
     assert sides[1].facts()["numpy_blas"]
 
 
+@pytest.fixture
+def torch():
+    """PyTorch, which runs on as many threads as before and with oneDNN as before."""
+    torch = pytest.importorskip("torch")
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    yield torch
+    torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = onednn
+
+
+def course(side):
+    return [side.step() for _ in range(6)]
+
+
+def test_masks_of_a_full_density_change_nothing(torch):
+    from truesparse.bench.masked_torch import TorchTraining
+
+    masked = course(TorchTraining(TASKS["dense"]))
+    assert course(TorchTraining(replace(TASKS["dense"], masked=False))) == masked
+    assert len(set(masked)) == 6
+
+
+@pytest.mark.parametrize("name", ["torch-dense", "numpy-dense"])
+def test_without_masks_all_weights_learn(request, name):
+    """A side named dense begins as the one with masks, and then goes its own way."""
+    if name.startswith("torch"):
+        request.getfixturevalue("torch")
+    sides = {}
+    for side in (name.partition("-")[0], name):
+        sides[side] = worker.Worker()
+        first = sides[side].model("step", side, asdict(TASKS["lm"]))["loss"]
+        assert first == pytest.approx(ours.SparseTraining(TASKS["lm"]).step(), rel=1e-5)
+    zeros = []
+    for side in sides.values():
+        model = side._model.model
+        if name.startswith("torch"):
+            weight = model.parameters["output.weight"].detach().numpy()
+        else:
+            weight = model.parameters["output.weight"]
+        zeros.append(np.count_nonzero(weight == 0) / weight.size)
+    assert zeros == [pytest.approx(0.7, abs=0.05), 0.0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_is_near(torch, monkeypatch, there):
+    from truesparse.bench import masked_torch
+
+    monkeypatch.setattr(masked_torch, "has_bfloat16", lambda: there)
+    for name in ("lm", "classifier"):
+        exact = course(masked_torch.TorchTraining(TASKS[name]))
+        side = masked_torch.TorchTraining(TASKS[name], ["bf16"])
+        rough = course(side)
+        np.testing.assert_allclose(rough, exact, rtol=0.03)
+        assert rough != exact
+    assert {parameter.dtype for parameter in side.model.parameters.values()} == {torch.float32}
+    assert side.facts()["bfloat16"] == ("processor" if there else "software")
+    assert "bfloat16" not in masked_torch.TorchTraining(TASKS[name]).facts()
+
+
+@pytest.mark.parametrize("name", ["lm", "classifier"])
+def test_what_is_compiled_computes_the_same(torch, monkeypatch, name):
+    """Without a compiler, which takes half a minute: a step of the cell, in a loop, and the output layer."""
+    from truesparse.bench import masked_torch
+
+    exact = course(masked_torch.TorchTraining(TASKS[name]))
+    compiled, called = [], []
+
+    def compiling(function):
+        compiled.append(function.__name__)
+        return lambda *arguments: called.append(function.__name__) or function(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    np.testing.assert_allclose(course(masked_torch.TorchTraining(TASKS[name], ["compile"])), exact, rtol=1e-5)
+    assert compiled == ["_cell", "_loss_of"]
+    assert (called.count("_cell"), called.count("_loss_of")) == (6 * 2 * 9, 6)
+
+
+def test_why_a_side_fails_is_one_sentence():
+    error = RuntimeError("No working C++ compiler found: 'g++'\n\nSet TORCHDYNAMO_VERBOSE=1 for more")
+    assert worker._sentence(error) == "RuntimeError: No working C++ compiler found: 'g++'"
+    assert worker._sentence(ValueError()) == "ValueError: "
+
+
 def test_masked_numpy_clips():
     task = TASKS["dense"]
     model = masked_numpy.MaskedNumpy(task)

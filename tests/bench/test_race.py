@@ -268,17 +268,19 @@ def test_pytorch_uses_the_faster_number_of_threads(
     text_file: Path, monkeypatch: pytest.MonkeyPatch, slow: int
 ) -> None:
     torch = pytest.importorskip("torch")
+    from truesparse.bench import masked_torch
     from truesparse.bench.race import dense
 
-    now = 0.0
+    now, reads = 0.0, 0
 
     def clock() -> float:
-        nonlocal now
+        nonlocal now, reads
         now += 10 if torch.get_num_threads() == slow else 1
-        return now
+        now += 0.5 if torch.backends.mkldnn.enabled == (slow == 2) else 0
+        reads += 1
+        return now + (100 if reads in (2, 4, 6, 8)[slow - 1 :: 2] else 0)  # a busy moment, once for some
 
-    monkeypatch.setattr(dense, "choose_onednn", lambda step: slow == 1)
-    monkeypatch.setattr(dense, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(masked_torch, "time", SimpleNamespace(perf_counter=clock))
     before = torch.get_num_threads(), torch.backends.mkldnn.enabled
     try:
         torch.set_num_threads(2)

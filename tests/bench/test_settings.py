@@ -49,17 +49,53 @@ def test_threads():
 
 def test_baselines(monkeypatch):
     monkeypatch.setattr(settings, "installed", lambda package: package != "torch")
-    assert settings.baselines(None) == ["numpy"]
+    assert settings.baselines(None, settings.STEP) == {"numpy": ""}
     assert settings.strongest_dense() == "numpy"
     with pytest.raises(UsageError, match=r"torch is not installed; install it with: pip install .truesparse"):
-        settings.baselines("numpy,torch")
+        settings.baselines("numpy,torch-bf16", settings.STEP)
     with pytest.raises(UsageError, match="not 'jax'"):
-        settings.baselines("jax")
+        settings.baselines("jax", settings.STEP)
+    with pytest.raises(UsageError, match="not 'torch-bf16'"):
+        settings.baselines("torch-bf16", settings.INFERENCE)
     with pytest.raises(UsageError, match="needs a name"):
-        settings.baselines(",")
+        settings.baselines(",", settings.STEP)
+    everyone = settings.baselines("all", settings.STEP)
+    assert list(everyone) == list(settings.STEP)
+    assert [name for name, reason in everyone.items() if not reason] == ["numpy", "numpy-dense"]
+    assert everyone["torch-dense"].startswith("torch is not installed; install it with: pip")
     monkeypatch.setattr(settings, "installed", lambda package: True)
-    assert settings.baselines(None) == ["torch", "numpy"]
-    assert settings.baselines("numpy") == ["numpy"]
+    assert settings.baselines(None, settings.STEP) == {"torch": "", "numpy": ""}
+    assert settings.baselines("numpy,torch-dense", settings.STEP) == {"numpy": "", "torch-dense": ""}
+
+
+@pytest.mark.parametrize(
+    ("there", "names"),
+    [
+        ({"keras", "tensorflow", "jax", "torch"}, ["keras-tensorflow", "keras-jax"]),
+        ({"keras", "jax"}, ["keras-jax"]),
+        ({"keras", "torch"}, ["keras-torch"]),
+    ],
+)
+def test_keras_runs_on_what_there_is(monkeypatch, there, names):
+    monkeypatch.setattr(settings, "installed", there.__contains__)
+    assert list(settings.baselines("keras", settings.EPOCH)) == names
+    with pytest.raises(UsageError, match="--baseline knows"):
+        settings.baselines("keras", settings.STEP)
+
+
+@pytest.mark.parametrize(
+    ("there", "text", "sentence"),
+    [
+        (set(), "keras", "baseline keras cannot be measured: it is not installed; .* pip install keras"),
+        ({"keras"}, "keras", "neither TensorFlow nor JAX; install it with: pip install keras tensorflow"),
+        ({"keras"}, "keras-jax", "jax is not installed; install it with: pip install jax"),
+        ({"jax"}, "keras-jax", "keras is not installed; install it with: pip install keras"),
+    ],
+)
+def test_keras_that_is_missing(monkeypatch, there, text, sentence):
+    monkeypatch.setattr(settings, "installed", there.__contains__)
+    with pytest.raises(UsageError, match=sentence):
+        settings.baselines(text, settings.EPOCH)
 
 
 def test_outputs_are_checked_before_measuring(tmp_path, monkeypatch):

@@ -62,8 +62,11 @@ def test_step(run, tmp_path: Path, plot: list[str]) -> None:
     for record in records:
         assert set(record) >= STEP_KEYS
         assert record["ours_ms"] > 0
+        assert set(record["baselines"]) == set(HAVE)
+        assert all(of["threads"] == 1 for of in record["baselines"].values())
         for name in ("torch", "numpy"):
             measured = record[f"masked_{name}_ms"], record[f"ratio_{name}"]
+            assert measured[1] == record["baselines"].get(name, {}).get("ratio")
             if name in HAVE:
                 assert measured[1] == pytest.approx(measured[0] / record["ours_ms"])
             else:
@@ -73,8 +76,8 @@ def test_step(run, tmp_path: Path, plot: list[str]) -> None:
         assert record["environment"]["cpu"]
     assert records[0]["nnz"] == round(0.5 * records[0]["dense_parameters"])
     assert "Training step" in result.stdout
-    assert "every side with 1 threads" in result.stdout
-    assert "masked NumPy ms" in result.stdout
+    assert "at most 1 threads a side" in result.stdout
+    assert "masked NumPy" in result.stdout
     assert "density 0.2" in result.stderr
     assert not plot or is_png(tmp_path / "out.png")
 
@@ -83,13 +86,16 @@ def test_step_of_a_classifier_where_dense_has_no_memory(
     run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("truesparse.bench.memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("truesparse.bench.report.others_win", lambda kind, records: [f"{kind}: one is"])
     sizes = ["--task", "classifier", "--batch-size", "4", "--bptt", "5", "--density", "0.3"]
     result = run("bench", "step", *sizes, "--baseline", "numpy", *TINY, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Where others are faster:\nstep: one is\nTraining step")
     assert "the masked NumPy model is left out: it needs about" in result.stdout
     (record,) = json.loads((tmp_path / "out.json").read_text())
     assert record["task"] == "classifier"
     assert record["ours_ms"] > 0
+    assert record["unavailable"] == {"numpy": "there is not enough memory"}
     for key in ("masked_numpy_ms", "ratio_numpy", "masked_peak_bytes", "fraction_of_ideal"):
         assert record[key] is None
 
@@ -147,19 +153,26 @@ def test_inference(run, tmp_path: Path, plot: list[str]) -> None:
     assert not plot or is_png(tmp_path / "out.png")
 
 
-def test_dense_wins_are_printed_plainly() -> None:
-    from truesparse.bench.report import _dense_wins
+def test_where_others_are_faster_is_said_plainly() -> None:
+    from truesparse.bench.report import others_win
 
-    assert _dense_wins(
-        [("density 0.9", "torch", 0.5), ("density 0.2", "torch", 3.0), ("x", "numpy", None)]
-    ) == ["PyTorch is faster at density 0.9: truesparse runs at 0.50 times its speed"]
+    records = [
+        {"density": 0.9, "baselines": {"torch-dense": {"ratio": 0.5}, "torch": {"ratio": 1.2}}},
+        {"density": 0.2, "baselines": {"torch-dense": {"ratio": 3.0}}},
+    ]
+    sentence = "PyTorch dense is faster at density 0.9: truesparse runs at 0.50 times its speed"
+    assert others_win("step", records) == [sentence]
+    record = {"density": 0.9, "batch_size": 8, "ratio_torch": 0.5, "ratio_numpy": None}
+    assert others_win("inference", [record]) == [
+        "PyTorch is faster at density 0.9, batch 8: truesparse runs at 0.50 times its speed"
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["step", "--density", "0.2,1.5"], "--density must lie above 0 and be at most 1, not 1.5"),
-        (["step", "--baseline", "cupy"], "--baseline knows torch and numpy, not 'cupy'"),
+        (["step", "--baseline", "cupy"], "--baseline knows torch, torch-bf16, torch-compile, torch-dense"),
         (["step", "--output-group", "3"], "a vocabulary of 10000 cannot be cut into groups of 3"),
         (
             ["step", "--task", "classifier", "--output-group", "2"],
@@ -187,7 +200,7 @@ def test_a_baseline_that_is_not_installed(run, monkeypatch: pytest.MonkeyPatch) 
     assert 'torch is not installed; install it with: pip install "truesparse[bench]"' in result.stderr
 
 
-def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ask = contest.Contestant.ask
 
     def failing(self: contest.Contestant, question: str, **arguments: object) -> dict[str, object]:
@@ -197,9 +210,13 @@ def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(contest.Contestant, "ask", failing)
     sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
-    result = run("bench", "step", *sizes, *TINY)
+    result = run("bench", "step", *sizes, *TINY, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
-    assert "it was killed; its numbers are missing" in result.stdout
+    assert "masked NumPy is not available: the process of NumPy ended (exit code -9): it was killed" in result.stdout
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert record["baselines"] == {}
+    assert "was killed" in record["unavailable"]["numpy"]
+    assert record["masked_numpy_ms"] is None
 
 
 def test_a_baseline_whose_memory_is_too_small_to_see(
@@ -255,13 +272,63 @@ def test_epoch(run, labelled_file: Path, tmp_path: Path) -> None:
     assert "Epoch of training" in result.stdout
 
 
+def epoch_config(labelled_file: Path, **flags: Any) -> ClassifierConfig:
+    given = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4, **flags}
+    return resolve(given, environment={}, task=ClassifierConfig).filled()
+
+
 def epoch_sides(labelled_file: Path, **flags: Any) -> tuple[Any, Any]:
     """The sparse side of a small epoch, and the masked one."""
     from truesparse.bench.masked_epochs import MaskedEpochs
 
-    given = {"data": str(labelled_file), "hidden_size": 8, "batch_size": 8, "density": 0.4, **flags}
-    config = resolve(given, environment={}, task=ClassifierConfig).filled()
+    config = epoch_config(labelled_file, **flags)
     return SparseEpochs(config), MaskedEpochs(config)
+
+
+@pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
+def test_epochs_of_dense_models(labelled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All begin with the same loss; that without masks learns faster than the one with them."""
+    import torch
+
+    from truesparse.bench.masked_epochs import MaskedEpochs
+
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    config = epoch_config(labelled_file, lr=0.01, dropout=0.0)
+    options: tuple[list[str], ...] = ([], ["compile"], ["bf16"], ["dense"])
+    losses = []
+    for chosen in options:
+        side = MaskedEpochs(config, chosen)
+        first = side.loss()
+        side.step()
+        losses.append((first, side.loss()))
+    masked, compiled, rough, dense = losses
+    assert compiled == pytest.approx(masked, rel=1e-5)
+    assert rough == pytest.approx(masked, rel=0.03)
+    assert dense[0] == masked[0]
+    assert dense[1] < masked[1] - 1e-3
+
+
+@pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")
+def test_keras_and_pytorch_take_the_same_course(labelled_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backends = [name for name in ("jax", "tensorflow", "torch") if settings.installed(name)]
+    monkeypatch.setenv("KERAS_BACKEND", backends[0])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    pytest.importorskip("keras")
+    from truesparse.bench.keras_epochs import KerasEpochs
+    from truesparse.bench.masked_epochs import MaskedEpochs
+
+    config = epoch_config(labelled_file, lr=0.01, dropout=0.0, clip=0.5)
+    sides = KerasEpochs(config), MaskedEpochs(config, ["dense"])
+    losses = []
+    for _ in range(2):
+        losses.append([side.loss() for side in sides])
+        for side in sides:
+            side.step()
+    assert losses[1][0] < losses[0][0] - 1e-3
+    for ours, theirs in losses:
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert sides[0].facts()["keras"]
 
 
 @pytest.mark.skipif("torch" not in HAVE, reason="torch is not installed")

@@ -18,8 +18,7 @@ from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
 from truesparse.model import Model
 
-_TRIALS = 3  # steps of each configuration that are timed
-_HOPELESS = 2.0  # times as long as the best
+_TURNS = 2  # of each configuration that is tried
 
 
 class MaskedLSTM:
@@ -239,27 +238,23 @@ def autocast(mixed: bool) -> AbstractContextManager[Any]:
 def choose(step: Callable[[], Any]) -> None:
     """Switch oneDNN on or off for this process, and take one thread or all, by which steps are fastest.
 
-    Of each the first step does not count, and the best of others does; what takes much longer gets one only.
+    Each configuration has its turns with others between them, so that no busy moment decides: its best turn
+    counts, and in each a first step does not.
     """
-    everything = list(product(sorted({torch.get_num_threads(), 1}, reverse=True), (False, True)))
     seconds: dict[tuple[int, bool], float] = {}
-    for turn in range(_TRIALS):
-        best = min(seconds.values(), default=inf)
-        for threads, onednn in list(seconds) if turn else everything:
-            known = seconds.get((threads, onednn), inf)
-            if turn and known > _HOPELESS * best:
-                continue
-            _configure(threads, onednn)
-            try:
-                if turn == 0:
-                    step()
-                begin = time.perf_counter()
-                step()
-            except RuntimeError:  # oneDNN has no LSTM of bfloat16 for processors that do not multiply that
-                if not onednn or turn:
-                    raise
-            else:
-                seconds[threads, onednn] = min(time.perf_counter() - begin, known)
+    configurations = list(product(sorted({torch.get_num_threads(), 1}, reverse=True), (False, True)))
+    for configuration in configurations * _TURNS:
+        _configure(*configuration)
+        try:
+            step()
+            begin = time.perf_counter()
+            step()
+        except RuntimeError:  # oneDNN has no LSTM of bfloat16 for processors that do not multiply that
+            if not configuration[1]:
+                raise
+            continue
+        took = time.perf_counter() - begin
+        seconds[configuration] = min(took, seconds.get(configuration, inf))
     _configure(*min(seconds, key=seconds.__getitem__))
 
 

@@ -179,9 +179,14 @@ def main() -> None:
             answer = {"error": "not enough memory"}
         except Exception as error:
             traceback.print_exc()
-            first, *_ = str(error).strip().splitlines() or [""]  # advice may follow
-            answer = {"error": f"{type(error).__name__}: {first}"}
+            answer = {"error": _sentence(error)}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong: a compiler adds lines of advice."""
+    first, *_ = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {first}"
 
 
 def _listen(questions: queue.SimpleQueue[str]) -> None:
