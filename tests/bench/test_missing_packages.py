@@ -35,7 +35,17 @@ for name, module in list(sys.modules.items()):
                 print("half", name)
                 break
 """
-EXTRAS = ("torch", "keras", "matplotlib", "onnx", "onnxruntime", "sklearn", "joblib", "sparselab", "sparseprop")
+EXTRAS = (
+    "torch",
+    "keras",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "sklearn",
+    "joblib",
+    "sparselab",
+    "sparseprop",
+)
 
 
 def test_doctests_leave_no_half_modules_behind() -> None:

@@ -212,7 +212,10 @@ def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch,
     sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
     result = run("bench", "step", *sizes, *TINY, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
-    assert "masked NumPy is not available: the process of NumPy ended (exit code -9): it was killed" in result.stdout
+    assert (
+        "masked NumPy is not available: the process of NumPy ended (exit code -9): it was killed"
+        in result.stdout
+    )
     (record,) = json.loads((tmp_path / "out.json").read_text())
     assert record["baselines"] == {}
     assert "was killed" in record["unavailable"]["numpy"]

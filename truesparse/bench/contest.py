@@ -21,6 +21,7 @@ from truesparse.errors import TruesparseError
 
 LABELS = {
     "ours": "truesparse",
+    "ours-untiled": "truesparse untiled",
     "torch": "PyTorch",
     "torch-bf16": "PyTorch bf16",
     "torch-compile": "PyTorch compiled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from itertools import cycle
 from typing import Any
 
@@ -14,7 +15,7 @@ from truesparse.data import Batch
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.model import Model, random_model
 from truesparse.optim import SGD
-from truesparse.sparse import Arena, SparseMatrix
+from truesparse.sparse import Arena, SparseMatrix, products
 from truesparse.sparse.matrix import Numbers
 from truesparse.training.training import Training
 
@@ -30,9 +31,13 @@ class SparseTraining:
     Parameters
     ----------
     task : Workload
+    options : collection of {"untiled"}
+        Products that read all rows of a panel at a time, as if all of them fitted a cache; of this process.
     """
 
-    def __init__(self, task: Workload) -> None:
+    def __init__(self, task: Workload, options: Collection[str] = ()) -> None:
+        if "untiled" in options:
+            vars(products)["tile_features"] = lambda features, *_: features
         model = build(task)
         optimizer = SGD(model.arena, LEARNING_RATE, MOMENTUM)
         self._training = Training(model, optimizer, clip=MAX_NORM)

@@ -16,6 +16,7 @@ from truesparse.bench.environment import Record
 from truesparse.modelfile.files import replacing
 
 MISSING = "–"
+_WORST = 15  # sizes that are printed
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
 
 
@@ -210,6 +211,39 @@ def sweep_lines(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def cliff_tables(records: Sequence[Record]) -> list[Table]:
+    """Return the sizes at which truesparse is slowest beside a plainer way."""
+    table = _table("The worst sizes; above 1.10 a cliff", ["hidden size", "batch", "density", "pattern"])
+    _columns(table, ["groups of", "ms", "threads", "plainer", "ms", "threads", "ratio"])
+    for record in sorted(records, key=lambda record: -record["slowdown"])[:_WORST]:
+        sizes, rivals = record["sizes"], record["rivals"]
+        name = max(rivals, key=lambda name: rivals[name]["ratio"])
+        table.add_row(
+            *(str(sizes[field]) for field in ("hidden_size", "batch_size")),
+            f"{sizes['density']:g}",
+            *(str(sizes[field]) for field in ("pattern", "output_group")),
+            _number(record["ours_ms"]),
+            str(record["ours_threads"]),
+            name,
+            _number(rivals[name]["ms"]),
+            str(rivals[name]["threads"]),
+            _times(rivals[name]["ratio"]),
+        )
+    return [table]
+
+
+def cliff_lines(records: Sequence[Record]) -> list[str]:
+    """Count the cliffs."""
+    sizes = records[0]["sizes"]
+    cliffs = sum(record["cliff"] for record in records)
+    return [
+        f"{cliffs} of {len(records)} sizes are slower than a plainer way by more than 10 %",
+        f"training steps of a {sizes['layers']}-layer LSTM language model, vocabulary {sizes['vocab_size']:,}, in"
+        f" windows of {sizes['bptt']}; plainer: products without tiles, for a pattern of units one of weights,"
+        " for groups of words none",
+    ]
+
+
 def inference_tables(records: Sequence[Record]) -> list[Table]:
     """Return latency and throughput by density and batch."""
     names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
@@ -278,6 +312,7 @@ _CASES: dict[str, Callable[[Record], tuple[str, dict[str, Any]]]] = {
         record["ratio"],
     ),
     "sweep": lambda record: ("", {}),  # its table says nothing else
+    "cliffs": lambda record: ("", {}),
     "inference": lambda record: (
         f"density {record['density']:g}, batch {record['batch_size']}",
         {name: record[f"ratio_{name}"] for name in ("torch", "numpy")},
@@ -337,5 +372,6 @@ REPORTS = {
     "epoch": (epoch_tables, epoch_lines),
     "kernel": (kernel_tables, kernel_lines),
     "sweep": (sweep_tables, sweep_lines),
+    "cliffs": (cliff_tables, cliff_lines),
     "inference": (inference_tables, inference_lines),
 }

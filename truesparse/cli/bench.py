@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Measure = Callable[..., list[dict[str, Any]]]  # takes conditions and a monitor
 
 _DENSITIES = {"lm": "0.33,0.2,0.1,0.043,0.009", "classifier": "0.2,0.1,0.0431,0.01"}
+_RECORD = "Add each size to this file (JSON lines) at once; those that it has are not measured again."
 _INSTALLED = "torch and numpy, if installed"
 
 
@@ -69,9 +70,11 @@ _json = path_option("--json", "Write the results as JSON.", "json_file", dir_oka
 _plot = path_option("--plot", "Draw a picture of the results (PNG, SVG or PDF).", "plot_file", dir_okay=False)
 
 
-def _measures(kind: str, repeats: int, seconds: float | None) -> Callable[[Callable[..., Measure]], F]:
+def _measures(
+    kind: str, repeats: int, seconds: float | None, drawn: bool = True
+) -> Callable[[Callable[..., Measure]], F]:
     """Make a command of a function that says what is to be measured, with the flags for how it is measured
-    and where results go; `kind` names the report. Without `seconds` a turn is one call, and nothing is drawn.
+    and where results go; `kind` names the report. Without `seconds` a turn is one call.
     """
 
     def decorate(prepare: Callable[..., Measure]) -> Any:
@@ -95,7 +98,7 @@ def _measures(kind: str, repeats: int, seconds: float | None) -> Callable[[Calla
             _show(kind, records, monitor.notes, json_file, plot_file)
 
         more = [] if seconds is None else [_seconds(seconds)]
-        for option in (*([_plot] if more else []), _json, _threads, *more, _repeats(repeats)):
+        for option in (*([_plot] if drawn else []), _json, _threads, *more, _repeats(repeats)):
             command = option(command)
         return command
 
@@ -165,7 +168,7 @@ def step(
     ),
 )
 @_baseline((*EPOCH, "keras", "all"), "torch")
-@_measures("epoch", repeats=3, seconds=None)
+@_measures("epoch", repeats=3, seconds=None, drawn=False)
 def epoch(baseline: str | None, **flags: Any) -> Measure:
     """Time an epoch of a text classifier against dense models.
 
@@ -239,6 +242,30 @@ def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Meas
     from truesparse.bench.sweep import bench_sweep
 
     return partial(bench_sweep, Workload(**sizes), densities, batches, hidden, settings.strongest_dense())
+
+
+@bench.command()
+@_size("--shapes", 200, "How many random sizes.")
+@_size("--seed", 1, "Of the sizes.")
+@path_option("--record", _RECORD, dir_okay=False)
+@_workload(layers=1, vocab_size=2000, bptt=10)
+@_measures("cliffs", repeats=5, seconds=0.1, drawn=False)
+def cliffs(shapes: int, record: Path | None, **sizes: Any) -> Measure:
+    """Find sizes at which training is slower than a plainer way to make it.
+
+    Training steps of random sizes (hidden 32 to 2048, batch 1 to 128, density 0.005 to 1, both patterns,
+    output groups of 1 and 4), beside products without tiles, for a pattern of units beside one of weights,
+    and for groups beside none. What looks more than 10 % slower is measured once more.
+    """
+    from truesparse.bench.cliffs import bench_cliffs
+    from truesparse.errors import UsageError
+    from truesparse.training.outputs import check_folder
+
+    if record is not None:
+        check_folder("--record", record)
+    if sizes["vocab_size"] % 4:
+        raise UsageError(f"--vocab-size must be a multiple of 4, not {sizes['vocab_size']}")
+    return partial(bench_cliffs, Workload(**sizes), shapes, record)
 
 
 @bench.command()

@@ -23,7 +23,12 @@ Line = Mapping[str, Any]
 
 
 def add_result(folder: Path, line: Line) -> None:
-    """Append a line, and wait until it is on the disk.
+    """Append a line to the results of a study; see `append`."""
+    append(folder / RESULTS, line)
+
+
+def append(path: Path, line: Line) -> None:
+    """Append a line to a file of JSON objects, and wait until it is on the disk.
 
     One that a killed process has left half written is removed; other processes may add lines, too.
 
@@ -32,7 +37,7 @@ def add_result(folder: Path, line: Line) -> None:
     OSError
         It cannot be written.
     """
-    with (folder / RESULTS).open("a+b") as file, locked(folder, wait=True):
+    with path.open("a+b") as file, locked(path.parent, wait=True):
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
         file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
