@@ -5,12 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from truesparse.bench.contest import Contestant, ContestantError
+from truesparse.bench.contest import Contestant, ContestantError, Field
+from truesparse.bench.monitor import Monitor
+from truesparse.bench.settings import Conditions
+from truesparse.bench.step import compared, note_difference
 from truesparse.bench.sweep import crossover
+from truesparse.bench.timing import Timing
 
 
 def test_a_contestant_that_fails_or_ends_is_named():
@@ -109,3 +114,63 @@ def test_crossover():
     assert crossover([0.1, 0.2, 0.4], [None, None, None]) is None
     # sparse loses where there is little to do and wins in between
     assert crossover([0.01, 0.1, 1.0], [0.5, 2.0, 0.5]) == pytest.approx(10**-0.5)
+
+
+class Notes(Monitor):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_field_goes_on_without_baselines_that_cannot() -> None:
+    notes = Notes()
+    baselines = {"numpy": "", "keras-jax": "jax is not installed"}
+    with ExitStack() as stack:
+        field = Field(stack, baselines, 1, notes)
+        assert field.names == "truesparse, NumPy"
+        task = {"vocab_size": 9, "embedding_size": 4, "hidden_size": 4, "layers": 1, "bptt": 3}
+        os.kill(field.sides["numpy"]._process.pid, signal.SIGKILL)
+        answers = field.ask("model", kind="step", task={**task, "batch_size": 2})
+        assert set(answers) == set(field.sides) == {"ours"}
+        assert field.unavailable["keras-jax"] == "jax is not installed"
+        assert "it was killed" in field.unavailable["numpy"]
+        assert notes.notes[0] == "Keras on JAX is not available: jax is not installed"
+        assert notes.notes[1].startswith("masked NumPy is not available: the process of NumPy ended")
+        with pytest.raises(ContestantError, match="truesparse failed: KeyError"):
+            field.measure("none", Conditions(1, 1, 0.1))
+
+
+def test_baselines_stand_in_the_order_of_their_speed() -> None:
+    timings = {
+        "torch": Timing((3.0, 5.0, 4.0)),
+        "ours": Timing((1.0, 1.0, 2.0)),
+        "torch-dense": Timing((0.5, 0.5, 0.6)),
+    }
+    facts = {name: {"threads": 2, "peak_bytes": 7, "torch": "2"} for name in timings}
+    rows = compared(timings, facts, "ms")
+    assert list(rows) == ["torch-dense", "torch"]
+    assert rows["torch"] == {
+        "ms": 4000,
+        "quartiles": [3500, 4500],
+        "ratio": 4,
+        "ratio_quartiles": [2.5, 4],
+        "threads": 2,
+        "peak_bytes": 7,
+    }
+    assert rows["torch-dense"]["ratio"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("losses", "difference", "notes"),
+    [
+        ({"torch": 2.0002, "torch-bf16": 2.04}, 1e-4, 0),
+        ({"torch": 2.0, "torch-dense-bf16": 2.08}, 0, 1),
+        ({"torch": 2.004, "torch-bf16": 2.0}, 2e-3, 1),
+    ],
+)
+def test_first_losses_differ(losses: dict[str, float], difference: float, notes: int) -> None:
+    monitor = Notes()
+    assert note_difference({"ours": 2.0, **losses}, monitor) == pytest.approx(difference)
+    assert len(monitor.notes) == notes

@@ -12,7 +12,7 @@ from truesparse.bench.deployed import compiles
 from truesparse.bench.environment import Record, environment
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
-from truesparse.bench.step import that_fit
+from truesparse.bench.step import that_fit, versions
 from truesparse.bench.timing import Timing
 from truesparse.bench.workload import Workload
 
@@ -50,7 +50,7 @@ def bench_inference(
     """
     where = environment(conditions)
     task = replace(task, masked=False, bptt=1)
-    baselines = that_fit("dense", baselines, task, monitor)
+    baselines = that_fit({name: f"dense {LABELS[name]}" for name in baselines}, task, monitor)
     monitor.plan(len(densities) * len(batches) * (1 + conditions.repeats))
     records = []
     with ExitStack() as stack:
@@ -66,12 +66,12 @@ def bench_inference(
                 monitor.done()
                 monitor.say(f"{text}: " + ", ".join(LABELS[name] for name in sides))
                 timings = measure(sides, "step", conditions, monitor)
-                facts: Record = {}
-                for contestant in sides.values():
-                    facts |= contestant.ask("finish")
-                facts.pop("peak_bytes")
-                threads = facts.pop("threads")
-                records.append({**_record(sizes, timings, {**where, **facts}), "ours_threads": threads})
+                facts = {name: side.ask("finish") for name, side in sides.items()}
+                record = _record(sizes, timings, where | versions(facts))
+                record["ours_threads"] = facts["ours"]["threads"]
+                for name in ("torch", "numpy"):
+                    record[f"masked_{name}_threads"] = facts.get(name, {}).get("threads")
+                records.append(record)
     return records
 
 

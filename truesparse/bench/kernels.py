@@ -82,7 +82,10 @@ def bench_kernels(
                 monitor.say(f"{text}: {product}")
                 able = {name: side for name, side in sides.items() if product in parts[name]}
                 timings = measure(able, product, conditions, monitor)
-                records.append(_record(case, product, tiles, timings, roofs, where))
+                record = _record(case, product, tiles, timings, roofs, where)
+                # SciPy has no parallel products.
+                threads = {name: 1 if name == "scipy" else conditions.threads for name in timings}
+                records.append({**record, "threads": threads})
     return records
 
 

@@ -165,12 +165,13 @@ def kernel_tables(records: Sequence[Record]) -> list[Table]:
 
 
 def kernel_lines(records: Sequence[Record]) -> list[str]:
-    """Name the roofs."""
+    """Name the roofs, and the threads of every side."""
     roofs = records[0]["roofs"]
     speeds = [f"{level} {speed / 1e9:.0f} GB/s" for level, speed in roofs["bytes_per_second"].items()]
     return [
         f"roofs with {roofs['threads']} threads: multiply-add {roofs['flops'] / 1e9:.0f} GF/s, reading from "
-        + ", ".join(speeds)
+        + ", ".join(speeds),
+        "threads: " + ", ".join(f"{LABELS[name]} {count}" for name, count in records[0]["threads"].items()),
     ]
 
 
@@ -203,12 +204,15 @@ def sweep_lines(records: Sequence[Record]) -> list[str]:
         f" {sizes['vocab_size']:,}, {sizes['bptt']} steps, against dense {LABELS[records[0]['baseline']]}"
         " without masks"
     ]
-    return lines + [
-        f"truesparse ran on {record['ours_threads']} of {record['environment']['threads']} threads at hidden"
-        f" size {record['hidden_size']}, batch {record['batch_size']}, density {record['density']:g}"
-        for record in records
-        if record["ours_threads"] < record["environment"]["threads"]
-    ]
+    for record in records:
+        for side in ("ours", "dense"):
+            most, threads = record["environment"]["threads"], record[f"{side}_threads"]
+            if threads is not None and threads < most:
+                name = "truesparse" if side == "ours" else f"dense {LABELS[record['baseline']]}"
+                at = f" at hidden size {record['hidden_size']}, batch {record['batch_size']}"
+                at += f", density {record['density']:g}" if side == "ours" else ""
+                lines.append(f"{name} ran on {threads} of {most} threads{at}")
+    return list(dict.fromkeys(lines))
 
 
 def cliff_tables(records: Sequence[Record]) -> list[Table]:
@@ -238,9 +242,9 @@ def cliff_lines(records: Sequence[Record]) -> list[str]:
     cliffs = sum(record["cliff"] for record in records)
     return [
         f"{cliffs} of {len(records)} sizes are slower than a plainer way by more than 10 %",
-        f"training steps of a {sizes['layers']}-layer LSTM language model, vocabulary {sizes['vocab_size']:,}, in"
-        f" windows of {sizes['bptt']}; plainer: products without tiles, for a pattern of units one of weights,"
-        " for groups of words none",
+        f"training steps of a {sizes['layers']}-layer LSTM language model, vocabulary"
+        f" {sizes['vocab_size']:,}, in windows of {sizes['bptt']}; plainer: products without tiles, for a"
+        " pattern of units one of weights, for groups of words none",
     ]
 
 
@@ -251,13 +255,14 @@ def inference_tables(records: Sequence[Record]) -> list[Table]:
     _columns(table, ["threads", "tokens/s"])
     _columns(table, [f"{LABELS[name]} ms" for name in ("runtime", "c")])
     for name in names:
-        _columns(table, [f"dense {LABELS[name]} ms", "tokens/s", "ratio"])
+        _columns(table, [f"dense {LABELS[name]} ms", "threads", "tokens/s", "ratio"])
     for record in records:
         cells = [_number(record["runtime_ms"]), _number(record["c_ms"])]
         for name in names:
             speed = record[f"masked_{name}_tokens_per_second"]
             cells += [
                 _number(record[f"masked_{name}_ms"]),
+                str(record[f"masked_{name}_threads"] or MISSING),
                 MISSING if speed is None else f"{speed:,.0f}",
                 _times(record[f"ratio_{name}"]),
             ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
-from truesparse.bench.contest import LABELS, Field
+from truesparse.bench.contest import Field, title
 from truesparse.bench.environment import Record, environment
 from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
@@ -17,6 +17,13 @@ from truesparse.bench.workload import Workload
 # Relative difference of the first loss, above which the sides do not compute the same.
 AGREEMENT = 1e-3
 AGREEMENT_BF16 = 3e-2  # numbers of 8 bits
+
+# Of what a side says when it finishes: what stands with its times, and what says nothing of the environment.
+_OF_A_SIDE = ("threads", "peak_bytes", "torch_onednn", "bfloat16")
+_NO_VERSIONS = (
+    *("threads", "peak_bytes", "bfloat16", "weights", "parameter_bytes"),
+    *("texts", "tokens", "batches", "nnz", "dense_parameters"),
+)
 
 
 def bench_step(
@@ -52,7 +59,7 @@ def bench_step(
     """
     where = environment(conditions)
     there = [name for name, reason in baselines.items() if not reason]
-    fitting = that_fit("masked", there, task, monitor)
+    fitting = that_fit({name: title(name) for name in there}, task, monitor)
     too_large = {name: "there is not enough memory" for name in there if name not in fitting}
     baselines = {name: reason for name, reason in baselines.items() if name not in too_large}
     monitor.plan(len(densities) * (conditions.repeats + 1))
@@ -64,12 +71,13 @@ def bench_step(
     return records
 
 
-def that_fit(kind: str, baselines: Sequence[str], task: Workload, monitor: Monitor) -> list[str]:
-    """Return the baselines for which there is memory, all at once; a note for each of the others."""
+def that_fit(baselines: Mapping[str, str], task: Workload, monitor: Monitor) -> list[str]:
+    """Return the baselines, here with what to call them, for which there is memory, all at once; a note for
+    each of the others."""
     fitting: list[str] = []
-    for name in baselines:
+    for name, label in baselines.items():
         taken = len(fitting) * task.dense_bytes()
-        if fits(f"the {kind} {LABELS[name]} model", task.dense_bytes(), monitor, taken):
+        if fits(f"the {label} model", task.dense_bytes(), monitor, taken):
             fitting.append(name)
     return fitting
 
@@ -108,9 +116,6 @@ def compared(timings: Mapping[str, Timing], facts: Mapping[str, Record], unit: s
             **{key: facts[name][key] for key in _OF_A_SIDE if key in facts[name]},
         }
     return rows
-
-
-_OF_A_SIDE = ("threads", "peak_bytes", "torch_onednn", "bfloat16")
 
 
 def note_difference(losses: Mapping[str, float], monitor: Monitor, where: str = "") -> float:
@@ -193,9 +198,3 @@ def versions(facts: Mapping[str, Record]) -> Record:
     for name in sorted(facts, key="torch".__eq__):
         known |= {key: value for key, value in facts[name].items() if key not in _NO_VERSIONS}
     return known
-
-
-_NO_VERSIONS = (
-    *("threads", "peak_bytes", "bfloat16", "weights", "parameter_bytes"),
-    *("texts", "tokens", "batches", "nnz", "dense_parameters"),
-)

@@ -13,6 +13,7 @@ from truesparse.bench.environment import Record, environment
 from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
+from truesparse.bench.step import versions
 from truesparse.bench.workload import Workload
 
 
@@ -40,9 +41,9 @@ def bench_sweep(
     Returns
     -------
     list of dict
-        For each density, batch and hidden size `ours_ms`, `ours_threads`, `dense_ms`, `ratio`, and
-        `crossover`, the density below which the sparse model is faster at this batch and size; None where it
-        was not measured or not crossed.
+        For each density, batch and hidden size `ours_ms`, `ours_threads`, `dense_ms`, `dense_threads`,
+        `ratio`, and `crossover`, the density below which the sparse model is faster at this batch and size;
+        None where it was not measured or not crossed.
     """
     where = environment(conditions)
     monitor.plan(len(batches) * len(hidden_sizes) * (1 + conditions.repeats))
@@ -109,7 +110,7 @@ def _at_size(
         timings[f"{density:g}"].times_faster_than(dense).median if dense else None for density in densities
     ]
     crossed = crossover(densities, ratios)
-    versions = {key: value for key, value in facts.get("dense", {}).items() if key != "peak_bytes"}
+    known = versions({"dense": facts.get("dense", {})})
     return [
         {
             "hidden_size": task.hidden_size,
@@ -118,11 +119,12 @@ def _at_size(
             "ours_ms": timings[f"{density:g}"].seconds.median * 1e3,
             "ours_threads": facts[f"{density:g}"]["threads"],
             "dense_ms": dense.seconds.median * 1e3 if dense else None,
+            "dense_threads": facts["dense"]["threads"] if dense else None,
             "ratio": ratio,
             "crossover": crossed,
             "baseline": baseline,
             "sizes": asdict(replace(task, density=density)),
-            "environment": {**where, **versions},
+            "environment": where | known,
         }
         for density, ratio in zip(densities, ratios, strict=True)
     ]
