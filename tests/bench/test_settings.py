@@ -63,6 +63,7 @@ def test_baselines(monkeypatch):
     assert list(everyone) == list(settings.STEP)
     assert [name for name, reason in everyone.items() if not reason] == ["numpy", "numpy-dense"]
     assert everyone["torch-dense"].startswith("torch is not installed; install it with: pip")
+    assert list(settings.baselines("all", settings.EPOCH)) == [*settings.EPOCH[:-1]]
     monkeypatch.setattr(settings, "installed", lambda package: True)
     assert settings.baselines(None, settings.STEP) == {"torch": "", "numpy": ""}
     assert settings.baselines("numpy,torch-dense", settings.STEP) == {"numpy": "", "torch-dense": ""}
