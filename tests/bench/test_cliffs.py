@@ -12,7 +12,7 @@ import pytest
 from truesparse.bench import cliffs, ours
 from truesparse.bench.timing import Timing
 from truesparse.bench.workload import Workload
-from truesparse.sparse import products
+from truesparse.sparse.plan import machine_plan
 
 TASK = Workload(vocab_size=60, layers=1, bptt=3)
 
@@ -42,14 +42,17 @@ def test_what_is_plainer() -> None:
 
 
 def test_products_without_tiles_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = machine_plan()
+    for name, value in {"caches": {"L1": 32768, "L2": 524288}, "measured": {}, "measures": False}.items():
+        monkeypatch.setattr(plan, name, value)
     task = Workload("lm", 60, 200, 200, 1, 2, 64, 3, 0.3)
     tiled = ours.SparseTraining(task)
     losses = [tiled.step() for _ in range(3)]
-    monkeypatch.setattr(products, "tile_features", products.tile_features)  # comes back
     plain = ours.SparseTraining(task, ["untiled"])
-    assert [plain.step() for _ in range(3)] == pytest.approx(losses, rel=1e-7)
+    assert [plain.step() for _ in range(3)] == losses
+    assert not plan.measured
     widths = [list(side._training.model.matrices["lstm.0.weight_ih"]._tiles) for side in (tiled, plain)]
-    assert widths == [[160], [200]]
+    assert widths == [[100], [200]]
 
 
 class Sides:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection
 from itertools import cycle
@@ -15,8 +16,9 @@ from truesparse.data import Batch
 from truesparse.kernels.threads import ThreadTrial, thread_count, threading_layer
 from truesparse.model import Model, random_model
 from truesparse.optim import SGD
-from truesparse.sparse import Arena, SparseMatrix, products
+from truesparse.sparse import Arena, SparseMatrix
 from truesparse.sparse.matrix import Numbers
+from truesparse.sparse.plan import machine_plan
 from truesparse.training.training import Training
 
 
@@ -32,12 +34,14 @@ class SparseTraining:
     ----------
     task : Workload
     options : collection of {"untiled"}
-        Products that read all rows of a panel at a time, as if all of them fitted a cache; of this process.
+        Products that read all rows of a panel at a time, as if they fitted any cache, from here on in this
+        process.
     """
 
     def __init__(self, task: Workload, options: Collection[str] = ()) -> None:
         if "untiled" in options:
-            vars(products)["tile_features"] = lambda features, *_: features
+            plan = machine_plan()
+            plan.caches, plan.measured = dict.fromkeys(plan.caches, sys.maxsize), {}
         model = build(task)
         optimizer = SGD(model.arena, LEARNING_RATE, MOMENTUM)
         self._training = Training(model, optimizer, clip=MAX_NORM)
