@@ -15,8 +15,8 @@ from truesparse.sparse.plan import machine_plan
 
 _NONZERO_BYTES = 6
 _APART_SHARE = 1 / 2  # of an L2 cache, for W_hh
-# Of gates: they stay in an L3 cache beside the rest. Gradients are summed part by part, so this is part of the
-# result, the same on every machine.
+# Of gates: they stay in an L3 cache beside the rest. Gradients are summed part by part, so this decides bits
+# and is the same on every machine.
 _PART_BYTES = 4 * 1024 * 1024
 _PART_WEIGHTS = 4  # times the bytes of the weights that a part has at least
 
