@@ -132,7 +132,10 @@ class Contestant:
     def close(self) -> None:
         """End the process and those it has started."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
         self._process.communicate()
         self._errors.close()
 

@@ -67,7 +67,7 @@ def has_bfloat16() -> bool:
 def _ticks() -> tuple[int, int] | None:
     """Time of all cores so far: idle, and in all."""
     try:
-        first = Path("/proc/stat").read_text().splitlines()[0].split()
+        first = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()
     except OSError:
         return None
     ticks = [int(part) for part in first[1:9]]  # guests, the last two, count as users already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,18 +24,22 @@ def peak_bytes() -> int:
 def reset_peak() -> None:
     """Let the peak start again from what is resident now, where the system can (Linux)."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def available_bytes() -> int:
-    """Return how much memory a new process may take without driving others out."""
+    """Return how much memory a new process may take without driving others out; without bound where the
+    system does not tell."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows, macOS
+        return sys.maxsize
 
 
 def fits(what: str, needed: int, monitor: Monitor, taken: int = 0) -> bool:
@@ -62,7 +67,7 @@ def fits(what: str, needed: int, monitor: Monitor, taken: int = 0) -> bool:
 def _status(field: str) -> int:
     """A size in /proc/self/status, or 0."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
     except OSError:

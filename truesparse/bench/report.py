@@ -24,7 +24,7 @@ def write_json(path: Path, records: Sequence[Record]) -> None:
     """Write records as a JSON list, one a line."""
     lines = ",\n".join(json.dumps(record) for record in records)
     with replacing(path) as partial:
-        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8", newline="\n")
 
 
 def environment_lines(record: Record) -> list[str]:

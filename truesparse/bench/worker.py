@@ -193,7 +193,7 @@ def _listen(questions: queue.SimpleQueue[str]) -> None:
     """Pass questions on; at their end kill this process and those it has started, such as a compiler."""
     for line in sys.stdin:
         questions.put(line)
-    if os.getpgrp() == os.getpid():  # as `Contestant` starts it
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # as `Contestant` starts it
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 

@@ -251,10 +251,10 @@ class Live(Silent):
 
     def train(self, record: Record) -> None:
         self._last = record
+        memory = record["peak_memory_bytes"]
         self._training = (
-            f"{describe_loss(record)}   lr {record['lr']:.3g}"
-            f"   {record['tokens_per_second']:,.0f} tokens/s   {record['peak_memory_bytes'] / 1e6:,.0f} MB"
-        )
+            f"{describe_loss(record)}   lr {record['lr']:.3g}   {record['tokens_per_second']:,.0f} tokens/s"
+        ) + (f"   {memory / 1e6:,.0f} MB" if memory else "")
 
     def eval(self, record: Record) -> None:
         self._last = record

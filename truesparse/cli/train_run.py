@@ -123,7 +123,8 @@ def stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         tell()
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows does not have
+        for number in {signal.SIGINT, signal.SIGTERM, hang_up}:
             handler = signal.getsignal(number)
             if handler not in (signal.SIG_IGN, None):  # None: set by a program that Python is part of
                 old[number] = handler

@@ -93,7 +93,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     if words:
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
-        (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8")
+        (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8", newline="\n")
     return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
 
 

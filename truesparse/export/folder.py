@@ -43,6 +43,8 @@ def new_folder(out: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())  # mkdtemp makes folders that only their owner can read
+        with contextlib.suppress(FileNotFoundError):
+            out.rmdir()  # Windows puts no folder in the place of another
         os.replace(partial, out)
     except OSError as error:
         raise TruesparseError(

@@ -27,7 +27,7 @@ def write_description(stored: StoredModel, folder: Path) -> None:
     others = {key: stored.document[key] for key in _DESCRIPTION if key in stored.document}
     text = json.dumps({"model": stored.chain.to_document(), **others}, ensure_ascii=False)
     # what is no UTF-8, such as half a pair of surrogates under a key that nobody knows, as JSON's own escapes
-    (folder / "model.json").write_text(text, encoding="utf-8", errors="backslashreplace")
+    (folder / "model.json").write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import importlib
 import os
 import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from truesparse.errors import UsageError
 from truesparse.settings import check_kind
+
+
+def _of_system(name: str) -> Any:
+    """A module of the standard library that not every system has, or None."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_fcntl = _of_system("fcntl")
+_msvcrt = _of_system("msvcrt")  # of Windows
+_OPENS_FOLDERS = hasattr(os, "O_DIRECTORY")  # Windows does not
 
 _PREFIX, _PARTIAL = ".truesparse-", ".partial"
 _UNFINISHED = re.compile(rf"{re.escape(_PREFIX)}\w+{re.escape(_PARTIAL)}")
@@ -86,7 +101,9 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what a process that was killed has left half written in a folder; not what one still writes."""
     for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError), locked(path):
+            with contextlib.suppress(OSError):
+                with locked(path):
+                    pass  # whoever wrote to it has ended
                 shutil.rmtree(path)
         elif _UNFINISHED_BEFORE.fullmatch(path.name) and path.is_file():
             path.unlink()
@@ -99,7 +116,10 @@ def is_unfinished(path: Path) -> bool:
 
 def synchronise(path: Path) -> None:
     """Wait until a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    folder = path.is_dir()
+    if folder and not _OPENS_FOLDERS:
+        return
+    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)  # Windows flushes what it may write to
     try:
         os.fsync(handle)
     finally:
@@ -117,22 +137,43 @@ def _is_device(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes from locking a folder, where the file system knows locks.
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes from locking a file or a folder, where the file system knows locks.
+
+    Windows locks no folders, and nobody can read a file that is locked there: a file with a name of its own
+    is locked in the place of either, and stays.
 
     Raises
     ------
     BlockingIOError
         Another process has locked it, and this one does not wait.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    if _fcntl is None:
+        folder, name = (path, "lock") if path.is_dir() else (path.parent, path.stem)
+        handle = os.open(folder / f"{_PREFIX}{name}{_PARTIAL}", os.O_RDWR | os.O_CREAT)
+    else:
+        # NFS locks only what may be written to
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
+        _lock(handle, wait)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, wait: bool) -> None:
+    if _fcntl is not None:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fcntl.flock(handle, _fcntl.LOCK_EX if wait else _fcntl.LOCK_EX | _fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError:
             pass
-        yield
-    finally:
-        os.close(handle)
+    while _fcntl is None and _msvcrt is not None:
+        try:
+            _msvcrt.locking(handle, _msvcrt.LK_NBLCK, 1)
+            return
+        except PermissionError as error:  # its own way to wait gives up after ten seconds
+            if not wait:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+            time.sleep(0.05)

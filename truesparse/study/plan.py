@@ -149,7 +149,7 @@ class Study:
         OSError
         """
         with replacing(folder / STUDY) as partial:
-            partial.write_text(to_toml(self._values), encoding="utf-8")
+            partial.write_text(to_toml(self._values), encoding="utf-8", newline="\n")
 
     def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items():

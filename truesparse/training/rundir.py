@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.modelfile import CHECKPOINT, MODEL
-from truesparse.modelfile.files import is_unfinished, remove_unfinished, replacing, synchronise
+from truesparse.modelfile.files import is_unfinished, locked, remove_unfinished, replacing, synchronise
 from truesparse.training.config import Config
 from truesparse.training.reporter import Record, to_json
 
@@ -113,7 +112,7 @@ class RunDirectory:
         It cannot be written.
     """
 
-    __slots__ = ("_metrics", "checkpoint", "model", "path")
+    __slots__ = ("_lock", "_metrics", "checkpoint", "model", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -121,8 +120,14 @@ class RunDirectory:
         self.model = path / MODEL
         try:
             self._metrics = (path / METRICS).open("a+b")
-            self._lock()
+            self._lock = contextlib.ExitStack()
+            self._lock.enter_context(locked(path / METRICS))
             remove_unfinished(path)
+        except BlockingIOError:
+            self._metrics.close()
+            raise UsageError(
+                f"another process is writing to {path}; wait until it ends, or choose another folder"
+            ) from None
         except OSError as error:
             raise self._cannot_write(METRICS, error) from None
 
@@ -227,26 +232,15 @@ class RunDirectory:
             raise self._cannot_write(METRICS, error) from None
 
     def close(self) -> None:
-        """Close the metrics file."""
+        """Close the metrics file, and let other processes write."""
         with contextlib.suppress(OSError):  # that a record cannot be written has been said
             self._metrics.close()
-
-    def _lock(self) -> None:
-        """Keep other processes out until the file is closed, where the file system knows locks."""
-        try:
-            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._metrics.close()
-            raise UsageError(
-                f"another process is writing to {self.path}; wait until it ends, or choose another folder"
-            ) from None
-        except OSError:
-            pass
+        self._lock.close()
 
     def _write(self, name: str, text: str) -> None:
         try:
             with replacing(self.path / name) as partial:
-                partial.write_text(text, encoding="utf-8")
+                partial.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise self._cannot_write(name, error) from None
 
