@@ -1,6 +1,6 @@
-"""What macOS and Windows lack, and what Windows refuses: a process on Linux that is as poor runs the commands.
+"""What macOS and Windows lack, and what Windows refuses: a process on Linux that is as poor runs commands.
 
-Two differences cannot be had here: line ends, and that nobody can read a file that another process has locked.
+Two differences cannot be had: line ends, and that nobody can read a file that another process has locked.
 """
 
 from __future__ import annotations
