@@ -85,6 +85,20 @@ def expand_groups(grouped: CSR, group: int, steps: tuple[int, int]) -> CSR:
     return CSR(indptr, indices, data, (groups * group, columns))
 
 
+def join_groups(csr: CSR, group: int, steps: tuple[int, int]) -> CSR:
+    """Return a matrix whose rows share their positions as a grouped one: what `expand_groups` undoes."""
+    if group == 1:
+        return csr
+    groups = csr.shape[0] // group
+    starts = csr.indptr[np.arange(groups) * steps[0]]
+    lengths = csr.indptr[np.arange(groups) * steps[0] + 1] - starts
+    indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+    indices = csr.indices[np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])]
+    grouped = CSR(indptr, indices, csr.data, (groups, csr.shape[1]))
+    _, places = group_places(grouped, group, steps)
+    return grouped._replace(data=csr.data[places].ravel())
+
+
 def group_places(
     grouped: CSR, group: int, steps: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

@@ -2,7 +2,7 @@
  *
  *     truesparse train lm --out run
  *     truesparse export run --to c --out words --name words
- *     cc -std=c99 -O2 -I words -o suggest suggest.c words/words.c -lm
+ *     cc -std=c99 -O3 -I words -o suggest suggest.c words/words.c -lm
  *     echo "the value of" | ./suggest
  */
 #include <ctype.h>

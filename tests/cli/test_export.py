@@ -20,7 +20,7 @@ def test_export_to_c(run, trained: None) -> None:
     names = {path.name for path in Path("out").iterdir()}
     assert names == {"words.c", "words.h", "words_vocabulary.h", "main.c"}
     assert "of dense float32 weights; RAM" in result.stdout
-    assert result.stdout.endswith("cc -std=c99 -O2 -o words main.c words.c -lm && ./words --self-test\n")
+    assert result.stdout.endswith("cc -std=c99 -O3 -o words main.c words.c -lm && ./words --self-test\n")
     result = run("export", "run", "--to", "c", "--out", "small", "--dtype", "int8")
     assert "with int8 weights" in result.stdout
     report = json.loads(run("export", "run", "--to", "c", "--out", "json", "--json").stdout)

@@ -117,7 +117,7 @@ def read(path: Path) -> StoredModel:
         return read_model(reader).with_sparse_output()
 
 
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wdouble-promotion", "-Wconversion"]
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)] or [""]
 needs_compiler = pytest.mark.skipif(not COMPILERS[0], reason="neither gcc nor clang is installed")
 

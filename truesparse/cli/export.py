@@ -75,7 +75,7 @@ def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
         click.echo(
             f"what rounding costs was not measured: {printable(report['loss_reason'])} (or give --data)"
         )
-    build = f"cc -std=c99 -O2 -o {name} main.c {name}.c -lm"
+    build = f"cc -std=c99 -O3 -o {name} main.c {name}.c -lm"
     click.echo(f"try it: cd {printable(out)} && {build} && ./{name} --self-test")
 
 

@@ -1,4 +1,4 @@
-"""A model as C99: no library but expf and tanhf, no allocation, the state in the caller's hands."""
+"""A model as C99: no library but copysignf, no allocation, the state in the caller's hands."""
 
 from __future__ import annotations
 

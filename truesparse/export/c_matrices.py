@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.csr import CSR
+from truesparse.csr import CSR, join_groups, row_steps
 from truesparse.errors import TruesparseError
 from truesparse.export.c_arrays import C_TYPES, Constants, read_template
 from truesparse.export.quantise import quantise
 from truesparse.layers.chain import EMBEDDING, ChainSpec
 from truesparse.layers.source import identifier
+from truesparse.layers.spec import Matrix
 from truesparse.modelfile import StoredModel
 
 # Tokens from one start to the next. Lengths between are added up, which saves bytes in large vocabularies.
@@ -24,25 +25,42 @@ _EXPRESSIONS = {
         "weight": "float",
         "scales_comment": "",
         "scales_members": "",
-        "product": "weights[k]",
+        "cast": "",
         "scale": "",
-        "embedding": "{embedding}_weights[e]",
-        "column_product": "{first}_weights[k]",
-        "column_scale": "y[row]",
+        "embedding_scale": "",
+        "column_scale": "",
     },
     "int8": {
         "weight": "int8_t",
         "scales_comment": " A weight is\n"
         " * what stands there times the scale of its row, which is a multiple of a step.",
         "scales_members": "\n    const uint16_t *scales;\n    float step;",
-        "product": "(float)weights[k]",
+        "cast": "(float)",
         "scale": "(w->step * (float)w->scales[row]) * ",
-        "embedding": "({embedding}_unit * (float){embedding}_scales[token])"
-        "\n            * (float){embedding}_weights[e]",
-        "column_product": "(float){first}_weights[k]",
-        "column_scale": "({first}_unit * (float){first}_scales[row]) * y[row]",
+        "embedding_scale": "({embedding}_unit * (float){embedding}_scales[token])\n            * ",
+        "column_scale": "({first}_unit * (float){first}_scales[row]) * ",
     },
 }
+# Of the first matrix, by columns: what an entry adds.
+_COLUMN = "            y[{first}_places[k]] += {cast}{first}_weights[k] * x;"
+_COLUMN_OF_GROUPS = """\
+            const size_t start = (size_t){first}_places[k] * {next_group};
+            size_t i;
+            for (i = 0; i < {size}; i++) {{
+                y[start + i * {next_row}] += {cast}{first}_weights[(size_t)k * {size} + i] * x;
+            }}"""
+
+
+class _Group(NamedTuple):
+    """How many rows of a matrix share their columns, and how far apart groups and rows of a group begin."""
+
+    size: int
+    next_group: int
+    next_row: int
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> _Group:
+        return cls(matrix.group, *row_steps(matrix.shape[0], matrix.blocks, matrix.group))
 
 
 class Matrices(NamedTuple):
@@ -81,7 +99,9 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     """
     constants, kinds, products = Constants(), {}, {}
     first = first_matrix(stored.chain)
+    groups = {matrix.name: _Group.of(matrix) for matrix in stored.chain.matrices}
     for name, csr in stored.matrices.items():
+        group = groups[name]
         if csr.data.size >= 1 << 32:
             raise TruesparseError(
                 f"{name} has {csr.data.size:,} weights, too many for C; use a lower density"
@@ -92,8 +112,9 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
             csr = csr._replace(data=rounded.data)  # type: ignore[arg-type]
             constants.array(f"{own}_scales", rounded.scales)
             step = rounded.step
+        csr = join_groups(csr, group.size, group[1:])
         if name == first:
-            _write_columns(constants, own, csr, step)
+            _write_columns(constants, own, csr, group.size, step)
             continue
         lengths = _narrowed(np.diff(csr.indptr))
         indices = _narrowed(csr.indices, csr.shape[1] - 1)
@@ -104,30 +125,44 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
             constants.array(f"{own}_starts", csr.indptr[:-1:_TOKENS_PER_START].astype(np.uint32))
             constants.number(f"{own}_unit", step)
         if name != EMBEDDING or stored.chain.head.tied:
-            bits = f"{8 * indices.itemsize}_{8 * lengths.itemsize}"
-            kinds[bits] = {"index": C_TYPES[indices.dtype.name], "length": C_TYPES[lengths.dtype.name]}
-            members = [f"{csr.shape[0]}", f"{own}_lengths", f"{own}_places", f"{own}_weights"]
+            kind = f"{8 * indices.itemsize}_{8 * lengths.itemsize}"
+            types = {"index": C_TYPES[indices.dtype.name], "length": C_TYPES[lengths.dtype.name]}
+            members = [f"{csr.shape[0]}"]
+            if group.size > 1:
+                kind = f"{kind}_by_{group.size}"
+                members += [f"{group.next_group}", f"{group.next_row}"]
+            kinds[kind] = {**types, "group": f"{group.size}"}
+            members += [f"{own}_lengths", f"{own}_places", f"{own}_weights"]
             if step is not None:
                 members += [f"{own}_scales", f"{step:.8e}f"]
-            constants.raw(f"static const {prefix}_matrix_{bits} {own} = {{{', '.join(members)}}};\n")
-            products[name] = f"{prefix}_add_product_{bits}({{y}}, &{own}, {{x}});"
+            constants.raw(f"static const {prefix}_matrix_{kind} {own} = {{{', '.join(members)}}};\n")
+            products[name] = f"{prefix}_add_product_{kind}({{y}}, &{own}, {{x}});"
     for name, vector in stored.vectors.items():
         constants.array(identifier(prefix, name), vector)
     places = {"first": identifier(prefix, first), "embedding": identifier(prefix, EMBEDDING)}
-    expressions = {
-        key: value.format(**places) if key in ("embedding", "column_product", "column_scale") else value
-        for key, value in _EXPRESSIONS[dtype].items()
-    }
-    template = read_template("product.c")
+    expressions = {key: value.format(**places) for key, value in _EXPRESSIONS[dtype].items()}
+    column = _COLUMN if groups[first].size == 1 else _COLUMN_OF_GROUPS
+    upper = prefix.upper()
     functions = [
-        template.substitute(
-            expressions, type=f"{prefix}_matrix_{bits}", function=f"{prefix}_add_product_{bits}", **types
+        read_template("product.c" if types["group"] == "1" else "groups.c").substitute(
+            expressions,
+            upper=upper,
+            each="for" if types["group"] == "3" else f"{upper}_EACH",
+            type=f"{prefix}_matrix_{kind}",
+            function=f"{prefix}_add_product_{kind}",
+            **types,
         )
-        for bits, types in kinds.items()
+        for kind, types in kinds.items()
     ]
+    by = groups[EMBEDDING].size
     text = {
         **expressions,
-        "first": places["first"],
+        **places,
+        "column_sums": column.format(
+            first=places["first"], cast=expressions["cast"], **groups[first]._asdict()
+        ),
+        "embedding_row": "token" if by == 1 else f"token / {by}",
+        "embedding_place": "e" if by == 1 else f"(size_t)e * {by} + token % {by}",
         "products": "\n".join(functions),
         "arrays": "\n".join(constants.definitions),
         "tokens_per_start": str(_TOKENS_PER_START),
@@ -152,11 +187,12 @@ def first_matrix(chain: ChainSpec) -> str:
     return names[0]
 
 
-def _write_columns(constants: Constants, own: str, csr: CSR, step: np.float32 | None) -> None:
-    columns = csr.transposed()
+def _write_columns(constants: Constants, own: str, csr: CSR, group: int, step: np.float32 | None) -> None:
+    order = np.arange(csr.indices.size)
+    columns = csr._replace(data=order).transposed()  # type: ignore[arg-type]
     constants.array(f"{own}_starts", columns.indptr.astype(np.uint32))
     constants.array(f"{own}_places", _narrowed(columns.indices, csr.shape[0] - 1))
-    constants.array(f"{own}_weights", columns.data)
+    constants.array(f"{own}_weights", csr.data.reshape(-1, group)[columns.data].ravel())
     constants.number(f"{own}_unit", step)
 
 

@@ -3,6 +3,6 @@ static void ${function}(float *y)
 {
     size_t j;
     for (j = 0; j < ${units}; j++) {
-        y[j] = tanhf(y[j]);
+        y[j] = ${name}_tanh(y[j]);
     }
 }

@@ -1,5 +1,5 @@
 /* The gates i, f, g, o are stacked: c = ${name}_sigmoid(f) c + ${name}_sigmoid(i) tanh(g), h = ${name}_sigmoid(o) tanh(c) */
-static void ${function}(float *h, float *c, const float *gates)
+static void ${function}(float *restrict h, float *restrict c, const float *restrict gates)
 {
     const float *i = gates;
     const float *f = gates + ${units};
@@ -7,7 +7,7 @@ static void ${function}(float *h, float *c, const float *gates)
     const float *o = gates + 3 * ${units};
     size_t j;
     for (j = 0; j < ${units}; j++) {
-        c[j] = ${name}_sigmoid(f[j]) * c[j] + ${name}_sigmoid(i[j]) * tanhf(g[j]);
-        h[j] = ${name}_sigmoid(o[j]) * tanhf(c[j]);
+        c[j] = ${name}_sigmoid(f[j]) * c[j] + ${name}_sigmoid(i[j]) * ${name}_tanh(g[j]);
+        h[j] = ${name}_sigmoid(o[j]) * ${name}_tanh(c[j]);
     }
 }

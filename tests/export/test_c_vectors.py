@@ -1,0 +1,68 @@
+"""What compilers make of the loops that take the time."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from export.conftest import read, save
+
+from truesparse.export import export_model
+
+X86 = (r"v?mul[ps]s|v?fmadd\d*[ps]s", r"mulps|fmadd\d*ps")
+ARM = (r"fmul|fmla|fmadd", r"\.4s")
+TARGETS = {
+    "gcc": (["gcc"], X86, platform.machine() == "x86_64"),
+    "clang": (["clang"], X86, platform.machine() == "x86_64"),
+    "gcc for ARM": (["aarch64-linux-gnu-gcc"], ARM, True),
+    "clang for ARM": (["clang", "--target=aarch64-linux-gnu"], ARM, True),
+}
+
+
+def products(folder: Path, target: str) -> dict[str, list[bool]]:
+    """The multiplications in each function, and whether they are of vectors."""
+    compiler, (multiplies, of_vectors), _ = TARGETS[target]
+    source = (folder / "model.c").read_text()
+    separate = re.sub(r"^static void", "__attribute__((noinline)) static void", source, flags=re.MULTILINE)
+    (folder / "separate.c").write_text(separate)
+    command = [*compiler, "-std=c99", "-O3", "-S", "-o", "model.s", "separate.c"]
+    subprocess.run(command, cwd=folder, check=True)
+    found: dict[str, list[bool]] = {}
+    function = ""
+    for line in (folder / "model.s").read_text().splitlines():
+        if label := re.match(r"(\w+)(\.\w+)*:", line):
+            function = label[1]
+        elif re.match(rf"\s+({multiplies})\s", line):
+            found.setdefault(function, []).append(re.search(of_vectors, line) is not None)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["lstm", "unit", "gru", "rhn"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_loops_become_vectors(tmp_path: Path, target: str, kind: str) -> None:
+    compiler, _, here = TARGETS[target]
+    if not here or shutil.which(compiler[0]) is None:
+        pytest.skip(f"{compiler[0]} does not compile for this target here")
+    export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
+    found = products(tmp_path / "out", target)
+    cell = found[f"model_{kind if kind != 'unit' else 'lstm'}"]
+    assert sum(cell) > 0.9 * len(cell)
+    assert any(found["model_softmax"])
+    if target != "clang for ARM":  # for which it makes eight scalar sums of them
+        product = found["model_add_product_8_8_by_4" if kind == "unit" else "model_add_product_8_8"]
+        assert sum(product) >= 2  # eight weights a turn; some that are left are multiplied one by one
+
+
+def test_gates_of_a_connection_share_its_column(tmp_path: Path) -> None:
+    export_model(save(tmp_path / "m", "unit"), "c", tmp_path / "out")
+    source = (tmp_path / "out" / "model.c").read_text()
+    for name, csr in read(tmp_path / "m").matrices.items():
+        own = f"model_{name.replace('.', '_')}"
+        (places,) = re.findall(rf"{own}_places\[(\d+)\]", source)
+        (weights,) = re.findall(rf"{own}_weights\[(\d+)\]", source)
+        group = 4 if "lstm" in name else 2
+        assert int(weights) == csr.data.size == group * int(places)
