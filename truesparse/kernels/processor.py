@@ -48,7 +48,9 @@ def cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> di
         sizes.update(_mac_caches())
     for index in folder.glob("index*"):
         try:
-            kind, level, size = ((index / name).read_text(encoding="utf-8").strip() for name in ("type", "level", "size"))
+            kind, level, size = (
+                (index / name).read_text(encoding="utf-8").strip() for name in ("type", "level", "size")
+            )
         except OSError:
             continue
         digits, unit = size[:-1], size[-1:]
