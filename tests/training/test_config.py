@@ -49,6 +49,10 @@ def test_a_preset_does_not_speak_of_a_method_it_does_not_have() -> None:
     assert resolve({"preset": "ptb-large", "method": "set"}, environment={}).filled().drop_fraction == 0.3
     assert resolve({"preset": "ptb-large", "method": "static"}, environment={}).drop_fraction is None
     assert resolve({"preset": "ptb-rhn", "cell": "lstm"}, environment={}).depth is None
+    small = {"preset": "ptb-small"}
+    assert resolve(small, environment={}).filled().lr_density_exponent == 1
+    for other in ({"cell": "gru"}, {"optimizer": "adam"}):
+        assert resolve({**small, **other}, environment={}).filled().lr_density_exponent == 0
     given = resolve({"preset": "ptb-large", "method": "set", "drop_fraction": 0.7}, environment={})
     assert given.filled().drop_fraction == 0.7
 

@@ -145,6 +145,8 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
         if given.get(choice, own) != own:
             for name in {name for taken in settings.values() for name in taken}:
                 fitting.pop(name, None)
+            if choice == "cell":
+                fitting.pop("lr_density_exponent", None)  # another cell does not bear such rates
     return fitting
 
 

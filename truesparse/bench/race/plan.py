@@ -28,14 +28,7 @@ PRECISIONS = {"float32": "dense", "bfloat16": "dense bf16"}  # of PyTorch, and w
 DEFAULTS: dict[str, Any] = {
     "settings": {"preset": "ptb-small"},
     "sparse": {
-        "settings": {
-            "density": 0.2,
-            "pattern": "unit",
-            "lr": 5.0,
-            "update_interval": 100,
-            "drop_fraction": 0.3,
-            "update_end": 0.75,
-        },
+        "settings": {"density": 0.2, "pattern": "unit"},
         "grid": {"hidden_size": [200, 320], "dropout": [0.0, 0.2]},
     },
     "dense": {"grid": {"lr": [2.0], "dropout": [0.0, 0.1, 0.2]}},

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 # own is not replaced by another.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
-    "ptb-small": {
+    "ptb-small": {  # benchmarks/results/methods
         "hidden_size": 200,
         "layers": 2,
         "epochs": 13,
         "dropout": 0.2,
+        "lr_density_exponent": 1.0,
+        "drop_fraction": 0.3,
+        "update_interval": 100,
+        "update_end": 0.75,
         "clip": 0.25,
         "init_scale": 0.1,
         "lr_decay_start": 6,
