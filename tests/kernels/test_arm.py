@@ -21,8 +21,8 @@ i, f = types.int64, types.float32
 starts, columns, vector = (types.Array(kind, 1, "C") for kind in (i, types.uint16, f))
 tiles, panels = types.Array(types.int32, 2, "C"), types.Array(f, 3, "C")
 kernels = {
-    "spmm": (spmm(16, 4), (panels, tiles, starts, columns, vector, panels, vector, i, i, i, i)),
-    "sddmm": (sddmm(20), (vector, tiles, starts, columns, panels, panels, i, i, i, i)),
+    "spmm": (spmm(16, 4), (panels, tiles, starts, columns, vector, panels, vector, i, i, i, i, i)),
+    "sddmm": (sddmm(20), (vector, tiles, starts, columns, panels, panels, i, i, i, i, i)),
     "tanh": (activation_forward("tanh", 16), (panels, vector)),
     "sgd_momentum": (sgd_momentum, (vector, vector, vector, f, f, f, f)),
 }
