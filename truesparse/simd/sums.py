@@ -88,11 +88,11 @@ def fold_eight(builder, vectors: list):
 
 def fold_one(builder, vector):
     """Generate the sum of an LLVM vector of 16 lanes, to the bit as `fold_eight` has it for each of eight."""
-    for first, step in (((0, 1, 4, 5, 8, 9, 12, 13), 2), ((0, 2, 4, 6), 1), ((0, 2), 1), ((0,), 1)):
-        second = [lane + step for lane in first]
-        low, high = (shuffle(builder, vector, vector, list(lanes)) for lanes in (first, second))
-        vector = builder.fadd(low, high)
-    return builder.extract_element(vector, ir.Constant(I32, 0))
+    for step in (2, 1):  # within four lanes, where it takes no more than to swap them
+        swapped = shuffle(builder, vector, vector, [lane ^ step for lane in range(16)])
+        vector = builder.fadd(vector, swapped)
+    fours = [builder.extract_element(vector, ir.Constant(I32, lane)) for lane in range(0, 16, 4)]
+    return builder.fadd(builder.fadd(*fours[:2]), builder.fadd(*fours[2:]))
 
 
 @intrinsic

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ from truesparse.kernels.processor import cache_bytes, processor_name
 
 _L1_SHARE = 5 / 6  # of a cache that the rows of a tile fill
 _L2_SHARE = 1 / 3
-_TRIED = {"L1": (_L1_SHARE, 5 / 4), "L2": (1 / 8, _L2_SHARE)}  # and the whole panel
+# Tried, and the whole panel: shares of a cache, and whether panels are bundled.
+_TRIED = {"L1": ((_L1_SHARE, 5 / 4), (True, False)), "L2": ((1 / 8, _L2_SHARE), (False,))}
 _BAND_SHARE = 1 / 6  # of an L2 cache, for a panel's rows that are written while all tiles go by
 _BUNDLE_SHARE = 1 / 8  # of an L2 cache, for the connections of a tile that all panels take
 _L1_DENSITY = 0.08  # below it the few nonzeros of a row in an L1 tile do not make up for the tile's loop
@@ -117,7 +119,7 @@ class Plan:
     def derived(self, kind: Kind) -> Cut:
         """Return the cut that follows from the caches alone."""
         if kind.group == 1 and kind.sparsity <= -2 * math.log2(_L1_DENSITY):
-            return Cut(int(self.caches["L1"] * _L1_SHARE), kind.product == "gradient")
+            return Cut(int(self.caches["L1"] * _L1_SHARE), bundled=True)
         return Cut(int(self.caches["L2"] * _L2_SHARE))
 
     def band(self, cut: Cut, row_bytes: int, tile_bytes: float) -> int:
@@ -156,8 +158,12 @@ class Plan:
 
     def _fastest(self, kind: Kind, size: int, trial: Trial) -> Cut:
         usual = self.derived(kind)
-        tiles = [int(self.caches[level] * share) for level, shares in _TRIED.items() for share in shares]
-        cuts = list(dict.fromkeys((usual, Cut(tiles[0], not usual.bundled), *map(Cut, tiles), Cut(2 * size))))
+        others = [
+            Cut(int(self.caches[level] * share), bundled)
+            for level, (shares, orders) in _TRIED.items()
+            for share, bundled in product(shares, orders)
+        ]
+        cuts = list(dict.fromkeys((usual, *others, Cut(2 * size))))
         times: dict[Cut, list[float]] = {cut: [] for cut in cuts}
         trial(usual)  # compiles the kernel
         began = self._clock()
