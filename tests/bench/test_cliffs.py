@@ -43,7 +43,8 @@ def test_what_is_plainer() -> None:
 
 def test_products_without_tiles_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = machine_plan()
-    for name, value in {"caches": {"L1": 32768, "L2": 524288}, "measured": {}, "measures": False}.items():
+    caches = {"L1": 32768, "L2": 524288}
+    for name, value in {"caches": caches, "measured": {}, "measures": False, "tiles": True}.items():
         monkeypatch.setattr(plan, name, value)
     task = Workload("lm", 60, 200, 200, 1, 2, 64, 3, 0.3)
     tiled = ours.SparseTraining(task)

@@ -1,8 +1,11 @@
 """Tiles: derived from the caches, corrected by a measurement, and without influence on any result."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from truesparse.kernels import processor
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.processor import cache_bytes, describe_caches
 from truesparse.sparse import Arena, plan
@@ -188,6 +191,24 @@ def test_measuring_a_gradient_adds_it_once(monkeypatch):
     dense = np.einsum("pin,pjn->ij", dy, x)
     rows = np.repeat(np.arange(40), np.diff(weight.indptr))
     np.testing.assert_allclose(weight.grad, dense[rows, weight.indices], rtol=1e-4, atol=1e-4)
+
+
+def test_a_mac_tells_sizes_by_sysctl_or_usual_ones_count(tmp_path, monkeypatch):
+    def sysctl(command, **_):
+        known = {"hw.l1dcachesize": "131072\n", "hw.perflevel0.l2cachesize": "12582912\n"}
+        return SimpleNamespace(returncode=int(command[2] not in known), stdout=known.get(command[2], ""))
+
+    usual = cache_bytes(tmp_path)
+    monkeypatch.setattr(processor.sys, "platform", "darwin")
+    for answer, sizes in ((sysctl, {"L1": 128 << 10, "L2": 12 << 20}), (raise_missing, {})):
+        processor._mac_caches.cache_clear()
+        monkeypatch.setattr(processor.subprocess, "run", answer)
+        assert cache_bytes(tmp_path) == {**usual, **sizes}
+    processor._mac_caches.cache_clear()
+
+
+def raise_missing(*_, **__):
+    raise FileNotFoundError("sysctl")
 
 
 def test_sizes_of_caches_are_read_from_the_system(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection
 from itertools import cycle
@@ -34,14 +33,12 @@ class SparseTraining:
     ----------
     task : Workload
     options : collection of {"untiled"}
-        Products that read all rows of a panel at a time, as if they fitted any cache, from here on in this
-        process.
+        Products that read all rows of a panel at a time, from here on in this process.
     """
 
     def __init__(self, task: Workload, options: Collection[str] = ()) -> None:
         if "untiled" in options:
-            plan = machine_plan()
-            plan.caches, plan.measured = dict.fromkeys(plan.caches, sys.maxsize), {}
+            machine_plan().tiles = False
         model = build(task)
         optimizer = SGD(model.arena, LEARNING_RATE, MOMENTUM)
         self._training = Training(model, optimizer, clip=MAX_NORM)

@@ -29,10 +29,13 @@ def tune(density: str, seconds: float, **sizes: Any) -> None:
     choose; let nothing else run meanwhile. What it finds is kept for later runs, and changes no result.
     """
     from truesparse.bench import settings
+    from truesparse.errors import UsageError
 
     densities = settings.densities(density)
     if sizes["hidden_size"] * sizes["vocab_size"] > settings.LARGEST:
-        raise click.UsageError("--hidden-size times --vocab-size is more than any machine holds")
+        raise UsageError(
+            "--hidden-size times --vocab-size is more than machines hold; choose smaller ones"
+        )
 
     from truesparse.bench.tune import tune as measure
     from truesparse.kernels.threads import thread_count

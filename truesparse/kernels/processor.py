@@ -69,10 +69,13 @@ def describe_caches(sizes: dict[str, int]) -> str:
 
 @cache
 def _mac_caches() -> dict[str, int]:
-    found = {}
+    found: dict[str, int] = {}
     for level, names in _SYSCTL.items():
         for name in names:
-            done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+            try:
+                done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+            except OSError:
+                return found
             if done.returncode == 0 and done.stdout.strip().isdigit() and int(done.stdout) > 0:
                 found[level] = int(done.stdout)
                 break

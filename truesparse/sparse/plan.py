@@ -1,9 +1,9 @@
 """How products are cut into tiles on the processor at hand: a plan.
 
 Tiles are derived from the sizes of the caches. The first product of its kind is tried with a few other tiles
-too, which takes some ten products; the fastest is kept on disk beside the compiled kernels, for later runs on
-this machine. FFTW's wisdom and OSKI do the like (Frigo and Johnson, 2005; Vuduc, Demmel and Yelick, 2005). A
-plan never changes a result: every sum is taken in the same order whatever the tiles.
+too, which takes some forty products; the fastest is kept on disk beside the compiled kernels, for later runs
+on this machine. FFTW's wisdom and OSKI do the like (Frigo and Johnson, 2005; Vuduc, Demmel and Yelick, 2005).
+A plan never changes a result: every sum is taken in the same order whatever the tiles.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Plan:
     ----------
     measures : bool
         Whether a product of a new kind is tried with several tiles.
+    tiles : bool
+        Whether panels are cut at all.
     measured : dict of str to Cut
         By kind.
     seconds : float
@@ -102,7 +104,7 @@ class Plan:
     ) -> None:
         self.caches = cache_bytes() if caches is None else caches
         self.file = file
-        self.measures = True
+        self.measures = self.tiles = True
         self.seconds = 0.0
         self.report: Callable[[Kind, Cut, float], None] = lambda kind, cut, gain: None
         self.measured = _read(file)
@@ -147,6 +149,8 @@ class Plan:
         trial : callable or None
             Makes the product with a cut; may be called often.
         """
+        if not self.tiles:
+            return Cut(2 * size)
         found = self.measured.get(str(kind))
         if found is None:
             if trial is None or not self.measures or size <= self.caches["L1"]:
