@@ -33,9 +33,7 @@ def tune(density: str, seconds: float, **sizes: Any) -> None:
 
     densities = settings.densities(density)
     if sizes["hidden_size"] * sizes["vocab_size"] > settings.LARGEST:
-        raise UsageError(
-            "--hidden-size times --vocab-size is more than machines hold; choose smaller ones"
-        )
+        raise UsageError("--hidden-size times --vocab-size is more than machines hold; choose smaller ones")
 
     from truesparse.bench.tune import tune as measure
     from truesparse.kernels.threads import thread_count
