@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import Subwords
 from truesparse.errors import UsageError
-from truesparse.export.c_arrays import lines, numbers, read_template, string
+from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
 from truesparse.export.c_network import network
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.layers.chain import Place
@@ -75,7 +76,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     upper = name.upper()
     chain = stored.chain
     parts = network(stored, dtype, name)
-    words = _vocabulary(stored)
+    words = _vocabulary(stored, name)
     values = {
         "name": name,
         "upper": upper,
@@ -170,13 +171,21 @@ def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
     }
 
 
-def _vocabulary(stored: StoredModel) -> dict[str, str]:
+def _vocabulary(stored: StoredModel, name: str) -> dict[str, str]:
     """What goes into the header of the vocabulary; nothing if there is none."""
     vocabulary = stored.vocabulary
     if vocabulary is None:
         return {}
+    if isinstance(vocabulary, Subwords):
+        strings, bytes_of = map(byte_string, vocabulary.token_bytes), map(len, vocabulary.token_bytes)
+        lengths = _LENGTHS.format(
+            name=name, upper=name.upper(), lengths=",\n".join(lines(list(map(str, bytes_of))))
+        )
+    else:
+        strings, lengths = map(string, vocabulary.tokens), ""
     return {
-        "words": ",\n".join(f"    {string(token)}" for token in vocabulary.tokens),
+        "words": ",\n".join(f"    {token}" for token in strings),
+        "lengths": lengths,
         "unknown": str(-1 if vocabulary.unknown is None else vocabulary.unknown),
     }
 
@@ -191,13 +200,24 @@ def _texts(stored: StoredModel, name: str) -> dict[str, str]:
             "token_number": _WORD.format(name=name, upper=upper),
         }
         if stored.chain.head.outputs == stored.chain.tokens:
-            text["print_output"] = f"    puts({name}_vocabulary[output]);"
+            subwords = isinstance(stored.vocabulary, Subwords)
+            text["print_output"] = (_PRINT_BYTES if subwords else _PRINT_WORD).format(name=name)
     if stored.labels:
         text["print_output"] = f"    puts({name}_labels[output]);"
     return text
 
 
 _PRINT_NUMBER = '    printf("%lu\\n", (unsigned long)output);'
+_PRINT_WORD = "    puts({name}_vocabulary[output]);"
+_PRINT_BYTES = """\
+    fwrite({name}_vocabulary[output], 1, {name}_lengths[output], stdout);
+    putchar('\\n');"""
+_LENGTHS = """
+/* Tokens are bytes, which need not be whole characters of UTF-8, and may be zero: so many each. */
+static const unsigned short {name}_lengths[{upper}_TOKENS] = {{
+{lengths}
+}};
+"""
 _NUMBER = """\
     char *end;
     const long number = strtol(text, &end, 10);

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from truesparse.data import Vocabulary
-from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
 from truesparse.runtime.recurrent import Array, SequenceModel, Stream, log_softmax
@@ -80,11 +78,8 @@ class LanguageModel(SequenceModel):
         vocabulary = need_vocabulary(self.vocabulary, self._path)
         ids = vocabulary.encode(prompt)
         yield vocabulary.decode(ids)
-        last = [int(ids[-1])] if ids.size else []
-        for token in self.sample(ids if last else [_line_end(vocabulary)], length, temperature, top_k, rng):
-            # with the space that parts the two
-            yield vocabulary.decode([*last, token])[len(vocabulary.decode(last)) :]
-            last = [token]
+        tokens = self.sample(ids if ids.size else [vocabulary.line_end], length, temperature, top_k, rng)
+        yield from vocabulary.pieces(tokens, ids.tolist())
 
     def sample(
         self,
@@ -175,9 +170,3 @@ class LanguageModelStream(Stream):
         for numbers in steps[:-1]:
             self.advance(numbers)
         return self.step(steps[-1])
-
-
-def _line_end(vocabulary: Vocabulary) -> int:
-    """Number of the token that ends a line, or of the most frequent one."""
-    tokens = vocabulary.tokens
-    return next((tokens.index(token) for token in (EOS, "\n") if token in tokens), 0)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
@@ -168,7 +169,10 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
             )
     generators = make_generators(config.seed)
     words = saved.vocabulary
-    task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
+    reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
+    if isinstance(words, Subwords):  # another version of the package might learn others
+        reading["subwords"] = words
+    task = config.make_task(**reading)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Columns, LabelledData, SequenceBatches, TextEncoder, load_classification_data
+from truesparse.data import (
+    Columns,
+    LabelledData,
+    SequenceBatches,
+    Subwords,
+    TextEncoder,
+    load_classification_data,
+)
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.classifier.settings import ClassifierConfig
@@ -34,6 +41,8 @@ class TextClassification(LabelledTask):
         What the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for data that are read.
+    subwords : Subwords, optional
+        Those of a run that goes on, in the place of new ones.
 
     Raises
     ------
@@ -44,9 +53,13 @@ class TextClassification(LabelledTask):
     chosen_by = ("accuracy", "loss")
 
     def __init__(
-        self, config: ClassifierConfig, data: LabelledData | None = None, word_rule: int = WORD_RULE
+        self,
+        config: ClassifierConfig,
+        data: LabelledData | None = None,
+        word_rule: int = WORD_RULE,
+        subwords: Subwords | None = None,
     ) -> None:
-        data = data or load_data(config, word_rule)
+        data = data or load_data(config, word_rule, subwords)
         self._parts = {
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
             for part, (texts, labels) in data.parts.items()
@@ -150,7 +163,9 @@ def evaluate_batches(
     return Classified(loss / len(batches.sequences), confusion)
 
 
-def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledData:
+def load_data(
+    config: ClassifierConfig, word_rule: int = WORD_RULE, subwords: Subwords | None = None
+) -> LabelledData:
     """Read the data that a configuration names.
 
     Raises
@@ -164,7 +179,7 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
     return load_classification_data(
         Path(config.data),
         columns,
-        text_settings(config),
+        text_settings(config, subwords),
         config.valid_fraction,
         config.test_fraction,
         config.seed,
@@ -172,7 +187,8 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
     )
 
 
-def text_settings(config: ClassifierConfig) -> dict[str, Any]:
+def text_settings(config: ClassifierConfig, subwords: Subwords | None = None) -> dict[str, Any]:
     """What `truesparse.data.TextEncoder.build` takes besides the texts."""
     own = {name: getattr(config, name) for name in TextEncoder.SETTINGS}
-    return {"size": config.vocabulary, "min_count": config.min_count, **own}
+    level = {"level": config.level, "subwords": subwords}
+    return {"size": config.vocabulary, "min_count": config.min_count, **level, **own}
