@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -69,10 +69,12 @@ class SparseNetworkEstimator(BaseEstimator):
         samples: Samples,
         held_out: Samples | None,
         passes: int,
+        tokens: Sequence[str] = (),
     ) -> None:
-        """Train anew; keep the last model, or the best one by the held-out data."""
+        """Train anew; keep the last model, or the best one by the held-out data. `tokens` are what the rows
+        of the embedding stand for."""
         with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            network = Network(config, chain, samples)
+            network = Network(config, chain, samples, tokens)
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
             kept = network

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
+from truesparse.training.vectors import use_vectors
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()
@@ -67,6 +69,8 @@ class Network:
         What the configuration asks for; the model of a method that is small and dense has fewer units.
     samples : Samples
         What it will be trained on first.
+    tokens : sequence of str
+        What the rows of the embedding stand for, if the configuration names vectors of words.
 
     Attributes
     ----------
@@ -83,7 +87,9 @@ class Network:
         The density would leave a matrix without a weight.
     """
 
-    def __init__(self, config: SequenceConfig, chain: ChainSpec, samples: Samples) -> None:
+    def __init__(
+        self, config: SequenceConfig, chain: ChainSpec, samples: Samples, tokens: Sequence[str] = ()
+    ) -> None:
         self.config = config
         self.chain = chain
         self.passes = 0
@@ -91,6 +97,8 @@ class Network:
         batches = self._batches(samples)
         steps = len(batches)
         self.model, _ = build_model(config, chain, batches, rngs["initial"])
+        if vectors := vars(config).get("vectors"):
+            use_vectors(self.model, Path(vectors), tokens)
         self.training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)
         assert self.training.evolution is not None
         self.training.evolution.check()

@@ -30,6 +30,7 @@ from truesparse.training.restoring import restored_config
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
+from truesparse.training.vectors import sized, use_vectors
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
@@ -75,7 +76,7 @@ def train_model(
         `stop` returned True; all is saved.
     """
     reporter = reporter or Reporter()
-    config = _found(config.filled(), "start_topology")
+    config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
     if out is not None:
         rundir.check_free(out)
     task = config.make_task()
@@ -144,6 +145,8 @@ def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
     model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    if vectors := vars(task.config).get("vectors"):
+        task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -196,7 +199,7 @@ def _with_path(config: Config, name: str, path: str | None) -> Config:
 
 def _found(config: Config, name: str = "data") -> Config:
     """A configuration, such as for a run's folder, of which a path is found from any working directory."""
-    path = vars(config)[name]
+    path = vars(config).get(name)
     return config if path is None else _with_path(config, name, str(Path(path).absolute()))
 
 

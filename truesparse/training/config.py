@@ -24,6 +24,7 @@ from truesparse.topology.methods import get_method
 from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.toml import read_toml, to_toml
+from truesparse.training.vectors import check_vectors
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -156,6 +157,7 @@ class Config:
             if chosen in options:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
+        check_vectors(self)
         preset = getattr(self, "preset", None)
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")

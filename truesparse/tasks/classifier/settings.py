@@ -10,6 +10,7 @@ from truesparse.errors import typed
 from truesparse.settings import fraction, setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -69,6 +70,8 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
         choices=("word", "subword"),
     )
     vocabulary: int = setting(20_000, "Most frequent words, or pieces of them, that are known, V.", low=2)
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")

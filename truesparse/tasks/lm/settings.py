@@ -11,6 +11,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import language_model
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -93,6 +94,8 @@ saves and stops.
         "word", "Predict words, characters or pieces of words.", choices=("word", "char", "subword")
     )
     vocabulary: int | None = setting(None, "Pieces of words of --level subword, V.", low=256, shown="4000")
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
