@@ -136,7 +136,7 @@ class Subwords(Vocabulary):
 
     @cached_property
     def token_bytes(self) -> tuple[bytes, ...]:
-        """What each token stands for, which need not be whole characters."""
+        """See `Vocabulary.token_bytes`."""
         return tuple(bytes(map(_BYTES.__getitem__, token)) for token in self.tokens)
 
     @cached_property

@@ -115,6 +115,11 @@ class Vocabulary:
         """Number of the token that ends a line, or of the most frequent one."""
         return next((self._ids[token] for token in (EOS, "\n") if token in self._ids), 0)
 
+    @cached_property
+    def token_bytes(self) -> tuple[bytes, ...]:
+        """What each token stands for, in UTF-8; of subwords not always whole characters."""
+        return tuple(token.encode("utf-8", "replace") for token in self.tokens)
+
     def __len__(self) -> int:
         return len(self.tokens)
 
