@@ -126,20 +126,3 @@ def test_what_does_not_go_together(
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists()
-
-
-def test_a_text_classifier_of_scikit_learn(file: Path, labelled_file: Path) -> None:
-    pytest.importorskip("sklearn")
-    from truesparse.sklearn import SparseTextClassifier
-
-    rows = [line.partition(",") for line in labelled_file.read_text().splitlines()[1:]]
-    texts, labels = [text for *_, text in rows], [label for label, *_ in rows]
-    made = SparseTextClassifier(
-        hidden_size=40, batch_size=8, epochs=1, density=1.0, er_epsilon=None, distribution="uniform",
-        vectors=str(file), freeze_vectors=True, method="dense", random_state=1,
-    ).fit(texts, labels)  # fmt: skip
-    table = made.network_.model.arena.matrices["embedding.weight"].to_scipy().toarray()
-    given = np.array(file.read_text().splitlines()[1].split()[1:], np.float32)
-    np.testing.assert_array_equal(table[made.encoder_.vocabulary.tokens.index("w0")], given)
-    with pytest.raises(ValueError, match="there is no file elsewhere"):
-        SparseTextClassifier(vectors="elsewhere").fit(texts, labels)
