@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.pool.spec import Pool
 from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, SequenceModel, Stream, log_softmax
 
@@ -91,7 +92,7 @@ class Classifier(SequenceModel):
         checked = self._check(sequences)
         result = np.empty((len(checked), self.chain.head.outputs), np.float32)
         for places, outputs in self._read(checked):
-            pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(places))
+            pool = Pooled(self.chain, len(places))
             for h in outputs:
                 pool.add(h)
             lengths = [checked[place].size for place in places]
@@ -116,15 +117,17 @@ class Pooled:
 
     Parameters
     ----------
-    kind : {"last", "mean", "max"}
-    units, batch : int
+    chain : ChainSpec
+    batch : int
     """
 
-    __slots__ = ("_kind", "steps", "values")
+    __slots__ = ("_forward", "_kind", "steps", "values")
 
-    def __init__(self, kind: str, units: int, batch: int) -> None:
-        self._kind = kind
-        self.values = np.zeros((units, batch), np.float32)
+    def __init__(self, chain: ChainSpec, batch: int) -> None:
+        pooled = next(place.output for place in chain.places if isinstance(place.spec, Pool))
+        self._kind = chain.pooling
+        self._forward = pooled.size - pooled.backward
+        self.values = np.zeros((pooled.size, batch), np.float32)
         self.steps = np.zeros(1, np.int64)
 
     def add(self, h: Array) -> None:
@@ -134,8 +137,10 @@ class Pooled:
             values += h
         elif self._kind == "max" and self.steps[0]:
             np.maximum(values, h, out=values)
-        else:
+        elif self._kind == "max" or not self.steps[0]:
             values[...] = h
+        else:  # the last step of what reads from the end is the first one
+            values[: self._forward] = h[: self._forward]
         self.steps += 1
 
     def result(self, lengths: Any) -> Array:
@@ -160,7 +165,7 @@ class ClassifierStream(Stream):
         """Forget what was read."""
         super().reset()
         batch = self._shape[0] if self._shape else 1
-        self._pool = Pooled(self._chain.pooling, self._chain.pooled_size, batch)
+        self._pool = Pooled(self._chain, batch)
 
     def advance(self, tokens: ArrayLike) -> None:
         """Read a token of each sequence; see `Stream.advance`."""

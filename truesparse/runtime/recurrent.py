@@ -37,6 +37,7 @@ class Recurrence:
     def __init__(self, stored: StoredModel) -> None:
         chain = stored.chain
         self.places, _ = chain.split()
+        self.whole = chain.whole
         if not chain.tokens:
             raise TruesparseError(
                 f"{stored.path} reads features, but the runtime tokens; use truesparse.load for it"
@@ -52,10 +53,7 @@ class Recurrence:
 
     def zero_state(self, batch: int) -> list[StepState]:
         """A state of zeros for each layer."""
-        return [
-            tuple(np.zeros((size, batch), np.float32) for size in place.spec.state.values())
-            for place in self.places
-        ]
+        return [layer.zero_state(batch) for layer in self.layers]
 
     def step(self, tokens: NDArray[np.intp], state: list[StepState]) -> Array:
         """Read one token of each sequence.
@@ -82,11 +80,22 @@ class Recurrence:
         """Read sequences of which none is longer than the one before; the output of each step, as `step` has
         it, for those that have not ended."""
         lengths = np.array([ids.size for ids in sequences])
+        active = [int(np.count_nonzero(lengths > step)) for step in range(lengths[0])]
+        tokens = (np.array([ids[step] for ids in sequences[:some]]) for step, some in enumerate(active))
+        if self.whole:
+            yield from self._run_whole(tokens)
+            return
         state = self.zero_state(len(sequences))
-        for step in range(lengths[0]):
-            active = int(np.count_nonzero(lengths > step))
-            tokens = np.array([ids[step] for ids in sequences[:active]])
-            yield self.step(tokens, [tuple(array[:, :active] for array in own) for own in state])
+        for own, some in zip(tokens, active, strict=True):
+            yield self.step(own, [tuple(array[:, :some] for array in parts) for parts in state])
+
+    def _run_whole(self, tokens: Iterator[NDArray[np.intp]]) -> list[Array]:
+        """The same, each layer from end to end."""
+        steps = [self._look_up(own) for own in tokens]
+        with np.errstate(**_OVERFLOW):
+            for layer in self.layers:
+                steps = layer.run(steps) if steps else []
+        return steps
 
     def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
         """Tokens as an array of `shape`.
@@ -207,6 +216,8 @@ class Stream:
     ------
     UsageError
         If `batch` is less than 1.
+    TruesparseError
+        The model reads in both directions.
     """
 
     __slots__ = ("_output", "_recurrent", "_shape", "_state")
@@ -214,6 +225,11 @@ class Stream:
     def __init__(self, recurrent: Recurrence, output: OutputLayer, batch: int | None) -> None:
         if batch is not None and batch < 1:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
+        if recurrent.whole:
+            raise TruesparseError(
+                "a model that reads in both directions has no stream, as it says nothing before a sequence is"
+                " whole; use log_probabilities"
+            )
         self._recurrent = recurrent
         self._output = output
         self._shape = () if batch is None else (batch,)
