@@ -27,7 +27,7 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = last if chain.head.tied and isinstance(last, str) else place.name
+            source = (last if chain.head.tied and isinstance(last, str) else FIXED) or place.name
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
             layers += [LayerWiring(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
