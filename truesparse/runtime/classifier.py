@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,12 @@ class Classifier(SequenceModel):
         if np.isnan(result).any():
             raise scores_overflow(self._path)
         return result
+
+    def _ends(self, steps: Iterator[Array], shape: tuple[int, ...]) -> Iterable[Array]:
+        pool = Pooled(self.chain, shape[1])
+        for h in steps:
+            pool.add(h)
+        yield pool.result(np.full(shape[1], shape[0]))
 
     def stream(self, batch: int | None = None) -> ClassifierStream:
         """Begin to read texts token by token.

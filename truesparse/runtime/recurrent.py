@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,6 +186,16 @@ class SequenceModel:
         self._path = stored.path
         self._recurrent = Recurrence(stored)
         self._output = OutputLayer(stored)
+
+    def scores(self, tokens: NDArray[Any]) -> list[Array]:
+        """What the output layer says of sequences of equal length from zeros, tokens of shape (steps, B): arrays
+        of shape (outputs, B), one for each step, or one alone where the model says something once."""
+        steps = self._recurrent.run(list(tokens.T))
+        return [self._output(h) for h in self._ends(steps, tokens.shape)]
+
+    def _ends(self, steps: Iterator[Array], shape: tuple[int, ...]) -> Iterable[Array]:
+        """What the output layer sees of sequences of a shape (steps, B)."""
+        return steps
 
     def _check(self, sequences: Sequence[ArrayLike]) -> list[NDArray[np.intp]]:
         """Sequences of tokens, each of its own length; raises as `Recurrence.check_tokens`."""

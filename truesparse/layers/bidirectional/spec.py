@@ -31,6 +31,7 @@ class Bidirectional(LayerSpec):
     """
 
     TYPE: ClassVar[str] = "bidirectional"
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
     cell: Recurrent
 
