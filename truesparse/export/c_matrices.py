@@ -98,7 +98,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         A matrix has more than 2^32 - 1 weights.
     """
     constants, kinds, products = Constants(), {}, {}
-    first = first_matrix(stored.chain)
+    first = "" if stored.chain.whole else first_matrix(stored.chain)
     groups = {matrix.name: _Group.of(matrix) for matrix in stored.chain.matrices}
     for name, csr in stored.matrices.items():
         group = groups[name]
@@ -141,7 +141,6 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         constants.array(identifier(prefix, name), vector)
     places = {"first": identifier(prefix, first), "embedding": identifier(prefix, EMBEDDING)}
     expressions = {key: value.format(**places) for key, value in _EXPRESSIONS[dtype].items()}
-    column = _COLUMN if groups[first].size == 1 else _COLUMN_OF_GROUPS
     upper = prefix.upper()
     functions = [
         read_template("product.c" if types["group"] == "1" else "groups.c").substitute(
@@ -158,15 +157,16 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     text = {
         **expressions,
         **places,
-        "column_sums": column.format(
-            first=places["first"], cast=expressions["cast"], **groups[first]._asdict()
-        ),
         "embedding_row": "token" if by == 1 else f"token / {by}",
         "embedding_place": "e" if by == 1 else f"(size_t)e * {by} + token % {by}",
         "products": "\n".join(functions),
         "arrays": "\n".join(constants.definitions),
         "tokens_per_start": str(_TOKENS_PER_START),
     }
+    if first:
+        column = _COLUMN if groups[first].size == 1 else _COLUMN_OF_GROUPS
+        own = {"first": places["first"], "cast": expressions["cast"]}
+        text["column_sums"] = column.format(**own, **groups[first]._asdict())
     return Matrices(text, products, constants.bytes)
 
 
