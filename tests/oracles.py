@@ -116,7 +116,9 @@ def run_layer(parameters, place, x, state):
     name = place.name
     if place.spec.TYPE == "bidirectional":
         forward, backward = place.directions
-        zeros = [{n: np.zeros((size, x.shape[-1])) for n, size in own.state.items()} for own in (forward, backward)]
+        zeros = [
+            {n: np.zeros((size, x.shape[-1])) for n, size in own.state.items()} for own in (forward, backward)
+        ]
         one, _ = run_layer(parameters, forward, x, zeros[0])
         other, _ = run_layer(parameters, backward, x[::-1], zeros[1])
         return np.concatenate((one, other[::-1]), axis=1), {}

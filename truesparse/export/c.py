@@ -105,8 +105,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
 
 
 def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """What the runtime makes of tokens, after each of them; or where it has to know the whole sequence, of each
-    of its steps, or once of all.
+    """What the runtime makes of tokens, after each of them; or where it has to know the whole sequence, of
+    each of its steps, or once of all.
 
     Parameters
     ----------

@@ -165,8 +165,9 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     }
     if first:
         column = _COLUMN if groups[first].size == 1 else _COLUMN_OF_GROUPS
-        own = {"first": places["first"], "cast": expressions["cast"]}
-        text["column_sums"] = column.format(**own, **groups[first]._asdict())
+        text["column_sums"] = column.format(
+            first=places["first"], cast=expressions["cast"], **groups[first]._asdict()
+        )
     return Matrices(text, products, constants.bytes)
 
 

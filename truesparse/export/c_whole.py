@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from truesparse.export.c_arrays import read_template
 from truesparse.export.c_head import head
 from truesparse.export.c_matrices import write_matrices
 from truesparse.export.c_network import NetworkText
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import ChainSpec, Place
 from truesparse.layers.parts import part
-from truesparse.layers.source import ROOM, Source, identifier
+from truesparse.layers.source import Source, identifier
 from truesparse.modelfile import StoredModel
 
 _FORWARD, _BACKWARD = "for (t = 0; t < steps; t++) {", "for (t = steps; t-- > 0;) {"
@@ -32,7 +31,8 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     if chain.pooling:
         run += _pool(chain, name, width)
         top = "to"
-    behind, declared = [], []
+    behind: list[str] = []
+    declared: list[str] = []
     for place in rest:
         y = identifier("y", place.name)
         declared.append(f"float {y}[{place.output.size}];")
@@ -136,7 +136,9 @@ def _pool(chain: ChainSpec, name: str, width: int) -> Iterator[str]:
     yield "for (t = 1; t < steps; t++) {"
     yield f"    {_EACH.format(size=given.size)}"
     y = f"from[{width} * t + j]"
-    yield f"        to[j] = {y} > to[j] ? {y} : to[j];" if chain.pooling == "max" else f"        to[j] += {y};"
+    yield (
+        f"        to[j] = {y} > to[j] ? {y} : to[j];" if chain.pooling == "max" else f"        to[j] += {y};"
+    )
     yield from ("    }", "}")
     if chain.pooling == "mean":
         yield from (_EACH.format(size=given.size), "    to[j] /= (float)steps;", "}")

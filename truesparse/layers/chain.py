@@ -199,7 +199,9 @@ class ChainSpec:
         if self.pooling:
             number = sum(place.given.kind == STEPS for place in places)
         else:
-            number = max((n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0)
+            number = max(
+                (n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0
+            )
         return places[:number], places[number:]
 
     @property

@@ -188,8 +188,8 @@ class SequenceModel:
         self._output = OutputLayer(stored)
 
     def scores(self, tokens: NDArray[Any]) -> list[Array]:
-        """What the output layer says of sequences of equal length from zeros, tokens of shape (steps, B): arrays
-        of shape (outputs, B), one for each step, or one alone where the model says something once."""
+        """What the output layer says of tokens of shape (steps, B), from zeros: arrays of shape (outputs, B),
+        one for each step, or one alone where the model says something once a sequence."""
         steps = self._recurrent.run(list(tokens.T))
         return [self._output(h) for h in self._ends(steps, tokens.shape)]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # Steps of a sentence that are tagged at once; the next ones go on from there. Buffers are for as many however
 # short sentences are: sums are taken in an order that depends on that.
 WINDOW = 64
-# A tagger that reads in both directions takes a sentence whole, and buffers as long as it; what is longer is no
-# sentence, but a file without empty lines.
+# A tagger that reads in both directions takes a sentence whole, and buffers as long as it; what is longer is
+# no sentence, but a file without empty lines.
 LONGEST = 4096
 
 
@@ -168,8 +168,8 @@ def measure(
 
 
 def steps_at_once(chain: ChainSpec, sentences: Sequences) -> int:
-    """For how many steps of sentences it takes buffers to tag them: all of the longest, if a model reads in both
-    directions.
+    """For how many steps of sentences it takes buffers to tag them: if a model reads in both directions, for
+    those of the longest.
 
     Raises
     ------
@@ -180,8 +180,8 @@ def steps_at_once(chain: ChainSpec, sentences: Sequences) -> int:
         return WINDOW
     if sentences.longest > LONGEST:
         raise TruesparseError(
-            f"a sentence has {sentences.longest:,} tokens, and a tagger that reads in both directions takes whole"
-            f" ones of at most {LONGEST:,}; put an empty line after each sentence"
+            f"a sentence has {sentences.longest:,} tokens, and a tagger that reads in both directions takes"
+            f" whole ones of at most {LONGEST:,}; put an empty line after each sentence"
         )
     return max(WINDOW, sentences.longest)
 
