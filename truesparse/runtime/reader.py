@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
 from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, log_softmax
 
@@ -21,15 +23,17 @@ class Pooled:
 
     Parameters
     ----------
-    kind : {"last", "mean", "max"}
-    units, batch : int
+    chain : ChainSpec
+    batch : int
     """
 
-    __slots__ = ("_kind", "steps", "values")
+    __slots__ = ("_forward", "_kind", "steps", "values")
 
-    def __init__(self, kind: str, units: int, batch: int) -> None:
-        self._kind = kind
-        self.values = np.zeros((units, batch), np.float32)
+    def __init__(self, chain: ChainSpec, batch: int) -> None:
+        pooled = next(place.output for place in chain.places if isinstance(place.spec, Pool))
+        self._kind = chain.pooling
+        self._forward = pooled.size - pooled.backward
+        self.values = np.zeros((pooled.size, batch), np.float32)
         self.steps = np.zeros(1, np.int64)
 
     def add(self, h: Array) -> None:
@@ -39,8 +43,10 @@ class Pooled:
             values += h
         elif self._kind == "max" and self.steps[0]:
             np.maximum(values, h, out=values)
-        else:
+        elif self._kind == "max" or not self.steps[0]:
             values[...] = h
+        else:  # the last step of what reads from the end is the first one
+            values[: self._forward] = h[: self._forward]
         self.steps += 1
 
     def result(self, lengths: Any) -> Array:
@@ -98,10 +104,8 @@ class Reader:
             said = np.empty((len(checked), outputs), np.float32)
         for places, hidden in self._read(checked):
             if not self.chain.per_step:
-                pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(places))
-                for h in hidden:
-                    pool.add(h)
-                said[places] = self._say(pool.result([len(checked[place]) for place in places])).T
+                h = self._pooled(hidden, [len(checked[place]) for place in places])
+                said[places] = self._say(h).T
                 continue
             for step, h in enumerate(hidden):
                 for place, own in zip(places, self._say(h).T, strict=False):  # the last ones may have ended
@@ -109,6 +113,21 @@ class Reader:
         if not all(self._are_right(own) for own in said):
             raise scores_overflow(self._path)
         return said
+
+    def scores(self, inputs: NDArray[Any]) -> list[Array]:
+        """What the output layer says of sequences of equal length, (steps, B) or (steps, B, D), from zeros:
+        arrays of shape (outputs, B), one for each step, or one alone where the model says something once."""
+        steps = self._recurrent.run(list(inputs.swapaxes(0, 1)))
+        if not self.chain.per_step:
+            return [self._output(self._pooled(steps, [len(inputs)] * inputs.shape[1]))]
+        return [self._output(h) for h in steps]
+
+    def _pooled(self, steps: Iterator[Array], lengths: Sequence[int]) -> Array:
+        """What stands for sequences of some lengths."""
+        pool = Pooled(self.chain, len(lengths))
+        for h in steps:
+            pool.add(h)
+        return pool.result(np.array(lengths))
 
     def _say(self, x: Array) -> Array:
         """What is said of what the layers give, (H, B): log-probabilities or numbers, (outputs, B)."""
@@ -154,6 +173,8 @@ class Stream:
     ------
     UsageError
         If `batch` is less than 1.
+    TruesparseError
+        The model reads in both directions.
     """
 
     __slots__ = ("_chain", "_output", "_pool", "_recurrent", "_shape", "_state")
@@ -161,6 +182,11 @@ class Stream:
     def __init__(self, reader: Reader, batch: int | None) -> None:
         if batch is not None and batch < 1:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
+        if reader.chain.whole:
+            raise TruesparseError(
+                "a model that reads in both directions has no stream, as it says nothing before a sequence is"
+                " whole; use log_probabilities"
+            )
         self._chain = reader.chain
         self._recurrent = reader._recurrent
         self._output = reader._output
@@ -173,7 +199,7 @@ class Stream:
         self._state = self._recurrent.zero_state(batch)
         self._pool = None
         if not self._chain.per_step:
-            self._pool = Pooled(self._chain.pooling, self._chain.pooled_size, batch)
+            self._pool = Pooled(self._chain, batch)
 
     def advance(self, inputs: ArrayLike) -> None:
         """Read a step of each sequence.

@@ -36,6 +36,7 @@ class Recurrence:
     def __init__(self, stored: StoredModel) -> None:
         chain = stored.chain
         self.places, _ = chain.split()
+        self.whole = chain.whole
         if chain.per_step and not self.places:
             raise TruesparseError(f"{stored.path} has no recurrent layer, which the runtime needs")
         self._features = chain.features
@@ -44,10 +45,7 @@ class Recurrence:
 
     def zero_state(self, batch: int) -> list[StepState]:
         """A state of zeros for each layer."""
-        return [
-            tuple(np.zeros((size, batch), np.float32) for size in place.spec.state.values())
-            for place in self.places
-        ]
+        return [layer.zero_state(batch) for layer in self.layers]
 
     def step(self, inputs: NDArray[Any], state: list[StepState]) -> Array:
         """Read one step of each sequence.
@@ -64,7 +62,7 @@ class Recurrence:
         ndarray of float32, shape (H, B)
             Output of the last layer; may be a part of the state.
         """
-        x = inputs.T if self._embedding is None else self._look_up(self._embedding, inputs)
+        x = self._first(inputs)
         with np.errstate(**_OVERFLOW):
             for layer, own in zip(self.layers, state, strict=True):
                 x = layer.step(x, own)
@@ -74,11 +72,22 @@ class Recurrence:
         """Read sequences of which none is longer than the one before; the output of each step, as `step` has
         it, for those that have not ended."""
         lengths = np.array([len(inputs) for inputs in sequences])
+        active = [int(np.count_nonzero(lengths > step)) for step in range(lengths[0])]
+        inputs = (np.array([own[step] for own in sequences[:some]]) for step, some in enumerate(active))
+        if self.whole:
+            yield from self._run_whole(inputs)
+            return
         state = self.zero_state(len(sequences))
-        for step in range(lengths[0]):
-            active = int(np.count_nonzero(lengths > step))
-            inputs = np.array([own[step] for own in sequences[:active]])
-            yield self.step(inputs, [tuple(array[:, :active] for array in own) for own in state])
+        for own, some in zip(inputs, active, strict=True):
+            yield self.step(own, [tuple(array[:, :some] for array in parts) for parts in state])
+
+    def _run_whole(self, inputs: Iterator[NDArray[Any]]) -> list[Array]:
+        """The same, each layer from end to end."""
+        steps = [self._first(own) for own in inputs]
+        with np.errstate(**_OVERFLOW):
+            for layer in self.layers:
+                steps = layer.run(steps) if steps else []
+        return steps
 
     def check(self, inputs: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
         """Tokens as an array of `shape`, or features as one of ``(*shape, D)``.
@@ -120,6 +129,10 @@ class Recurrence:
                 f" {size - 1}"
             )
         return numbers.astype(np.intp)
+
+    def _first(self, inputs: NDArray[Any]) -> Array:
+        """What the first layer reads, shape (D, B)."""
+        return inputs.T if self._embedding is None else self._look_up(self._embedding, inputs)
 
     @staticmethod
     def _look_up(embedding: CSR, tokens: NDArray[np.intp]) -> Array:
