@@ -13,6 +13,8 @@ from export.conftest import BOTH, COMPILERS, compile_and_run, library_of, needs_
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
 from truesparse.export.c import as_exported
+from truesparse.layers.models import sequence_model
+from truesparse.model import random_model
 from truesparse.modelfile import StoredModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
@@ -98,6 +100,52 @@ def test_c(tmp_path: Path, kind: str, dtype: str, compiler: str) -> None:
         tokens[-1] = 70
         assert read_text(state, arrays[0], size, *arrays[1:]) == -1
     assert not hasattr(library, "model_step")
+
+
+UNITS = {"target_mean": (5.0, -70.0), "target_scale": (0.01, 900.0)}
+OF_FEATURES = {
+    "numbers": sequence_model(
+        *(0, 3, 9, 1, "gru"),
+        **{"kind": "regressor", "outputs": 2, "bidirectional": True, "feature_mean": (1.0, -20.0, 0.5)},
+        **{"feature_scale": (2.0, 30.0, 0.1), **UNITS},
+    ),
+    "numbers at each step": sequence_model(
+        *(0, 3, 9, 2), kind="regressor", outputs=2, pooling="", bidirectional=True, **UNITS
+    ),
+    "classes": sequence_model(0, 12, 5, 1, outputs=2, pooling="max", bidirectional=True),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", OF_FEATURES)
+def test_models_of_features(tmp_path: Path, kind: str) -> None:
+    """In C and in ONNX."""
+    chain = OF_FEATURES[kind]
+    rng = np.random.default_rng(1)
+    random_model(chain, 0.5, rng, scale=0.6).save(tmp_path / "m")
+    report = export_model(tmp_path / "m", "c", tmp_path / "out")
+    result = compile_and_run(tmp_path / "out", "--self-test")
+    assert (result.returncode, result.stdout[:3]) == (0, "ok:"), result.stdout
+    library = library_of(tmp_path / "out")
+    features = rng.standard_normal((7, chain.features)).astype(np.float32)
+    said = np.stack(as_model(read(tmp_path / "m")).scores(features[:, None]))[:, :, 0]
+    state = (ctypes.c_byte * report["ram_bytes"])()
+    room, scores = np.full(report["step_bytes"] // 4 * 7, np.nan, np.float32), np.zeros_like(said)
+    arrays = [array.ctypes.data_as(ctypes.c_void_p) for array in (features, room, scores)]
+    assert library.model_run(state, arrays[0], ctypes.c_size_t(7), *arrays[1:]) == 0
+    units = np.array(getattr(chain.head, "scale", None) or 1.0)
+    np.testing.assert_allclose(scores / units, said / units, rtol=1e-5, atol=1e-5)
+    text = "\n".join(" ".join(map(str, row)) for row in features.tolist())
+    shown = subprocess.run(
+        ["./program"], cwd=tmp_path / "out", input=text, capture_output=True, check=True, encoding="utf-8"
+    ).stdout
+    assert len(shown.splitlines()) == len(said)
+    if "numbers" in kind:
+        values = [[float(word) for word in line.split()] for line in shown.splitlines()]
+        np.testing.assert_allclose(values / units, said / units, rtol=1e-4, atol=1e-4)
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    assert export_model(tmp_path / "m", "onnx", tmp_path / "onnx")["largest_difference"] < 1e-5
 
 
 @needs_compiler

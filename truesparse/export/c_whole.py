@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from truesparse.export.c_arrays import read_template
 from truesparse.export.c_head import head
 from truesparse.export.c_matrices import write_matrices
-from truesparse.export.c_network import NetworkText
-from truesparse.export.layers import check_layers
+from truesparse.export.c_network import NetworkText, check_source
 from truesparse.layers.chain import ChainSpec, Place
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.layers.source import Source, identifier
 from truesparse.modelfile import StoredModel
@@ -16,15 +17,31 @@ from truesparse.modelfile import StoredModel
 _FORWARD, _BACKWARD = "for (t = 0; t < steps; t++) {", "for (t = steps; t-- > 0;) {"
 _SWAP = "swap = from; from = to; to = swap;"
 _EACH = "for (j = 0; j < {size}; j++) {{"
+_LOOK_UP = """\
+    for (t = 0; t < steps; t++) {{
+        if (tokens[t] >= {upper}_TOKENS) {{
+            return -1;
+        }}
+    }}
+    for (t = 0; t < steps; t++) {{
+        {name}_look_up(from + {width} * t, tokens[t]);
+    }}"""
+_SOFTMAX = """\
+/* Turn {upper}_OUTPUTS scores into probabilities, in place. */
+void {name}_softmax(float *scores);
+
+"""
+_PRINT_LABEL = "    puts({name}_labels[output]);"
+_PRINT_NUMBER = '    printf("%lu\\n", (unsigned long)output);'
 
 
 def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     """Write a model's arrays and what is done with them; see `truesparse.export.c_network.network`."""
     chain = stored.chain
-    check_layers(stored, "source", "there is no C source for", "export to another form")
+    check_source(stored)
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
-    width = max(place.output.size for place in chain.places[:-1])
+    width = max(chain.features, *(place.output.size for place in chain.places[:-1]))
     writer = _Writer(name, weights.products, width)
     run = [line for place in body for line in writer.layer(place)]
     top = "x"
@@ -39,32 +56,80 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         behind += writer.source(place, top, {"y": y}).statements()
         top = y
     said = head(stored, name, weights.products, "", top, [*declared, *behind])
-    scores = said.text["scores"].splitlines()
+    numbers = isinstance(chain.head, SquaredError)
+    scores, outputs = said.text["scores"].splitlines(), f"{name.upper()}_OUTPUTS"
     if chain.pooling:
         run += ["{", *scores, "}"]
     else:
-        run += [f"for (t = 0; t < steps; t++, scores += {name.upper()}_OUTPUTS) {{"]
+        run.append(f"for (t = 0; t < steps; t++, {'numbers' if numbers else 'scores'} += {outputs}) {{")
         run += [f"    const float *x = from + {width} * t;", *scores, "}"]
-    members = [*writer.members, f"    float gates[{writer.room}]; /* room for a step */"]
-    every = "" if chain.pooling else f"{name.upper()}_OUTPUTS * "
+    each = chain.per_step
     text = {
         **weights.text,
         **said.text,
-        "inputs": str(body[0].given.size),
+        **_input(chain, name, width),
+        "embedded": str(body[0].given.size),
         "width": str(width),
         "step_floats": str(2 * width),
-        "all_scores": f"{every}100" if every else f"{name.upper()}_OUTPUTS",
-        "most_scores": f"{every}LONGEST" if every else f"{name.upper()}_OUTPUTS",
-        "rows_said": "count - 1" if every else "1",
-        "for_each": " for each of them" if every else "",
-        "scores_of": "the labels of each token" if every else "the classes",
-        "state": "\n".join(members),
+        "all_scores": f"{outputs} * 100" if each else outputs,
+        "most_scores": f"{outputs} * LONGEST" if each else outputs,
+        "rows_said": "steps" if each else "1",
+        "for_each": " for each step" if each else "",
+        "whole_words": "numbers" if numbers else "scores of the labels" if each else "scores of the classes",
+        "softmax_declaration": "" if numbers else _SOFTMAX.format(name=name, upper=name.upper()),
+        "state": "\n".join([*writer.members, f"    float gates[{writer.room}]; /* room for a step */"]),
         "cell": "\n".join(writer.functions.values()),
         "run": "\n".join(f"    {line}" for line in run),
     }
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (writer.room + writer.size)
     return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+
+
+def whole_text(stored: StoredModel, values: Mapping[str, str]) -> dict[str, str]:
+    """What is put into the templates besides, once the others are known.
+
+    Parameters
+    ----------
+    stored : StoredModel
+    values : mapping of str to str
+        All others.
+    """
+    chain = stored.chain
+    numbers = isinstance(chain.head, SquaredError)
+    own = {"print_class": _PRINT_LABEL.format(**values) if stored.labels else _PRINT_NUMBER}
+
+    def filled(file: str) -> str:
+        return read_template(file).substitute({**values, **own})
+
+    reading = filled("whole_tokens.c" if chain.tokens else "whole_features.c")
+    return {
+        "look_up": filled("look_up.c") if chain.tokens else "",
+        "whole_example": reading + filled("whole_numbers.c" if numbers else "whole_classes.c"),
+        "softmax_function": "" if numbers else filled("softmax.c"),
+    }
+
+
+def _input(chain: ChainSpec, name: str, width: int) -> dict[str, str]:
+    """How a sequence comes in, and becomes what the first layer reads."""
+    if not chain.tokens:
+        copy = f"{name}_copy(from + {width} * t, features + {chain.features} * t, {chain.features});"
+        return {
+            "sequence": "const float *features",
+            "sequence_name": "features",
+            "test_sequence": "&test_features[0][0]",
+            "inputs_word": "steps of features",
+            "or_wrong": "",
+            "begin": f"    {_FORWARD}\n        {copy}\n    }}",
+        }
+    return {
+        "sequence": "const uint32_t *tokens",
+        "sequence_name": "tokens",
+        "test_sequence": "test_tokens",
+        "inputs_word": "tokens",
+        "or_wrong": ", or a token is out of range",
+        "begin": _LOOK_UP.format(name=name, upper=name.upper(), width=width),
+    }
 
 
 class _Writer:

@@ -1,3 +1,4 @@
+
 void ${name}_softmax(float *scores)
 {
     float largest = -INFINITY;

@@ -1,18 +1,16 @@
 /* $banner
  *
  *     ${name}_state state;                       yours, $state_bytes bytes
- *     float room[${upper}_STEP_FLOATS * 100];    for texts of up to 100 tokens
- *     float scores[$all_scores];
+ *     float room[${upper}_STEP_FLOATS * 100];    for ${text}s of up to 100 steps
+ *     float $scores_name[$all_scores];
  *
- *     ${name}_run(&state, tokens, steps, room, scores);      scores of $scores_of
- *     ${name}_softmax(scores);                   turns ${upper}_OUTPUTS scores into probabilities
- *
+ *     ${name}_run(&state, $sequence_name, steps, room, $scores_name);
  *$reading
- * The model reads a text in both directions, so it takes it whole: there is no function that reads one token after
+ * The model reads a $text in both directions, so it takes it whole: there is no function that reads one step after
  * another, as nothing can be said before the last one is known.
  *
- * Nothing is allocated, and nothing is kept from one text to the next: texts that have a state, room and scores each
- * do not disturb one another, in threads neither.
+ * Nothing is allocated, and nothing is kept from one $text to the next: ${text}s that have a state, room and
+ * $scores_name each do not disturb one another, in threads neither.
  */
 #ifndef ${upper}_H
 #define ${upper}_H
@@ -24,10 +22,10 @@
 extern "C" {
 #endif
 
-#define ${upper}_TOKENS $tokens /* tokens are numbers below it */
+$input_size
 #define ${upper}_OUTPUTS $outputs
 #define ${upper}_LAYERS $layers
-#define ${upper}_STEP_FLOATS $step_floats /* numbers of room for each token */
+#define ${upper}_STEP_FLOATS $step_floats /* numbers of room for each step */
 
 $labels_declaration
 /* Where the layers compute. */
@@ -35,14 +33,11 @@ typedef struct {
 $state
 } ${name}_state;
 
-/* Read a text of one token or more; write ${upper}_OUTPUTS scores of $scores_of$for_each. Returns 0, or -1 for a text
- * without tokens, or with a token out of range. */
-int ${name}_run(${name}_state *state, const uint32_t *tokens, size_t steps, float *room, float *scores);
+/* Read a $text of one step or more; write ${upper}_OUTPUTS $whole_words$for_each. Returns 0, or -1 if there is no
+ * step$or_wrong. */
+int ${name}_run(${name}_state *state, $sequence, size_t steps, float *room, float *$scores_name);
 
-/* Turn ${upper}_OUTPUTS scores into probabilities, in place. */
-void ${name}_softmax(float *scores);
-
-#ifdef __cplusplus
+$softmax_declaration#ifdef __cplusplus
 }
 #endif
 
