@@ -105,6 +105,13 @@ class TextFile(NamedTuple):
             raise damaged(self.name) from None
 
 
+class BytesFile(NamedTuple):
+    """A file that is no text: what it is called in messages, and its bytes, in which one can seek."""
+
+    name: str
+    stream: BinaryIO
+
+
 @contextmanager
 def open_text(source: Path | BinaryIO, name: str | None = None) -> Iterator[TextFile]:
     """Open a file of text, or take a stream that is open and stays so.
@@ -131,19 +138,33 @@ def open_text(source: Path | BinaryIO, name: str | None = None) -> Iterator[Text
     if not isinstance(source, Path):
         yield _recognised(source, name)
         return
-    try:
-        stream = source.open("rb")
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {name}") from None
-    except OSError as error:
-        raise _unreadable(name, error) from None
-    with stream:
+    with _open(source, name) as stream:
         file = _recognised(stream, name)
         if source.suffix.lower() == ".gz" and not file.packed and file.stream.peek(1):
             raise TruesparseError(
                 f"{name} is not a gzip file, as its name says; rename it, or compress it with gzip"
             )
         yield file
+
+
+@contextmanager
+def open_bytes(source: Path | BinaryIO, name: str | None = None) -> Iterator[BytesFile]:
+    """Open a file that is no text, or take all of a stream; parameters and errors as `open_text`."""
+    name = name or str(source)
+    if not isinstance(source, Path):
+        yield BytesFile(name, io.BytesIO(source.read()))
+        return
+    with _open(source, name) as stream:
+        yield BytesFile(name, stream)
+
+
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {name}") from None
+    except OSError as error:
+        raise _unreadable(name, error) from None
 
 
 def read_text(path: Path) -> str:
