@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from truesparse.data.frames import MEND
 from truesparse.data.sequences import Sequences
+from truesparse.data.series_encoder import (
+    AUTO,
+    CLASSIFY,
+    FORECAST,
+    LABEL_STEPS,
+    REGRESS,
+    REGRESS_STEPS,
+    STEP_GOALS,
+)
 from truesparse.data.stamps import Stamps
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 
-AUTO = "auto"
-CLASSIFY, REGRESS = "classify", "regress"
-LABEL_STEPS, REGRESS_STEPS = "label-steps", "regress-steps"
-FORECAST = "forecast"
-GOALS = (CLASSIFY, REGRESS, LABEL_STEPS, REGRESS_STEPS, FORECAST)
-STEP_GOALS = (LABEL_STEPS, REGRESS_STEPS)
-LABEL_GOALS = (CLASSIFY, LABEL_STEPS)
 TARGETS = ("label", "target", "class", "y")  # what a column of targets is called if nobody says it
 
 _MOST_CLASSES = 20  # whole numbers of more values may be counts

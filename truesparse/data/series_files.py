@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from truesparse.data.files import BytesFile, TextFile, open_bytes, open_text, without_packing
 from truesparse.data.frames import MEND, Frame, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
-from truesparse.data.series import AUTO, FORECAST, TARGETS, Series, SeriesColumns, Targets
+from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
+from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS
 from truesparse.data.stamps import check_order, read_stamps
 from truesparse.data.ts_files import read_ts
 from truesparse.errors import TruesparseError, UsageError
@@ -221,13 +222,13 @@ def _npz_targets(
     y: NDArray[Any], x: NDArray[Any], there: NDArray[np.bool_], columns: SeriesColumns, name: str
 ) -> Targets:
     count, steps, _ = x.shape
-    per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in ("classify", "regress")
+    per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in (CLASSIFY, REGRESS)
     if y.dtype.kind not in "biufUS" or y.shape[:1] != (count,) or y.ndim > 2 + per_step:
         raise TruesparseError(
             f"y of {name} is {y.dtype} of shape {y.shape}; it must have a label or numbers for each of the"
             f" {count:,} rows of X, or for each of their steps"
         )
-    if columns.goal in ("label-steps", "regress-steps") and not per_step:
+    if columns.goal in STEP_GOALS and not per_step:
         raise TruesparseError(
             f"y of {name} has the shape {y.shape}; to tell something at each step it must begin with"
             f" {(count, steps)}, as X does"

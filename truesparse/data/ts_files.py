@@ -11,7 +11,8 @@ import numpy as np
 from truesparse.data.files import TextFile
 from truesparse.data.frames import MEND
 from truesparse.data.sequences import Sequences
-from truesparse.data.series import CLASSIFY, REGRESS, Series, Targets
+from truesparse.data.series import Series, Targets
+from truesparse.data.series_encoder import CLASSIFY, REGRESS
 from truesparse.data.tables import read_lines
 from truesparse.errors import TruesparseError
 from truesparse.settings import shown
