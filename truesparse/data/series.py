@@ -119,6 +119,8 @@ class Series:
         Times of all steps.
     step_rows : ndarray of int64, shape (steps,), or None
         Where each step is in the file, if it is a row of its own.
+    goal : str
+        What is to be learned, once it is known.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Series:
     ids: Sequence[str] = ()
     stamps: Stamps | None = None
     step_rows: NDArray[np.int64] | None = None
+    goal: str = ""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -222,6 +225,23 @@ class Series:
                 f" something at each step with --goal {LABEL_STEPS} or {REGRESS_STEPS}"
             )
         return replace(self, targets=targets.select(starts[:-1])._replace(per_step=False))
+
+    def of_goal(self, goal: str) -> Series:
+        """The same with targets as a goal has them.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            They are something else.
+        """
+        if goal not in STEP_GOALS:
+            return self.once()
+        if not self.told().per_step:
+            raise UsageError(
+                f"{self.name} has one {self.told().names[0]} for each sequence, not one for each step; use"
+                f" --goal {CLASSIFY} or {REGRESS}, or give a row for each step"
+            )
+        return self
 
     def varies(self) -> bool:
         """Whether targets differ within a sequence."""

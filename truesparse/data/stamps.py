@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -55,23 +56,28 @@ def read_stamps(texts: Sequence[str], name: str, rows: NDArray[np.int64]) -> Sta
     TruesparseError
         One is neither.
     """
-    try:
-        values = np.array([float(text) for text in texts])
-        if np.isfinite(values).all():
-            return Stamps([*texts], values, False)
-    except ValueError:
-        pass
-    moments = []
+    values, moments = [], []
+    numbers = _is_number(texts[0])
     for text, row in zip(texts, rows, strict=True):
+        if numbers and _is_number(text):
+            values.append(float(text))
+            continue
         try:
-            moment = _date(text)
+            moment = _date("" if numbers else text)
         except ValueError:
             raise TruesparseError(
-                f"row {row:,} of {name} has the time {shown(text)}, which is no number and no date; write all"
-                " as numbers, or as 2024-05-31 or 2024-05-31T12:00"
+                f"row {row:,} of {name} has the time {shown(text)}, which is no number or date as others are;"
+                " write all as numbers, or as 2024-05-31 or 2024-05-31T12:00"
             ) from None
         moments.append((moment - _EPOCH) // _MICROSECOND)
-    return Stamps([*texts], np.array(moments, np.int64), True)
+    return Stamps([*texts], np.array(values) if numbers else np.array(moments, np.int64), not numbers)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _date(text: str) -> datetime:
