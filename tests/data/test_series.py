@@ -9,9 +9,10 @@ import io
 import numpy as np
 import pytest
 
+from truesparse.data.files import open_file
 from truesparse.data.series import SeriesColumns, goal_of
 from truesparse.data.series_encoder import SeriesEncoder
-from truesparse.data.series_files import layout_of, open_series, read_series
+from truesparse.data.series_files import layout_of, read_series
 from truesparse.data.series_parts import SERIES, encode, load_series
 from truesparse.data.stamps import Stamps, pace_of, read_stamps
 from truesparse.errors import TruesparseError
@@ -23,7 +24,7 @@ LONG = SeriesColumns(id="who", time="t")
 
 def read(path, columns=SeriesColumns(), labelled=True):  # noqa: B008
     layout = layout_of(path.name)
-    with open_series(path, layout) as file:
+    with open_file(path, layout) as file:
         return read_series(file, layout, columns, labelled)
 
 
@@ -302,5 +303,5 @@ def test_streams_are_read_too():
     stream = io.BytesIO()
     np.savez(stream, X=X)
     stream.seek(0)
-    with open_series(stream, "npz", "standard input") as file:
+    with open_file(stream, "npz", "standard input") as file:
         assert len(read_series(file, "npz", SeriesColumns(), labelled=False)) == 2

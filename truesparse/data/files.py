@@ -15,6 +15,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
 
+BINARY = ("npz", "parquet", "arrow")  # layouts that are no text
 PACKED = (".gz", ".bz2", ".xz", ".lzma")
 
 _PIECE = 1 << 16  # bytes that are waited for at most
@@ -156,6 +157,15 @@ def open_bytes(source: Path | BinaryIO, name: str | None = None) -> Iterator[Byt
         return
     with _open(source, name) as stream:
         yield BytesFile(name, stream)
+
+
+@contextmanager
+def open_file(
+    source: Path | BinaryIO, layout: str, name: str | None = None
+) -> Iterator[TextFile | BytesFile]:
+    """Open a file of a layout: text, or one of `BINARY`; see `open_text` and `open_bytes`."""
+    with (open_bytes if layout in BINARY else open_text)(source, name) as file:
+        yield file
 
 
 def _open(path: Path, name: str) -> BinaryIO:

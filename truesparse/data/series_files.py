@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.files import BytesFile, TextFile, open_bytes, open_text, without_packing
+from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
@@ -28,22 +25,12 @@ _LAYOUTS = {
 }
 ENDINGS = tuple(_LAYOUTS)
 LAYOUTS = tuple(dict.fromkeys(_LAYOUTS.values()))
-_TEXTS = ("csv", "ts")
 
 
 def layout_of(name: str) -> str:
     """What a file has by its name; CSV if that does not say."""
     name = without_packing(name).lower()
     return next((layout for ending, layout in _LAYOUTS.items() if name.endswith(ending)), "csv")
-
-
-@contextmanager
-def open_series(
-    source: Path | BinaryIO, layout: str, name: str | None = None
-) -> Iterator[TextFile | BytesFile]:
-    """Open a file of a layout; see `truesparse.data.files.open_text`."""
-    with (open_text if layout in _TEXTS else open_bytes)(source, name) as file:
-        yield file
 
 
 def read_series(
@@ -54,7 +41,7 @@ def read_series(
     Parameters
     ----------
     file : TextFile or BytesFile
-        As `open_series` gives it.
+        As `truesparse.data.files.open_file` gives it.
     layout : str
         One of `LAYOUTS`.
     columns : SeriesColumns

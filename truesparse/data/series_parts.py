@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.files import PACKED
+from truesparse.data.files import PACKED, open_file
 from truesparse.data.labelled import Labels, in_order, label_names, numbers_of_labels, stratified
 from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import Series, SeriesColumns, goal_of
 from truesparse.data.series_encoder import AUTO, CLASSIFY, LABEL_STEPS, SeriesEncoder
-from truesparse.data.series_files import ENDINGS, layout_of, open_series, read_series
+from truesparse.data.series_files import ENDINGS, layout_of, read_series
 from truesparse.errors import TruesparseError, UsageError
 
 _ARCHIVE = {"train": re.compile(r".*_train\.ts", re.I), "test": re.compile(r".*_test\.ts", re.I)}
@@ -57,7 +57,7 @@ class SeriesKind(Kind[Series]):
 def read(path: Path, columns: SeriesColumns) -> Series:
     """Read sequences from a file; raises as `read_series`."""
     layout = layout_of(path.name)
-    with open_series(path, layout) as file:
+    with open_file(path, layout) as file:
         return read_series(file, layout, columns)
 
 

@@ -184,6 +184,13 @@ def place_of(header: list[str], what: str, column: str, name: str) -> int:
     raise MissingColumn(f"{name} has no column {column!r}; {hint}", what, bool(near))
 
 
+def csv_row(values: Iterable[str]) -> str:
+    """A row of CSV, with its end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(values)
+    return out.getvalue()
+
+
 def read_lines(file: TextFile) -> Iterator[list[tuple[int, str]]]:
     """Read lines of text as they arrive, for example through a pipe.
 

@@ -86,10 +86,13 @@ class Classified:
         Mean, in nats per text.
     confusion : ndarray of int64, shape (labels, labels)
         How many texts of each label (row) were given each label (column).
+    counted : str
+        What they are, if not texts.
     """
 
     loss: float
     confusion: NDArray[np.int64]
+    counted: str = "texts"
 
     @property
     def accuracy(self) -> float:
@@ -109,7 +112,7 @@ class Classified:
             "loss": self.loss,
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
-            "texts": int(self.confusion.sum()),
+            self.counted: int(self.confusion.sum()),
         }
 
 
