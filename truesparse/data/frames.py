@@ -60,7 +60,7 @@ class Frame:
 
     def texts(self, place: int, what: str) -> list[str]:
         """The cells of a column as texts without spaces around them; TruesparseError if one is empty."""
-        column = self.columns[place]
+        column: Any = self.columns[place]
         if isinstance(column, np.ndarray) and column.dtype.kind == "M":
             missing = np.isnat(column)
             unit = next(unit for unit in _UNITS if (column.astype(f"M8[{unit}]") == column)[~missing].all())

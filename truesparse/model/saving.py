@@ -68,7 +68,7 @@ def check_reading(
     if vocabulary is not None:
         try:  # what could not be read again is not written
             Vocabulary.from_json(vocabulary.to_json())
-            if encoder is not None:
+            if isinstance(encoder, TextEncoder | TokenEncoder):
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None

@@ -51,6 +51,7 @@ class TextClassification(LabelledTask):
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
             for part, (texts, labels) in data.parts.items()
         }
+        assert isinstance(data.encoder, TextEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, self._parts["train"], data)
         self.longest = max(self._parts[part].longest for part in ("train", "valid"))

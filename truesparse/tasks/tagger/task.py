@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import SequenceBatches
+from truesparse.data import SequenceBatches, TokenEncoder
 from truesparse.data.parts import Examples
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
@@ -56,6 +56,7 @@ class Tagging(LabelledTask):
             config.batch_size,
             config.seed,
         )
+        assert isinstance(data.encoder, TokenEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, batches, data)
         self.longest = max(batches.longest, WINDOW)
