@@ -30,11 +30,16 @@ OF_A_RUN = [
     *("peak_memory_bytes", "run_dir"),
 ]
 COLUMNS = ["--id-column", "who", "--time-column", "day"]
+FORECAST = [
+    *("--horizon", "3", "--lookback", "6", "--season", "7"),
+    *("--id-column", "shop", "--time-column", "day", "--known-columns", "promo"),
+]
 EXTRA = {
     "classify": [],
     "regress": COLUMNS,
     "label-steps": COLUMNS,
     "regress-steps": ["--goal", "regress-steps", "--length", "9"],
+    "forecast": FORECAST,
 }
 
 
@@ -54,6 +59,14 @@ def write(folder: Path) -> None:
             rows["regress"].append([*first, f"{total:.2f}"])
             rows["label-steps"].append([*first, "high" if u + v > 0 else "low"])
             rows["regress-steps"].append([u, v, f"{100 * (u - v):.3f}"])
+    rows["forecast"] = [["shop", "day", "target", "promo"]]
+    for shop in range(3):
+        for day in range(56):
+            promo = int(rng.random() < 0.3)
+            total = 10 * shop + np.sin(day * 2 * np.pi / 7) + 3 * promo + 0.1 * rng.normal()
+            rows["forecast"].append(
+                [f"s{shop}", str(np.datetime64("2024-01-01") + day), f"{total:.3f}", promo]
+            )
     for goal, own in {**rows, "classify": wide}.items():
         with (folder / f"{goal}.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows(own)
@@ -90,19 +103,20 @@ def table(text: str) -> list[list[str]]:
 
 def test_what_a_run_comes_to(trained) -> None:
     labels = ["valid_accuracy", "test_accuracy", "test_macro_f1", "majority_accuracy"]
-    numbers = ["valid_rmse", "test_rmse", "test_mae", "test_r2", "mean_rmse", "mean_mae"]
+    numbers = ["valid_rmse", "test_rmse", "test_mae", "test_r2"]
     for goal, results in trained.items():
-        own = labels if goal in ("classify", "label-steps") else numbers
+        own = labels if goal in ("classify", "label-steps") else [*numbers, "mean_rmse", "mean_mae"]
+        own = [*numbers, "naive_rmse", "naive_mae", "season"] if goal == "forecast" else own
         assert list(results) == [*own, *OF_A_RUN], goal
         if own is labels:
             assert results["test_accuracy"] > max(0.8, results["majority_accuracy"]), goal
         else:
             assert results["test_r2"] > 0.4, goal
-            assert results["test_rmse"] < results["mean_rmse"]
+            assert results["test_rmse"] < results["naive_rmse" if goal == "forecast" else "mean_rmse"]
 
 
 def test_goals_are_those_that_there_are() -> None:
-    assert set(settings.GOALS) == {AUTO, *GOALS} - {"forecast"}
+    assert set(settings.GOALS) == {AUTO, *GOALS}
 
 
 def test_lines() -> None:
@@ -147,7 +161,7 @@ def test_evaluate(trained) -> None:
         measured = json.loads(command("evaluate", goal, "--json"))
         for name in measured.keys() & {"accuracy", "macro_f1", "rmse", "mae", "r2"}:
             assert measured[name] == trained[goal][f"test_{name}"]
-    assert measured["targets"].keys() == {"y"}
+    assert measured["targets"].keys() == {"target"}
     assert "label \\ told" in command("evaluate", "label-steps")
     shown = command("evaluate", "regress", "--data", "regress.csv")
     assert shown.startswith("RMSE ")
@@ -184,6 +198,32 @@ def test_predict_numbers_of_files_without_them(trained) -> None:
     model = truesparse.load("regress-steps")
     said = model.predict_steps(X[:, :, None], model.workspace(len(X), 1))
     np.testing.assert_allclose(np.array(steps[1:], float)[:, 0], said[:, 0, 0], rtol=1e-5, atol=1e-4)
+
+
+def test_predict_next_steps(trained) -> None:
+    rows = table(Path("forecast.csv").read_text())
+    later = [[row[0], f"2024-02-{day}", "", "1"] for row in rows[1::56] for day in (26, 27, 28)]
+    Path("later.csv").write_text("\n".join(",".join(row) for row in [*rows, *later]))
+    told = table(command("predict", "forecast", "later.csv"))
+    assert told[0] == ["shop", "day", "target"]
+    assert [row[:2] for row in told[1:]] == [row[:2] for row in later]
+    lines = [json.loads(line) for line in command("predict", "forecast", "later.csv", "--json").splitlines()]
+    assert lines[0] == {"shop": "s0", "day": "2024-02-26", "numbers": {"target": float(told[1][2])}}
+    # All have a promotion to come: on average that is told.
+    without = Path("later.csv").read_text().replace(",,1", ",,0")
+    Path("later.csv").write_text(without)
+    other = table(command("predict", "forecast", "later.csv"))
+    assert np.mean([float(a[2]) - float(b[2]) for a, b in zip(told[1:], other[1:], strict=True)]) > 1
+    result = CliRunner().invoke(main, ["predict", "forecast", "forecast.csv"])
+    assert "the series 's0' of forecast.csv has 0 rows without 'target' at its end" in result.stderr
+
+
+def test_the_naive_forecast_is_that_of_the_season(trained) -> None:
+    rows = table(Path("forecast.csv").read_text())[1:]
+    series = np.array([row[2] for row in rows], float).reshape(3, 56)
+    days = np.arange(50, 54)[:, None] + np.arange(3)  # of 56 the last 6, in 4 forecasts
+    errors = series[:, days] - series[:, days - 7]
+    assert trained["forecast"]["naive_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
 
 
 def test_predict_reads_standard_input_and_arrays(trained, tmp_path: Path) -> None:
@@ -232,6 +272,9 @@ def test_info_and_a_picture(trained) -> None:
         ("predict regress-steps label-steps.csv", "is 'w0', which is no finite number"),
         ("evaluate regress --tag-column x", "its data have --target-column, --id-column and --time-column"),
         ("generate classify", "classify"),
+        ("train sequences --goal forecast", "--goal forecast needs --horizon"),
+        ("train sequences --goal regress --horizon 2", "--horizon does not go with --goal regress"),
+        ("train sequences --season 2", "--season does not go with a run without --horizon"),
     ],
 )  # fmt: skip
 def test_mistakes(trained, arguments: str, message: str) -> None:

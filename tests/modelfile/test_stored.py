@@ -36,11 +36,13 @@ def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
         assert made.nnz == stored.nnz + 12
 
 
-FORECASTER = SeriesEncoder("forecast", ("sales", "rain"), ("sales",), ("holiday",), lookback=9, horizon=2)
+FORECASTER = SeriesEncoder(
+    "forecast", ("sales", "rain", "holiday"), ("sales",), ("holiday",), lookback=9, horizon=2, season=7
+)
 
 
 def forecaster() -> Model:
-    chain = sequence_model(0, FORECASTER.inputs, 5, 1, outputs=2, kind="regressor")
+    chain = sequence_model(0, len(FORECASTER.read), 5, 1, outputs=2, kind="regressor")
     return random_model(chain, 0.5, np.random.default_rng(1))
 
 
@@ -60,15 +62,15 @@ def test_a_model_of_features_says_what_they_are_called(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"goal": "guess", "lookback": 0, "horizon": 0}, "tells something else"),
-        ({"goal": "regress-steps", "lookback": 0, "horizon": 0}, "tells something else"),
-        ({"goal": "classify", "lookback": 0, "horizon": 0}, "tells something else"),
-        ({"features": ("sales",)}, "as many numbers as its layers do not"),
+        ({"goal": "guess", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
+        ({"goal": "regress-steps", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
+        ({"goal": "classify", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
+        ({"features": ("sales", "holiday")}, "as many numbers as its layers do not"),
         ({"horizon": 3}, "as many numbers as its layers do not"),
         ({"horizon": 0}, "no valid horizon"),
         ({"lookback": True}, "no valid lookback"),
         ({"targets": ("rain",)}, "forecasts what it does not read"),
-        ({"features": ("sales", "sales")}, "has names twice among the features"),
+        ({"features": ("sales", "sales", "rain")}, "has names twice among the features"),
         ({"known": "holiday"}, "no valid names as known"),
     ],
 )

@@ -19,6 +19,7 @@ from truesparse.data.series_encoder import (
     REGRESS,
     REGRESS_STEPS,
     STEP_GOALS,
+    SeriesEncoder,
 )
 from truesparse.data.stamps import Stamps
 from truesparse.errors import TruesparseError, UsageError
@@ -31,12 +32,21 @@ _EACH = 5  # times that a class occurs, on average
 
 
 class SeriesColumns(NamedTuple):
-    """What is in which columns, as the settings say it; empty for a column that there is none of."""
+    """What is in which columns, as the settings say it; empty for a column that there is none of.
+
+    Of a forecast also how it is made, with 0 for what the data tell; or the `encoder` of the model that is
+    there.
+    """
 
     goal: str = AUTO
     target: str = AUTO
     id: str = ""
     time: str = ""
+    known: str = ""
+    horizon: int = 0
+    lookback: int = 0
+    season: int = 0
+    encoder: SeriesEncoder | None = None
 
     @property
     def long(self) -> bool:
@@ -121,6 +131,10 @@ class Series:
         Where each step is in the file, if it is a row of its own.
     goal : str
         What is to be learned, once it is known.
+    encoder : SeriesEncoder or None
+        Of what is to be forecast, once it is known.
+    future : list of ndarray of float64, shape (horizon, known)
+        What is known of the next steps of each sequence, if a forecast needs that.
     """
 
     name: str
@@ -132,6 +146,8 @@ class Series:
     stamps: Stamps | None = None
     step_rows: NDArray[np.int64] | None = None
     goal: str = ""
+    encoder: SeriesEncoder | None = None
+    future: Sequence[NDArray[np.float64]] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -144,11 +160,11 @@ class Series:
         steps = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in chosen])
         return self._taken(steps, self.inputs.select(chosen), chosen)
 
-    def between(self, first: int, last: int) -> Series:
-        """Some steps of the only sequence."""
-        steps = np.arange(first, last)
-        inputs = Sequences(self.inputs.values[first:last], np.array([0, last - first]))
-        return self._taken(steps, inputs, np.array([0]))
+    def between(self, parts: Sequence[tuple[int, int]]) -> Series:
+        """Some steps of each sequence: the first, and the one behind the last, of the steps of all."""
+        steps = np.concatenate([np.arange(first, last) for first, last in parts])
+        inputs = Sequences.of([self.inputs.values[first:last] for first, last in parts])
+        return self._taken(steps, inputs, np.arange(len(self)))
 
     def _taken(self, steps: NDArray[np.int64], inputs: Sequences, chosen: NDArray[np.int64]) -> Series:
         targets, rows, own = self.targets, self.step_rows, self.rows[chosen]

@@ -29,14 +29,17 @@ class SeriesEncoder:
         What it tells: one of `GOALS`.
     features : tuple of str
         Names of the numbers of a step, in their order. Of a forecast: what is known of each step when it has
-        come, the `targets` first.
+        come, the `targets` first; behind them the model reads how much each target differs from the season
+        before.
     targets : tuple of str
         Names of the numbers that it tells, or of what the labels are.
     known : tuple of str
         Of a forecast: covariates that are known of later steps, too. The model reads their values at each of
-        the `horizon` next steps behind the features, step by step.
+        the `horizon` next steps behind that, step by step.
     lookback, horizon : int
         Of a forecast: steps that are read, and steps that are told.
+    season : int
+        Of a forecast: steps after which a series repeats, 1 if it does not; see `truesparse.data.forecast`.
     """
 
     goal: str
@@ -45,13 +48,30 @@ class SeriesEncoder:
     known: tuple[str, ...] = ()
     lookback: int = 0
     horizon: int = 0
+    season: int = 0
 
     vocabulary: ClassVar[None] = None  # as no tokens are read
 
     @property
-    def inputs(self) -> int:
-        """Numbers that the model reads at a step."""
-        return len(self.features) + len(self.known) * self.horizon
+    def needed(self) -> int:
+        """Steps that it takes to learn from a series: of a season before, to read, and to forecast."""
+        return self.season + self.lookback + self.horizon
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Names of the numbers that the model reads at a step."""
+        if self.goal != FORECAST:
+            return self.features
+        changes = (f"change of {name}" for name in self.targets)
+        later = (f"{name}, {step} later" for step in range(1, self.horizon + 1) for name in self.known)
+        return (*self.features, *changes, *later)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Names of the numbers that it tells."""
+        if self.goal != FORECAST:
+            return self.targets
+        return tuple(f"{name}, {step} later" for step in range(1, self.horizon + 1) for name in self.targets)
 
     @property
     def per_step(self) -> bool:
@@ -97,15 +117,21 @@ class SeriesEncoder:
             if len(set(value)) != len(value):
                 raise TruesparseError(f"has names twice among the {name} of its numbers")
         forecasts = given["goal"] == FORECAST
-        for name in ("lookback", "horizon"):
+        for name in ("lookback", "horizon", "season"):
             if type(given[name]) is not int or not forecasts <= given[name] <= _MOST_STEPS * forecasts:
                 raise TruesparseError(f"has no valid {name} of its numbers")
         made = cls(**given)
         told = len(made.targets) * (made.horizon if forecasts else 1)
         if made.goal not in GOALS or made.per_step != per_step or made.labels != labels:
             raise TruesparseError("tells something else of its numbers than its layers do")
-        if made.inputs != features or not told or (not labels and told != outputs):
+        if (
+            len(made.features) + forecasts * (len(made.targets) + len(made.known) * made.horizon) != features
+            or not told
+            or (not labels and told != outputs)
+        ):
             raise TruesparseError("reads or tells as many numbers as its layers do not")
-        if forecasts and made.features[: len(made.targets)] != made.targets:
+        if forecasts and (
+            made.features[: len(made.targets)] != made.targets or not {*made.known} <= {*made.features}
+        ):
             raise TruesparseError("forecasts what it does not read")
         return made

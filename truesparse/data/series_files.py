@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,10 +14,11 @@ from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
-from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS
-from truesparse.data.stamps import check_order, read_stamps
+from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS, SeriesEncoder
+from truesparse.data.stamps import check_order, pace_of, read_stamps
 from truesparse.data.ts_files import read_ts
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import joined
 
 _LAYOUTS = {
     **{".csv": "csv", ".tsv": "csv", ".txt": "csv", ".npz": "npz", ".ts": "ts"},
@@ -53,10 +55,9 @@ def read_series(
     UsageError, TruesparseError
         A column is missing, or something cannot be read or learned from; told with its row and column.
     """
-    labelled = labelled and columns.goal != FORECAST
     if isinstance(file, TextFile):
         if layout == "ts":
-            return read_ts(file, labelled)
+            return read_ts(file, labelled and columns.goal != FORECAST)
         frame = read_csv(file)
     elif layout == "npz":
         return _from_npz(file, columns, labelled)
@@ -114,7 +115,8 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
 
 def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     """Sequences of which each step is a row."""
-    taken = target_places(frame, columns, labelled) if columns.goal != FORECAST else []
+    forecasts = columns.goal == FORECAST
+    taken = [] if forecasts else target_places(frame, columns, labelled)
     named = [(name, what) for name, what in ((columns.id, "id"), (columns.time, "time")) if name]
     places = {what: frame.place(name, what) for name, what in named}
     others = [place for place in range(len(frame.titles)) if place not in (*taken, *places.values())]
@@ -137,18 +139,63 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         stamps = read_stamps(frame.texts(places["time"], "time"), frame.name, frame.rows).select(order)
         for number, (first, last) in enumerate(pairwise(starts)):
             whose = f" of {ids[number]!r}" if ids else ""
-            check_order(stamps.select(np.arange(first, last)), rows[first:last], frame.name, whose)
-    values = np.stack([frame.numbers(place) for place in others], axis=1)[order]
-    return Series(
+            own = stamps.select(np.arange(first, last))
+            check_order(own, rows[first:last], frame.name, whose)
+            if forecasts and last - first > 1:
+                pace_of(own, rows[first:last], frame.name, whose)
+    encoder = columns.encoder
+    known = encoder.known if encoder is not None and not labelled else ()
+    if known:
+        others = [place for place in others if frame.titles[place] in encoder.features]
+    values = np.stack([frame.numbers(place, gaps=bool(known)) for place in others], axis=1)[order]
+    series = Series(
         frame.name,
         tuple(frame.titles[place] for place in others),
-        Sequences(values, starts),
+        Sequences(np.nan_to_num(values) if known else values, starts),
         rows[starts[:-1]],
-        _targets(frame, taken, True, order) if labelled else None,
+        _targets(frame, taken, True, order) if labelled and not forecasts else None,
         ids,
         stamps,
         rows,
     )
+    return _with_future(series, values, encoder) if known else series
+
+
+def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEncoder) -> Series:
+    """Series at whose ends there are rows without targets, which tell what is known of the next steps.
+
+    Raises
+    ------
+    TruesparseError
+        A series has not as many of them as are forecast, or a cell is empty that must not be.
+    """
+    named = series.with_features(encoder.features)  # or it is told what they lack
+    values = values[:, [series.features.index(name) for name in encoder.features]]
+    targets, known = len(encoder.targets), [encoder.features.index(name) for name in encoder.known]
+    there = ~np.isnan(values)
+    parts, future = [], []
+    for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
+        told = there[first:last, :targets].any(axis=1)
+        cut = last - int(told[::-1].argmax()) if told.any() else first
+        whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
+        if last - cut < encoder.horizon or cut == first:
+            raise TruesparseError(
+                f"{whose} of {series.name} has {last - cut:,} rows without {encoder.targets[0]!r} at its end;"
+                f" give {encoder.horizon:,} behind those with it, which say what"
+                f" {joined(map(repr, encoder.known), 'and')} will be at the next steps"
+            )
+        needed = [(row, column) for row in range(first, cut) for column in range(values.shape[1])]
+        needed += [(row, column) for row in range(cut, cut + encoder.horizon) for column in known]
+        for row, column in needed:
+            if not there[row, column]:
+                assert series.step_rows is not None
+                raise TruesparseError(
+                    f"in row {series.step_rows[row]:,} of {series.name} the column"
+                    f" {encoder.features[column]!r} is empty; {MEND}"
+                )
+        parts.append((first, cut))
+        future.append(values[cut : cut + encoder.horizon, known])
+    return replace(named.between(parts), future=future)
 
 
 def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series:
@@ -191,6 +238,7 @@ def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series
         )
     inputs = Sequences(x[there], np.concatenate([[0], lengths.cumsum()]))
     features = ("value",) if size == 1 else tuple(f"x{number + 1}" for number in range(size))
+    labelled = labelled and columns.goal != FORECAST
     targets = _npz_targets(_array(arrays, "y", name), x, there, columns, name) if labelled else None
     return Series(name, features, inputs, np.arange(count), targets)
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import forecast
 from truesparse.data.files import PACKED, open_file
 from truesparse.data.labelled import Labels, in_order, label_names, numbers_of_labels, stratified
 from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import Series, SeriesColumns, goal_of
-from truesparse.data.series_encoder import AUTO, CLASSIFY, LABEL_STEPS, SeriesEncoder
+from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, LABEL_STEPS, SeriesEncoder
 from truesparse.data.series_files import ENDINGS, layout_of, read_series
 from truesparse.errors import TruesparseError, UsageError
 
@@ -28,14 +29,16 @@ class SeriesKind(Kind[Series]):
     NAME_TEST.ts."""
 
     def divide(self, train: Series, fraction: float, rng: np.random.Generator) -> tuple[Series, Series]:
-        """See `Kind.divide`; of a sequence alone the last steps are taken."""
+        """See `Kind.divide`; of a sequence alone, and of those to forecast, the last steps are taken."""
+        if train.goal == FORECAST:
+            return forecast.divide(train, fraction)
         steps = len(train.inputs.values)
         if len(train) > 1 or not train.told().per_step:
             return super().divide(train, fraction, rng)
         cut = steps - round(fraction * steps)
         if not 0 < cut < steps:
             return train, train.select(np.empty(0, np.int64))
-        return train.between(0, cut), train.between(cut, steps)
+        return train.between([(0, cut)]), train.between([(cut, steps)])
 
     def _find(self, folder: Path, part: str) -> Path | None:
         found = super()._find(folder, part)
@@ -66,6 +69,10 @@ def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
     series = read(path, columns)
     if part != "train":
         return series
+    if columns.encoder is not None and columns.goal == FORECAST:
+        return replace(series.with_features(columns.encoder.features), goal=FORECAST, encoder=columns.encoder)
+    if columns.goal == FORECAST:
+        return forecast.planned(series, columns)
     goal = goal_of(series) if columns.goal == AUTO else columns.goal
     return replace(series.of_goal(goal), goal=goal)
 
@@ -85,6 +92,8 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     UsageError, TruesparseError
         They lack features, or what is to be told is not what the model tells.
     """
+    if encoder.goal == FORECAST:
+        return forecast.encode(series, encoder)
     series = series.with_features(encoder.features).of_goal(encoder.goal)
     targets = series.told()
     if len(targets.names) != len(encoder.targets):
@@ -125,6 +134,8 @@ def load_series(
     """
     parts = SERIES.read_parts(path, columns, valid_fraction, test_fraction, seed)
     train = parts["train"]
+    if train.encoder is not None:
+        return LabelledData.of(path, SERIES, parts, (), train.encoder)
     targets = train.told()
     labels: tuple[str, ...] = ()
     if train.goal == CLASSIFY:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Sequences, SeriesEncoder
+from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.layers.output.spec import SquaredError
 from truesparse.tasks.classifier.task import Classified
@@ -30,27 +31,38 @@ class Estimated:
         Mean half squared error of a sequence or step, in the units that the model learns in, summed over its
         numbers.
     errors : ndarray of float64, shape (K, n)
-        What was told minus what is right, of each number.
+        What was told minus what is right, of each number; of a forecast at all next steps.
     variances : ndarray of float64, shape (K,)
         Of what is right.
+    count : int
     counted : str
-        What they are: sequences or steps.
+        Of how many sequences, steps or forecasts.
     """
 
     loss: float
     errors: NDArray[np.float64]
     variances: NDArray[np.float64]
+    count: int
     counted: str
 
     @classmethod
     def of(
-        cls, told: NDArray[np.float32], right: NDArray[np.float32], scale: NDArray[np.float64], counted: str
+        cls,
+        told: NDArray[Any],
+        right: NDArray[Any],
+        scale: NDArray[np.float64],
+        counted: str,
+        horizon: int = 1,
     ) -> Estimated:
-        """From what was told and what is right, both of shape (K, n), and the `scale` of each number."""
+        """From what was told and what is right, both of shape (horizon * K, n), and the `scale` of each."""
         errors = told.astype(np.float64) - right
         with np.errstate(over="ignore", invalid="ignore"):  # what went astray is told as such
             loss = float(np.square(errors / scale[:, None]).sum() / (2 * errors.shape[1]))
-        return cls(loss, errors, right.astype(np.float64).var(axis=1), counted)
+        count = errors.shape[1]
+        # All next steps of a number together.
+        errors, right = (x.reshape(horizon, -1, count).swapaxes(0, 1) for x in (errors, right))
+        errors, right = (x.reshape(len(x), -1) for x in (errors, right))
+        return cls(loss, errors, right.astype(np.float64).var(axis=1), count, counted)
 
     def each(self) -> dict[str, NDArray[np.float64]]:
         """Root of the mean squared error, mean absolute error and R² of each number.
@@ -73,7 +85,7 @@ class Estimated:
             "rmse": float(np.sqrt(np.mean(np.square(each["rmse"])))),
             "mae": float(each["mae"].mean()),
             "r2": float(each["r2"].mean()),
-            self.counted: self.errors.shape[1],
+            self.counted: self.count,
         }
 
 
@@ -108,7 +120,13 @@ def measure(
     head = model.chain.head
     assert isinstance(head, SquaredError)
     right = right.T if encoder.per_step else right
-    return Estimated.of(said.T, right, np.array(head.scale or np.ones(len(right))), counted)
+    said = said.T
+    if isinstance(examples.inputs, Windows):
+        counted = "forecasts"
+        said, right = said + examples.inputs.naive, right + examples.inputs.naive
+    return Estimated.of(
+        said, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
+    )
 
 
 def classified(said: NDArray[np.float32], right: NDArray[np.int32], counted: str) -> Classified:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.forecast import last_windows
 from truesparse.data.series import Series
+from truesparse.data.series_encoder import FORECAST
 from truesparse.data.series_files import layout_of, read_series
+from truesparse.data.stamps import pace_of
 from truesparse.data.tables import csv_row
 from truesparse.model.loading import SavedModel
 from truesparse.tasks.series.use import SavedSeriesModel, columns_of, encoder_of
 
 
 class SeriesPredictor:
-    """A row for each sequence or step: what it is called and when it is, if the training data said that; then
-    its label and the probability of each label, or its numbers. See `Predictor`."""
+    """A row for each sequence, step or next step: what it is called and when it is, if the training data said
+    that; then its label and the probability of each label, or its numbers. See `Predictor`."""
 
     def __init__(self, saved: SavedModel) -> None:
         self._model = SavedSeriesModel(saved)
@@ -42,15 +46,35 @@ class SeriesPredictor:
         """What the columns before what is told are called."""
         data = self._saved.data
         time = data.time_column if self._encoder.per_step else ""
+        if self._encoder.goal == FORECAST:
+            time = data.time_column or "step"
         return [name for name in (data.id_column, time) if name]
 
     def predictions(self, file: Any, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
         """See `Predictor.predictions`."""
         series = read_series(file, layout, columns_of(self._saved, **columns), labelled=False)
-        series = series.with_features(self._encoder.features)
-        told = self._model.predict(series.inputs)
         write = self._as_json if as_json else self._as_row
-        yield "".join(write(first, values) for first, values in zip(self._first(series), told, strict=True))
+        if self._encoder.goal == FORECAST:
+            firsts = self._next(series)
+            told = self._model.predict(last_windows(series, self._encoder))
+            told = told.reshape(-1, len(self._encoder.targets))
+        else:
+            series = series.with_features(self._encoder.features)
+            firsts = self._first(series)
+            told = self._model.predict(series.inputs)
+        yield "".join(write(first, values) for first, values in zip(firsts, told, strict=True))
+
+    def _next(self, series: Series) -> Iterator[list[str]]:
+        """What comes before each of the next steps of each series."""
+        horizon = self._encoder.horizon
+        for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
+            later = [str(step) for step in range(1, horizon + 1)]
+            if self._saved.data.time_column and series.stamps is not None and last - first > 1:
+                assert series.step_rows is not None
+                own = series.stamps.select(np.arange(first, last))
+                later = pace_of(own, series.step_rows[first:last], series.name, "").after(own, horizon)
+            name = [series.ids[number] if series.ids else str(number)] if self._saved.data.id_column else []
+            yield from ([*name, time] for time in later)
 
     def _first(self, series: Series) -> Iterator[list[str]]:
         """What comes before what is told, of each sequence or step."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
-from truesparse.settings import fraction, setting
+from truesparse.settings import flag, fraction, setting
 from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
-GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps")
+GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class SeriesConfig(SequenceConfig):
 
     HELP: ClassVar[str] = """Train a truly sparse recurrent model of sequences of numbers.
 
-It tells a label or numbers for each sequence, or for each of its steps. Files are CSV, NPZ (arrays X and y),
+It tells a label or numbers for each sequence, or for each of its steps; or with --horizon the next steps of
+series. Files are CSV, NPZ (arrays X and y),
 .ts of the UCR/UEA archive, Parquet or Arrow. In a table a row is a sequence, or with --id-column or
 --time-column a step of one. What --data lacks of a file to validate and to test on is taken out of the
 training sequences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
@@ -39,8 +40,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     )
     goal: str = setting(
         "auto",
-        "What is told: a label or numbers of each sequence, or of each step. auto is what the targets look"
-        " like, where that is safe.",
+        "What is told: a label or numbers of each sequence, or of each step, or the next steps. auto is what"
+        " the targets look like, where that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(
@@ -62,6 +63,27 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     test_fraction: float = fraction(
         0.1, "Of the training sequences, to test the model on, without a file of its own."
     )
+    horizon: int | None = setting(
+        None, "Forecast so many next steps.", low=1, high=1 << 16, shown="none: nothing is forecast"
+    )
+    lookback: int | None = setting(
+        None,
+        "Steps that a forecast is made from, T.",
+        low=1,
+        high=1 << 16,
+        shown="two seasons, and at least 16 or --horizon",
+    )
+    season: int | None = setting(
+        None,
+        "Steps after which a series repeats, as 12 of months; 1 if it does not. The model learns how the next"
+        " steps differ from those of the season before.",
+        low=1,
+        high=1 << 16,
+        shown="what the autocorrelation tells",
+    )
+    known_columns: str = setting(
+        "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
+    )
     length: int = setting(
         200,
         "Where each step tells something: steps of backpropagation, T. A longer sequence is learned in"
@@ -74,6 +96,13 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         super().__post_init__()
         if self.embedding_size is not None:
             raise UsageError("--embedding-size is for words; numbers are read as they are, so leave it out")
+        if self.goal == "forecast" and self.horizon is None:
+            raise UsageError("--goal forecast needs --horizon, how many next steps to forecast; give it too")
+        forecasts = self.goal in ("auto", "forecast") and self.horizon is not None
+        for name in ("horizon", "lookback", "season", "known_columns"):
+            if getattr(self, name) and not forecasts:
+                wanted = f"--goal {self.goal}" if self.horizon is not None else "a run without --horizon"
+                raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
 
     @classmethod
     def made(cls, saved: SavedModel) -> bool:
@@ -100,10 +129,14 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
                 f" {results['majority_accuracy']:.2%})"
             )
         else:
+            if "naive_rmse" in results:
+                every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
+                simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+            else:
+                simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
             told = (
                 f"validation RMSE {results['valid_rmse']:.6g}, test {results['test_rmse']:.6g} (MAE"
-                f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; always the mean: RMSE"
-                f" {results['mean_rmse']:.6g})"
+                f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; {simple})"
             )
         return [told, f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"]
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import LabelledData, SequenceBatches, Sequences, SeriesEncoder
+from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
+from truesparse.data.series_encoder import FORECAST
 from truesparse.data.series_parts import load_series
 from truesparse.errors import UsageError
 from truesparse.settings import joined
@@ -51,16 +53,16 @@ class SeriesLearning(LabelledTask):
         encoder, train = data.encoder, data.parts["train"]
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
-        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.features)
+        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.read)
         if not encoder.labels:
             right = train.labels.values if encoder.per_step else train.labels.T
-            more["target_mean"], more["target_scale"] = scaling(right, encoder.targets)
+            more["target_mean"], more["target_scale"] = scaling(right, encoder.told)
         chain = sequence_chain(
             config,
             0,
             len(data.labels) or len(more["target_mean"]),
             "classifier" if encoder.labels else "regressor",
-            encoder.inputs,
+            len(encoder.read),
             **more,
         )
         inputs, labels = train
@@ -86,7 +88,9 @@ class SeriesLearning(LabelledTask):
         return measure(model, examples, self._encoder, workspace, stop).measures
 
     def results(self, valid: Measures, test: Measures) -> Measures:
-        """What was measured, and the same measures of telling always the most frequent label, or the mean."""
+        """What was measured, and the same measures of telling always the most frequent label, or
+        the mean, or of the seasonal naive forecast."""
+        inputs = self._data.parts["test"].inputs
         train, tested = (_right(self._data.parts[part]) for part in ("train", "test"))
         if self._encoder.labels:
             return {
@@ -95,12 +99,16 @@ class SeriesLearning(LabelledTask):
                 "test_macro_f1": test["macro_f1"],
                 "majority_accuracy": float(np.mean(tested == np.bincount(train).argmax())),
             }
-        mean = np.broadcast_to(train.mean(axis=1, dtype=np.float64)[:, None], tested.shape)
-        simple = Estimated.of(mean, tested, np.ones(len(tested)), "").measures
+        simple, name = np.broadcast_to(train.mean(axis=1, dtype=np.float64)[:, None], tested.shape), "mean"
+        if isinstance(inputs, Windows):
+            simple, name, tested = inputs.naive, "naive", tested + inputs.naive
+        horizon = self._encoder.horizon or 1
+        of_simple = Estimated.of(simple, tested, np.ones(len(tested)), "", horizon).measures
         return {
             "valid_rmse": valid["rmse"],
-            **{f"test_{name}": test[name] for name in ("rmse", "mae", "r2")},
-            **{f"mean_{name}": simple[name] for name in ("rmse", "mae")},
+            **{f"test_{measure}": test[measure] for measure in ("rmse", "mae", "r2")},
+            **{f"{name}_{measure}": of_simple[measure] for measure in ("rmse", "mae")},
+            **({"season": self._encoder.season} if isinstance(inputs, Windows) else {}),
         }
 
 
@@ -139,5 +147,14 @@ def load_data(config: SeriesConfig) -> LabelledData:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
         )
-    columns = SeriesColumns(config.goal, config.target_column, config.id_column, config.time_column)
+    columns = SeriesColumns(
+        config.goal if config.horizon is None else FORECAST,
+        config.target_column,
+        config.id_column,
+        config.time_column,
+        config.known_columns,
+        config.horizon or 0,
+        config.lookback or 0,
+        config.season or 0,
+    )
     return load_series(Path(config.data), columns, config.valid_fraction, config.test_fraction, config.seed)

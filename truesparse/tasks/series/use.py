@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Sequences, SeriesEncoder
+from truesparse.data.forecast import Windows
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_parts import SERIES
 from truesparse.model.loading import SavedModel
@@ -50,7 +51,7 @@ class SeriesEvaluation:
         measures, counted = self.estimated.measures, self.estimated.counted
         return (
             f"RMSE {measures['rmse']:.6g}, MAE {measures['mae']:.6g}, R² {measures['r2']:.4f} (loss"
-            f" {measures['loss']:.4f} over {measures[counted]:,} {counted})"
+            f" {measures['loss']:.4f} over {self.estimated.count:,} {counted})"
         )
 
     def table(self) -> list[list[str]]:
@@ -70,7 +71,8 @@ def encoder_of(saved: SavedModel) -> SeriesEncoder:
 def columns_of(saved: SavedModel, **given: str) -> SeriesColumns:
     """Which columns a file has, as in training if not given."""
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
-    return SeriesColumns(encoder_of(saved).goal, *(names | given).values())
+    encoder = encoder_of(saved)
+    return SeriesColumns(encoder.goal, *(names | given).values(), encoder=encoder)
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
@@ -119,6 +121,8 @@ class SavedSeriesModel:
         workspace = model.workspace(WINDOW if encoder.per_step else sequences.longest, size)
         said = outputs(model, sequences, workspace)
         said = np.exp(said) if encoder.labels else said
+        if isinstance(sequences, Windows):
+            said = said + sequences.naive.T.astype(np.float32)
         if not np.isfinite(said).all():
             raise scores_overflow(self._saved.path)
         return said
