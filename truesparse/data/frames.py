@@ -17,7 +17,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 
 MEND = "mend it, or take the row out"
-_UNITS = ("D", "s", "ms", "us", "ns")  # of times, the coarsest that loses nothing
+_UNITS: tuple[Any, ...] = ("D", "s", "ms", "us", "ns")  # of times, the coarsest that loses nothing
 
 
 @dataclass(frozen=True)

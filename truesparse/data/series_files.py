@@ -143,11 +143,13 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
             check_order(own, rows[first:last], frame.name, whose)
             if forecasts and last - first > 1:
                 pace_of(own, rows[first:last], frame.name, whose)
-    encoder = columns.encoder
-    known = encoder.known if encoder is not None and not labelled else ()
-    if known:
+    encoder = None if labelled else columns.encoder
+    if encoder is not None and encoder.known:
         others = [place for place in others if frame.titles[place] in encoder.features]
-    values = np.stack([frame.numbers(place, gaps=bool(known)) for place in others], axis=1)[order]
+    else:
+        encoder = None
+    known = encoder is not None
+    values = np.stack([frame.numbers(place, gaps=known) for place in others], axis=1)[order]
     series = Series(
         frame.name,
         tuple(frame.titles[place] for place in others),
@@ -158,7 +160,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         stamps,
         rows,
     )
-    return _with_future(series, values, encoder) if known else series
+    return series if encoder is None else _with_future(series, values, encoder)
 
 
 def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEncoder) -> Series:
@@ -172,7 +174,7 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     named = series.with_features(encoder.features)  # or it is told what they lack
     values = values[:, [series.features.index(name) for name in encoder.features]]
     targets, known = len(encoder.targets), [encoder.features.index(name) for name in encoder.known]
-    there = ~np.isnan(values)
+    there: NDArray[np.bool_] = ~np.isnan(values)
     parts, future = [], []
     for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
         told = there[first:last, :targets].any(axis=1)

@@ -164,9 +164,9 @@ def pace_of(stamps: Stamps, rows: NDArray[np.int64], name: str, whose: str) -> P
                 _check_even(steps, step, stamps, rows, name, whose)
                 return Pace(0, step, ends)
     steps = np.diff(stamps.values)
-    step = steps[0] if len(steps) < 3 else np.median(steps)
-    _check_even(steps, step, stamps, rows, name, whose)
-    return Pace(float(step))
+    usual = float(steps[0] if len(steps) < 3 else np.median(steps))
+    _check_even(steps, usual, stamps, rows, name, whose)
+    return Pace(usual)
 
 
 def _check_even(
