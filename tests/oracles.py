@@ -114,6 +114,14 @@ def gru_window(x, h, w_ih, w_hh, bias, bias_hn=None):
 def run_layer(parameters, place, x, state):
     """Outputs of a recurrent layer and its new state by name, in float64."""
     name = place.name
+    if place.spec.TYPE == "bidirectional":
+        forward, backward = place.directions
+        zeros = [
+            {n: np.zeros((size, x.shape[-1])) for n, size in own.state.items()} for own in (forward, backward)
+        ]
+        one, _ = run_layer(parameters, forward, x, zeros[0])
+        other, _ = run_layer(parameters, backward, x[::-1], zeros[1])
+        return np.concatenate((one, other[::-1]), axis=1), {}
     state = {part: state[part].astype(np.float64) for part in place.state}
     w_ih = parameters[f"{name}.weight_ih"]
     if place.spec.TYPE == "rhn":
@@ -139,7 +147,9 @@ def scores(parameters, chain, inputs, state):
         elif place.spec.TYPE == "standardize":
             x = (x - np.array(place.spec.mean)[:, None]) / np.array(place.spec.scale)[:, None]
         elif place.spec.TYPE == "pool":
-            pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}
+            forward = place.given.size - place.given.backward
+            last = np.concatenate((x[-1, :forward], x[0, forward:]))
+            pooled = {"last": last, "mean": x.mean(axis=0), "max": x.max(axis=0)}
             x = pooled[place.spec.kind][None]
         elif place.spec.TYPE == "linear":
             name, activation = place.name, place.spec.activation

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
     from truesparse.layers.activity.spec import ActivityPenalty as ActivityPenalty
+    from truesparse.layers.bidirectional.spec import Bidirectional as Bidirectional
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding

@@ -48,6 +48,17 @@ CASES = {
     "numbers in units": case(
         20, 4, 0, 3, 6, 1, kind="regressor", outputs=2, target_mean=(5.0, -1.0), target_scale=(0.25, 20.0)
     ),
+    "both": case(5, 6, 30, 7, 9, 2, bidirectional=True),
+    "both, mean": case(20, 4, 20, 7, 9, 1, bidirectional=True, pooling="mean", pattern="unit", outputs=3),
+    "both, gru, in blocks": case(70, 3, 9, 4, 5, 1, cell="gru", bidirectional=True, pooling="max"),
+    "both, rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
+    "both, of features": case(5, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
+    "steps, both": case(3, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
+    "steps, both, gru": case(
+        *(20, 9, 12, 5, 8, 1),
+        **{"cell": "gru", "reset_gate": "before", "bidirectional": True},
+        **{"pooling": "", "sparse_output": True, "outputs": 5},
+    ),
     "two numbers": case(70, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
 }
 
@@ -191,7 +202,10 @@ def test_steps_do_not_depend_on_windows_padding_or_the_rest_of_the_batch(case):
     said = model.predict_steps(padded, ws, lengths=lengths)
     np.testing.assert_array_equal(said[steps, :, places], whole[steps, :, places])
     state = model.zero_state(len(lengths))
-    for start in range(0, len(inputs), 2):
+    if model.chain.whole:
+        with pytest.raises(UsageError, match="reads in both directions carries no state"):
+            model.predict_steps(inputs, ws, state, lengths)
+    for start in range(0, 0 if model.chain.whole else len(inputs), 2):
         window = inputs[start : start + 2]
         left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
         said = model.predict_steps(window, ws, state, left)

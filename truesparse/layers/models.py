@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from truesparse.errors import UsageError
 from truesparse.layers.activity.spec import ActivityPenalty
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
@@ -16,6 +17,10 @@ from truesparse.layers.registry import cells
 from truesparse.layers.spec import LayerSpec, Recurrent
 from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import listed
+
+ONE_DIRECTION = (
+    "a language model cannot read in both directions, as it would see the token that it is to predict"
+)
 
 
 class DropoutRates(NamedTuple):
@@ -41,6 +46,7 @@ def language_model(
     locked: bool | None = None,
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
+    bidirectional: bool = False,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
@@ -64,14 +70,19 @@ def language_model(
         Drop the same units at every step; as the cell has it if left out.
     size_penalty, change_penalty : float
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
+    bidirectional : bool
+        Must be False.
     **own
         Settings of the recurrent layers, such as `depth`.
 
     Raises
     ------
     UsageError
-        A size is out of range, the cell is unknown, or the layers do not fit each other.
+        A size is out of range, the cell is unknown, the layers do not fit each other, or are to read in both
+        directions.
     """
+    if bidirectional:
+        raise UsageError(f"{ONE_DIRECTION}; leave bidirectional out")
     rates, words, locked = _rates(cell, dropout, locked)
     return ChainSpec(
         *words,
@@ -101,6 +112,7 @@ def sequence_model(
     feature_scale: tuple[float, ...] = (),
     target_mean: tuple[float, ...] = (),
     target_scale: tuple[float, ...] = (),
+    bidirectional: bool = False,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -123,6 +135,8 @@ def sequence_model(
         Of each feature, if the model is to standardize what it reads; see `Standardize`.
     target_mean, target_scale : tuple of float
         Of each number to be estimated, if it learns in such units; see `SquaredError`.
+    bidirectional : bool
+        Whether each recurrent layer is one of two directions; see `Bidirectional`.
 
     Raises
     ------
@@ -144,7 +158,7 @@ def sequence_model(
         head = SquaredError(outputs, sparse=sparse_output, mean=target_mean, scale=target_scale)
     return ChainSpec(
         *first,
-        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
+        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own, bidirectional),
         *([Pool(pooling)] if pooling else []),
         Dropout(rates.output, locked and not pooling),
         head,
@@ -177,6 +191,7 @@ def _recurrent(
     rates: DropoutRates,
     locked: bool,
     own: dict[str, Any],
+    bidirectional: bool = False,
 ) -> list[LayerSpec]:
     """Recurrent layers, with dropout before each."""
     spec = cells()[cell]
@@ -188,5 +203,6 @@ def _recurrent(
     unknown = sorted(settings.keys() - {field.name for field in (*spec.own_fields(), *fields(Recurrent))})
     if unknown:
         raise UsageError(f"the cell {cell} has no {unknown[0].replace('_', ' ')}; leave it out")
-    layer = spec(units, pattern, **settings)
+    one = spec(units, pattern, **settings)
+    layer = Bidirectional(one) if bidirectional else one
     return [given for _ in range(layers) for given in (Dropout(rates.input, locked), layer)]

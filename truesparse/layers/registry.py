@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from truesparse.errors import UsageError, unknown_name
 from truesparse.layers.activity.spec import ActivityPenalty
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -44,6 +45,7 @@ for _spec in (
     LSTM,
     GRU,
     RHN,
+    Bidirectional,
     Linear,
     Pool,
     Softmax,

@@ -26,10 +26,14 @@ class Signal(NamedTuple):
         A number at each step, a vector at each step, or one vector for the whole sequence.
     size : int
         Different tokens, or length of the vector.
+    backward : int
+        How many of the vector's numbers, the last ones, come from a layer that reads from the end on: what
+        that says last stands at the first step.
     """
 
     kind: str
     size: int
+    backward: int = 0
 
 
 class Matrix(NamedTuple):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from truesparse.modelfile.description import read_chain
 # of the file.
 _WIDE = 1 << 16
 Encoder = TextEncoder | TokenEncoder | SeriesEncoder | None
+E = TypeVar("E", TextEncoder, TokenEncoder)
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
@@ -97,10 +98,11 @@ class StoredModel:
 
 def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:
     """What a model is, in words: a regressor estimates numbers, a classifier says to which class a sequence
-    belongs, a language model has scores at each step, and a tagger also names for them."""
+    belongs, a tagger to which one each of its steps does; a language model says the next token instead."""
     if isinstance(chain.head, SquaredError):
         return "regressor"
-    return "classifier" if not chain.per_step else "tagger" if labels else "language model"
+    named = labels or not chain.tokens
+    return "classifier" if not chain.per_step else "tagger" if named else "language model"
 
 
 def find_model(path: Path) -> Path:
@@ -144,17 +146,17 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     return vocabulary
 
 
-def need_encoder(encoder: Encoder, path: Path) -> TextEncoder:
-    """How the classifier at `path` reads a text.
+def need_encoder(encoder: Encoder, path: Path, kind: type[E] = TextEncoder) -> E:  # type: ignore[assignment]
+    """How the classifier or tagger at `path` reads a text.
 
     Raises
     ------
     TruesparseError
         Nobody has said.
     """
-    if not isinstance(encoder, TextEncoder):
+    if not isinstance(encoder, kind):
         raise TruesparseError(
-            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a TextEncoder"
+            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a {kind.__name__}"
         )
     return encoder
 
@@ -274,7 +276,7 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
 
 
 def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
-    if vocabulary is None and reader.document.get("text") is None and not chain.per_step:
+    if vocabulary is None and reader.document.get("text") is None and not (chain.per_step and chain.tokens):
         return None
     kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Sequences
+from truesparse.errors import TruesparseError
+from truesparse.layers.chain import ChainSpec
 from truesparse.training.evaluation import EvaluationStopped
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 # Steps of a sequence that are read at once; the next ones go on from there. Buffers are for as many however
 # short sequences are: sums are taken in an order that depends on that.
 WINDOW = 64
+# A model that reads in both directions takes a sequence whole, and buffers as long as it; a longer sentence
+# is none, but a file without empty lines.
+LONGEST = 4096
 
 
 def pieces(sequences: Sequences, length: int) -> Sequences:
@@ -24,6 +29,28 @@ def pieces(sequences: Sequences, length: int) -> Sequences:
     bounds = zip(sequences.starts[:-1], sequences.starts[1:], strict=True)
     starts = [np.arange(first, end, length) for first, end in bounds]
     return Sequences(sequences.values, np.concatenate([*starts, sequences.starts[-1:]]))
+
+
+def steps_at_once(chain: ChainSpec, sequences: Sequences, what: str = "sentence") -> int:
+    """For how many steps of sequences it takes buffers to read them: all of the longest, if a model reads in
+    both directions or says something once a sequence.
+
+    Raises
+    ------
+    TruesparseError
+        It says something at each step, reads in both directions, and one is longer than `LONGEST`.
+    """
+    if not chain.per_step:
+        return sequences.longest
+    if not chain.whole:
+        return WINDOW
+    if sequences.longest > LONGEST:
+        mend = "put an empty line after each sentence" if what == "sentence" else "give shorter ones"
+        raise TruesparseError(
+            f"a {what} has {sequences.longest:,} steps, and a model that reads in both directions takes whole"
+            f" ones of at most {LONGEST:,}; {mend}"
+        )
+    return max(WINDOW, sequences.longest)
 
 
 def step_outputs(
@@ -40,7 +67,8 @@ def step_outputs(
         That says something at each step.
     sequences : Sequences
     workspace : Workspace
-        For `WINDOW` steps or more, and as many sequences as are to be read side by side. Overwritten.
+        For as many steps as `steps_at_once` says, and as many sequences as are to be read side by side.
+        Overwritten.
     stop : callable
         Asked before each window.
 
@@ -58,15 +86,18 @@ def step_outputs(
     """
     batch_size = workspace.window.panels.batch
     order = np.argsort(sequences.lengths, kind="stable")
-    state = model.zero_state(batch_size)
+    whole = model.chain.whole
+    state = None if whole else model.zero_state(batch_size)
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         inputs, lengths = sequences.batch(chosen, batch_size)
-        state.reset()
-        for start in range(0, len(inputs), WINDOW):
+        if state is not None:
+            state.reset()
+        steps = len(inputs) if whole else WINDOW
+        for start in range(0, len(inputs), steps):
             if stop():
                 raise EvaluationStopped
-            window = inputs[start : start + WINDOW]
+            window = inputs[start : start + steps]
             left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
             scores = model.predict_steps(window, workspace, state, left)
             for place, number in enumerate(chosen):
@@ -85,10 +116,8 @@ def outputs(
 
     Parameters
     ----------
-    model, sequences, stop
+    model, sequences, workspace, stop
         As in `step_outputs`.
-    workspace : Workspace
-        As there; of a model that says something once a sequence, for the longest of them.
 
     Returns
     -------

@@ -120,12 +120,12 @@ def measure(
     head = model.chain.head
     assert isinstance(head, SquaredError)
     right = right.T if encoder.per_step else right
-    said = said.T
+    told: NDArray[Any] = said.T
     if isinstance(examples.inputs, Windows):
         counted = "forecasts"
-        said, right = said + examples.inputs.naive, right + examples.inputs.naive
+        told, right = told + examples.inputs.naive, right + examples.inputs.naive
     return Estimated.of(
-        said, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
+        told, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
     )
 
 

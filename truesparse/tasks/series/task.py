@@ -22,7 +22,7 @@ from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
-from truesparse.tasks.steps import WINDOW, pieces
+from truesparse.tasks.steps import pieces, steps_at_once
 from truesparse.training.task import Measures, Workspaces
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SeriesLearning(LabelledTask):
 
     def _steps(self, part: Examples) -> int:
         """How many steps a workspace must have to measure a part."""
-        return WINDOW if self._encoder.per_step else part.inputs.longest
+        return steps_at_once(self.chain, part.inputs, "sequence")
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False

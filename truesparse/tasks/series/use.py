@@ -20,7 +20,7 @@ from truesparse.tasks.labelled import examples_to_measure
 from truesparse.tasks.rundata import LARGEST_BATCH
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
-from truesparse.tasks.steps import WINDOW, outputs
+from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.training.task import Evaluated
 
 
@@ -72,7 +72,8 @@ def columns_of(saved: SavedModel, **given: str) -> SeriesColumns:
     """Which columns a file has, as in training if not given."""
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
     encoder = encoder_of(saved)
-    return SeriesColumns(encoder.goal, *(names | given).values(), encoder=encoder)
+    target, id, time = (names | given).values()
+    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder)
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
@@ -80,7 +81,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     encoder = encoder_of(saved)
     examples = examples_to_measure(saved, data, split, SeriesConfig, SERIES, columns_of(saved, **columns))
     size = min(saved.data.batch_size, LARGEST_BATCH, len(examples.inputs))
-    workspace = saved.model.workspace(WINDOW if encoder.per_step else examples.inputs.longest, size)
+    workspace = saved.model.workspace(steps_at_once(saved.model.chain, examples.inputs, "sequence"), size)
     measured = measure(saved.model, examples, encoder, workspace)
     if isinstance(measured, Estimated):
         return SeriesEvaluation(encoder.targets, measured)
@@ -118,7 +119,7 @@ class SavedSeriesModel:
         """
         encoder, model = encoder_of(self._saved), self._saved.model
         size = min(self._saved.data.batch_size, LARGEST_BATCH, len(sequences))
-        workspace = model.workspace(WINDOW if encoder.per_step else sequences.longest, size)
+        workspace = model.workspace(steps_at_once(model.chain, sequences, "sequence"), size)
         said = outputs(model, sequences, workspace)
         said = np.exp(said) if encoder.labels else said
         if isinstance(sequences, Windows):

@@ -16,7 +16,7 @@ from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
-from truesparse.tasks.steps import WINDOW, pieces, step_outputs
+from truesparse.tasks.steps import pieces, step_outputs, steps_at_once
 from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
@@ -59,7 +59,8 @@ class Tagging(LabelledTask):
         assert isinstance(data.encoder, TokenEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, batches, data)
-        self.longest = max(batches.longest, WINDOW)
+        valid, _ = (steps_at_once(chain, data.parts[part].inputs) for part in ("valid", "test"))
+        self.longest = max(batches.longest, valid)
         self._data = data
         self.scheme = Scheme.of(data.labels)
         self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
@@ -70,7 +71,7 @@ class Tagging(LabelledTask):
         """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
         and `f1` of these."""
         sentences = self._data.parts[part]
-        workspace = workspaces(WINDOW, self.config.batch_size)
+        workspace = workspaces(steps_at_once(self.chain, sentences.inputs), self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
 
     def results(self, valid: Measures, test: Measures) -> Measures:
@@ -138,7 +139,8 @@ def measure(
     labels, scheme
         Of the model.
     workspace : Workspace
-        For `WINDOW` steps or more, and as many sentences as are to be read side by side. Overwritten.
+        For as many steps as `steps_at_once` says, and as many sentences as are to be read side by side.
+        Overwritten.
     stop : callable
         Asked before each window.
 
