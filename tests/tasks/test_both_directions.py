@@ -17,8 +17,8 @@ from truesparse.modelfile import find_model
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
+from truesparse.tasks.steps import LONGEST, WINDOW
 from truesparse.tasks.tagger.settings import TaggerConfig
-from truesparse.tasks.tagger.task import LONGEST, WINDOW
 from truesparse.tasks.tagger.use import SavedTagger
 from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
@@ -61,7 +61,9 @@ def test_it_learns_what_the_tokens_after_say(after_file: Path, tmp_path: Path) -
     for tokens, labels in zip(sentences[:5], together, strict=False):
         assert model.predict([tokens]) == [labels]
     assert runtime.load_tagger(tmp_path / "run").predict(sentences) == together
-    with pytest.raises(TruesparseError, match="reads in both directions takes whole ones of at most 4,096"):
+    with pytest.raises(
+        TruesparseError, match="reads in both directions takes whole ones of at most 4,096; put an empty"
+    ):
         model.predict([["w1"] * (LONGEST + 1)])
 
 
@@ -96,5 +98,5 @@ def test_a_language_model_reads_in_one_direction() -> None:
 def test_a_file_without_empty_lines_is_refused_before_the_training(tmp_path: Path) -> None:
     for part, tokens in (("train", 9), ("valid", 9), ("test", LONGEST + 1)):
         (tmp_path / f"{part}.conll").write_text("\n".join(f"w{n % 5}\t{'AB'[n % 2]}" for n in range(tokens)))
-    with pytest.raises(TruesparseError, match=r"a sentence has 4,097 tokens.* put an empty line after each"):
+    with pytest.raises(TruesparseError, match=r"a sentence has 4,097 steps.* put an empty line after each"):
         train_model(configured(tmp_path), tmp_path / "run")

@@ -186,7 +186,7 @@ class Config:
     @classmethod
     def made(cls, saved: SavedModel) -> bool:
         """Whether this task made a saved model."""
-        return saved.kind == cls.KIND
+        return saved.kind == cls.KIND and not saved.model.chain.features
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
