@@ -18,13 +18,14 @@ from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.sklearn.parameters import OPTIMIZERS
+from truesparse.sklearn.saving import Saving
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
 
 C = TypeVar("C", bound=SequenceConfig)
 
 
-class SparseNetworkEstimator(BaseEstimator):
+class SparseNetworkEstimator(Saving, BaseEstimator):
     """Base of the estimators.
 
     A subclass has a constructor with all parameters, and says how targets become numbers and what is best.

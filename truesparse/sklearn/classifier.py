@@ -61,6 +61,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     True
     """
 
+    STORED = (*SequenceEstimator.STORED, "classes_")
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
-from os import PathLike
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +11,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from truesparse.data import Sequences, TextEncoder
+from truesparse.layers.chain import ChainSpec
+from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
@@ -22,6 +21,9 @@ from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import text_settings
 from truesparse.tasks.sequences import sequence_chain
+
+if TYPE_CHECKING:
+    from truesparse.model import Model
 
 
 @with_parameters(
@@ -55,6 +57,9 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     >>> model.predict(["fine!", "so dull"]).tolist()
     ['+', '-']
     """
+
+    CONFIG = ClassifierConfig
+    STORED = (*SparseNetworkEstimator.STORED, "classes_")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
@@ -143,26 +148,15 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         check_is_fitted(self)
         return self._outputs(self._encoded(_texts(X)))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a model file for ``truesparse predict``, ``evaluate``, ``export`` and `truesparse.runtime`.
+    def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
+        chain, _, labels = super()._described()
+        return chain, self.encoder_, labels
 
-        Classes become labels, which are texts.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Raises
-        ------
-        TruesparseError
-            The file cannot be written; an earlier one is unharmed.
-        """
-        from truesparse.model.saving import save_model
-
-        check_is_fitted(self)
-        network, vocabulary = self.network_, self.encoder_.vocabulary
-        labels = [str(label) for label in self.classes_]
-        save_model(Path(path), network.model, vocabulary, self.encoder_, labels, asdict(network.config))
+    def _restore(self, model: Model) -> None:
+        if not isinstance(model.encoder, TextEncoder):
+            raise ValueError("its model reads no texts")
+        self.encoder_ = model.encoder
+        super()._restore(model)
 
     def _weights(self, sample_weight: Any, numbers: NDArray[np.int32]) -> NDArray[np.float64] | None:
         weights = sample_weights(sample_weight, len(numbers))

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
+_TEXT: dict[str, Any] = {
+    "distribution": "erdos-renyi",
+    "er_epsilon": 10.0,
+    "gates": "separate",
+    "optimizer": "adam",
+    "lr": 0.002,
+    "clip": 1.0,
+    "epochs": 8,
+    "batch_size": 64,
+    "dropout": 0.5,
+}
 PRESETS: dict[str, dict[str, Any]] = {
-    "text": {
-        "distribution": "erdos-renyi",
-        "er_epsilon": 10.0,
-        "gates": "separate",
-        "optimizer": "adam",
-        "lr": 0.002,
-        "clip": 1.0,
-        "epochs": 8,
-        "batch_size": 64,
-        "dropout": 0.5,
-    },
+    "text": _TEXT,
+    "text-gru": {**_TEXT, "cell": "gru"},
+    "text-both": {**_TEXT, "bidirectional": True},
 }
 
 

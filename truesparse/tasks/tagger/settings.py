@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "tags": {
-        "hidden_size": 128,
-        "optimizer": "adam",
-        "lr": 0.003,
-        "clip": 1.0,
-        "epochs": 20,
-        "batch_size": 32,
-        "dropout": 0.3,
-    },
+_TAGS: dict[str, Any] = {
+    "hidden_size": 128,
+    "optimizer": "adam",
+    "lr": 0.003,
+    "clip": 1.0,
+    "epochs": 20,
+    "batch_size": 32,
+    "dropout": 0.3,
+}
+PRESETS: dict[str, dict[str, Any]] = {  # benchmarks/results/tagging
+    "tags": _TAGS,
+    "tags-gru": {**_TAGS, "cell": "gru"},
+    "tags-both": {**_TAGS, "bidirectional": True},
 }
 
 
