@@ -34,7 +34,7 @@ _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in k
 def predict(
     path: Path, source: Path, layout: str | None, out: Path | None, as_json: bool, **columns: str | None
 ) -> None:
-    """Classify texts, label the tokens of sentences, or tell labels or numbers of sequences of numbers.
+    """Tell labels of texts and tokens, or labels, numbers and next steps of sequences.
 
     The model is a file, or the best one of a run. FILE has texts, - stands for standard input. What a model
     says comes in the order of the texts, as soon as they have arrived. Of a classifier it is a row of CSV for
