@@ -101,7 +101,7 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     if not steps:
         raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
     values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
-    there = ~np.isnan(values)
+    there: NDArray[np.bool_] = ~np.isnan(values)
     lengths = there.shape[1] - there[:, ::-1].argmax(axis=1)
     wrong = (np.arange(there.shape[1]) < lengths[:, None]) & ~there
     if wrong.any():
