@@ -21,7 +21,18 @@ OPTIMIZERS = sorted(name for name, kind in optim.OPTIMIZERS.items() if not kind.
 _OF_METHODS = ("distribution", "gates")  # with some there is no choice
 # Of a run on the command line: an estimator has its own words for these, or no use for them.
 _OF_RUNS = frozenset(
-    {"preset", "data", "max_steps", "eval_interval", "log_interval", "track_positions", "seed", "threads"}
+    {
+        "preset",
+        "data",
+        "max_steps",
+        "patience",
+        "max_minutes",
+        "eval_interval",
+        "log_interval",
+        "track_positions",
+        "seed",
+        "threads",
+    }
     | {"start_topology", "start_values", "tune"}
 )
 _WIDTH = 106

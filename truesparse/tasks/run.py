@@ -32,7 +32,7 @@ from truesparse.training.task import Task
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
-RESUMABLE = frozenset({"data", "epochs", "max_steps", "log_interval", "threads"})
+RESUMABLE = frozenset({"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "threads"})
 
 
 def train_model(
@@ -61,7 +61,8 @@ def train_model(
     dict
         Of the model that was best on the validation data: with `test` what the task measures
         (`Task.results`); `steps`,
-        `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
+        `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
+        `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
         updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
@@ -235,6 +236,7 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         **(_tested(trainer, best, run.path) if test else {}),
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
+        **({"ended_by": trainer.ended_by} if trainer.ended_by else {}),
         "nnz": best.arena.nnz,
         "dense_parameters": dense_parameters,
         "density": best.arena.nnz / dense_parameters,
