@@ -136,6 +136,8 @@ def scores(parameters, chain, inputs, state):
     for place in chain.places[:-1]:
         if place.spec.TYPE == "embedding":
             x = parameters["embedding.weight"][x].transpose(0, 2, 1)
+        elif place.spec.TYPE == "standardize":
+            x = (x - np.array(place.spec.mean)[:, None]) / np.array(place.spec.scale)[:, None]
         elif place.spec.TYPE == "pool":
             pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}
             x = pooled[place.spec.kind][None]
@@ -175,7 +177,10 @@ def language_model_loss(parameters, chain, ids, targets, state):
 
 def sequence_model_loss(parameters, chain, inputs, lengths, targets):
     """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
-    is a target for each sequence, or for each of its steps."""
+    is a target for each sequence, or for each of its steps. Numbers are in the units of the head's scale."""
+    head = chain.head
+    if head.TYPE != "softmax" and head.mean:
+        targets = (targets - np.array(head.mean)[:, None]) / np.array(head.scale)[:, None]
     zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
     for b, length in enumerate(lengths):
@@ -186,7 +191,8 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
             own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
             losses.extend(cross_entropies(outputs, own).ravel())
         else:
-            losses.append(((outputs[0, :, 0] - targets[:, b]) ** 2).sum() / 2)
+            own = targets[:length, :, b] if chain.per_step else targets[None, :, b]
+            losses.extend(((outputs[:, :, 0] - own) ** 2).sum(axis=1) / 2)
     return np.mean(losses)
 
 

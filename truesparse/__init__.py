@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from truesparse.layers.pool.spec import Pool as Pool
     from truesparse.layers.registry import register as _register_layer
     from truesparse.layers.rhn.spec import RHN as RHN
+    from truesparse.layers.standardize.spec import Standardize as Standardize
     from truesparse.model.chain import Chain as Chain
     from truesparse.model.loading import load as load
     from truesparse.model.model import Model as Model

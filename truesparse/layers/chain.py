@@ -27,6 +27,7 @@ from truesparse.layers.spec import (
     Signal,
     Vector,
 )
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import check_kind, checked, setting, shown
 
 EMBEDDING = "embedding.weight"
@@ -97,6 +98,8 @@ class ChainSpec:
             raise UsageError("the last layer of a model must be a head, such as softmax")
         if any(isinstance(layer, Head) for layer in layers[:-1]):
             raise UsageError("only the last layer of a model can be a head")
+        if any(isinstance(layer, Standardize) for layer in layers[1:]):
+            raise UsageError("only the first layer of a model can standardize what it reads")
         for place in self.places:
             if place.given.kind not in place.spec.TAKES:
                 raise UsageError(

@@ -14,6 +14,7 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
 from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import listed
 
 
@@ -96,6 +97,10 @@ def sequence_model(
     sparse_output: bool = False,
     dropout: float | DropoutRates = 0.0,
     locked: bool | None = None,
+    feature_mean: tuple[float, ...] = (),
+    feature_scale: tuple[float, ...] = (),
+    target_mean: tuple[float, ...] = (),
+    target_scale: tuple[float, ...] = (),
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -114,6 +119,10 @@ def sequence_model(
         What the output layer sees of the top layer's outputs; empty if it says something at each step.
     sparse_output : bool
         Whether the output layer is sparse. If not, its weights are all there and counted with the biases.
+    feature_mean, feature_scale : tuple of float
+        Of each feature, if the model is to standardize what it reads; see `Standardize`.
+    target_mean, target_scale : tuple of float
+        Of each number to be estimated, if it learns in such units; see `SquaredError`.
 
     Raises
     ------
@@ -123,14 +132,22 @@ def sequence_model(
     rates, words, locked = _rates(cell, dropout, locked)
     if kind not in ("classifier", "regressor"):
         raise UsageError(f"a model of sequences is a classifier or a regressor, not a {kind!r}")
-    first = [*words, Embedding(vocab_size, embedding_size)] if vocab_size else []
-    head = Softmax if kind == "classifier" else SquaredError
+    first: list[LayerSpec] = [*words, Embedding(vocab_size, embedding_size)] if vocab_size else []
+    if len(feature_mean) or len(feature_scale):
+        first.append(Standardize(feature_mean, feature_scale))
+    head: LayerSpec
+    if kind == "classifier":
+        if len(target_mean) or len(target_scale):
+            raise UsageError("a classifier names classes, which have no mean and scale; leave both out")
+        head = Softmax(outputs, sparse=sparse_output)
+    else:
+        head = SquaredError(outputs, sparse=sparse_output, mean=target_mean, scale=target_scale)
     return ChainSpec(
         *first,
         *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
         *([Pool(pooling)] if pooling else []),
         Dropout(rates.output, locked and not pooling),
-        head(outputs, sparse=sparse_output),
+        head,
         features=0 if vocab_size else embedding_size,
     )
 

@@ -16,6 +16,7 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import shown
 
 S = TypeVar("S", bound=type[LayerSpec])
@@ -37,6 +38,7 @@ def register(spec: S) -> S:
 for _spec in (
     WordDropout,
     Embedding,
+    Standardize,
     Dropout,
     ActivityPenalty,
     LSTM,

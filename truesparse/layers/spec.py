@@ -191,8 +191,10 @@ class LayerSpec(ABC):
         return self
 
     def to_document(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return {"type": self.TYPE, **dataclasses.asdict(self)}
+        """What JSON can hold; tuples that are empty are left out."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value != ()}
+        lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
+        return {"type": self.TYPE, **given, **lists}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
