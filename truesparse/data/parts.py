@@ -45,10 +45,13 @@ class Examples(NamedTuple):
         Numbers of tokens.
     labels : ndarray of int32, shape (n,), or Sequences
         A number for each example, or for each of its steps.
+    weights : ndarray of float64, shape (n,), or None
+        How much each counts, 0 or more.
     """
 
     inputs: Sequences
     labels: Any
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

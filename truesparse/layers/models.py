@@ -39,6 +39,7 @@ def language_model(
     output_group: int = 1,
     dropout: float | DropoutRates = 0.0,
     locked: bool | None = None,
+    label_smoothing: float = 0.0,
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
     **own: Any,
@@ -62,6 +63,8 @@ def language_model(
         for all four.
     locked : bool, optional
         Drop the same units at every step; as the cell has it if left out.
+    label_smoothing : float
+        See `Softmax`.
     size_penalty, change_penalty : float
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
     **own
@@ -80,7 +83,7 @@ def language_model(
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        Softmax(vocab_size, tied=tied, group=output_group),
+        Softmax(vocab_size, tied=tied, group=output_group, label_smoothing=label_smoothing),
     )
 
 
@@ -101,6 +104,7 @@ def sequence_model(
     feature_scale: tuple[float, ...] = (),
     target_mean: tuple[float, ...] = (),
     target_scale: tuple[float, ...] = (),
+    label_smoothing: float = 0.0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -123,6 +127,8 @@ def sequence_model(
         Of each feature, if the model is to standardize what it reads; see `Standardize`.
     target_mean, target_scale : tuple of float
         Of each number to be estimated, if it learns in such units; see `SquaredError`.
+    label_smoothing : float
+        Of classes; see `Softmax`.
 
     Raises
     ------
@@ -139,7 +145,7 @@ def sequence_model(
     if kind == "classifier":
         if len(target_mean) or len(target_scale):
             raise UsageError("a classifier names classes, which have no mean and scale; leave both out")
-        head = Softmax(outputs, sparse=sparse_output)
+        head = Softmax(outputs, sparse=sparse_output, label_smoothing=label_smoothing)
     else:
         head = SquaredError(outputs, sparse=sparse_output, mean=target_mean, scale=target_scale)
     return ChainSpec(

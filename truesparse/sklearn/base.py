@@ -17,7 +17,7 @@ from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
 from truesparse.sklearn.network import Network, Samples, kernel_threads
-from truesparse.sklearn.parameters import OPTIMIZERS
+from truesparse.sklearn.parameters import CLASS_WEIGHT, OPTIMIZERS
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
 
@@ -43,7 +43,8 @@ class SparseNetworkEstimator(BaseEstimator):
 
     def _configuration(self, kind: type[C]) -> C:
         """The configuration that the parameters are, checked."""
-        given = {name: value for name, value in self.get_params().items() if name in kind.fields()}
+        known = kind.fields().keys() - CLASS_WEIGHT.keys()  # of the command line it is a text
+        given = {name: value for name, value in self.get_params().items() if name in known}
         given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         with as_value_error():
             config = resolve(given, environment={}, task=kind).filled()

@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from truesparse.data.weights import macro_f1
 from truesparse.sklearn.network import Samples
 
 
@@ -111,6 +112,7 @@ class ClassPredictions(ClassifierMixin):
     """What classifiers do with the log-probabilities they predict."""
 
     classes_: NDArray[Any]
+    choose_by: str
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes, shape (n, n_classes)."""
@@ -126,10 +128,15 @@ class ClassPredictions(ClassifierMixin):
         return self.classes_[numbers]
 
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
-        """Accuracy, and minus the cross-entropy in nats, of log-probabilities of shape (n, n_classes)."""
+        """The measure to choose by, and minus the cross-entropy in nats, of log-probabilities of shape (n,
+        n_classes)."""
         targets, weights = samples.targets, samples.weights
-        right = outputs.argmax(axis=1) == targets
+        told = outputs.argmax(axis=1)
         chosen = outputs[np.arange(len(targets)), targets]
         if weights is None:
-            return float(np.mean(right)), float(np.mean(chosen, dtype=np.float64))
-        return float(np.average(right, weights=weights)), float(np.average(chosen, weights=weights))
+            right, loss = float(np.mean(told == targets)), float(np.mean(chosen, dtype=np.float64))
+        else:
+            right, loss = (float(np.average(each, weights=weights)) for each in (told == targets, chosen))
+        if self.choose_by == "accuracy":
+            return right, loss
+        return (loss,) if self.choose_by == "loss" else (macro_f1(targets, told, weights), loss)

@@ -27,7 +27,7 @@ from truesparse.tasks.sequences import sequence_chain
 @with_parameters(
     ClassifierConfig,
     {**CLASS_WEIGHT, **OWN},
-    without=("label_column", "text_column", "valid_fraction", "test_fraction"),
+    without=("label_column", "text_column", "weight_column", "valid_fraction", "test_fraction"),
 )
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     """A truly sparse recurrent network that tells the class of a text.

@@ -69,6 +69,6 @@ def _crc32(parts: dict[str, Examples]) -> int:
     """CRC-32 of tokens and labels to train on and to choose by."""
     return crc32_of(
         array
-        for inputs, labels in (parts["train"], parts["valid"])
+        for inputs, labels, _ in (parts["train"], parts["valid"])
         for array in (inputs.values, inputs.starts, getattr(labels, "values", labels))
     )

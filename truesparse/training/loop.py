@@ -303,6 +303,7 @@ class Trainer:
         self._record(
             "eval",
             **measures,
+            chosen_by=self.task.chosen_by[0],
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,

@@ -18,13 +18,17 @@ def to_json(record: Record) -> str:
     return json.dumps(finite, allow_nan=False)
 
 
-# What models are chosen by, and what people call it: of those that an evaluation has, the first one.
-MEASURES = {"f1": "F1", "accuracy": "accuracy", "perplexity": "perplexity"}
+# What models are chosen by, and what people call it: of those that an evaluation has, usually the first one.
+MEASURES = {"f1": "F1", "accuracy": "accuracy", "perplexity": "perplexity", "macro_f1": "macro-F1"}
 
 
 def common_measure(evaluations: Iterable[Record]) -> str | None:
-    """The first of `MEASURES` that all records of evaluations have; None if there is none."""
+    """The measure of `MEASURES` by which models were chosen, or if that is none of them, or records of
+    evaluations differ in it, the first one that all have; None if there is none."""
     every = list(evaluations)
+    chosen = {record.get("chosen_by") for record in every}
+    if len(chosen) == 1 and (name := chosen.pop()) in MEASURES:
+        return name
     return next((name for name in MEASURES if all(name in record for record in every)), None)
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Columns, LabelledData, SequenceBatches, TextEncoder, load_classification_data
+from truesparse.data.weights import mean_f1, weights_of
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.training.evaluation import EvaluationStopped
@@ -41,20 +43,21 @@ class TextClassification(LabelledTask):
         The data are missing or cannot be read or learned from.
     """
 
-    chosen_by = ("accuracy", "loss")
-
     def __init__(
         self, config: ClassifierConfig, data: LabelledData | None = None, word_rule: int = WORD_RULE
     ) -> None:
         data = data or load_data(config, word_rule)
         self._parts = {
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
-            for part, (texts, labels) in data.parts.items()
+            for part, (texts, labels, _) in data.parts.items()
         }
+        self._parts["train"] = _weighted(config, data)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, self._parts["train"], data)
         self.longest = max(self._parts[part].longest for part in ("train", "valid"))
         self.labels = data.labels
+        self._train_labels = data.parts["train"].labels
+        self.chosen_by = chosen_by(config.choose_by)
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
@@ -66,7 +69,7 @@ class TextClassification(LabelledTask):
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """Accuracies, also of naming the most frequent label of the training texts always."""
-        counts = np.bincount(self._parts["train"].targets, minlength=len(self.labels))
+        counts = np.bincount(self._train_labels, minlength=len(self.labels))
         always = self._parts["test"].targets == counts.argmax()
         return {
             "valid_accuracy": valid["accuracy"],
@@ -99,8 +102,7 @@ class Classified:
     @property
     def macro_f1(self) -> float:
         """Mean of the labels' F1, over those that a text has or was given."""
-        given = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
-        return float(np.mean(2 * self.confusion.diagonal()[given > 0] / given[given > 0]))
+        return mean_f1(self.confusion.diagonal(), self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
 
     @property
     def measures(self) -> Measures:
@@ -150,6 +152,16 @@ def evaluate_batches(
     return Classified(loss / len(batches.sequences), confusion)
 
 
+def _weighted(config: ClassifierConfig, data: LabelledData) -> SequenceBatches:
+    """The texts to train on, with their weights if they have any, and without those that do not count."""
+    texts, labels, weights = data.parts["train"]
+    weights = weights_of(config.class_weight, labels, data.labels, weights)
+    if weights is not None and not weights.all():
+        counts = np.flatnonzero(weights)
+        texts, labels, weights = texts.select(counts), labels[counts], weights[counts]
+    return SequenceBatches(texts, labels, config.batch_size, config.seed, weights)
+
+
 def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledData:
     """Read the data that a configuration names.
 
@@ -160,7 +172,7 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
     """
     if config.data is None:
         raise UsageError("--data is missing; give a CSV file, or a folder that has train.csv")
-    columns = Columns(config.label_column, config.text_column)
+    columns = Columns(config.label_column, config.text_column, config.weight_column)
     return load_classification_data(
         Path(config.data),
         columns,

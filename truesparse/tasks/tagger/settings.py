@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import fraction, setting
+from truesparse.tasks.label_settings import choose_setting, class_weight_setting
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
 
@@ -62,6 +64,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         "Column of their labels. auto is the last, in .conllu files the fourth, in JSON lines labels, tags or"
         " ner_tags.",
     )
+    class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(
         0.1, "Of the training sentences, to choose the model by, without a file of its own."
     )
@@ -82,6 +85,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     )
     lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
     output: str = output_setting()
+    choose_by: str = choose_setting("auto", "f1", "macro-f1", "accuracy", "loss")
+    label_smoothing: float = smoothing_setting()
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
