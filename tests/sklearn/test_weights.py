@@ -210,3 +210,17 @@ def test_smoothed_labels_leave_probabilities_less_sure() -> None:
     )
     most = [model.predict_proba(X).max(axis=1).mean() for model in (sure, smooth)]
     assert most[1] < most[0] - 0.05
+
+
+def test_probabilities_are_calibrated_on_what_is_held_out() -> None:
+    how = {**SMALL, "epochs": 8, "lr": 0.05, "validation_fraction": 0.4}
+    plain = SparseLSTMClassifier(**how).fit(X, LABELS)
+    model = SparseLSTMClassifier(**how, calibrate=True).fit(X, LABELS)
+    assert plain.temperature_ == 1 != model.temperature_
+    logits = plain.predict_log_proba(X) / model.temperature_
+    wanted = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.predict_log_proba(X), wanted, rtol=1e-4, atol=1e-5)
+    model.partial_fit(X, LABELS)
+    np.testing.assert_array_equal(weights_of(model), weights_of(plain.partial_fit(X, LABELS)))
+    with pytest.raises(ValueError, match="calibrate needs samples that are held out"):
+        SparseLSTMClassifier(**SMALL, calibrate=True).fit(X, LABELS)

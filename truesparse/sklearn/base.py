@@ -72,6 +72,9 @@ class SparseNetworkEstimator(BaseEstimator):
         passes: int,
     ) -> None:
         """Train anew; keep the last model, or the best one by the held-out data."""
+        calibrate = vars(self).get("calibrate", False)
+        if calibrate and held_out is None:
+            raise ValueError("calibrate needs samples that are held out; use fit, with a validation_fraction")
         with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
             network = Network(config, chain, samples)
             self.loss_curve_, self.validation_scores_ = [], []
@@ -91,6 +94,8 @@ class SparseNetworkEstimator(BaseEstimator):
                 network.training.settle(network.passes, better)
                 if self.verbose:
                     print(line, flush=True)
+            if held_out is not None and calibrate:
+                kept.calibrate(held_out)
         self.network_ = kept
 
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from truesparse.data import SequenceBatches, Sequences
 from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.build import build_model, build_training
+from truesparse.training.calibration import fit_temperature, model_with_temperature
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
 
@@ -125,6 +126,12 @@ class Network:
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
         return predict(self.model, sequences, self.config.batch_size)
+
+    def calibrate(self, samples: Samples) -> None:
+        """Let scores be divided by the temperature that makes the classes of samples most likely, whatever
+        their weights."""
+        temperature = fit_temperature(self.predict(samples.sequences), samples.targets)
+        self.model = self.training.model = model_with_temperature(self.model, temperature)
 
     def _batches(self, samples: Samples) -> SequenceBatches:
         sequences, targets, weights = samples

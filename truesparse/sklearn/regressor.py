@@ -22,7 +22,7 @@ from truesparse.tasks.sequences import SequenceConfig
 _LARGEST, _SMALLEST = 1e300, 1e-290
 
 
-@with_parameters(SequenceConfig, without=("embedding_size", "choose_by", "label_smoothing"))
+@with_parameters(SequenceConfig, without=("embedding_size", "choose_by", "label_smoothing", "calibrate"))
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     """A truly sparse recurrent network that tells numbers of a sequence of numbers.
 

@@ -11,7 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from truesparse.data.weights import macro_f1
-from truesparse.sklearn.network import Samples
+from truesparse.sklearn.network import Network, Samples
 
 
 def refuse_missing(values: Any, name: str = "y") -> None:
@@ -113,6 +113,12 @@ class ClassPredictions(ClassifierMixin):
 
     classes_: NDArray[Any]
     choose_by: str
+    network_: Network
+
+    @property
+    def temperature_(self) -> float:
+        """What scores are divided by, 1 if they were not calibrated."""
+        return float(self.network_.model.chain.head.temperature)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes, shape (n, n_classes)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from truesparse.settings import setting
@@ -24,6 +25,29 @@ def choose_setting(*names: str) -> Any:
         "Measure of the validation data by which the best model is chosen; of equal ones, the lowest loss.",
         choices=names,
     )
+
+
+def calibrate_setting() -> Any:
+    """The field for whether probabilities are calibrated."""
+    return setting(
+        False,
+        "After training, fit a temperature to the validation data that scores are divided by, so that"
+        " probabilities can be believed; it is kept in the model file.",
+    )
+
+
+def calibration_lines(results: Mapping[str, Any]) -> list[str]:
+    """What calibration came to, in lines for people."""
+    if "temperature" not in results:
+        return []
+    line = f"calibrated with temperature {results['temperature']:.3g}: expected calibration error"
+    parts = (
+        f"{word} {results[f'{part}_calibration_error_before']:.2%} before,"
+        f" {results[f'{part}_calibration_error']:.2%} after"
+        for part, word in (("valid", "validation"), ("test", "test"))
+        if f"{part}_calibration_error" in results
+    )
+    return [f"{line} {'; '.join(parts)}"]
 
 
 def chosen_by(name: str) -> tuple[str, ...]:

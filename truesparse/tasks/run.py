@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
 from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
+from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
@@ -60,7 +63,7 @@ def train_model(
     -------
     dict
         Of the model that was best on the validation data: with `test` what the task measures
-        (`Task.results`); `steps`,
+        (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
@@ -231,9 +234,12 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         )
     )
     measures = trainer.train(run)
-    best = load_model(run.model).model
+    with _stops_untested(trainer, run.path):
+        best, calibration = _calibrated(trainer, run, test)
+        tested = _tested(trainer, best) if test else {}
     results = {
-        **(_tested(trainer, best, run.path) if test else {}),
+        **tested,
+        **calibration,
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
         **({"ended_by": trainer.ended_by} if trainer.ended_by else {}),
@@ -257,14 +263,30 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
     return results
 
 
-def _tested(trainer: Trainer, best: Model, run: Path) -> dict[str, Any]:
+@contextmanager
+def _stops_untested(trainer: Trainer, run: Path) -> Iterator[None]:
+    """Say how to go on if the block is stopped."""
+    try:
+        yield
+    except EvaluationStopped:
+        raise TrainingStopped(
+            f"trained but not tested; see the results with: truesparse train {trainer.config.TASK} --resume"
+            f" {typed(run)}"
+        ) from None
+
+
+def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
+    """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
+    best, task = load_model(run.model).model, trainer.task
+    if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
+        return best, {}
+    best, measures = task.calibrated(best, test, trainer.stop)
+    save_model(run.model, best, history=asdict(task.config), **task.reading)
+    return best, measures
+
+
+def _tested(trainer: Trainer, best: Model) -> dict[str, Any]:
     """What the task measures of the best model, on the test data too."""
     task, valid = trainer.task, trainer.state.best
     assert valid is not None
-    try:
-        return task.results(valid, task.evaluate(best, "test", best.workspace, trainer.stop))
-    except EvaluationStopped:
-        raise TrainingStopped(
-            f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
-            f" {typed(run)}"
-        ) from None
+    return task.results(valid, task.evaluate(best, "test", best.workspace, trainer.stop))

@@ -10,7 +10,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
 from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
-from truesparse.tasks.label_settings import choose_setting
+from truesparse.tasks.label_settings import calibrate_setting, choose_setting
 from truesparse.training.config import Config, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -46,6 +46,7 @@ class SequenceConfig(Config):
     output: str = output_setting()
     choose_by: str = choose_setting("accuracy", "macro-f1", "loss")
     label_smoothing: float = smoothing_setting()
+    calibrate: bool = calibrate_setting()
 
 
 def sequence_chain(

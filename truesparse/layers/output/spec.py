@@ -87,6 +87,8 @@ class Softmax(Head):
         super().__post_init__()
         if self.outputs < 2:
             raise UsageError(f"a softmax needs 2 or more outputs, not {self.outputs}: one alone is certain")
+        if self.tied and self.temperature != 1:
+            raise UsageError("an output layer that is tied to the embedding has no temperature; leave it out")
 
     def to_document(self) -> dict[str, Any]:
         """See `LayerSpec.to_document`; smoothing and temperature are left out if there are none."""

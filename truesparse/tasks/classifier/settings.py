@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
 from truesparse.settings import fraction, setting
-from truesparse.tasks.label_settings import class_weight_setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
 
@@ -90,6 +90,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
             f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
             f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
             f" {results['majority_accuracy']:.2%})",
+            *calibration_lines(results),
             f"the run is in {run}; classify texts, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,15 @@ class TextClassification(LabelledTask):
         batches = self._parts[part]
         workspace = workspaces(batches.longest, batches.batch_size)
         return evaluate_batches(model, batches, workspace, stop).measures
+
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        batches = self._parts[part]
+        workspace = model.workspace(batches.longest, batches.batch_size)
+        labels, said = zip(*_classified(model, batches, workspace, stop), strict=True)
+        return np.concatenate(said, axis=1).T, np.concatenate(labels)
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """Accuracies, also of naming the most frequent label of the training texts always."""
@@ -139,17 +148,24 @@ def evaluate_batches(
     """
     classes = model.chain.head.outputs
     loss, confusion = 0.0, np.zeros((classes, classes), np.int64)
+    for labels, log_probabilities in _classified(model, batches, workspace, stop):
+        loss -= float(log_probabilities[labels, np.arange(len(labels))].sum(dtype=np.float64))
+        np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
+    return Classified(loss / len(batches.sequences), confusion)
+
+
+def _classified(
+    model: Model, batches: SequenceBatches, workspace: Workspace, stop: Callable[[], bool]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Of each batch the labels, and the log-probabilities that are told, (labels, texts)."""
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
         batch = batches.batch(0, k)
         assert batch.chosen is not None
         texts = len(batch.chosen)
-        labels = batch.targets[:texts]
-        log_probabilities = model.predict(batch.inputs, workspace, lengths=batch.lengths)[:, :texts]
-        loss -= float(log_probabilities[labels, np.arange(texts)].sum(dtype=np.float64))
-        np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
-    return Classified(loss / len(batches.sequences), confusion)
+        said = model.predict(batch.inputs, workspace, lengths=batch.lengths)
+        yield batch.targets[:texts], said[:, :texts]
 
 
 def _weighted(config: ClassifierConfig, data: LabelledData) -> SequenceBatches:

@@ -85,6 +85,18 @@ class Tagging(LabelledTask):
         workspace = workspaces(WINDOW, self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
 
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        sentences = self._data.parts[part]
+        said = np.empty((sentences.labels.values.size, len(self._data.labels)), np.float32)
+        for where, scores in label_scores(
+            model, sentences.inputs, model.workspace(WINDOW, self.config.batch_size), stop
+        ):
+            said[where] = scores
+        return said, sentences.labels.values
+
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured on the validation and test sentences; also the accuracy of telling always the
         most frequent label, and the measures of telling the most frequent one of each token."""
