@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from truesparse import optim
 from truesparse.errors import without_flags
-from truesparse.settings import kind_of
+from truesparse.settings import Settings, kind_of, setting
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
 
@@ -51,14 +51,34 @@ class Parameter(NamedTuple):
     help: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """When `fit` begins anew and when it ends."""
+
+    early_stopping: bool = setting(
+        False,
+        "End when the score of the held-out samples has not risen by tol in n_iter_no_change epochs. Without,"
+        " all epochs are made.",
+    )
+    n_iter_no_change: int = setting(10, "Epochs that early_stopping waits.", low=1)
+    tol: float = setting(1e-4, "The least rise of the score that counts for early_stopping.", low=0)
+    warm_start: bool = setting(
+        False, "Begin with weights and connections of the last fit, not with random ones."
+    )
+
+
 OWN = {
     "optimizer": Parameter("adam", _choice_of(OPTIMIZERS), "How weights change by their gradients."),
     "validation_fraction": Parameter(
         0.0,
         "float",
         "Fraction of the samples that are held out to choose the epoch whose model is kept. With 0 there are"
-        " none, and the last one is.",
+        " none, and the last one is; with early_stopping 0 stands for 0.1.",
     ),
+    **{
+        field.name: Parameter(field.default, kind_of(field).__name__, field.metadata["help"])
+        for field in dataclasses.fields(FitSettings)
+    },
     "random_state": Parameter(
         None,
         "int, RandomState or None",

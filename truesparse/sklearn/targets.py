@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from truesparse.data.weights import macro_f1
+from truesparse.layers.output.spec import Softmax
 from truesparse.sklearn.network import Network, Samples
 
 
@@ -108,6 +109,15 @@ def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
     return numbers.astype(np.int32)
 
 
+def refuse_other_classes(found: NDArray[Any], last: NDArray[Any]) -> None:
+    """Raise ValueError if a fit that goes on from the last one has other classes."""
+    if not np.array_equal(found, last):
+        raise ValueError(
+            f"y has the classes {found.tolist()}, but warm_start goes on with those of the last fit,"
+            f" {last.tolist()}; pass these, or set warm_start=False"
+        )
+
+
 class ClassPredictions(ClassifierMixin):
     """What classifiers do with the log-probabilities they predict."""
 
@@ -118,7 +128,9 @@ class ClassPredictions(ClassifierMixin):
     @property
     def temperature_(self) -> float:
         """What scores are divided by, 1 if they were not calibrated."""
-        return float(self.network_.model.chain.head.temperature)
+        head = self.network_.model.chain.head
+        assert isinstance(head, Softmax)
+        return head.temperature
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes, shape (n, n_classes)."""

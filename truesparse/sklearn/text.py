@@ -17,7 +17,13 @@ from truesparse.data import Sequences, TextEncoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
-from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
+from truesparse.sklearn.targets import (
+    ClassPredictions,
+    classes_of,
+    numbers_of_classes,
+    read_labels,
+    refuse_other_classes,
+)
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import text_settings
@@ -44,7 +50,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     classes_ : ndarray of shape (n_classes,)
     encoder_ : TextEncoder
         Its `vocabulary` has the words.
-    loss_curve_, validation_scores_, nnz_, density_
+    loss_curve_, validation_scores_, n_iter_, temperature_, nnz_, density_
         As in `SparseLSTMClassifier`.
 
     Examples
@@ -85,13 +91,18 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
 
     def _learn(self, X: Any, y: Any, sample_weight: Any) -> None:
         texts = _texts(X)
-        self.classes_, numbers = _classes(y, None)
+        goes_on = self._goes_on()
+        classes, numbers = _classes(y, None)
+        if goes_on:
+            refuse_other_classes(classes, self.classes_)
+        self.classes_ = classes
         check_consistent_length(texts, numbers)
         weights = self._weights(sample_weight, numbers)
         rows = np.arange(len(texts)) if weights is None else np.flatnonzero(weights)
         train, valid = (rows[part] for part in self._hold_out(len(rows), numbers[rows]))
         config = self._configuration(ClassifierConfig)
-        self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
+        if not goes_on:
+            self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
         samples = Samples(self._encoded(texts), numbers, weights)
         held_out = samples.select(valid) if valid.size else None
         with as_value_error():
@@ -121,6 +132,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         """
         check_is_fitted(self)
         refuse_balanced(self.class_weight)
+        self._refuse_early_stopping()
         texts = _texts(X)
         _, numbers = _classes(y, self.classes_)
         check_consistent_length(texts, numbers)
