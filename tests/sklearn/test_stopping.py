@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
+import truesparse as ts
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
 
 SMALL = {"hidden_size": 8, "epochs": 4, "batch_size": 64, "dropout": 0.0, "random_state": 0}
@@ -124,3 +125,23 @@ def test_one_pass_cannot_end_early() -> None:
         SparseLSTMClassifier(**SMALL, early_stopping=True).partial_fit(X, LABELS, ["often", "rare"])
     with pytest.raises(ValueError, match="early_stopping does not go with partial_fit"):
         SparseLSTMRegressor(**SMALL, early_stopping=True).partial_fit(X, X[:, 0])
+
+
+def test_a_reporter_is_told() -> None:
+    class Scores(ts.Reporter):
+        def __init__(self) -> None:
+            self.scores: list[float] = []
+            self.losses: list[float] = []
+
+        def train(self, record: Any) -> None:
+            self.losses.append(record["loss"])
+
+        def eval(self, record: Any) -> None:
+            self.scores.append(record["score"])
+
+    told = Scores()
+    model = SparseLSTMClassifier(**SMALL, validation_fraction=0.4, reporter=told).fit(X, LABELS)
+    assert told.scores == model.validation_scores_
+    assert told.losses == model.loss_curve_
+    with pytest.raises(ValueError, match=r"reporter is 'csv'; it must be a truesparse\.Reporter or None"):
+        SparseLSTMClassifier(**SMALL, reporter="csv").fit(X, LABELS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -17,10 +17,14 @@ from sklearn.utils import check_random_state
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
+from truesparse.settings import check_kind
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OPTIMIZERS, FitSettings
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
+from truesparse.training.reporter import Reporter
+from truesparse.training.telling import Teller
+from truesparse.training.training import StepMeasures
 
 C = TypeVar("C", bound=SequenceConfig)
 
@@ -40,6 +44,7 @@ class SparseNetworkEstimator(BaseEstimator):
     loss_curve_: list[float]
     n_jobs: int | None
     random_state: Any
+    reporter: Any
     validation_fraction: float
     verbose: int
 
@@ -78,14 +83,24 @@ class SparseNetworkEstimator(BaseEstimator):
         calibrate = vars(self).get("calibrate", False)
         if calibrate and held_out is None:
             raise ValueError("calibrate needs samples that are held out; use fit, with a validation_fraction")
-        with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
+        reporter = Reporter() if self.reporter is None else self.reporter
+        with as_value_error():
+            check_kind("reporter", reporter, Reporter, "a truesparse.Reporter or None")
+        with closing(reporter), as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
             network = Network(config, chain, samples, self.network_.model if self._goes_on() else None)
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
             highest, stale = -np.inf, 0
-            kept = network
+            kept, steps = network, -(-len(samples.sequences) // config.batch_size)
+            teller = Teller(reporter, network.training, chain.dense_parameters, steps, passes)
+
+            def after(done: StepMeasures) -> bool:
+                teller.step(done)
+                return False
+
             for number in range(1, passes + 1):
-                self.loss_curve_.append(network.train(samples))
+                self.loss_curve_.append(network.train(samples, after))
+                teller.trained(self.loss_curve_[-1])
                 better = True
                 line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
                 if held_out is not None:
@@ -95,15 +110,18 @@ class SparseNetworkEstimator(BaseEstimator):
                     better = network.training.is_best(best is None or score > best, kept.model.arena.nnz)
                     if better:
                         best, kept = score, copy.deepcopy(network)
+                    teller.measured(better, score=score[0])
                     stale = 0 if score[0] >= highest + told.tol or network.shrinks else stale + 1
                     highest = max(highest, score[0])
                 network.training.settle(network.passes, better)
+                teller.epoch()
                 if self.verbose:
                     print(line, flush=True)
                 if told.early_stopping and stale >= told.n_iter_no_change:
                     break
             if held_out is not None and calibrate:
                 kept.calibrate(held_out)
+            teller.end(epochs=len(self.loss_curve_))
         self.network_ = kept
 
     def _fit_settings(self) -> FitSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from truesparse.training.build import build_model, build_training
 from truesparse.training.calibration import fit_temperature, model_with_temperature
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
+from truesparse.training.training import StepMeasures
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()
@@ -108,12 +109,14 @@ class Network:
         assert self.training.evolution is not None
         self.training.evolution.check()
 
-    def train(self, samples: Samples) -> float:
+    def train(self, samples: Samples, last: Callable[[StepMeasures], bool] = lambda done: False) -> float:
         """Train once on each sequence.
 
         Parameters
         ----------
         samples : Samples
+        last : callable
+            See `Training.epoch`.
 
         Returns
         -------
@@ -129,7 +132,7 @@ class Network:
         steps = len(batches)
         training.replan(self.passes * steps, self.config.epochs * steps, steps)
         training.workspace(batches.longest, batches.batch_size)
-        loss = training.epoch(batches, self.passes)
+        loss = training.epoch(batches, self.passes, last)
         training.evolve()
         training.free_workspace()
         self.passes += 1

@@ -29,6 +29,7 @@ _OF_RUNS = frozenset(
         "max_minutes",
         "eval_interval",
         "log_interval",
+        "log",
         "track_positions",
         "seed",
         "threads",
@@ -91,6 +92,7 @@ OWN = {
         "Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.",
     ),
     "verbose": Parameter(0, "int", "Print a line each epoch if not 0."),
+    "reporter": Parameter(None, "Reporter or None", "Told of steps and epochs as `fit` goes."),
 }
 CLASS_WEIGHT = {
     "class_weight": Parameter(

@@ -26,6 +26,7 @@ from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
+from truesparse.training.logs import with_logs
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
@@ -35,7 +36,9 @@ from truesparse.training.task import Task
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
-RESUMABLE = frozenset({"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "threads"})
+RESUMABLE = frozenset(
+    {"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "log", "threads"}
+)
 
 
 def train_model(
@@ -77,12 +80,16 @@ def train_model(
     TrainingStopped
         `stop` returned True; all is saved.
     """
-    reporter = reporter or Reporter()
+    reporter = with_logs(reporter or Reporter(), config.log)
     config = _found(config.filled(), "start_topology")
     if out is not None:
         rundir.check_free(out)
     task = config.make_task()
-    with watch_compilation(reporter.compiling) as compile_seconds, tuning(config.tune):
+    with (
+        closing(reporter),
+        watch_compilation(reporter.compiling) as compile_seconds,
+        tuning(config.tune),
+    ):
         threads = set_threads(config.threads)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
@@ -126,9 +133,10 @@ def resume_run(
         As `train_model`; also for a folder that is not that of a run, a checkpoint that is lost or cannot be
         read, a run of another task, and a field that may not change.
     """
-    reporter = reporter or Reporter()
     config = _resumed_config(path, flags, kind)
+    reporter = with_logs(reporter or Reporter(), config.log)
     with (
+        closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
         closing(RunDirectory(path)) as run,

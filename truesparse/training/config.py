@@ -23,6 +23,7 @@ from truesparse.settings import checked, flag, fraction, listed, setting, shown
 from truesparse.topology.methods import get_method
 from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
+from truesparse.training.logs import log_setting
 from truesparse.training.stopping import minutes_setting, patience_setting
 from truesparse.training.toml import read_toml, to_toml
 
@@ -139,6 +140,7 @@ class Config:
     )
     eval_interval: int = setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
+    log: str | None = log_setting()
     track_positions: bool = setting(
         False, "Keep a bit for every position, and tell which share of them has ever held a weight."
     )

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,8 +21,11 @@ from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.topology.settings import GATES, IMPORTANCES
 from truesparse.training.build import prepare, start_training
 from truesparse.training.evaluation import evaluate
+from truesparse.training.reporter import Reporter
 from truesparse.training.state import make_generators
 from truesparse.training.stopping import is_late, is_stale, minutes_setting, patience_setting
+from truesparse.training.telling import Teller
+from truesparse.training.training import StepMeasures
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -111,6 +114,7 @@ def fit(
     importance: str = "l1",
     seed: int = 1,
     progress: Callable[[Epoch], object] | None = None,
+    reporter: Reporter | None = None,
 ) -> Fitted:
     """Train a model.
 
@@ -147,6 +151,8 @@ def fit(
         Of dropout and of the topology; the same seed gives the same bits, whatever the number of threads.
     progress : callable, optional
         Called after each epoch, such as `print`.
+    reporter : Reporter, optional
+        Told of steps and epochs as training goes, such as ``CsvLog("losses.csv")``.
 
     Returns
     -------
@@ -182,6 +188,8 @@ def fit(
     check_kind("method", method, (str, Method), 'a name, such as "st-rnn", or what method(name) returns')
     if progress is not None and not callable(progress):
         raise UsageError(f"progress is {shown(progress)}; it must be a function, such as print")
+    reporter = reporter or Reporter()
+    check_kind("reporter", reporter, Reporter, "a truesparse.Reporter")
     method = get_method(method) if isinstance(method, str) else method
     _check_settings(method)
     _check(model, method, told, optimizer.momentum_state)
@@ -190,7 +198,7 @@ def fit(
         check_batches(model.chain, valid, "valid")
     elif told.patience is not None:
         raise UsageError("patience waits for a better validation loss; give valid, or leave patience out")
-    with _alone(model.arena):
+    with closing(reporter), _alone(model.arena):
         return _fit(
             model,
             batches,
@@ -201,6 +209,7 @@ def fit(
             _begin(model, batches, method, told),
             make_generators(told.seed)["dropout"],
             progress,
+            reporter,
         )
 
 
@@ -286,6 +295,7 @@ def _fit(
     beginning: Beginning,
     rng: np.random.Generator,
     progress: Callable[[Epoch], object] | None,
+    reporter: Reporter,
 ) -> Fitted:
     steps, epochs, began = len(batches), told.epochs, time.perf_counter()
 
@@ -296,11 +306,18 @@ def _fit(
     assert training.evolution is not None
     training.evolution.check()
     training.workspace(max(data.longest for data in (batches, valid) if data is not None), batches.batch_size)
+    teller = Teller(reporter, training, model.chain.dense_parameters, steps, epochs)
+
+    def after(done: StepMeasures) -> bool:
+        teller.step(done)
+        return late()
+
     fitted = Fitted()
     kept: Arena | None = None
     lowest, stale = math.inf, 0
     for number in range(1, epochs + 1):
-        loss = training.epoch(batches, number - 1, late)
+        loss = training.epoch(batches, number - 1, after)
+        teller.trained(loss)
         if method.shrinks:
             training.evolve()  # before the model is measured
         best, valid_loss, last = True, None, number == epochs or late()
@@ -310,10 +327,12 @@ def _fit(
                 training.check_finite(valid_loss, "validation loss", training.steps + 1)
                 best = training.is_best(valid_loss < lowest, None if kept is None else kept.nnz)
                 lowest = valid_loss if best else lowest
+                teller.measured(best, loss=valid_loss)
             if best and (valid is not None or (last and training.optimizer.averaging)):
                 kept = _copy(model.arena)
         if number == epochs or not last:  # out of time, connections would be made that nobody trains
             training.settle(number, best, valid_loss)
+        teller.epoch()
         fitted.epochs.append(Epoch(number, loss, valid_loss, best))
         if progress is not None:
             progress(fitted.epochs[-1])
@@ -323,6 +342,7 @@ def _fit(
             break
     if kept is not None:
         _put_back(model.arena, kept)
+    teller.end(epochs=len(fitted.epochs), **({"ended_by": fitted.ended_by} if fitted.ended_by else {}))
     return fitted
 
 
