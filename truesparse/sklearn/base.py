@@ -43,6 +43,7 @@ class SparseNetworkEstimator(BaseEstimator):
     class_weight: Any
     loss_curve_: list[float]
     n_jobs: int | None
+    network_: Network
     random_state: Any
     reporter: Any
     validation_fraction: float

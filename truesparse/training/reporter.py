@@ -75,8 +75,8 @@ class Reporter:
     """Is told of training, and does nothing with it; a subclass does what it likes in the methods it has.
 
     `truesparse.fit`, the estimators and the commands tell their reporters as training goes. Methods are
-    called in the thread that trains and must not change the model. An error that one raises ends training: `fit`
-    leaves the model as it is then, an estimator and the last checkpoint stay as they were.
+    called in the thread that trains and must not change the model. An error that one raises ends training:
+    `fit` leaves the model as it is then, an estimator and the last checkpoint stay as they were.
 
     A record is a mapping with ``kind`` (the method's name), ``step`` (how many are done), ``epoch`` (as a
     fraction), ``seconds`` since training began, ``lr``, and ``density``, that of each matrix by its name.
