@@ -22,6 +22,12 @@ LOSSES = (3.0, 2.0, 2.5, 2.2, 1.0, 1.5, 1.5, 1.5, 0.5)
 
 
 @pytest.fixture
+def short(config: Config) -> Config:
+    """At most 100 steps, an evaluation and a change of the topology every 10."""
+    return replace(config, epochs=2, eval_interval=10, update_interval=10)
+
+
+@pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[float]], None]:
     """Let the validation losses be those that are given."""
 
@@ -46,25 +52,25 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[float]], Non
 
 
 def test_it_ends_after_so_many_evaluations_without_a_new_best(
-    config: Config, tmp_path: Path, measured: Any
+    short: Config, tmp_path: Path, measured: Any
 ) -> None:
     measured(LOSSES)
-    results = train_model(replace(config, epochs=9, patience=2), tmp_path / "run")
-    assert (results["steps"], results["ended_by"]) == (200, "patience")
+    results = train_model(replace(short, patience=2), tmp_path / "run")
+    assert (results["steps"], results["ended_by"]) == (40, "patience")
     assert [record["best"] for record in records(tmp_path / "run", "eval")] == [True, True, False, False]
     fractions = [record["drop_fraction"] for record in records(tmp_path / "run", "rewire")]
-    measured(LOSSES)  # of the plan of all epochs
-    results = train_model(replace(config, epochs=9), tmp_path / "whole")
+    measured([*LOSSES, 0.4])  # of the plan of all epochs
+    results = train_model(short, tmp_path / "whole")
     assert "ended_by" not in results
     assert fractions == [r["drop_fraction"] for r in records(tmp_path / "whole", "rewire")][:4]
 
 
-def test_a_run_that_was_interrupted_is_as_patient(config: Config, tmp_path: Path, measured: Any) -> None:
-    config = replace(config, epochs=9, patience=2)
+def test_a_run_that_was_interrupted_is_as_patient(short: Config, tmp_path: Path, measured: Any) -> None:
+    config = replace(short, patience=2)
     measured(LOSSES)
     whole = train_model(config, tmp_path / "whole")
     measured(LOSSES)
-    stop = StopAt(160)  # when one evaluation has been no new best
+    stop = StopAt(32)  # when one evaluation has been no new best
     with pytest.raises(TrainingStopped):
         train_model(config, tmp_path / "parts", stop, stop)
     again = resume_run(tmp_path / "parts", {})
@@ -72,14 +78,14 @@ def test_a_run_that_was_interrupted_is_as_patient(config: Config, tmp_path: Path
     assert without_times([again]) == without_times([whole])
 
 
-def test_more_patience_goes_on_to_the_same_bits(config: Config, tmp_path: Path, measured: Any) -> None:
-    config = replace(config, epochs=9, patience=3)
+def test_more_patience_goes_on_to_the_same_bits(short: Config, tmp_path: Path, measured: Any) -> None:
+    config = replace(short, patience=3)
     measured(LOSSES)
-    assert train_model(config, tmp_path / "whole")["steps"] == 400
+    assert train_model(config, tmp_path / "whole")["steps"] == 80
     measured(LOSSES)
-    assert train_model(replace(config, patience=1), tmp_path / "parts")["steps"] == 150
-    assert resume_run(tmp_path / "parts", {})["steps"] == 150
-    assert resume_run(tmp_path / "parts", {"patience": 3})["steps"] == 400
+    assert train_model(replace(config, patience=1), tmp_path / "parts")["steps"] == 30
+    assert resume_run(tmp_path / "parts", {})["steps"] == 30
+    assert resume_run(tmp_path / "parts", {"patience": 3})["steps"] == 80
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
