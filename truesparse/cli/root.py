@@ -32,6 +32,7 @@ COMMANDS = {
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": ("predict", "Classify texts, or label the tokens of sentences."),
     "race": ("race", "Let sparse and dense language models race, for as many minutes each."),
+    "report": ("report", "Write a page of HTML about a run, or one that compares runs."),
     "study": ("study", "Train a grid of models, and compare them."),
     "train": ("train", "Train a model."),
     "tune": ("tune", "Find out what is fastest on this processor."),

@@ -117,8 +117,7 @@ def read_saved(reader: container.Reader) -> SavedModel:
 
     stored = read_model(reader, expand=False)
     model = Model(stored.chain, _arena(stored), stored.vocabulary, stored.encoder, stored.labels)
-    labelled = model_kind(stored.chain, stored.labels) != "language model"
-    return SavedModel(reader.path, model, DataSettings.from_document(reader.document, labelled))
+    return SavedModel(reader.path, model, stored.data)
 
 
 def _arena(stored: StoredModel) -> Arena:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truesparse.data.parts import Examples, Kind, LabelledData
+from truesparse.data.parts import Examples, Kind, LabelledData, P
 from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.rundata import find_data
 from truesparse.training.task import Task, crc32_of
@@ -13,6 +13,7 @@ from truesparse.training.task import Task, crc32_of
 if TYPE_CHECKING:
     from truesparse.data import SequenceBatches
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.config import Config
 
 
@@ -34,9 +35,15 @@ class LabelledTask(Task):
 
 
 def examples_to_measure(
-    saved: SavedModel, data: Path | None, split: str | None, task: type[Config], kind: Kind[Any], columns: Any
-) -> Examples:
-    """Labelled examples of a file, or of a part of a folder or of what a model was trained on.
+    saved: SavedModel | StoredModel,
+    data: Path | None,
+    split: str | None,
+    task: type[Config],
+    kind: Kind[P],
+    columns: Any,
+) -> tuple[P, Examples]:
+    """Labelled examples of a file, or of a part of a folder or of what a model was trained on: as they were
+    read, and in the numbers of the model.
 
     Parameters
     ----------
@@ -56,13 +63,14 @@ def examples_to_measure(
     """
     split = split or "test"
     if data is not None:
-        return kind.encode(kind.read_one(data, columns, split), saved.labels, saved.encoder)
+        one = kind.read_one(data, columns, split)
+        return one, kind.encode(one, saved.labels, saved.encoder)
     found = find_data(saved, task)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
     found.check(_crc32(parts))
-    return parts[split]
+    return every[split], parts[split]
 
 
 def _crc32(parts: dict[str, Examples]) -> int:

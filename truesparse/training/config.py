@@ -27,6 +27,7 @@ from truesparse.training.toml import read_toml, to_toml
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
@@ -181,7 +182,7 @@ class Config:
         raise NotImplementedError
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """Whether this task made a saved model."""
         return saved.kind == cls.KIND
 
