@@ -26,7 +26,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure a model: perplexity, or how well it tells labels."),
     "export": ("export", "Write a model in a form that other programs read."),
     "generate": ("generate", "Let a model write text."),
-    "import": ("import_model", "Make a sparse model of a dense one from PyTorch."),
+    "import": ("import_model", "Make a sparse model of a dense one from PyTorch or Keras."),
     "info": ("info", "Describe this machine, or a model."),
     "methods": ("methods", "List the training methods."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
