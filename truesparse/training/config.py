@@ -167,7 +167,9 @@ class Config:
         Parameters
         ----------
         **reading
-            `word_rule`, the version of the rule that says what a word is; the newest if not given.
+            `word_rule`, the version of the rule that says what a word is; the newest if not given. `like`, of
+            which vocabulary and labels are taken (`truesparse.training.task.ReadsAs`); those of the training
+            data if not given.
 
         Raises
         ------
