@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
     from truesparse.layers.activity.spec import ActivityPenalty as ActivityPenalty
+    from truesparse.layers.bidirectional.spec import Bidirectional as Bidirectional
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from truesparse.layers.pool.spec import Pool as Pool
     from truesparse.layers.registry import register as _register_layer
     from truesparse.layers.rhn.spec import RHN as RHN
+    from truesparse.layers.standardize.spec import Standardize as Standardize
     from truesparse.model.chain import Chain as Chain
     from truesparse.model.loading import load as load
     from truesparse.model.model import Model as Model

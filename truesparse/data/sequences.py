@@ -131,8 +131,9 @@ class SequenceBatches:
     Parameters
     ----------
     sequences : Sequences
-    targets : ndarray of int, shape (n,), or of float, shape (outputs, n); or Sequences of int32
-        Classes or numbers; or a class for each step of each sequence.
+    targets : ndarray of int, shape (n,), or of float, shape (outputs, n); or Sequences
+        Classes or numbers of each sequence; or of each of its steps, as int32 of shape (steps,) or float32 of
+        shape (steps, outputs).
     batch_size : int
         Places of a batch, B. The last batch of an epoch may have empty ones.
     seed : int
@@ -176,7 +177,7 @@ class SequenceBatches:
         """The targets in the type that a model takes."""
         count = len(self.sequences)
         if isinstance(targets, Sequences):
-            if not np.array_equal(targets.starts, self.sequences.starts) or targets.values.ndim != 1:
+            if not np.array_equal(targets.starts, self.sequences.starts):
                 raise UsageError("targets for each step need as many steps as each of the sequences has")
             return targets
         targets = np.asarray(targets)
@@ -215,6 +216,8 @@ class SequenceBatches:
         counted: float = len(chosen)
         if isinstance(self.targets, Sequences):
             targets, _ = self.targets.batch(chosen, self.batch_size)
+            if targets.ndim == 3:
+                targets.swapaxes(1, 2)[np.arange(len(targets))[:, None] >= lengths] = np.nan
             counted = tokens
         else:
             classes = self.targets.dtype == np.int32

@@ -98,7 +98,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
 
 
 def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """What the runtime makes of tokens, after each of them.
+    """What the runtime makes of tokens, after each of them; or where it has to know the whole sequence, of each
+    of its steps, or once of all.
 
     Parameters
     ----------
@@ -111,11 +112,16 @@ def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArra
     TruesparseError
         A score is not finite: the weights are so large that sums overflow.
     """
-    stream = as_model(stored).stream(*tokens.shape[1:])
-    scores = []
-    for token in tokens:
-        stream.advance(token)
-        scores.append(stream.logits())
+    model = as_model(stored)
+    if stored.chain.whole:
+        every = model.scores(tokens.reshape(len(tokens), -1))
+        scores = [said.T if tokens.ndim > 1 else said[:, 0] for said in every]
+    else:
+        stream = model.stream(*tokens.shape[1:])
+        scores = []
+        for token in tokens:
+            stream.advance(token)
+            scores.append(stream.logits())
     if not all(np.isfinite(logits).all() for logits in scores):
         raise scores_overflow(stored.path)
     return scores

@@ -328,6 +328,11 @@ class Model:
             raise ValueError(
                 f"a window of {steps} x {batch} does not fit a workspace for {panels.steps} x {panels.batch}"
             )
+        if state is not None and self.chain.whole:
+            raise UsageError(
+                "a model that reads in both directions carries no state from one window to the next; give it"
+                " whole sequences, as SequenceBatches does"
+            )
         ws.done = False
         window.steps = steps
         if state is None:

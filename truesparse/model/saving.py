@@ -82,7 +82,7 @@ def check_reading(
             "a model of whole texts needs a TextEncoder, which says how they are cut"
             "; give TextEncoder(vocabulary, length)"
         )
-    if labels and chain.per_step and not isinstance(encoder, TokenEncoder):
+    if labels and chain.per_step and chain.tokens and not isinstance(encoder, TokenEncoder):
         raise UsageError("labels for each step take a TokenEncoder; give one, or leave the labels out")
     if encoder is not None and not labels:
         raise UsageError("a model with an encoder needs the names of its outputs; give labels")

@@ -101,10 +101,11 @@ class StoredModel:
 
 def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:
     """What a model is, in words: a regressor estimates numbers, a classifier says to which class a sequence
-    belongs, a language model has scores at each step, and a tagger also names for them."""
+    belongs, a tagger to which one each of its steps does; a language model says the next token instead."""
     if isinstance(chain.head, SquaredError):
         return "regressor"
-    return "classifier" if not chain.per_step else "tagger" if labels else "language model"
+    named = labels or not chain.tokens
+    return "classifier" if not chain.per_step else "tagger" if named else "language model"
 
 
 def find_model(path: Path) -> Path:
@@ -278,7 +279,7 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
 
 
 def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
-    if vocabulary is None and reader.document.get("text") is None and not chain.per_step:
+    if vocabulary is None and reader.document.get("text") is None and not (chain.per_step and chain.tokens):
         return None
     kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:

@@ -80,6 +80,9 @@ class Config:
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
     layers: int = setting(1, "Recurrent layers, L.", low=1)
+    bidirectional: bool = setting(
+        False, "Read a sequence from both ends: two layers of --hidden-size units in the place of each."
+    )
     embedding_size: int | None = setting(None, "Size of a word vector, E.", low=1, shown="as --hidden-size")
     density: float = fraction(None, "Fraction of the weights that exist.", all=True, shown="0.2; 1 for dense")
     distribution: str = setting(
@@ -284,6 +287,7 @@ class Config:
         return {
             "hidden_size": self.hidden_size,
             "layers": self.layers,
+            "bidirectional": self.bidirectional,
             "cell": self.cell,
             "pattern": self.pattern,
             "dropout": self.dropout if None in rates.values() else DropoutRates(**rates),

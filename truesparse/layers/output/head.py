@@ -151,9 +151,20 @@ class HeadLayer(ABC):
         scores = (self._scores(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
         return self._said(panels.join(list(scores)))
 
-    @staticmethod
+    def predict_steps(
+        self, x: NDArray[np.float32], panels: Panels, steps: int, ws: HeadWorkspace
+    ) -> NDArray[np.float32]:
+        """What it says at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
+        out = np.empty((steps, self.outputs, panels.batch), np.float32)
+        for part in ws.parts(panels.used(steps)):
+            for panel, scores in enumerate(self._scores(x[part], ws), part.start):
+                panels.read(out, panel, scores)
+        for said in out:
+            self._said(said)
+        return out
+
     @abstractmethod
-    def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _said(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """What scores of shape (outputs, B) mean, in place."""
 
     def _scores(self, x: NDArray[np.float32], ws: HeadWorkspace) -> NDArray[np.float32]:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.dense import softmax_rows
 from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
+from truesparse.layers.chain import Place
 from truesparse.layers.output.head import HeadLayer, HeadWorkspace
+from truesparse.layers.output.spec import SquaredError
+from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 
 
@@ -51,20 +54,7 @@ class SoftmaxLayer(HeadLayer):
         panels.place_ids(out, targets)
         return int(np.count_nonzero(targets >= 0))
 
-    def predict_steps(
-        self, x: NDArray[np.float32], panels: Panels, steps: int, ws: HeadWorkspace
-    ) -> NDArray[np.float32]:
-        """What it says at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
-        out = np.empty((steps, self.outputs, panels.batch), np.float32)
-        for part in ws.parts(panels.used(steps)):
-            for panel, scores in enumerate(self._scores(x[part], ws), part.start):
-                panels.read(out, panel, scores)
-        for said in out:
-            self._said(said)
-        return out
-
-    @staticmethod
-    def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _said(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-probabilities."""
         with np.errstate(over="ignore", invalid="ignore"):  # whoever uses them looks for NaN
             scores -= scores.max(axis=0)
@@ -95,12 +85,18 @@ class SoftmaxLayer(HeadLayer):
 
 
 class SquaredErrorLayer(HeadLayer):
-    """Numbers, and as loss half their squared error.
+    """Numbers, and as loss half their squared error, in units of the specification's `scale`.
 
     Targets are float32 of shape (steps, outputs, B), NaN where there is nothing to say.
     """
 
-    __slots__ = ()
+    __slots__ = ("_mean", "_scale")
+
+    def __init__(self, place: Place, arena: Arena, matrix: str) -> None:
+        super().__init__(place, arena, matrix)
+        assert isinstance(place.spec, SquaredError)
+        self._mean = np.array(place.spec.mean, np.float32)[:, None]
+        self._scale = np.array(place.spec.scale, np.float32)[:, None]
 
     def targets(self, panels: Panels) -> NDArray[Any]:
         """Room for the targets of a window: float32 of shape (panels, outputs, lanes)."""
@@ -110,11 +106,16 @@ class SquaredErrorLayer(HeadLayer):
         """See `HeadLayer.place_targets`."""
         out.fill(np.nan)
         panels.place(out, targets)
+        if self._mean.size:
+            out -= self._mean
+            out /= self._scale
         return int(np.count_nonzero(~np.isnan(targets[:, 0])))
 
-    @staticmethod
-    def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The numbers themselves."""
+    def _said(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The numbers in their own units."""
+        if self._mean.size:
+            scores *= self._scale
+            scores += self._mean
         return scores
 
     @staticmethod

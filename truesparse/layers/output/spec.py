@@ -8,6 +8,7 @@ from typing import ClassVar
 from truesparse.errors import UsageError
 from truesparse.layers.embedding.spec import check_groups
 from truesparse.layers.spec import SEQUENCE, STEPS, LayerSpec, Matrix, Signal, Vector, count
+from truesparse.layers.standardize.spec import check_scaling
 from truesparse.settings import setting
 
 
@@ -62,8 +63,27 @@ class Softmax(Head):
             raise UsageError(f"a softmax needs 2 or more outputs, not {self.outputs}: one alone is certain")
 
 
+@dataclass(frozen=True)
 class SquaredError(Head):
-    """Numbers, and half their squared error."""
+    """Numbers, and half their squared error.
+
+    With `mean` and `scale`, one each for every output, the linear layer says ``(y - mean) / scale`` of a
+    number y, and the loss is in these units; targets and predictions are in those of y. Both are constants of
+    the model's description.
+    """
 
     TYPE: ClassVar[str] = "squared-error"
-    SPARED: ClassVar[tuple[str, ...]] = ("parameters",)
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
+    FREE: ClassVar[tuple[str, ...]] = (*Head.FREE, "mean", "scale")
+
+    mean: tuple[float, ...] = setting((), "Mean of each number.")
+    scale: tuple[float, ...] = setting((), "What a deviation of 1 is in each number.", low=0, open_low=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_scaling(self.TYPE, self.mean, self.scale)
+        if len(self.mean) not in (0, self.outputs):
+            raise UsageError(
+                f"the layer {self.TYPE} has mean and scale of {len(self.mean)} numbers, but {self.outputs}"
+                " outputs; give one each for every output, or none"
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
 from truesparse.layers.chain import ChainSpec
-from truesparse.layers.models import language_model
+from truesparse.layers.models import ONE_DIRECTION, language_model
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
 
@@ -114,6 +114,8 @@ saves and stops.
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.bidirectional:
+            raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.tied and self.embedding_size not in (None, self.hidden_size):
             raise UsageError(
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from truesparse.data import SequenceBatches, Sequences
 from truesparse.data.parts import Examples
 from truesparse.data.words import WORD_RULE
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.tagger.data import TaggingData, load_data, lookup, pieces
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 # Steps of a sentence that are tagged at once; the next ones go on from there. Buffers are for as many however
 # short sentences are: sums are taken in an order that depends on that.
 WINDOW = 64
+# A tagger that reads in both directions takes a sentence whole, and buffers as long as it; what is longer is no
+# sentence, but a file without empty lines.
+LONGEST = 4096
 
 
 class Tagging(LabelledTask):
@@ -68,7 +72,8 @@ class Tagging(LabelledTask):
         )
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, batches, data)
-        self.longest = max(batches.longest, WINDOW)
+        valid, _ = (steps_at_once(chain, data.parts[part].inputs) for part in ("valid", "test"))
+        self.longest = max(batches.longest, valid)
         self._data = data
         self.scheme = Scheme.of(data.labels)
         self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
@@ -79,7 +84,7 @@ class Tagging(LabelledTask):
         """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
         and `f1` of these."""
         sentences = self._data.parts[part]
-        workspace = workspaces(WINDOW, self.config.batch_size)
+        workspace = workspaces(steps_at_once(self.chain, sentences.inputs), self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
 
     def results(self, valid: Measures, test: Measures) -> Measures:
@@ -147,7 +152,8 @@ def measure(
     labels, scheme
         Of the model.
     workspace : Workspace
-        For `WINDOW` steps or more, and as many sentences as are to be read side by side. Overwritten.
+        For as many steps as `steps_at_once` says, and as many sentences as are to be read side by side.
+        Overwritten.
     stop : callable
         Asked before each window.
 
@@ -165,6 +171,25 @@ def measure(
         loss -= float(own.sum(dtype=np.float64))
     counts = _count(labels, scheme, sentences, told)
     return Labelled(loss / wanted.size, wanted, told, counts, scheme is not None)
+
+
+def steps_at_once(chain: ChainSpec, sentences: Sequences) -> int:
+    """For how many steps of sentences it takes buffers to tag them: all of the longest, if a model reads in both
+    directions.
+
+    Raises
+    ------
+    TruesparseError
+        It does, and one is longer than `LONGEST`.
+    """
+    if not chain.whole:
+        return WINDOW
+    if sentences.longest > LONGEST:
+        raise TruesparseError(
+            f"a sentence has {sentences.longest:,} tokens, and a tagger that reads in both directions takes whole"
+            f" ones of at most {LONGEST:,}; put an empty line after each sentence"
+        )
+    return max(WINDOW, sentences.longest)
 
 
 def label_scores(
@@ -191,15 +216,18 @@ def label_scores(
     """
     batch_size = workspace.window.panels.batch
     order = np.argsort(sentences.lengths, kind="stable")
-    state = model.zero_state(batch_size)
+    whole = model.chain.whole
+    state = None if whole else model.zero_state(batch_size)
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         inputs, lengths = sentences.batch(chosen, batch_size)
-        state.reset()
-        for start in range(0, len(inputs), WINDOW):
+        if state is not None:
+            state.reset()
+        steps = len(inputs) if whole else WINDOW
+        for start in range(0, len(inputs), steps):
             if stop():
                 raise EvaluationStopped
-            window = inputs[start : start + WINDOW]
+            window = inputs[start : start + steps]
             left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
             scores = model.predict_steps(window, workspace, state, left)
             for place, number in enumerate(chosen):

@@ -21,7 +21,7 @@ from truesparse.tasks.tagger.data import SENTENCES
 from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Scheme
-from truesparse.tasks.tagger.task import WINDOW, Labelled, label_scores, measure
+from truesparse.tasks.tagger.task import WINDOW, Labelled, label_scores, measure, steps_at_once
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     )
     _, sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.inputs))
-    workspace = saved.model.workspace(WINDOW, size)
+    workspace = saved.model.workspace(steps_at_once(saved.model.chain, sentences.inputs), size)
     labelled = measure(saved.model, sentences, saved.labels, Scheme.of(saved.labels), workspace)
     return TaggerEvaluation(labelled, float(np.mean(sentences.inputs.values == encoder.vocabulary.unknown)))
 
@@ -104,8 +104,8 @@ class SavedTagger:
         saved.check_finite()
         self._saved = saved
         self._encoder = saved.encoder
-        size = min(saved.data.batch_size, LARGEST_BATCH)
-        self._workspace = saved.model.workspace(WINDOW, size)
+        self._batch_size = min(saved.data.batch_size, LARGEST_BATCH)
+        self._workspace = saved.model.workspace(WINDOW, self._batch_size)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tag sentences, all tokens of them.
@@ -123,7 +123,7 @@ class SavedTagger:
         Raises
         ------
         TruesparseError
-            The scores of a token are not finite.
+            The scores of a token are not finite, or a sentence is too long for a tagger of both directions.
         """
         labels: list[list[str]] = [[] for _ in sentences]
         some = {place: tokens for place, tokens in enumerate(sentences) if tokens}
@@ -131,6 +131,9 @@ class SavedTagger:
             return labels
         ids = Sequences.of([self._encoder.encode(tokens) for tokens in some.values()])
         told = np.empty(len(ids.values), np.int64)
+        steps = steps_at_once(self._saved.model.chain, ids)
+        if steps > self._workspace.window.panels.steps:
+            self._workspace = self._saved.model.workspace(steps, self._batch_size)
         for where, scores in label_scores(self._saved.model, ids, self._workspace):
             if np.isnan(scores).any():
                 raise scores_overflow(self._saved.path)
