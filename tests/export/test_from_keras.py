@@ -46,13 +46,22 @@ LAYERS: dict[str, list[np.ndarray]] = {
 DENSE = [array(H, 3), array(3)]
 
 
+def inner_of(group: str) -> list[str]:
+    kind = group.split("_")[0]
+    if kind == "bidirectional":
+        return ["/forward_layer/cell", "/backward_layer/cell"]
+    return ["/cell"] if kind in ("lstm", "gru") else [""]
+
+
 def fill(file: Any, layers: Arrays, names: dict[str, str] | None = None) -> None:
     for group, arrays in layers.items():
-        inner = "/cell" if group.split("_")[0] in ("lstm", "gru") else ""
         file.require_group(f"layers/{group}/vars").attrs["name"] = (names or {}).get(group, group)
-        own = file.require_group(f"layers/{group}{inner}/vars")
-        for number, values in enumerate(arrays):
-            own[str(number)] = values
+        places = inner_of(group)
+        count = len(arrays) // len(places)
+        for place, inner in enumerate(places):
+            own = file.require_group(f"layers/{group}{inner}/vars")
+            for number, values in enumerate(arrays[place * count : (place + 1) * count]):
+                own[str(number)] = values
     file.require_group("optimizer/vars")["0"] = np.ones(7)
 
 
@@ -144,6 +153,32 @@ def test_a_classifier_of_weights_computes_what_keras_computes(
     pooled = {"mean": outputs.mean(axis=0), "max": outputs.max(axis=0)}.get(pooling or "", outputs[-1])
     expected = log_softmax(pooled @ DENSE[0] + DENSE[1])
     np.testing.assert_allclose(model.log_probabilities([TOKENS])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_both_directions(tmp_path: Path, kind: str, whole: bool) -> None:
+    backward = [array(*own.shape) for own in LAYERS[kind]]
+    last = [array(2 * H, 3), array(3)]
+    layers = {"embedding": [TABLE], "bidirectional": [*LAYERS[kind], *backward], "dense": last}
+    path = weights_file(tmp_path, layers)
+    listed = [
+        config("Embedding", "a"),
+        config(
+            "Bidirectional", "b", merge_mode="concat", layer=config(kind.upper(), "f", return_sequences=False)
+        ),
+        config("Dense", "c", activation="softmax"),
+    ]
+    if whole:
+        path = whole_file(tmp_path, listed, layers, {"embedding": "a", "bidirectional": "b", "dense": "c"})
+    run = keras_lstm if kind == "lstm" else keras_gru
+    x = TABLE[TOKENS]
+    ends = np.append(run(x, *LAYERS[kind])[-1], run(x[::-1], *backward)[-1])
+    said = runtime.load_classifier(convert(path)).log_probabilities([TOKENS])[0]
+    np.testing.assert_allclose(said, log_softmax(ends @ last[0] + last[1]), atol=1e-5)
+    listed[1]["config"]["merge_mode"] = "sum"
+    with pytest.raises(TruesparseError, match="has merge_mode 'sum', which has no place"):
+        convert(whole_file(tmp_path, listed, layers, {"embedding": "a", "bidirectional": "b", "dense": "c"}))
 
 
 def test_a_language_model_of_two_layers(tmp_path: Path) -> None:
@@ -244,10 +279,11 @@ GOOD: Arrays = {"embedding": [TABLE], "lstm": LAYERS["lstm"], "dense": DENSE}
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ({"bidirectional": [], **GOOD}, "'bidirectional' of the kind Bidirectional; what can be imported is"),
+        ({"bidirectional": [], **GOOD}, "has recurrent layers of several kinds"),
+        ({**{k: v for k, v in GOOD.items() if k != "lstm"}, "bidirectional": []}, "has not the arrays"),
         ({"simple_rnn": [TABLE], **GOOD}, "of the kind SimpleRnn"),
         ({**GOOD, "dense_1": DENSE}, "has several dense layers"),
-        ({**GOOD, "gru": LAYERS["gru"]}, "both LSTM and GRU"),
+        ({**GOOD, "gru": LAYERS["gru"]}, "recurrent layers of several kinds"),
         ({"embedding": [TABLE], "lstm": LAYERS["lstm"]}, "does not end with a Dense layer"),
         ({**GOOD, "lstm": LAYERS["lstm"][:1]}, "'lstm' of .*, LSTM, has not the arrays"),
         ({**GOOD, "lstm": LAYERS["gru"]}, "which are no LSTM"),
@@ -319,18 +355,24 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "before"])
 @pytest.mark.parametrize("kind", ["keras", "weights.h5"])
-def test_against_keras_itself(tmp_path: Path, cell: str, kind: str) -> None:
+@pytest.mark.parametrize("both", [False, True])
+def test_against_keras_itself(tmp_path: Path, cell: str, kind: str, both: bool) -> None:
     keras = pytest.importorskip("keras")
     layers = keras.layers
     own: dict[str, Any] = {} if cell == "LSTM" else {"reset_after": cell == "GRU"}
-    recurrent = layers.LSTM if cell == "LSTM" else layers.GRU
+    one = layers.LSTM if cell == "LSTM" else layers.GRU
+
+    def recurrent(**own: Any) -> Any:
+        layer = one(H, bias_initializer="random_normal", **own)
+        return layers.Bidirectional(layer) if both else layer
+
     module = keras.Sequential(
         [
             keras.Input((None,), dtype="int32"),
             layers.Embedding(V, E),
-            recurrent(H, return_sequences=True, bias_initializer="random_normal", **own),
+            recurrent(return_sequences=True, **own),
             layers.Dropout(0.3),
-            recurrent(H, bias_initializer="random_normal", **own),
+            recurrent(**own),
             layers.Dense(3, activation="softmax", bias_initializer="random_normal"),
         ]
     )

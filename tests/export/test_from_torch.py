@@ -140,6 +140,36 @@ def test_a_classifier_computes_what_pytorch_computes(tmp_path: Path, cell: str, 
     np.testing.assert_allclose(said, expected.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "none"])
+def test_both_directions_compute_what_pytorch_computes(tmp_path: Path, cell: str, pooling: str) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Module()
+    module.words = torch.nn.Embedding(V, E)
+    module.layers = getattr(torch.nn, cell)(E, H, 2, bidirectional=True)
+    module.head = torch.nn.Linear(2 * H, 3)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    words = tmp_path / "words.txt"
+    words.write_text("<unk>\n" + "".join(f"w{number}\n" for number in range(1, V)))
+    import_model(tmp_path / "m.pt", tmp_path / "out", 1.0, pooling=pooling, vocabulary=words)
+    tokens = np.array([1, 7, 3, 3])
+    with torch.inference_mode():
+        y = module.layers(module.words(torch.from_numpy(tokens)))[0]
+        ends = {"last": torch.cat((y[-1, :H], y[0, H:])), "mean": y.mean(0), "none": y}[pooling]
+        expected = torch.log_softmax(module.head(ends), -1).numpy()
+    model = runtime.load(tmp_path / "out")
+    assert not isinstance(model, runtime.LanguageModel)
+    np.testing.assert_allclose(model.log_probabilities([tokens])[0], expected, atol=1e-6)
+
+    if pooling == "none":
+        with pytest.raises(UsageError, match="a tagger has to know its tokens; give --vocabulary"):
+            import_model(tmp_path / "m.pt", tmp_path / "other", 1.0, pooling=pooling)
+    module.head = torch.nn.Linear(2 * H, V)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    with pytest.raises(TruesparseError, match="a language model cannot read in both directions"):
+        import_model(tmp_path / "m.pt", tmp_path / "other", 1.0)
+
+
 def test_one_logistic_unit_becomes_two_classes(tmp_path: Path) -> None:
     tensors = state_dict() | {
         "decoder.weight": np.ones((1, H), np.float32),
@@ -227,7 +257,7 @@ ONES = np.ones((4 * H, H), np.float32)
     ("tensors", "message"),
     [
         ({"weight": ONES}, "has no LSTM or GRU; it needs weight_ih_l0"),
-        (changed(rnn__weight_hh_l0_reverse=ONES), r"layers of two directions \(rnn.weight_hh_l0_reverse\)"),
+        (changed(rnn__weight_hh_l0_reverse=ONES), "has no weight_ih_l0_reverse, so its LSTM or GRU is not"),
         (changed(rnn__weight_hr_l0=ONES), r"LSTM with projections \(rnn.weight_hr_l0\)"),
         (
             changed(other__weight_hh_l0=ONES),

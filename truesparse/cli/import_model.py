@@ -21,6 +21,7 @@ _DECIDED = frozenset(
         "data",
         "preset",
         "cell",
+        "bidirectional",
         "reset_gate",
         "depth",
         "transform_bias",

@@ -9,6 +9,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.imported import Dense, Names, check_density, read_dense, read_names
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Softmax
@@ -139,7 +140,7 @@ def _decided(chain: ChainSpec, source: str, labelled: bool) -> tuple[str, dict[s
     layers, head = list(chain.layers), chain.head
     embedding, *rest = layers[:-1]
     pools = [layer for layer in rest if isinstance(layer, Pool)]
-    recurrent = [layer for layer in rest if isinstance(layer, Recurrent)]
+    recurrent = [layer for layer in rest if isinstance(layer, Recurrent | Bidirectional)]
     if (
         not isinstance(embedding, Embedding)
         or not isinstance(head, Softmax)
@@ -151,13 +152,15 @@ def _decided(chain: ChainSpec, source: str, labelled: bool) -> tuple[str, dict[s
             " embedding, recurrent layers of one kind and size, and an output layer; import it without"
             " --finetune, and train it on from Python"
         )
-    cell = recurrent[0]
+    both = isinstance(recurrent[0], Bidirectional)
+    cell = recurrent[0].cell if isinstance(recurrent[0], Bidirectional) else recurrent[0]
     own = {name: value for name, value in asdict(cell).items() if name in ("reset_gate",)}
     decided: dict[str, Any] = {
         "cell": cell.TYPE,
         "hidden_size": cell.units,
         "layers": len(recurrent),
         "embedding_size": embedding.size,
+        "bidirectional": both,
         **own,
     }
     if not labelled:

@@ -1,63 +1,26 @@
-"""Models from Keras 3: what the arrays of a file are, and how its layers follow each other."""
+"""Models from Keras 3: what its layers and their arrays are here."""
 
 from __future__ import annotations
 
-import io
-import json
-import re
-import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.imported import Array, Dense, head_of
+from truesparse.export.keras_file import NOTHING, POOLS, RECURRENT, Layer, read_layers, snake
+from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import ONE_DIRECTION
 from truesparse.layers.pool.spec import Pool
-from truesparse.layers.spec import LayerSpec
+from truesparse.layers.spec import LayerSpec, Recurrent
 
-# What is only for training, or says what is known anyhow.
-_NOTHING = ("input_layer", "dropout", "spatial_dropout1d", "gaussian_dropout", "gaussian_noise", "masking")
-_POOLS = {"global_average_pooling1d": "mean", "global_max_pooling1d": "max"}
-_RECURRENT = ("lstm", "gru")
-_KNOWN = "Embedding, LSTM, GRU, Dense, Dropout and global pooling"
-# Bytes of all arrays may be so many times those of the file, or so many.
-_EXPANSION = 64
-_SMALL = 1 << 26
-
+_KNOWN = "Embedding, LSTM, GRU, Bidirectional, Dense, Dropout and global pooling"
 Made = list[tuple[LayerSpec, Mapping[str, Array]]]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of Keras.
-
-    Attributes
-    ----------
-    kind : str
-        Its class in snake case, such as "lstm".
-    name : str
-        Its own, for messages.
-    arrays : list of ndarray of float32
-    config : dict or None
-        None if the file does not tell.
-    """
-
-    kind: str
-    name: str
-    arrays: list[Array]
-    config: dict[str, Any] | None = field(default=None)
-
-    def setting(self, name: str, usual: Any) -> Any:
-        """A setting; the usual value if the file does not tell."""
-        return (self.config or {}).get(name, usual)
 
 
 def read_keras(path: Path, pooling: str | None = None, numbers: bool = False) -> Dense:
@@ -77,144 +40,17 @@ def read_keras(path: Path, pooling: str | None = None, numbers: bool = False) ->
     UsageError, TruesparseError
         h5py is not installed, the file cannot be read, or it has a layer that truesparse cannot express.
     """
-    layers, loss = _whole(path) if zipfile.is_zipfile(path) else (_weights_only(path), "")
+    layers, loss = read_layers(path)
     for flag, given in (("--pooling", pooling is not None), ("--numbers", numbers)):
         if given and layers and layers[0].config is not None:
             raise UsageError(f"{flag} is for weights alone, and {path} says more than that; leave it out")
     return _as_dense(layers, str(path), loss, pooling, numbers)
 
 
-def _whole(path: Path) -> tuple[list[Layer], str]:
-    """The layers of a file ``.keras``, and what it says of the loss."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in ("config.json", "model.weights.h5"):
-                _check_size(path, archive.getinfo(name).file_size)
-            document = json.loads(archive.read("config.json"))
-            stream = io.BytesIO(archive.read("model.weights.h5"))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RecursionError):
-        raise TruesparseError(f"{path} is no whole file of Keras 3; write it with model.save(...)") from None
-    groups = {group.name: group for group in _read(stream, path)}
-    try:
-        listed = document["config"]["layers"]
-        _check_row(listed, path)
-        layers = [_configured(layer, groups) for layer in listed]
-    except (KeyError, TypeError, AttributeError):
-        raise TruesparseError(
-            f"{path} is of a model of one's own class; save a Sequential or Functional model"
-        ) from None
-    return layers, json.dumps((document.get("compile_config") or {}).get("loss")).lower().replace("_", "")
-
-
-def _configured(layer: Mapping[str, Any], groups: Mapping[str, Layer]) -> Layer:
-    kind, config = _snake(layer["class_name"]), dict(layer["config"])
-    name = str(config["name"])
-    found = groups.get(name)
-    if kind == "time_distributed":  # a dense layer says something at each step anyhow
-        inner = config["layer"]
-        kind, config = _snake(inner["class_name"]), dict(inner["config"])
-    return Layer(kind, name, found.arrays if found else [], config)
-
-
-def _check_row(listed: list[Mapping[str, Any]], path: Path) -> None:
-    """Raise TruesparseError if a layer reads something else than what is before it."""
-    for before, layer in pairwise(listed):
-        sources = set(_histories(layer.get("inbound_nodes", [])))
-        if sources and sources != {before["config"]["name"]}:
-            name = layer["config"]["name"]
-            raise TruesparseError(
-                f"the layer {name!r} of {path} reads {', '.join(map(repr, sorted(sources)))}, and only layers"
-                " in a row can be imported"
-            )
-
-
-def _histories(node: Any) -> Iterator[str]:
-    """Names of the layers that give what is read."""
-    if isinstance(node, Mapping):
-        if "keras_history" in node:
-            yield str(node["keras_history"][0])
-        for value in node.values():
-            yield from _histories(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _histories(value)
-
-
-def _weights_only(path: Path) -> list[Layer]:
-    """The layers of a file ``.weights.h5``, which does not tell in what order they are."""
-    layers = [layer for layer in _read(path, path) if layer.kind not in _NOTHING]
-    recurrent = {layer.kind for layer in layers if layer.kind in _RECURRENT}
-    dense = [layer for layer in layers if layer.kind == "dense"]
-    if len(recurrent) > 1 or len(dense) > 1:
-        what = "layers of both LSTM and GRU" if len(recurrent) > 1 else "several dense layers"
-        raise TruesparseError(
-            f"{path} has {what}, and weights alone do not tell their order and activations; give the file"
-            ' that model.save("NAME.keras") writes'
-        )
-    order = ("embedding", *_RECURRENT, *_POOLS, "dense")
-    return sorted(layers, key=lambda layer: order.index(layer.kind) if layer.kind in order else -1)
-
-
-def _read(source: Any, path: Path) -> list[Layer]:
-    """The layers of a file of HDF5, those of one kind in their order."""
-    try:
-        import h5py
-    except ImportError:
-        raise TruesparseError(
-            'files of Keras need h5py; install it with: pip install "truesparse[keras]"'
-        ) from None
-    try:
-        with h5py.File(source, "r") as file:
-            if "layers" not in file:
-                raise TruesparseError(
-                    f"{path} is no file of weights that Keras 3 writes (files of Keras 2 and of models of"
-                    " one's own class are not read); load it there and write it with"
-                    ' model.save("NAME.keras")'
-                )
-            groups = file["layers"]
-            return [_group(groups[name], name, path) for name in sorted(groups, key=_number)]
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError):
-        raise TruesparseError(
-            f"{path} is no whole file of Keras 3; write it with model.save or model.save_weights"
-        ) from None
-
-
-def _group(group: Any, name: str, path: Path) -> Layer:
-    """A layer; its arrays may be those of what it is made of."""
-    kind = re.sub(r"_\d+$", "", name)
-    place = {"time_distributed": "layer", **dict.fromkeys(_RECURRENT, "cell")}.get(kind)
-    own = str(group["vars"].attrs.get("name", name)) if "vars" in group else name
-    inner = group.get(place, group) if place else group
-    variables = inner.get("vars", {})
-    arrays = []
-    for number in sorted(variables, key=int):
-        dataset = variables[number]
-        if variables.get(number, getlink=True).__class__.__name__ != "HardLink" or dataset.external:
-            raise TruesparseError(f"{path} points to other files, which are not read; save the model anew")
-        _check_size(path, 4 * dataset.size)
-        arrays.append(np.asarray(dataset[()], np.float32))
-    kind = "dense" if kind == "time_distributed" else kind
-    return Layer(kind, own, arrays)
-
-
-def _number(name: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(.*?)(?:_(\d+))?", name)
-    assert match is not None
-    return match[1], int(match[2] or 0)
-
-
-def _check_size(path: Path, size: int) -> None:
-    """Raise TruesparseError for a file that says that it holds far more than its bytes."""
-    if size > _SMALL + _EXPANSION * path.stat().st_size:
-        raise TruesparseError(
-            f"{path} has {path.stat().st_size:,} bytes, but would take {size:,}; save the model anew"
-        )
-
-
 def _as_dense(layers: list[Layer], source: str, loss: str, pooling: str | None, numbers: bool) -> Dense:
     """The layers of truesparse."""
     known = bool(layers) and layers[0].config is not None
-    layers = [layer for layer in layers if layer.kind not in _NOTHING]
+    layers = [layer for layer in layers if layer.kind not in NOTHING]
     activation = ""
     if layers and layers[-1].kind in ("activation", "softmax"):
         activation = layers[-1].setting("activation", "softmax")
@@ -227,24 +63,29 @@ def _as_dense(layers: list[Layer], source: str, loss: str, pooling: str | None, 
     per_step = True
     for layer in body:
         pools = [spec for spec, _ in made if isinstance(spec, Pool)]
-        if not made and layer.kind in (*_RECURRENT, "dense"):
+        if not made and layer.kind in (*RECURRENT, "bidirectional", "dense"):
             features = _array(layer, 0, source).shape[0]
         if layer.kind == "embedding" and not made:
             table = _array(layer, 0, source)
             tokens = len(table)
             made.append((Embedding(*table.shape), {"weight": table}))
-        elif layer.kind in _RECURRENT and not pools:
+        elif layer.kind in RECURRENT and not pools:
             made.append(_recurrent(layer, source))
             if not layer.setting("return_sequences", True):
                 made.append((Pool("last"), {}))
-        elif layer.kind in _POOLS and not pools:
-            made.append((Pool(_POOLS[layer.kind]), {}))
+        elif layer.kind == "bidirectional" and not pools:
+            made.append(_bidirectional(layer, source))
+            inner = layer.setting("layer", {}).get("config", {})
+            if not inner.get("return_sequences", True):
+                made.append((Pool("last"), {}))
+        elif layer.kind in POOLS and not pools:
+            made.append((Pool(POOLS[layer.kind]), {}))
         elif layer.kind == "dense":
             made.append(_linear(layer, source))
         else:
             raise TruesparseError(
                 f"{source} has the layer {layer.name!r} of the kind {_camel(layer.kind)}"
-                f"{', which has no place there' if layer.kind in (*_RECURRENT, *_POOLS, 'embedding') else ''}"
+                f"{', which has no place there' if layer.kind in (*RECURRENT, *POOLS, 'embedding') else ''}"
                 f"; what can be imported is {_KNOWN}"
             )
     weight = _matrix(last, source)
@@ -253,6 +94,10 @@ def _as_dense(layers: list[Layer], source: str, loss: str, pooling: str | None, 
     if per_step and not known and pooling != "none" and (pooling or len(weight) != tokens):
         made.append((Pool(pooling or "last"), {}))
         per_step = False
+    if per_step and len(weight) == tokens and any(isinstance(spec, Bidirectional) for spec, _ in made):
+        raise TruesparseError(
+            f"{source} reads in both directions, but {ONE_DIRECTION}; give one that does not"
+        )
     said = last.setting("activation", "linear" if numbers else "softmax" if len(weight) > 1 else "sigmoid")
     if said == "linear" and not numbers:
         said = activation or said
@@ -311,6 +156,42 @@ def _recurrent(layer: Layer, source: str) -> tuple[LayerSpec, Mapping[str, Array
     return GRU(units), {**weights, "bias": both, "bias_hn": bias[1, last:]}
 
 
+def _bidirectional(layer: Layer, source: str) -> tuple[LayerSpec, Mapping[str, Array]]:
+    """Two recurrent layers side by side."""
+    if (merge := layer.setting("merge_mode", "concat")) != "concat":
+        raise TruesparseError(
+            f"the layer {layer.name!r} of {source} has merge_mode {merge!r}, which has no place; train one"
+            " with 'concat'"
+        )
+    half = len(layer.arrays) // 2
+    gates = layer.arrays[1].shape[-1] // max(1, len(layer.arrays[1])) if half > 1 else 0
+    made = []
+    for key, arrays in (("layer", layer.arrays[:half]), ("backward_layer", layer.arrays[half:])):
+        config = None
+        kind = {4: "lstm", 3: "gru"}.get(gates, "lstm")
+        if layer.config is not None:
+            inner = layer.config.get(key) or layer.config["layer"]
+            kind, config = snake(inner["class_name"]), {**inner["config"], "go_backwards": False}
+        if kind not in RECURRENT:
+            raise TruesparseError(
+                f"{source} has the layer {layer.name!r}, Bidirectional of {_camel(kind)}; what can be"
+                f" imported is {_KNOWN}"
+            )
+        made.append(_recurrent(Layer(kind, layer.name, arrays, config), source))
+    (cell, forward), (other, backward) = made
+    if cell != other:
+        raise TruesparseError(
+            f"the directions of {layer.name!r} of {source} differ; train one where they do not"
+        )
+    assert isinstance(cell, Recurrent)
+    arrays_of = {
+        f"{way}.{name}": array
+        for way, own in zip(DIRECTIONS, (forward, backward), strict=True)
+        for name, array in own.items()
+    }
+    return Bidirectional(cell), arrays_of
+
+
 def _gates(array: Array, kind: str) -> Array:
     """Columns in the order of truesparse's gates: r, z, n in the place of z, r, h."""
     if kind == "lstm":
@@ -347,13 +228,6 @@ def _array(layer: Layer, number: int, source: str, dimensions: int = 2) -> Array
             f" be imported, which is {_KNOWN}"
         )
     return layer.arrays[number]
-
-
-def _snake(name: Any) -> str:
-    """As Keras makes names of files of those of classes."""
-    name = re.sub(r"\W+", "", str(name))
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _camel(kind: str) -> str:

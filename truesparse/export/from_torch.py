@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export.imported import Array, Dense, head_of
 from truesparse.export.state_dict import Tensors
+from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.models import ONE_DIRECTION
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.parts import part
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
-from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.layers.spec import STEPS, LayerSpec, Recurrent, Signal
 
 _RECURRENT = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"
 )
 # Weights that are computed from others: by `torch.nn.utils.parametrize`, or by its older `weight_norm`.
 _COMPUTED = re.compile(r".*\.parametrizations\..*|.*weight_hh_l\d+_(g|v|raw|orig)")
+WAYS = tuple(f"{way}." for way in DIRECTIONS)  # what names of parameters of each begin with
 # What people call the two other layers.
 _EMBEDDING = re.compile("emb|encoder|wte|lookup")
 _OUTPUT = re.compile("dec|out|head|fc|linear|proj|classif")
@@ -55,8 +58,10 @@ def as_dense(
     prefix = _shared_prefix(tensors)
     left = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     embedding, output = (name and name.removeprefix(prefix) for name in (embedding, output))
-    cell, found = _take_recurrent(left, source)
-    inputs, units = found[0]["weight_ih"].shape[1], found[0]["weight_hh"].shape[1]
+    recurrent = _take_recurrent(left, source)
+    first, arrays = recurrent[0]
+    both = isinstance(first, Bidirectional)
+    inputs, units = next(iter(arrays.values())).shape[1], first.output(Signal(STEPS, 1)).size
     widths = [tensor.shape[1] for tensor in left.values() if tensor.ndim == 2]
     table = None
     if embedding or widths != [units] or inputs == units:
@@ -82,19 +87,18 @@ def as_dense(
     tokens = 0 if table is None else len(table)
     pooling = pooling or ("none" if len(weight) == tokens else "last")
     per_step = pooling == "none"
+    if both and per_step and len(weight) == tokens:
+        raise TruesparseError(
+            f"{source} reads in both directions, but {ONE_DIRECTION}; give one that does not"
+        )
     head: tuple[LayerSpec, dict[str, Array]] = head_of(weight, bias, numbers, per_step, tokens)
-    first: list[tuple[LayerSpec, Mapping[str, Array]]] = []
+    layers: list[tuple[LayerSpec, Mapping[str, Array]]] = []
     if table is not None:
-        first = [(Embedding(*table.shape), {"weight": table})]
+        layers = [(Embedding(*table.shape), {"weight": table})]
         if per_step and not numbers and np.array_equal(weight, table):
             head = Softmax(tokens, tied=True), {"bias": bias}
-    layers: list[tuple[LayerSpec, Mapping[str, Array]]] = [
-        *first,
-        *((cells()[cell](units), own) for own in found),
-        *([] if per_step else [(Pool(pooling), {})]),
-        head,
-    ]
-    return Dense.of(layers, 0 if first else inputs, source)
+    layers += [*recurrent, *([] if per_step else [(Pool(pooling), {})]), head]
+    return Dense.of(layers, 0 if tokens else inputs, source)
 
 
 def _importable() -> dict[str, type[Recurrent]]:
@@ -107,41 +111,51 @@ def _known() -> str:
     return " or ".join(spec.__name__ for spec in _importable().values())
 
 
-def _take_recurrent(left: Tensors, source: str) -> tuple[str, list[Tensors]]:
-    """The cell, and each layer's tensors by the names of truesparse; removes them from `left`."""
+def _take_recurrent(left: Tensors, source: str) -> list[tuple[LayerSpec, Tensors]]:
+    """The recurrent layers and each one's tensors by the names of truesparse; removes them from `left`."""
     matches = {name: match for name in left if (match := _RECURRENT.fullmatch(name))}
     _check_names(matches, left, source)
-    layers: list[Tensors] = [{} for _ in range(1 + max(int(match["layer"]) for match in matches.values()))]
+    ends = ("", "_reverse") if any(match["reverse"] for match in matches.values()) else ("",)
+    count = 1 + max(int(match["layer"]) for match in matches.values())
+    layers: list[dict[str, Tensors]] = [{end: {} for end in ends} for _ in range(count)]
     for name, match in matches.items():
-        layers[int(match["layer"])][match["part"]] = left.pop(name)
+        layers[int(match["layer"])][match["reverse"] or ""][match["part"]] = left.pop(name)
     for number, layer in enumerate(layers):
-        for name in ("weight_ih", "weight_hh"):
-            if name not in layer:
-                raise TruesparseError(f"{source} has no {name}_l{number}, so its {_known()} is not whole")
-            if layer[name].ndim != 2:
-                raise TruesparseError(f"{name}_l{number} in {source} is no matrix, so there is no {_known()}")
-    rows, units = layers[0]["weight_hh"].shape
+        for end, own in layer.items():
+            for name in ("weight_ih", "weight_hh"):
+                called = f"{name}_l{number}{end}"
+                if name not in own:
+                    raise TruesparseError(f"{source} has no {called}, so its {_known()} is not whole")
+                if own[name].ndim != 2:
+                    raise TruesparseError(f"{called} in {source} is no matrix, so there is no {_known()}")
+    rows, units = layers[0][""]["weight_hh"].shape
     if rows == units:
         raise TruesparseError(f"{source} has an nn.RNN, and only an {_known()} can be imported")
     blocks = {len(spec.GATES) * units: name for name, spec in _importable().items()}
     cell = blocks.get(rows, next(iter(blocks.values())))
     spec = cells()[cell]
     rows = len(spec.GATES) * units
-    found: list[Tensors] = []
+    one: LayerSpec = spec(units) if len(ends) == 1 else Bidirectional(spec(units))
+    found: list[tuple[LayerSpec, Tensors]] = []
+    inputs = layers[0][""]["weight_ih"].shape[1]
     for number, layer in enumerate(layers):
-        inputs = layers[0]["weight_ih"].shape[1] if number == 0 else units
-        biases = [layer.get(name, np.zeros(rows, np.float32)) for name in ("bias_ih", "bias_hh")]
-        _need_shape(f"{cell}.{number}.weight_ih", layer["weight_ih"], (rows, inputs), source)
-        _need_shape(f"{cell}.{number}.weight_hh", layer["weight_hh"], (rows, units), source)
-        if any(bias.shape != (rows,) for bias in biases):
-            raise TruesparseError(f"{source} has biases of different sizes in layer {number}")
-        vectors = part(spec, "vectors")(*biases)
-        found.append({"weight_ih": layer["weight_ih"], "weight_hh": layer["weight_hh"], **vectors})
-    return cell, found
+        arrays: Tensors = {}
+        for way, own in zip(("",) if len(ends) == 1 else WAYS, layer.values(), strict=True):
+            biases = [own.get(name, np.zeros(rows, np.float32)) for name in ("bias_ih", "bias_hh")]
+            _need_shape(f"{cell}.{number}.{way}weight_ih", own["weight_ih"], (rows, inputs), source)
+            _need_shape(f"{cell}.{number}.{way}weight_hh", own["weight_hh"], (rows, units), source)
+            if any(bias.shape != (rows,) for bias in biases):
+                raise TruesparseError(f"{source} has biases of different sizes in layer {number}")
+            matrices = {name: own[name] for name in ("weight_ih", "weight_hh")}
+            vectors = part(spec, "vectors")(*biases)
+            arrays |= {f"{way}{name}": array for name, array in (matrices | vectors).items()}
+        found.append((one, arrays))
+        inputs = len(ends) * units
+    return found
 
 
 def _check_names(matches: Mapping[str, re.Match[str]], names: Iterable[str], source: str) -> None:
-    """Raise TruesparseError with the reason if these tensors are not those of one module of one direction."""
+    """Raise TruesparseError with the reason if these tensors are not those of one module."""
     computed = next((name for name in names if _COMPUTED.fullmatch(name)), None)
     if computed:
         raise TruesparseError(
@@ -149,11 +163,6 @@ def _check_names(matches: Mapping[str, re.Match[str]], names: Iterable[str], sou
             f" parametrizations and hooks"
         )
     for name, match in matches.items():
-        if match["reverse"]:
-            raise TruesparseError(
-                f"{source} has layers of two directions ({name}), for which there is no place; train one that"
-                f" is not bidirectional"
-            )
         if match["part"] == "weight_hr":
             raise TruesparseError(
                 f"{source} has an LSTM with projections ({name}), for which there is no place; train one"

@@ -299,6 +299,11 @@ def read_names(
             lacks = "no tokens" if flag == "--vocabulary" else "no text with --vocabulary, or tells no labels"
             raise UsageError(f"{flag} does not go with {source}, which reads {lacks}; leave it out")
     if vocabulary is None:
+        if chain.per_step and chain.tokens and isinstance(chain.head, Softmax) and not next_token:
+            raise UsageError(
+                f"{source} tells a label for each token, and a tagger has to know its tokens; give"
+                " --vocabulary"
+            )
         return Names()
     words = read_vocabulary(vocabulary)
     if len(words) != chain.tokens:
