@@ -104,11 +104,10 @@ NO_VOCABULARY = "has no vocabulary, so it reads numbers, not text"
         ("classifier", ["generate"], "is a classifier, not a language model"),
         ("features", ["evaluate", "--data", "t.csv"], NO_VOCABULARY),
         ("features", ["generate"], "is a model of numbers, not a language model; use truesparse predict"),
-        ("features", ["export", "--to", "c", "--out", "out"], "reads features"),
         (
             "numbers",
             ["export", "--to", "c", "--out", "out"],
-            "there is no C source for the layer squared-error",
+            "there is no C source for numbers that are said of tokens",
         ),
         ("numbers", ["generate"], "is a model of numbers, not a language model; use truesparse predict"),
     ],

@@ -11,6 +11,7 @@ import numpy as np
 from truesparse.errors import TruesparseError
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import EMBEDDING, Place
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
 
@@ -53,7 +54,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
                 f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
                 f" not of one kind and size; {instead}"
             )
-    arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
+    arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()} if chain.tokens else {}
     for place in (*body, *rest):
         for end, layer in zip(("", "_reverse"), place.directions or (place,), strict=False):
             spec = layer.spec
@@ -63,8 +64,13 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
                 arrays |= {f"{spec.TYPE}.{name}_l{number}{end}": array for name, array in own.items()}
             else:
                 arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
-    arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
-    arrays["output.bias"] = stored.vectors["output.bias"]
+    weight, bias = stored.matrices[chain.output_matrix].to_dense(), stored.vectors["output.bias"]
+    if (
+        isinstance(chain.head, SquaredError) and chain.head.mean
+    ):
+        mean, scale = np.array(chain.head.mean, np.float32), np.array(chain.head.scale, np.float32)
+        weight, bias = scale[:, None] * weight, scale * bias + mean  # says the numbers themselves
+    arrays |= {"output.weight": weight, "output.bias": bias}
     torch = need("torch", "torch")
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")
     write_description(stored, folder)

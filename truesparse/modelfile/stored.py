@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from truesparse.modelfile.description import read_chain
 # of the file.
 _WIDE = 1 << 16
 Encoder = TextEncoder | TokenEncoder | None
+E = TypeVar("E", TextEncoder, TokenEncoder)
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
@@ -149,17 +150,17 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     return vocabulary
 
 
-def need_encoder(encoder: Encoder, path: Path) -> TextEncoder:
-    """How the classifier at `path` reads a text.
+def need_encoder(encoder: Encoder, path: Path, kind: type[E] = TextEncoder) -> E:  # type: ignore[assignment]
+    """How the classifier or tagger at `path` reads a text.
 
     Raises
     ------
     TruesparseError
         Nobody has said.
     """
-    if not isinstance(encoder, TextEncoder):
+    if not isinstance(encoder, kind):
         raise TruesparseError(
-            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a TextEncoder"
+            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a {kind.__name__}"
         )
     return encoder
 

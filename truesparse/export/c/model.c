@@ -58,32 +58,7 @@ static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)
     }
 }
 
-/* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read.
- * Where every $tokens_per_start rows of embeddings start is known; between, their lengths are added up. */
-static void ${name}_read_token(float *restrict y, const float *restrict bias, uint32_t token)
-{
-    const uint32_t entry = $embedding_row;
-    uint32_t e = ${embedding}_starts[entry / $tokens_per_start];
-    uint32_t row, before, end, k;
-    for (row = 0; row < $rows; row++) {
-        y[row] = 0.0f;
-    }
-    for (before = entry - entry % $tokens_per_start; before < entry; before++) {
-        e += ${embedding}_lengths[before];
-    }
-    for (end = e + ${embedding}_lengths[entry]; e < end; e++) {
-        const uint32_t column = ${embedding}_places[e];
-        const float x = $embedding_scale$cast${embedding}_weights[$embedding_place];
-        for (k = ${first}_starts[column]; k < ${first}_starts[column + 1]; k++) {
-$column_sums
-        }
-    }
-    for (row = 0; row < $rows; row++) {
-        y[row] = ${column_scale}y[row] + bias[row];
-    }
-}
-
-$cell$pool_function
+$read_token$cell$pool_function
 $labels_definition
 void ${name}_init(${name}_state *state)
 {
@@ -95,37 +70,13 @@ void ${name}_reset(${name}_state *state)
 $reset$reset_pool
 }
 
-int ${name}_step(${name}_state *state, uint32_t token)
+$step_type ${name}_step(${name}_state *state, $input)
 {
-    if (token >= ${upper}_TOKENS) {
-        return -1;
-    }
-$step$pool
-    return 0;
+$check$step$pool$done
 }
 
-void ${name}_output(const ${name}_state *state, float *scores)
+void ${name}_output(const ${name}_state *state, float *$scores_name)
 {
 $scores
 }
-
-void ${name}_softmax(float *scores)
-{
-    float largest = -INFINITY;
-    float sum = 0.0f;
-    size_t i;
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        if (scores[i] > largest) {
-            largest = scores[i];
-        }
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        scores[i] = ${name}_exp(scores[i] - largest);
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        sum += scores[i];
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        scores[i] /= sum;
-    }
-}
+$last_functions

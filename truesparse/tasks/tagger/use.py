@@ -14,7 +14,7 @@ from truesparse.data import Sequences, TokenEncoder
 from truesparse.data.files import TextFile
 from truesparse.errors import TruesparseError
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import scores_overflow
+from truesparse.modelfile import need_encoder, scores_overflow
 from truesparse.tasks.labelled import examples_to_measure
 from truesparse.tasks.rundata import LARGEST_BATCH
 from truesparse.tasks.tagger.data import SENTENCES
@@ -73,8 +73,7 @@ class TaggerEvaluation:
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> TaggerEvaluation:
     """See `truesparse.tasks.use.evaluate_file`."""
-    encoder = saved.encoder
-    assert isinstance(encoder, TokenEncoder)
+    encoder = need_encoder(saved.encoder, saved.path, TokenEncoder)
     where = TokenColumns(
         columns.get("token_column", saved.data.token_column), columns.get("tag_column", saved.data.tag_column)
     )
@@ -100,10 +99,9 @@ class SavedTagger:
     """
 
     def __init__(self, saved: SavedModel) -> None:
-        assert isinstance(saved.encoder, TokenEncoder)
+        self._encoder = need_encoder(saved.encoder, saved.path, TokenEncoder)
         saved.check_finite()
         self._saved = saved
-        self._encoder = saved.encoder
         self._batch_size = min(saved.data.batch_size, LARGEST_BATCH)
         self._workspace = saved.model.workspace(WINDOW, self._batch_size)
 
