@@ -241,6 +241,31 @@ def test_connections_of_features() -> None:
     assert (found.units.tolist(), found.most, found.direct) == ([0, 1, 1], 2, None)
 
 
+def test_both_directions() -> None:
+    from truesparse.layers.bidirectional.spec import Bidirectional
+    from truesparse.layers.output.spec import Softmax
+    from truesparse.model import random_model
+    from truesparse.report.run import seconds_per_step
+
+    chain = ChainSpec(Bidirectional(LSTM(5)), Pool(), Softmax(2), features=4)
+    model = random_model(chain, 0.3, np.random.default_rng(1))
+    matrices = {
+        name: CSR(matrix.indptr, matrix.indices, matrix.data, matrix.shape)
+        for name, matrix in model.arena.matrices.items()
+    }
+    stored = StoredModel(Path(), chain, matrices, model.arena.biases, None, None, (), {})
+    found = connections(stored)
+    assert found is not None
+    each = [
+        matrices[f"lstm.0.{way}.weight_ih"].to_dense().reshape(4, 5, 4) for way in ("forward", "backward")
+    ]
+    expected = sum((dense != 0).any(axis=0).sum(axis=0) for dense in each)
+    assert (found.units.tolist(), found.most, found.layer) == (expected.tolist(), 10, "lstm.0")
+    seconds, what = seconds_per_step(stored, 0.01)
+    assert 0 < seconds < 1
+    assert what == "of a sequence of 50"
+
+
 @pytest.mark.parametrize(
     ("x", "y", "log"),
     [

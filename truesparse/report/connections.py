@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.csr import CSR
-from truesparse.layers.chain import EMBEDDING, ChainSpec
+from truesparse.layers.chain import EMBEDDING
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile import StoredModel
 
@@ -54,13 +54,14 @@ class Connections:
 def connections(stored: StoredModel) -> Connections | None:
     """How the inputs of a model are connected; None if no layer reads them through a matrix."""
     chain = stored.chain
-    matrix = _first_matrix(chain)
-    if matrix is None:
+    place = next((place for place in chain.places if place.matrices and place.name != "embedding"), None)
+    if place is None or all(matrix.name not in stored.matrices for matrix in place.matrices):
         return None
-    reads = _units(stored.matrices[matrix.name], matrix)  # (units, inputs)
-    layer = matrix.name.rpartition(".")[0]
+    layer = place.name
+    own = [matrix for matrix in place.matrices if matrix.reads == "input"]  # one for each direction
+    reads = np.concatenate([_units(stored.matrices[matrix.name], matrix) for matrix in own])
     if not chain.tokens:
-        names = [f"feature {number}" for number in range(chain.features)]
+        names = list(getattr(stored.encoder, "read", ())) or [f"feature {n}" for n in range(chain.features)]
         return Connections(names, "feature", reads.sum(axis=0), len(reads), layer)
     table = stored.matrices[EMBEDDING]
     vocabulary = stored.vocabulary
@@ -69,20 +70,14 @@ def connections(stored: StoredModel) -> Connections | None:
     spread = reads.T.astype(np.float32)
     for start in range(0, chain.tokens, _BLOCK):
         end = min(chain.tokens, start + _BLOCK)
-        own = np.zeros((end - start, table.shape[1]), np.float32)
+        given = np.zeros((end - start, table.shape[1]), np.float32)
         entries = slice(table.indptr[start], table.indptr[end])
         rows = np.repeat(np.arange(end - start), np.diff(table.indptr[start : end + 1]))
-        own[rows, table.indices[entries]] = 1
-        reached[start:end] = (own @ spread > 0).sum(axis=1)
+        given[rows, table.indices[entries]] = 1
+        reached[start:end] = (given @ spread > 0).sum(axis=1)
     return Connections(
         names, "token", reached, len(reads), layer, np.diff(table.indptr).astype(np.int64), table.shape[1]
     )
-
-
-def _first_matrix(chain: ChainSpec) -> Matrix | None:
-    """The matrix whose columns are the embedding, or the features."""
-    own = [matrix for matrix in chain.matrices if matrix.reads == "input" and matrix.name != EMBEDDING]
-    return own[0] if own else None
 
 
 def _units(csr: CSR, matrix: Matrix) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from truesparse.report import sections
 from truesparse.report.charts import Curve, line_chart
 from truesparse.report.markup import document, element, table
 from truesparse.report.run import Run, read_run
-from truesparse.report.sections import MEASURES, SHARES, cards, measured, number, section
+from truesparse.report.sections import LOWER_IS_BETTER, MEASURES, SHARES, cards, measured, number, section
 from truesparse.settings import flag
 from truesparse.training.reporter import common_measure
 
@@ -75,7 +75,7 @@ def of_runs(runs: Sequence[Run]) -> str:
 
     def rank(run: Run) -> float:
         value = (run.best or run.of_kind("eval")[-1])[measure]
-        return math.inf if value is None else -value if share else value
+        return math.inf if value is None else value if measure in LOWER_IS_BETTER else -value
 
     ranked = sorted(runs, key=rank)
     curves = [

@@ -125,8 +125,8 @@ def _environment(path: Path) -> Mapping[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def seconds_per_token(stored: StoredModel, seconds: float = 0.3) -> tuple[float, bool]:
-    """Measure the runtime: one token after another, on this machine.
+def seconds_per_step(stored: StoredModel, seconds: float = 0.3) -> tuple[float, str]:
+    """Measure the runtime on this machine.
 
     Parameters
     ----------
@@ -137,24 +137,37 @@ def seconds_per_token(stored: StoredModel, seconds: float = 0.3) -> tuple[float,
     Returns
     -------
     float
-        The median time of a token.
-    bool
-        Whether it includes the scores; those of a classifier are asked for once a text.
+        The median time of a token, or of the features of a step.
+    str
+        What was done: one step after another, with or without scores; or, where a model has no stream, a
+        sequence of 50 steps, of which this is the 50th part.
 
     Raises
     ------
     TruesparseError
         The runtime cannot use the model.
     """
-    stream = as_model(stored).stream()
-    read = getattr(stream, "step", None)
-    whole, read = read is not None, read or stream.advance
-    rng = np.random.default_rng(0)
+    model, chain, rng = as_model(stored), stored.chain, np.random.default_rng(0)
+    steps = 50 if chain.whole else 1
+    inputs: Any = rng.integers(chain.tokens, size=(100, steps)) if chain.tokens else None
+    if inputs is None:
+        inputs = rng.normal(size=(100, steps, chain.features)).astype(np.float32)
+    if chain.whole:
+        read, what = lambda given: model.scores(given[:, None]), "of a sequence of 50"
+    else:
+        stream = model.stream()
+        step = getattr(stream, "step", None)
+        what = "one at a time" if step else "one at a time, without scores"
+        use = step or stream.advance
+
+        def read(given: Any) -> Any:
+            return use(given[0])
+
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < 10 or (time.perf_counter() < end and len(times) < 2000):
-        given = int(rng.integers(stored.chain.tokens))
+    while len(times) < 5 or (time.perf_counter() < end and len(times) < 2000):
+        given = inputs[len(times) % len(inputs)]
         began = time.perf_counter()
         read(given)
         times.append(time.perf_counter() - began)
-    return float(np.median(times)), whole
+    return float(np.median(times)) / steps, what

@@ -18,7 +18,7 @@ from truesparse.modelfile import StoredModel
 from truesparse.report.charts import Curve, bar_table, line_chart
 from truesparse.report.connections import connections
 from truesparse.report.markup import Markup, element, joined, table
-from truesparse.report.run import Run, seconds_per_token
+from truesparse.report.run import Run, seconds_per_step
 from truesparse.settings import flag
 from truesparse.tasks.examined import Examined, Listing, Passage
 from truesparse.training.pictures import gate_densities
@@ -32,13 +32,19 @@ MEASURES = {
     "f1": "F1",
     "precision": "precision",
     "recall": "recall",
+    "rmse": "RMSE",
+    "mae": "mean absolute error",
+    "r2": "R²",
     "loss": "loss",
 }
+LOWER_IS_BETTER = ("perplexity", "rmse", "mae", "loss")
 SHARES = ("accuracy", "macro_f1", "f1", "precision", "recall")
 _BASELINES = {
     "majority": "most frequent label",
     "lookup": "most frequent label of each token",
     "unigram": "unigram model",
+    "mean": "mean of the training data",
+    "naive": "seasonal naive forecast",
 }
 _SHOWN = 12  # inputs at either end
 _MATRIX = 20  # labels that a confusion matrix shows at most
@@ -336,16 +342,16 @@ def size(run: Run) -> Markup:
     steps = [m for m in model.chain.matrices if m.used == "step"]
     flops = sum(2 * model.matrices[m.name].data.size for m in steps)
     if_dense = sum(2 * m.positions for m in steps)
+    step = "token" if model.chain.tokens else "step"
     pairs = [
         ("model file", _size(model.path.stat().st_size)),
         ("dense float32 weights would be", _size(dense)),
-        ("operations a token", f"{flops:,}"),
+        (f"operations a {step}", f"{flops:,}"),
         ("of a dense model's", f"{flops / max(1, if_dense):.1%}"),
     ]
     try:
-        seconds, whole = seconds_per_token(model)
-        what = "a token, one at a time" if whole else "a token, without scores"
-        pairs.append((f"{what}, NumPy runtime, this machine", _time(seconds)))
+        seconds, what = seconds_per_step(model)
+        pairs.append((f"a {step}, {what}: NumPy runtime, this machine", _time(seconds)))
         said = Markup()
     except TruesparseError as error:
         said = element("p", f"Its time was not measured: {error}.")
@@ -375,7 +381,7 @@ def use(run: Run) -> Markup:
         "language model": 'print(*model.generate("", length=20), sep="")',
         "classifier": 'model.predict(["a text"])',
         "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
-    }.get(kind, "model.stream()")
+    }.get(kind if run.model.chain.tokens else "", "model.predict(sequences)  # a list of arrays (steps, D)")
     block = [element("pre", _lines(lines)), element("pre", _lines(code.splitlines()))]
     return section("Use and export", *block)
 
