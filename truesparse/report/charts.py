@@ -75,6 +75,8 @@ def line_chart(
     xs, ys = [x for x, _ in points], [min(y, top) for _, y in points]
     log = log and min(ys) > 0
     across, upwards = _Axis(min(xs), max(xs), False), _Axis(min(ys), max(ys), log, not log)
+    if share:  # which is never above 1
+        upwards = _Axis(max(0.0, min(upwards.low, 0.9)), min(1.0, upwards.high), False)
     shown = _percent if share else _short
     inside = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 

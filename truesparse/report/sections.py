@@ -255,9 +255,8 @@ def inputs(model: StoredModel) -> Markup:
                 "div", bars("Most", order[:_SHOWN]), bars("Least", order[: -_SHOWN - 1 : -1]), class_="pair"
             )
         )
-        counts = np.bincount(direct, minlength=most + 1) if most <= 4096 else np.bincount(direct)
-        filled = np.flatnonzero(counts)
-        curve = Curve("", filled.tolist(), counts[filled].tolist(), dots=len(filled) < 3)
+        counts = np.bincount(direct)
+        curve = Curve("", list(range(len(counts))), counts.tolist())
         parts.append(
             element(
                 "div",
@@ -392,7 +391,7 @@ def _lines(lines: Sequence[str]) -> Markup:
 
 def _layer(layer: LayerSpec) -> str:
     own = ", ".join(
-        f"{field.name} {shown_value(value)}"
+        f"{field.name} {_layer(value) if isinstance(value, LayerSpec) else shown_value(value)}"
         for field in dataclasses.fields(layer)
         if (value := getattr(layer, field.name)) not in (None, field.default)
     )
