@@ -42,7 +42,7 @@ def predict(
     Of a tagger it is a line for each token, with the token and its label, and an empty line after each
     sentence; in FILE spaces part the tokens of a sentence.
     """
-    from truesparse.data.files import open_text
+    from truesparse.data.files import open_file
     from truesparse.model.loading import load_model
     from truesparse.modelfile import find_model
     from truesparse.tasks.use import check_columns
@@ -61,12 +61,12 @@ def predict(
     with ExitStack() as stack:
         # A file is opened first, since it may not be there; a stream may wait for what is printed.
         if not piped:
-            file = stack.enter_context(open_text(source))
+            file = stack.enter_context(open_file(source, layout))
         output = stack.enter_context(_output(out))
         output.write(predictor.header(as_json))
         if piped:
             output.flush()
-            file = stack.enter_context(open_text(sys.stdin.buffer, "standard input"))
+            file = stack.enter_context(open_file(sys.stdin.buffer, layout, "standard input"))
         for piece in predictor.predictions(file, layout, as_json, **given):
             output.write(piece)
             output.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Labelled texts, some rows of a file.
+class Labels:
+    """Labels of some rows of a file.
 
     Attributes
     ----------
@@ -41,16 +41,22 @@ class Table:
         Of the file.
     rows : ndarray of int64, shape (n,)
         Their numbers in the file.
-    labels, texts : list of str
+    labels : list of str
     """
 
     name: str
     rows: NDArray[np.int64]
     labels: list[str]
-    texts: list[str]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Table(Labels):
+    """Labelled texts, some rows of a file; see `Labels`."""
+
+    texts: list[str]
 
     def select(self, chosen: NDArray[np.int64]) -> Table:
         """Some of the rows."""
@@ -114,9 +120,13 @@ def _check_labels(train: Table, columns: Columns) -> None:
 
 
 def _stratified(table: Table, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    return stratified(table.labels, fraction, rng)
+
+
+def stratified(labels: Sequence[str], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """A fraction of the rows of every label, at random, in the order of the file."""
     rows: dict[str, list[int]] = {}
-    for row, label in enumerate(table.labels):
+    for row, label in enumerate(labels):
         rows.setdefault(label, []).append(row)
     taken = [
         rng.permutation(np.array(rows[label]))[: round(fraction * len(rows[label]))] for label in sorted(rows)
@@ -124,7 +134,7 @@ def _stratified(table: Table, fraction: float, rng: np.random.Generator) -> NDAr
     return np.sort(np.concatenate(taken))
 
 
-def label_names(train: Table) -> tuple[str, ...]:
+def label_names(train: Labels) -> tuple[str, ...]:
     """The labels of the training rows, in the order of their numbers: as numbers if all are, else as text.
 
     Raises
@@ -145,13 +155,18 @@ def label_names(train: Table) -> tuple[str, ...]:
                 f"the label {label!r} has only one training row, row {row:,} of {train.name}"
                 f"; add more of them, or take it out"
             )
+    return in_order(counts)
+
+
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in the order of their numbers: as numbers if all are, else as text."""
     try:
-        return tuple(sorted(counts, key=lambda label: (int(label), label)))
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
     except ValueError:
-        return tuple(sorted(counts))
+        return tuple(sorted(labels))
 
 
-def numbers_of_labels(table: Table, labels: Sequence[str]) -> NDArray[np.int32]:
+def numbers_of_labels(table: Labels, labels: Sequence[str]) -> NDArray[np.int32]:
     """The number of each row's label; spaces around labels do not count, as in a file that is read.
 
     Raises

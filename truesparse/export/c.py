@@ -105,7 +105,7 @@ def finite_scores(stored: StoredModel, inputs: NDArray[Any]) -> list[NDArray[np.
     ----------
     stored : StoredModel
         Of finite weights.
-    inputs : ndarray of int64, shape (steps,) or (steps, batch); or of float32, with an axis of features behind
+    inputs : ndarray of int64, shape (steps,) or (steps, batch); or of float32, with features behind
 
     Raises
     ------

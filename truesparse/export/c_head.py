@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from truesparse.data import TokenEncoder
+from truesparse.data import SeriesEncoder, TokenEncoder
 from truesparse.export.c_arrays import read_template, string
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
@@ -105,7 +105,7 @@ def head(
 
 def _reading(encoder: Encoder) -> str:
     """How a text becomes tokens, which is left to the caller."""
-    if encoder is None:
+    if encoder is None or isinstance(encoder, SeriesEncoder):
         return ""
     if isinstance(encoder, TokenEncoder):
         case = " in lower case" if encoder.lower_case else ""

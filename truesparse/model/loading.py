@@ -42,6 +42,11 @@ class SavedModel:
     data: DataSettings
 
     @property
+    def chain(self) -> ChainSpec:
+        """Its layers."""
+        return self.model.chain
+
+    @property
     def vocabulary(self) -> Vocabulary | None:
         """None if nobody knows what the tokens mean, as of a model that was imported without."""
         return self.model.vocabulary

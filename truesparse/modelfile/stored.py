@@ -18,11 +18,11 @@ from truesparse.csr import (
     narrow_index_dtype,
     row_steps,
 )
-from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
@@ -31,7 +31,7 @@ from truesparse.modelfile.description import read_chain
 # Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
 # of the file.
 _WIDE = 1 << 16
-Encoder = TextEncoder | TokenEncoder | None
+Encoder = TextEncoder | TokenEncoder | SeriesEncoder | None
 E = TypeVar("E", TextEncoder, TokenEncoder)
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
@@ -50,12 +50,14 @@ class StoredModel:
         then, and each entry has several values.
     vectors : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
-    encoder : TextEncoder, TokenEncoder or None
-        How a classifier reads a text, or a tagger a sentence; None if it reads numbers.
+    encoder : TextEncoder, TokenEncoder, SeriesEncoder or None
+        How a classifier reads a text, a tagger a sentence, or a model of features a table; None if nobody has
+        said.
     labels : tuple of str
         The names of a classifier's or tagger's outputs; none if nobody has named them.
     document : dict
-        The file's document; of it, only `model`, `vocabulary`, `text` and `labels` have been checked.
+        The file's document; of it, only `model`, `vocabulary`, `text`, `series` and `labels` have been
+        checked.
     """
 
     path: Path
@@ -238,9 +240,9 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     vocabulary, document = _read_vocabulary(reader, chain), reader.document
     encoder: Encoder = None
     labels: tuple[str, ...] = ()
-    if not chain.per_step or "labels" in document:
-        encoder = _read_encoder(reader, chain, vocabulary)
-        if encoder is not None or document.get("labels") is not None:
+    if chain.features or not chain.per_step or "labels" in document:
+        encoder = (_read_series if chain.features else _read_encoder)(reader, chain, vocabulary)
+        if document.get("labels") is not None or (encoder is not None and names_outputs(encoder)):
             labels = _read_labels(reader, chain)
     return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
@@ -290,6 +292,25 @@ def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | Non
         return encoder.from_document(reader.document.get("text"), vocabulary)
     except TruesparseError as error:
         raise TruesparseError(f"{reader.path} is no text {kind}: {error}; use another file") from None
+
+
+def _read_series(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> SeriesEncoder | None:
+    document = reader.document.get("series")
+    if document is None:
+        return None
+    try:
+        encoder = SeriesEncoder.from_document(
+            document, chain.features, chain.head.outputs, chain.per_step, isinstance(chain.head, Softmax)
+        )
+    except TruesparseError as error:
+        raise TruesparseError(f"{reader.path} {error}; use another file or train again") from None
+    _check_unicode(reader, (*encoder.features, *encoder.targets, *encoder.known))
+    return encoder
+
+
+def names_outputs(encoder: TextEncoder | TokenEncoder | SeriesEncoder) -> bool:
+    """Whether a model that reads so tells labels, which have names."""
+    return not isinstance(encoder, SeriesEncoder) or encoder.labels
 
 
 def _read_labels(reader: Reader, chain: ChainSpec) -> tuple[str, ...]:

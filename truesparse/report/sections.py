@@ -46,6 +46,7 @@ _BASELINES = {
     "mean": "mean of the training data",
     "naive": "seasonal naive forecast",
 }
+_TEXTS = ("text", "token", "label", "told", "expected", "where", "target")  # columns that are no numbers
 _SHOWN = 12  # inputs at either end
 _MATRIX = 20  # labels that a confusion matrix shows at most
 
@@ -325,7 +326,7 @@ def _listing(listing: Listing) -> Markup:
             cell = joined(first)
         wide = len(cell) > 40
         rows.append([element("div", cell, class_="text" if wide else None), *row[1:]])
-    texts = sum(heading in ("text", "token", "label", "told", "expected") for heading in listing.headings)
+    texts = sum(heading in _TEXTS for heading in listing.headings)
     return joined(element("h3", listing.title), table(listing.headings, rows, left=texts))
 
 

@@ -18,6 +18,7 @@ _CONFIGS = {
     "lm": ("lm.settings", "LanguageModelConfig"),
     "classifier": ("classifier.settings", "ClassifierConfig"),
     "tagger": ("tagger.settings", "TaggerConfig"),
+    "sequences": ("series.settings", "SeriesConfig"),
 }
 
 

@@ -45,7 +45,7 @@ class SequenceConfig(Config):
 
 
 def sequence_chain(
-    config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0
+    config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0, **more: Any
 ) -> ChainSpec:
     """Return the model that a configuration asks for; one without `pooling` says something at each step.
 
@@ -55,7 +55,7 @@ def sequence_chain(
         With a field `output` as that of `SequenceConfig`.
     vocab_size : int
         Tokens; 0 for a model whose inputs are so many `features`.
-    outputs, kind
+    outputs, kind, **more
         See `truesparse.layers.models.sequence_model`.
 
     Raises
@@ -64,12 +64,14 @@ def sequence_chain(
         Sizes do not fit each other.
     """
     own = vars(config)
+    pooling = more.pop("pooling", own.get("pooling", ""))
     return sequence_model(
         vocab_size=vocab_size,
         embedding_size=features or config.embedding_size or config.hidden_size,
         outputs=outputs,
         kind=kind,
-        pooling=own.get("pooling", ""),
+        pooling=pooling,
         sparse_output=own["output"] == "sparse",
         **config.cell_settings(),
+        **more,
     )

@@ -189,7 +189,7 @@ class Config:
     @classmethod
     def made(cls, saved: SavedModel | StoredModel) -> bool:
         """Whether this task made a saved model."""
-        return saved.kind == cls.KIND
+        return saved.kind == cls.KIND and not saved.chain.features
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

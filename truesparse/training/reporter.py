@@ -19,7 +19,7 @@ def to_json(record: Record) -> str:
 
 
 # What models are chosen by, and what people call it: of those that an evaluation has, the first one.
-MEASURES = {"f1": "F1", "accuracy": "accuracy", "perplexity": "perplexity"}
+MEASURES = {"f1": "F1", "accuracy": "accuracy", "r2": "R²", "perplexity": "perplexity"}
 
 
 def common_measure(evaluations: Iterable[Record]) -> str | None:

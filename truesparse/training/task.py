@@ -15,7 +15,6 @@ from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.data import Vocabulary
-    from truesparse.data.files import TextFile
     from truesparse.model import Model, Workspace
     from truesparse.model.loading import SavedModel
 
@@ -154,12 +153,12 @@ class Predictor(Protocol):
     def header(self, as_json: bool) -> str:
         """What is printed before anything is read."""
 
-    def predictions(self, file: TextFile, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
+    def predictions(self, file: Any, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
         """What is printed, a piece for texts that have arrived together.
 
         Parameters
         ----------
-        file : TextFile
+        file : TextFile, or BytesFile for a layout of `truesparse.data.files.BINARY`
         layout : str
             What it has.
         as_json : bool

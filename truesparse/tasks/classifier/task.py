@@ -57,6 +57,7 @@ class TextClassification(LabelledTask):
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
             for part, (texts, labels) in data.parts.items()
         }
+        assert isinstance(data.encoder, TextEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, self._parts["train"], data)
         self.longest = max(self._parts[part].longest for part in ("train", "valid"))
@@ -92,10 +93,13 @@ class Classified:
         Mean, in nats per text.
     confusion : ndarray of int64, shape (labels, labels)
         How many texts of each label (row) were given each label (column).
+    counted : str
+        What they are, if not texts.
     """
 
     loss: float
     confusion: NDArray[np.int64]
+    counted: str = "texts"
 
     @property
     def accuracy(self) -> float:
@@ -115,7 +119,7 @@ class Classified:
             "loss": self.loss,
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
-            "texts": int(self.confusion.sum()),
+            self.counted: int(self.confusion.sum()),
         }
 
 

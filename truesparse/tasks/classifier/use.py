@@ -44,7 +44,8 @@ class ClassifierEvaluation:
         measures = self.classified.measures
         return (
             f"accuracy {measures['accuracy']:.2%}, macro-F1 {measures['macro_f1']:.2%}"
-            f" (loss {measures['loss']:.4f} over {measures['texts']:,} texts)"
+            f" (loss {measures['loss']:.4f} over {measures[self.classified.counted]:,}"
+            f" {self.classified.counted})"
         )
 
     def table(self) -> list[list[str]]:

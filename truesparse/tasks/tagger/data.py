@@ -187,13 +187,6 @@ def load_data(
     return TaggingData.of(path, SENTENCES, sentences, labels, encoder, sentences=sentences)
 
 
-def pieces(sentences: Sequences, length: int) -> Sequences:
-    """The sentences, those of more than `length` steps cut into such pieces."""
-    bounds = zip(sentences.starts[:-1], sentences.starts[1:], strict=True)
-    starts = [np.arange(first, end, length) for first, end in bounds]
-    return Sequences(sentences.values, np.concatenate([*starts, sentences.starts[-1:]]))
-
-
 def lookup(train: Sentences, test: Sentences, labels: Sequence[str]) -> NDArray[np.int32]:
     """The number of the label that each token of `test` has most often in `train`, of equal ones the first;
     of a token that is not there, the most frequent label of all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,29 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import SequenceBatches, Sequences
+from truesparse.data import SequenceBatches, TokenEncoder
 from truesparse.data.parts import Examples
 from truesparse.data.words import WORD_RULE
-from truesparse.errors import TruesparseError, UsageError
-from truesparse.layers.chain import ChainSpec
+from truesparse.errors import UsageError
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
-from truesparse.tasks.tagger.data import TaggingData, load_data, lookup, pieces
+from truesparse.tasks.steps import pieces, step_outputs, steps_at_once
+from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
-from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
-
-# Steps of a sentence that are tagged at once; the next ones go on from there. Buffers are for as many however
-# short sentences are: sums are taken in an order that depends on that.
-WINDOW = 64
-# A tagger that reads in both directions takes a sentence whole, and buffers as long as it; what is longer is no
-# sentence, but a file without empty lines.
-LONGEST = 4096
 
 
 class Tagging(LabelledTask):
@@ -70,6 +62,7 @@ class Tagging(LabelledTask):
             config.batch_size,
             config.seed,
         )
+        assert isinstance(data.encoder, TokenEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, batches, data)
         valid, _ = (steps_at_once(chain, data.parts[part].inputs) for part in ("valid", "test"))
@@ -165,75 +158,12 @@ def measure(
     wanted = sentences.labels.values
     told = np.empty_like(wanted)
     loss = 0.0
-    for where, scores in label_scores(model, sentences.inputs, workspace, stop):
+    for where, scores in step_outputs(model, sentences.inputs, workspace, stop):
         told[where] = scores.argmax(axis=1)
         own = np.take_along_axis(scores, wanted[where, None], axis=1)
         loss -= float(own.sum(dtype=np.float64))
     counts = _count(labels, scheme, sentences, told)
     return Labelled(loss / wanted.size, wanted, told, counts, scheme is not None)
-
-
-def steps_at_once(chain: ChainSpec, sentences: Sequences) -> int:
-    """For how many steps of sentences it takes buffers to tag them: all of the longest, if a model reads in both
-    directions.
-
-    Raises
-    ------
-    TruesparseError
-        It does, and one is longer than `LONGEST`.
-    """
-    if not chain.whole:
-        return WINDOW
-    if sentences.longest > LONGEST:
-        raise TruesparseError(
-            f"a sentence has {sentences.longest:,} tokens, and a tagger that reads in both directions takes whole"
-            f" ones of at most {LONGEST:,}; put an empty line after each sentence"
-        )
-    return max(WINDOW, sentences.longest)
-
-
-def label_scores(
-    model: Model,
-    sentences: Sequences,
-    workspace: Workspace,
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Read sentences, each from a state of zeros to its end, whatever its length.
-
-    Parameters
-    ----------
-    model, workspace, stop
-        As in `measure`.
-    sentences : Sequences
-        Numbers of tokens.
-
-    Yields
-    ------
-    slice
-        Which of `sentences.values`.
-    ndarray of float32, shape (tokens, labels)
-        Log-probabilities of their labels.
-    """
-    batch_size = workspace.window.panels.batch
-    order = np.argsort(sentences.lengths, kind="stable")
-    whole = model.chain.whole
-    state = None if whole else model.zero_state(batch_size)
-    for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
-        inputs, lengths = sentences.batch(chosen, batch_size)
-        if state is not None:
-            state.reset()
-        steps = len(inputs) if whole else WINDOW
-        for start in range(0, len(inputs), steps):
-            if stop():
-                raise EvaluationStopped
-            window = inputs[start : start + steps]
-            left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
-            scores = model.predict_steps(window, workspace, state, left)
-            for place, number in enumerate(chosen):
-                if left[place]:
-                    begin = sentences.starts[number] + start
-                    yield slice(begin, begin + left[place]), scores[: left[place], :, place]
 
 
 def _count(

@@ -17,11 +17,12 @@ from truesparse.model.loading import SavedModel
 from truesparse.modelfile import need_encoder, scores_overflow
 from truesparse.tasks.labelled import examples_to_measure
 from truesparse.tasks.rundata import LARGEST_BATCH
+from truesparse.tasks.steps import WINDOW, step_outputs, steps_at_once
 from truesparse.tasks.tagger.data import SENTENCES
 from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Scheme
-from truesparse.tasks.tagger.task import WINDOW, Labelled, label_scores, measure, steps_at_once
+from truesparse.tasks.tagger.task import Labelled, measure
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class SavedTagger:
         steps = steps_at_once(self._saved.model.chain, ids)
         if steps > self._workspace.window.panels.steps:
             self._workspace = self._saved.model.workspace(steps, self._batch_size)
-        for where, scores in label_scores(self._saved.model, ids, self._workspace):
+        for where, scores in step_outputs(self._saved.model, ids, self._workspace):
             if np.isnan(scores).any():
                 raise scores_overflow(self._saved.path)
             told[where] = scores.argmax(axis=1)
