@@ -15,6 +15,7 @@ from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
+from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
 from truesparse.tasks.labelled import LabelledTask
@@ -84,7 +85,7 @@ def train_model(
     config = _found(config.filled(), "start_topology")
     if out is not None:
         rundir.check_free(out)
-    task = config.make_task()
+    task = _make_task(config)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
@@ -146,9 +147,19 @@ def resume_run(
         if run.checkpoint.is_file():
             trainer = _restored(run, config, "data" in flags, make)
         else:
-            trainer = _begin(config.make_task(), make)
+            trainer = _begin(_make_task(config), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
+
+
+def _make_task(config: Config) -> Task:
+    """The task of a run that begins. Where training goes on with the weights of a model, data are read with
+    its vocabulary and labels, whatever they would give themselves."""
+    if config.start_values != "last" or config.start_topology is None:
+        return config.make_task()
+    with Reader(find_model(Path(config.start_topology))) as reader:
+        stored = read_model(reader, expand=False)
+    return config.make_task(like=stored) if config.made(stored) else config.make_task()
 
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
@@ -180,7 +191,8 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
             )
     generators = make_generators(config.seed)
     words = saved.vocabulary
-    task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
+    reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
+    task = config.make_task(**reading, **({"like": saved} if config.start_values == "last" else {}))
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)

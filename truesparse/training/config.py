@@ -29,6 +29,7 @@ from truesparse.training.toml import read_toml, to_toml
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
@@ -174,7 +175,9 @@ class Config:
         Parameters
         ----------
         **reading
-            `word_rule`, the version of the rule that says what a word is; the newest if not given.
+            `word_rule`, the version of the rule that says what a word is; the newest if not given. `like`, of
+            which vocabulary and labels are taken (`truesparse.training.task.ReadsAs`); those of the training
+            data if not given.
 
         Raises
         ------
@@ -189,9 +192,9 @@ class Config:
         raise NotImplementedError
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """Whether this task made a saved model."""
-        return saved.kind == cls.KIND and not saved.model.chain.features
+        return saved.kind == cls.KIND and not saved.chain.features
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
