@@ -114,6 +114,14 @@ def gru_window(x, h, w_ih, w_hh, bias, bias_hn=None):
 def run_layer(parameters, place, x, state):
     """Outputs of a recurrent layer and its new state by name, in float64."""
     name = place.name
+    if place.spec.TYPE == "bidirectional":
+        forward, backward = place.directions
+        zeros = [
+            {n: np.zeros((size, x.shape[-1])) for n, size in own.state.items()} for own in (forward, backward)
+        ]
+        one, _ = run_layer(parameters, forward, x, zeros[0])
+        other, _ = run_layer(parameters, backward, x[::-1], zeros[1])
+        return np.concatenate((one, other[::-1]), axis=1), {}
     state = {part: state[part].astype(np.float64) for part in place.state}
     w_ih = parameters[f"{name}.weight_ih"]
     if place.spec.TYPE == "rhn":
@@ -136,8 +144,12 @@ def scores(parameters, chain, inputs, state):
     for place in chain.places[:-1]:
         if place.spec.TYPE == "embedding":
             x = parameters["embedding.weight"][x].transpose(0, 2, 1)
+        elif place.spec.TYPE == "standardize":
+            x = (x - np.array(place.spec.mean)[:, None]) / np.array(place.spec.scale)[:, None]
         elif place.spec.TYPE == "pool":
-            pooled = {"last": x[-1], "mean": x.mean(axis=0), "max": x.max(axis=0)}
+            forward = place.given.size - place.given.backward
+            last = np.concatenate((x[-1, :forward], x[0, forward:]))
+            pooled = {"last": last, "mean": x.mean(axis=0), "max": x.max(axis=0)}
             x = pooled[place.spec.kind][None]
         elif place.spec.TYPE == "linear":
             name, activation = place.name, place.spec.activation
@@ -175,7 +187,10 @@ def language_model_loss(parameters, chain, ids, targets, state):
 
 def sequence_model_loss(parameters, chain, inputs, lengths, targets):
     """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
-    is a target for each sequence, or for each of its steps."""
+    is a target for each sequence, or for each of its steps. Numbers are in the units of the head's scale."""
+    head = chain.head
+    if head.TYPE != "softmax" and head.mean:
+        targets = (targets - np.array(head.mean)[:, None]) / np.array(head.scale)[:, None]
     zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
     for b, length in enumerate(lengths):
@@ -186,7 +201,8 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
             own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
             losses.extend(cross_entropies(outputs, own).ravel())
         else:
-            losses.append(((outputs[0, :, 0] - targets[:, b]) ** 2).sum() / 2)
+            own = targets[:length, :, b] if chain.per_step else targets[None, :, b]
+            losses.extend(((outputs[:, :, 0] - own) ** 2).sum(axis=1) / 2)
     return np.mean(losses)
 
 

@@ -140,7 +140,7 @@ def batches(targets: Any = (0, 1), batch_size: Any = 2, **more: Any) -> ts.Seque
         (lambda: batches((0, -1)), "the targets must be classes from 0 on, or finite numbers"),
         (lambda: batches((0.0, np.nan)), "the targets must be classes from 0 on, or finite numbers"),
         (lambda: batches(("a", "b")), "the targets are <U1; give whole numbers of classes, or numbers"),
-        (lambda: batches(ROWS), "targets for each step need as many steps"),
+        (lambda: batches(ts.Sequences.of([[1], [2]])), "targets for each step need as many steps"),
         (lambda: batches(batch_size=1.5), "batch_size is 1.5; it must be a whole number, at least 1"),
         (lambda: batches(seed=-1), "seed is -1; it must be a whole number, at least 0"),
         (lambda: batches(weights=[1, 0]), "weights must be 2 finite numbers above 0, one a sequence"),

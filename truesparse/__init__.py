@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
     from truesparse.layers.activity.spec import ActivityPenalty as ActivityPenalty
+    from truesparse.layers.bidirectional.spec import Bidirectional as Bidirectional
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from truesparse.layers.pool.spec import Pool as Pool
     from truesparse.layers.registry import register as _register_layer
     from truesparse.layers.rhn.spec import RHN as RHN
+    from truesparse.layers.standardize.spec import Standardize as Standardize
     from truesparse.model.chain import Chain as Chain
     from truesparse.model.loading import load as load
     from truesparse.model.model import Model as Model
@@ -51,6 +53,11 @@ if TYPE_CHECKING:
     from truesparse.training.evaluation import evaluate as evaluate
     from truesparse.training.evaluation import predict as predict
     from truesparse.training.fit import fit as fit
+    from truesparse.training.logs import CsvLog as CsvLog
+    from truesparse.training.logs import TensorBoardLog as TensorBoardLog
+    from truesparse.training.reporter import Progress as Progress
+    from truesparse.training.reporter import Reporter as Reporter
+    from truesparse.training.reporter import RunInfo as RunInfo
     from truesparse.training.training import Training as Training
 
     register_layer = _register_layer

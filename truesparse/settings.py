@@ -68,7 +68,7 @@ class Settings:
 
 def kind_of(field: dataclasses.Field[Any]) -> type:
     """Type of a field's values, without the None of "decide for me"."""
-    kinds: dict[str, type] = {"int": int, "float": float, "bool": bool}
+    kinds: dict[str, type] = {"int": int, "float": float, "bool": bool, "tuple[float, ...]": tuple}
     return kinds.get(str(field.type).removesuffix(" | None"), str)
 
 
@@ -121,10 +121,19 @@ def checked(field: dataclasses.Field[Any], value: Any, name: str) -> Any:
         The field cannot have it; the message begins with `name`, which says where it came from.
     """
     rule, kind = field.metadata, kind_of(field)
-    if getattr(value, "shape", None) == ():  # NumPy's; --help cannot wait for its import
-        value = value.item()
+    if kind is tuple:
+        items = value.tolist() if hasattr(value, "tolist") else value
+        if not isinstance(items, (list, tuple)):
+            raise UsageError(f"{name} is {shown(value)}; it must be a list of numbers")
+        return tuple(_checked(rule, float, item, f"{name}, number {k},") for k, item in enumerate(items))
     if value is None and field.default is None:
         return None
+    return _checked(rule, kind, value, name)
+
+
+def _checked(rule: Mapping[str, Any], kind: type, value: Any, name: str) -> Any:
+    if getattr(value, "shape", None) == ():  # NumPy's; --help cannot wait for its import
+        value = value.item()
     if kind is float and type(value) is int:
         try:
             value = float(value)

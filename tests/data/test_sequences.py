@@ -94,3 +94,15 @@ def test_numbers_as_targets():
     batch = SequenceBatches(sequences, targets, 8).batch(0, 0)
     np.testing.assert_array_equal(batch.targets[:, :5], targets[:, batch.chosen])
     assert np.isnan(batch.targets[:, 5:]).all()
+
+
+def test_numbers_of_each_step_are_nan_beyond_a_sequence():
+    sequences = Sequences.of([np.ones((3, 2), np.float32), np.ones((1, 2), np.float32)])
+    targets = Sequences(np.arange(8, dtype=np.float32).reshape(4, 2), sequences.starts)
+    batch = SequenceBatches(sequences, targets, 3).batch(0, 0)
+    expected = np.full((3, 2, 3), np.nan, np.float32)
+    order = [int(np.flatnonzero(batch.lengths == length)[0]) for length in (3, 1)]
+    expected[:, :, order[0]] = targets.values[:3]
+    expected[0, :, order[1]] = targets.values[3]
+    np.testing.assert_array_equal(batch.targets, expected)
+    assert batch.counted == 4

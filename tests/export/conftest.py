@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
@@ -42,6 +43,19 @@ CLASSIFIERS = {
     "linear, last": ChainSpec(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
     "linear before last": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool(), Softmax(3)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
+}
+BOTH = {  # classifiers and taggers of both directions
+    "both, last": sequence_model(70, 12, 20, 2, outputs=3, bidirectional=True),
+    "both, gru, max": sequence_model(70, 12, 20, 1, "gru", outputs=3, pooling="max", bidirectional=True),
+    "both, rhn, mean": sequence_model(
+        70, 12, 20, 1, "rhn", depth=2, outputs=3, pooling="mean", bidirectional=True, sparse_output=True
+    ),
+    "both, steps": sequence_model(70, 12, 20, 2, pattern="unit", outputs=5, pooling="", bidirectional=True),
+    "both, gru, steps": sequence_model(70, 12, 20, 1, "gru", outputs=3, pooling="", bidirectional=True),
+    "both, then forward": ChainSpec(
+        *(Embedding(70, 12), Linear(9, "tanh"), Bidirectional(LSTM(8)), Linear(7), LSTM(20, "unit")),
+        *(Pool(), Linear(6, "relu"), Softmax(4)),
+    ),
 }
 TAGGERS = {
     "tagger": sequence_model(70, 12, 20, 2, outputs=5, pooling=""),
@@ -82,13 +96,13 @@ LABELS = ("good", "bad", '"\\\n', "ü", "??!")
 
 def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0) -> Path:
     """Save a model with random weights and biases; `first` of `WORDS` is its first token."""
-    chain = SIZES[kind]
+    chain = (SIZES | BOTH)[kind]
     rng = np.random.default_rng(1)
     model = random_model(chain, DENSITIES.get(kind, 0.3), rng, scale=0.5)
     for bias in model.arena.biases.values():
         bias[...] = 0.5 * rng.normal(size=bias.size)
     words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: chain.tokens])
-    if kind in (*CLASSIFIERS, *TAGGERS):
+    if kind in (*CLASSIFIERS, *TAGGERS, *BOTH):
         encoder = TokenEncoder(words) if chain.per_step else TextEncoder(words, 9)
         save_model(path, model, words, encoder, LABELS[: chain.head.outputs], {"batch_size": 2})
     else:

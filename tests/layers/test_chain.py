@@ -22,6 +22,7 @@ from truesparse.layers.parts import part
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Matrix, Signal, Vector
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.layers.step import Step
 
 
@@ -38,7 +39,7 @@ def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
 
 def test_names_and_signals():
     places = two_cells().places
-    assert [(place.name, *place.output) for place in places] == [
+    assert [(place.name, *place.output[:2]) for place in places] == [
         ("word-dropout.0", TOKENS, 9),
         ("embedding", STEPS, 5),
         ("dropout.0", STEPS, 5),
@@ -51,7 +52,7 @@ def test_names_and_signals():
         Signal(TOKENS, 9), *(place.output for place in places[:-1])
     ]  # fmt: skip
     chain = ChainSpec(LSTM(4), LSTM(5), Pool(), SquaredError(2), features=3)
-    assert [(place.name, *place.output) for place in chain.places] == [
+    assert [(place.name, *place.output[:2]) for place in chain.places] == [
         ("lstm.0", STEPS, 4), ("lstm.1", STEPS, 5), ("pool", SEQUENCE, 5), ("output", SEQUENCE, 2)
     ]  # fmt: skip
     assert chain.places[0].given == Signal(STEPS, 3)
@@ -144,6 +145,13 @@ class _Scores(Head):
             0,
             "the 9 tokens of the embedding, in groups of 3, as outputs, not 9 in groups of 1",
         ),
+        ((LSTM(5), Standardize([0], [1]), Softmax(9)), 5, "only the first layer of a model can standardize"),
+        (
+            (Standardize([0], [1]), Embedding(9, 5), Softmax(9)),
+            0,
+            "standardize cannot follow what gives tokens",
+        ),
+        ((Standardize([0], [1]), LSTM(5), Softmax(9)), 2, "mean and scale of 1 features, but gets 2; give"),
     ],
 )
 def test_chains_that_cannot_be(layers, features, sentence):
@@ -173,6 +181,27 @@ def test_chains_that_cannot_be(layers, features, sentence):
         ),
         (lambda: Softmax(9, tied=True, sparse=False), "tied to the embedding is sparse"),
         (lambda: Softmax(9, group=4), "9 cannot be cut into groups of 4"),
+        (lambda: Standardize(0.5, [1]), "mean of the layer standardize is 0.5; it must be a list of numbers"),
+        (lambda: Standardize((), ()), "the layer standardize needs mean and scale of each feature"),
+        (lambda: Standardize([0, 1], [1]), "has 2 numbers as mean and 1 as scale"),
+        (
+            lambda: Standardize([0, np.nan], [1, 1]),
+            "mean of the layer standardize, number 1, is nan; it must",
+        ),
+        (
+            lambda: Standardize([0], [0]),
+            "scale of the layer standardize, number 0, is 0.0; it must be above 0",
+        ),
+        (lambda: Standardize([0], [1e-40]), "scale 0 of the layer standardize is 1e-40; .* at least 1e-37"),
+        (lambda: Standardize([1e30], [1e-30]), "mean 0 of the layer standardize is 1e.30, too far from 0"),
+        (
+            lambda: SquaredError(2, mean=[0], scale=[1]),
+            "mean and scale of 1 numbers, but 2 outputs; give one",
+        ),
+        (
+            lambda: sequence_model(0, 1, 2, 1, target_mean=[0]),
+            "a classifier names classes, which have no mean",
+        ),
         (lambda: language_model(9, 5, 5, 0), "layers must be at least 1, not 0"),
         (lambda: language_model(9, 5, 5, 1, transform_bias=1.0), "the cell lstm has no transform bias"),
     ],
@@ -186,6 +215,19 @@ def test_numbers_of_numpy_are_numbers():
     chain = ChainSpec(LSTM(np.int64(5)), Dropout(np.float32(0.5)), Softmax(np.uint8(9)), features=np.int32(3))
     assert chain == ChainSpec(LSTM(5), Dropout(0.5), Softmax(9), features=3)
     assert ChainSpec.from_document(json.loads(json.dumps(chain.to_document()))) == chain
+
+
+def test_means_and_scales_are_in_a_document_where_there_are_some():
+    """A document of a head without them is as it was before there were any."""
+    assert SquaredError(2).to_document().keys() == {"type", "outputs", "sparse", "tied", "group"}
+    scaling = {"target_mean": [5], "target_scale": np.array([0.25])}
+    features = {"feature_mean": np.float32([0.1, 2]), "feature_scale": (0.5, 3)}
+    chain = sequence_model(0, 2, 6, 1, kind="regressor", outputs=1, pooling="", **scaling, **features)
+    assert chain.layers[0].mean == (float(np.float32(0.1)), 2.0)
+    assert chain.head == SquaredError(1, sparse=False, mean=(5.0,), scale=(0.25,))
+    read = ChainSpec.from_document(json.loads(json.dumps(chain.to_document())))
+    assert read == chain
+    assert read.layers[0].scale == (0.5, 3.0)
 
 
 def test_chains_of_language_models():

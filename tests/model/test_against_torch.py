@@ -4,7 +4,7 @@ training."""
 import numpy as np
 import pytest
 
-from truesparse.layers.models import language_model
+from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import random_model
 from truesparse.optim import SGD, GradientNorm
 
@@ -13,21 +13,26 @@ torch = pytest.importorskip("torch")
 VOCABULARY, EMBEDDING, HIDDEN, LAYERS = 80, 24, 32, 2
 
 
-def twin(model, cell):
+def twin(model, cell, both=False):
     """Embedding, recurrent layers and linear layer of PyTorch with the weights of `model`."""
     embedding = torch.nn.Embedding(VOCABULARY, EMBEDDING)
-    recurrent = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](EMBEDDING, HIDDEN, LAYERS)
-    output = torch.nn.Linear(HIDDEN, VOCABULARY)
+    recurrent = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](
+        EMBEDDING, HIDDEN, LAYERS, bidirectional=both
+    )
+    output = torch.nn.Linear((1 + both) * HIDDEN, VOCABULARY)
     parameters = {
         "embedding.weight": embedding.weight,
         "output.weight": output.weight,
         "output.bias": output.bias,
     }
+    ways = {".forward": "", ".backward": "_reverse"} if both else {"": ""}
     for layer in range(LAYERS):
-        parameters[f"{cell}.{layer}.weight_ih"] = getattr(recurrent, f"weight_ih_l{layer}")
-        parameters[f"{cell}.{layer}.weight_hh"] = getattr(recurrent, f"weight_hh_l{layer}")
-        parameters[f"{cell}.{layer}.bias"] = getattr(recurrent, f"bias_ih_l{layer}")
-        parameters[f"{cell}.{layer}.bias_hn"] = getattr(recurrent, f"bias_hh_l{layer}")
+        for way, theirs in ways.items():
+            name, suffix = f"{cell}.{layer}{way}", f"l{layer}{theirs}"
+            parameters[f"{name}.weight_ih"] = getattr(recurrent, f"weight_ih_{suffix}")
+            parameters[f"{name}.weight_hh"] = getattr(recurrent, f"weight_hh_{suffix}")
+            parameters[f"{name}.bias"] = getattr(recurrent, f"bias_ih_{suffix}")
+            parameters[f"{name}.bias_hn"] = getattr(recurrent, f"bias_hh_{suffix}")
     with torch.no_grad():
         for name, matrix in model.matrices.items():
             parameters[name].copy_(torch.from_numpy(matrix.to_scipy().toarray()))
@@ -39,10 +44,13 @@ def twin(model, cell):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("density", [0.2, 1.0])
-def test_masked_training_in_torch_gives_the_same_weights(density, cell):
+@pytest.mark.parametrize(("density", "both"), [(0.2, False), (1.0, False), (0.2, True)])
+def test_masked_training_in_torch_gives_the_same_weights(density, both, cell):
     rng = np.random.default_rng(0)
     chain = language_model(VOCABULARY, EMBEDDING, HIDDEN, LAYERS, cell)
+    if both:
+        labels = {"outputs": VOCABULARY, "pooling": "", "sparse_output": True}
+        chain = sequence_model(VOCABULARY, EMBEDDING, HIDDEN, LAYERS, cell, bidirectional=True, **labels)
     model = random_model(chain, density, rng, scale=0.5)
     for bias in model.arena.biases.values():
         bias[...] = rng.uniform(-0.5, 0.5, bias.size)
@@ -50,7 +58,7 @@ def test_masked_training_in_torch_gives_the_same_weights(density, cell):
     steps, batch = 12, 20
     ws = model.workspace(steps, batch)
     optimizer, norm = SGD(model.arena, 0.5, 0.9, weight_decay=1e-3), GradientNorm(0.0)
-    parameters, network = twin(model, cell)
+    parameters, network = twin(model, cell, both)
     theirs = torch.optim.SGD(parameters.values(), lr=0.5, momentum=0.9, weight_decay=1e-3)
     masks = {name: torch.from_numpy(m.to_scipy().toarray() != 0) for name, m in model.matrices.items()}
     for name in parameters.keys() - masks.keys():  # one bias is enough, but for the candidate of a GRU

@@ -103,14 +103,13 @@ NO_VOCABULARY = "has no vocabulary, so it reads numbers, not text"
         ("classifier", ["predict", "t.csv"], NO_VOCABULARY),
         ("classifier", ["generate"], "is a classifier, not a language model"),
         ("features", ["evaluate", "--data", "t.csv"], NO_VOCABULARY),
-        ("features", ["generate"], "reads features, but the runtime tokens"),
-        ("features", ["export", "--to", "c", "--out", "out"], "reads features"),
+        ("features", ["generate"], "is a model of numbers, not a language model; use truesparse predict"),
         (
             "numbers",
             ["export", "--to", "c", "--out", "out"],
-            "there is no C source for the layer squared-error",
+            "there is no C source for numbers that are said of tokens",
         ),
-        ("numbers", ["generate"], "says numbers, but the runtime probabilities"),
+        ("numbers", ["generate"], "is a model of numbers, not a language model; use truesparse predict"),
     ],
 )
 def test_commands_on_what_reads_numbers(

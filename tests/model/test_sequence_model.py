@@ -41,6 +41,27 @@ CASES = {
     "steps, sparse output": case(20, 9, 12, 5, 8, 1, pooling="", sparse_output=True, outputs=5),
     "steps, rhn": case(3, 5, 20, 7, 9, 1, cell="rhn", depth=2, pooling="", outputs=3),
     "steps, batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="", outputs=2),
+    "standardized": case(5, 4, 0, 2, 6, 1, feature_mean=(3.0, -0.5), feature_scale=(0.2, 4.0)),
+    "number at each step": case(
+        5, 7, 0, 2, 6, 1, kind="regressor", pooling="", feature_mean=(0.1, 2.0), feature_scale=(0.5, 3.0)
+    ),
+    "numbers in units": case(
+        20, 4, 0, 3, 6, 1, kind="regressor", outputs=2, target_mean=(5.0, -1.0), target_scale=(0.25, 20.0)
+    ),
+    "both": case(5, 6, 30, 7, 9, 2, bidirectional=True),
+    "both, mean": case(20, 4, 20, 7, 9, 1, bidirectional=True, pooling="mean", pattern="unit", outputs=3),
+    "both, gru, in blocks": case(70, 3, 9, 4, 5, 1, cell="gru", bidirectional=True, pooling="max"),
+    "both, rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
+    "both, of features": case(5, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
+    "steps, both": case(3, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
+    "numbers at steps, both": case(
+        5, 7, 0, 4, 6, 1, kind="regressor", outputs=2, pooling="", bidirectional=True
+    ),
+    "steps, both, gru": case(
+        *(20, 9, 12, 5, 8, 1),
+        **{"cell": "gru", "reset_gate": "before", "bidirectional": True},
+        **{"pooling": "", "sparse_output": True, "outputs": 5},
+    ),
     "two numbers": case(70, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
 }
 
@@ -67,8 +88,9 @@ def make(case, density=0.4, seed=0, room=4, dropout=0.0):
         targets = rng.integers(0, chain.head.outputs, shape).astype(np.int32)
         targets[after if chain.per_step else lengths == 0] = -1
     else:
-        targets = rng.standard_normal((chain.head.outputs, batch)).astype(np.float32)
-        targets[:, lengths == 0] = np.nan
+        shape = (steps, chain.head.outputs, batch) if chain.per_step else (chain.head.outputs, batch)
+        targets = rng.standard_normal(shape).astype(np.float32)
+        targets.swapaxes(-1, -2)[after if chain.per_step else lengths == 0] = np.nan
     return model, model.workspace(steps + room, batch), inputs, lengths, targets
 
 
@@ -81,6 +103,9 @@ def test_loss_and_predictions_against_float64(case):
     if model.chain.per_step:
         said = model.predict_steps(inputs, ws, lengths=lengths)
         assert said.shape == (len(inputs), model.chain.head.outputs, len(lengths))
+        if targets.dtype == np.float32:
+            assert np.nanmean(((said - targets) ** 2).sum(axis=1)) / 2 == pytest.approx(exact, rel=1e-5)
+            return
         steps, places = np.nonzero(targets >= 0)
         np.testing.assert_allclose(np.exp(said[steps, :, places]).sum(axis=1), 1, rtol=1e-5)
         loss = -said[steps, targets[steps, places], places].mean()
@@ -93,7 +118,8 @@ def test_loss_and_predictions_against_float64(case):
         np.testing.assert_allclose(np.exp(outputs).sum(axis=0), 1, rtol=1e-5)
         loss = -np.take_along_axis(outputs[:, used], targets[None, used].astype(int), axis=0).mean()
     else:
-        loss = ((outputs - targets)[:, used] ** 2).sum(axis=0).mean() / 2
+        units = np.array(model.chain.head.scale or 1.0).reshape(-1, 1)
+        loss = (((outputs - targets) / units)[:, used] ** 2).sum(axis=0).mean() / 2
     assert loss == pytest.approx(exact, rel=1e-5)
 
 
@@ -147,7 +173,7 @@ def test_weights_of_sequences(case):
     assert results(lengths, targets, np.sign(weights))[0] == results(lengths, targets, None)[0]
 
 
-@pytest.mark.parametrize("case", ["last", "mean of two layers", "max", "rhn", "features"])
+@pytest.mark.parametrize("case", ["last", "mean of two layers", "max", "rhn", "features", "standardized"])
 def test_what_lies_beyond_a_sequence_changes_no_bit(case):
     """A batch with more steps of padding, with other numbers in it."""
     model, ws, inputs, lengths, targets = make(CASES[case], room=20)
@@ -179,7 +205,10 @@ def test_steps_do_not_depend_on_windows_padding_or_the_rest_of_the_batch(case):
     said = model.predict_steps(padded, ws, lengths=lengths)
     np.testing.assert_array_equal(said[steps, :, places], whole[steps, :, places])
     state = model.zero_state(len(lengths))
-    for start in range(0, len(inputs), 2):
+    if model.chain.whole:
+        with pytest.raises(UsageError, match="reads in both directions carries no state"):
+            model.predict_steps(inputs, ws, state, lengths)
+    for start in range(0, 0 if model.chain.whole else len(inputs), 2):
         window = inputs[start : start + 2]
         left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
         said = model.predict_steps(window, ws, state, left)

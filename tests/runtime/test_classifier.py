@@ -18,7 +18,7 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.model import Model, random_model
 from truesparse.model.saving import save_model
-from truesparse.runtime.recurrent import _BATCH
+from truesparse.runtime.reader import _BATCH
 
 SIZES = {
     "last": sequence_model(40, 12, 20, 2, outputs=3),

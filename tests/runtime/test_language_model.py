@@ -118,20 +118,10 @@ def test_a_model_without_vocabulary_reads_numbers_only(tmp_path: Path) -> None:
         next(model.generate("a"))
 
 
-@pytest.mark.parametrize(
-    ("chain", "message"),
-    [
-        (
-            ChainSpec(Embedding(40, 12), Linear(9), Softmax(40)),
-            "has no recurrent layer, which the runtime needs",
-        ),
-        (ChainSpec(LSTM(8), Softmax(3), features=2), "reads features, but the runtime tokens"),
-    ],
-)
-def test_chains_that_the_runtime_cannot_run(tmp_path: Path, chain: ChainSpec, message: str) -> None:
-    model = random_model(chain, 0.5, np.random.default_rng(0))
-    save_model(tmp_path / "m.safetensors", model)
-    with pytest.raises(TruesparseError, match=message):
+def test_a_chain_that_the_runtime_cannot_run(tmp_path: Path) -> None:
+    chain = ChainSpec(Embedding(40, 12), Linear(9), Softmax(40))
+    save_model(tmp_path / "m.safetensors", random_model(chain, 0.5, np.random.default_rng(0)))
+    with pytest.raises(TruesparseError, match="has no recurrent layer, which the runtime needs"):
         runtime.load(tmp_path / "m.safetensors")
 
 

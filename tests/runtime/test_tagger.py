@@ -12,7 +12,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.model import Model, random_model
 from truesparse.model.saving import save_model
-from truesparse.runtime.recurrent import _BATCH
+from truesparse.runtime.reader import _BATCH
 
 SIZES = {
     "lstm": sequence_model(40, 12, 20, 2, outputs=3, pooling=""),

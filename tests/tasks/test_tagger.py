@@ -20,8 +20,8 @@ from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.registry import TASKS, task_of
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
+from truesparse.tasks.steps import WINDOW, step_outputs
 from truesparse.tasks.tagger.settings import TaggerConfig
-from truesparse.tasks.tagger.task import WINDOW, label_scores
 from truesparse.tasks.tagger.use import SavedTagger, TaggerEvaluation
 from truesparse.tasks.use import evaluate_file
 from truesparse.training.loop import TrainingStopped
@@ -207,7 +207,7 @@ def test_what_batches_and_windows_cut_changes_no_bit(tmp_path: Path) -> None:
     results = []
     for steps, batch in ((WINDOW, 4), (3 * WINDOW, 4), (WINDOW, 1), (WINDOW, 16), (WINDOW, 40)):
         scores = np.zeros((sentences.values.size, 3), np.float32)
-        for where, said in label_scores(model, sentences, model.workspace(steps, batch)):
+        for where, said in step_outputs(model, sentences, model.workspace(steps, batch)):
             assert not scores[where].any()
             scores[where] = said
         results.append(scores)

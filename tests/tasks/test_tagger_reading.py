@@ -11,7 +11,8 @@ import pytest
 
 from truesparse.data.files import open_text
 from truesparse.errors import TruesparseError
-from truesparse.tasks.tagger.data import SENTENCES, Sentences, lookup, pieces, read
+from truesparse.tasks.steps import pieces
+from truesparse.tasks.tagger.data import SENTENCES, Sentences, lookup, read
 from truesparse.tasks.tagger.data import load_data as load
 from truesparse.tasks.tagger.reading import TokenColumns, layout_of, read_sentences
 

@@ -44,6 +44,7 @@ CHAINS = {
     "tied rhn": partial(language_model, layers=1, tied=True, cell="rhn", depth=3),
     "gru": partial(language_model, layers=2, cell="gru"),
     "an lstm and a rhn": two_cells,
+    "both directions": partial(sequence_model, layers=2, bidirectional=True),
     "a linear layer": linear,
     "tied to a linear layer": partial(linear, tied=True),
 }
@@ -73,6 +74,15 @@ def jaccard(first, second):
     return 1 - len(first & second) / len(first | second) if first | second else 0.0
 
 
+def order_of(item, orders, size):
+    """The order of the columns of a matrix: that of its units, or of those of several layers in a row."""
+    if item.source == FIXED:
+        return np.arange(size)
+    each = [orders.get(name, np.arange(size)) for name in item.sources]
+    starts = np.cumsum([0, *map(len, each)])
+    return np.concatenate([start + order for start, order in zip(starts[:-1], each, strict=True)])
+
+
 def naive_distance(first, second, layer, sums, orders):
     """Mean distance of the units of a layer, with Python's sets."""
     distances = []
@@ -86,7 +96,7 @@ def naive_distance(first, second, layer, sums, orders):
                     a, b = dense(first[item.matrix]), dense(second[item.matrix])
                     a, b = (a.T, b.T) if layer.by_column else (a, b)
                     mine |= {(item, int(k)) for k in np.flatnonzero(a[gate * size + unit])}
-                    partner_of = dict(enumerate(orders.get(item.source, range(b.shape[1]))))
+                    partner_of = dict(enumerate(order_of(item, orders, b.shape[1])))
                     row = b[gate * size + partner]
                     theirs |= {(item, k) for k in range(b.shape[1]) if row[partner_of[k]]}
                 distances.append(jaccard(mine, theirs))
@@ -106,8 +116,7 @@ def permuted(chain, network, rng):
             matrix = dense(network[item.matrix])
             matrix = matrix.T if layer.by_column else matrix
             blocks = np.split(matrix, layer.blocks)
-            if item.source != FIXED:
-                blocks = [block[:, orders[item.source]] for block in blocks]
+            blocks = [block[:, order_of(item, orders, matrix.shape[1])] for block in blocks]
             if layer.units != FIXED:
                 blocks = [block[orders[layer.units]] for block in blocks]
             matrix = np.concatenate(blocks)

@@ -12,6 +12,7 @@ CHAINS = {
     "lstm": ts.Chain(ts.Embedding(30, 6), ts.LSTM(8), ts.LSTM(5), ts.Softmax(30)),
     "unit": ts.Chain(ts.Embedding(30, 6), ts.LSTM(8, pattern="unit"), ts.LSTM(5), ts.Softmax(30, group=3)),
     "rhn": ts.Chain(ts.Embedding(30, 7), ts.RHN(7, depth=2), ts.Softmax(30, tied=True)),
+    "both": ts.Chain(ts.Embedding(30, 6), ts.Bidirectional(ts.LSTM(5)), ts.LSTM(4), ts.Softmax(30)),
     "gru": ts.Chain(ts.Linear(9), ts.GRU(6), ts.Pool("mean"), ts.Linear(4), ts.Softmax(3), features=5),
 }
 
@@ -35,8 +36,10 @@ def arrays(model):
 
 def places_of(model):
     """For each layer and unit the places of its weights, as indices of the matrices by name."""
-    found = []
+    found, before = [], {}
     for size, rows, columns in model.chain.hidden_units:
+        first = {name: before.get(name, 0) for name in columns}
+        before |= {name: start + size for name, start in first.items()}
         found.append(
             [
                 [
@@ -44,7 +47,7 @@ def places_of(model):
                         (name, (np.arange(u, model.matrices[name].shape[0], size), slice(None)))
                         for name in rows
                     ),
-                    *((name, (slice(None), np.array([u]))) for name in columns),
+                    *((name, (slice(None), np.array([u + first[name]]))) for name in columns),
                 ]
                 for u in range(size)
             ]

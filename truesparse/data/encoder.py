@@ -156,7 +156,6 @@ class TextEncoder:
         padding: str = "masked",
         word_rule: int = WORD_RULE,
         level: str = "word",
-        subwords: Subwords | None = None,
     ) -> TextEncoder:
         """Take the vocabulary from the texts to train on.
 
@@ -173,12 +172,10 @@ class TextEncoder:
             Version of the rule that says what a word is.
         level : {"word", "subword"}
             What a token is.
-        subwords : Subwords, optional
-            Taken instead of those that would be learned.
         """
         if level == "subword":
             read = (text.lower() if lower_case else text for text in texts)
-            subwords = subwords or Subwords.learn(map(str.strip, read), size)
+            subwords = Subwords.learn(map(str.strip, read), size)
             return cls(subwords, length, lower_case, punctuation, truncation, padding)
         special = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
         words = (word for text in texts for word in split_words(text, lower_case, punctuation, word_rule))

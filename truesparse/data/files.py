@@ -15,6 +15,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
 
+BINARY = ("npz", "parquet", "arrow")  # layouts that are no text
 PACKED = (".gz", ".bz2", ".xz", ".lzma")
 
 _PIECE = 1 << 16  # bytes that are waited for at most
@@ -105,6 +106,13 @@ class TextFile(NamedTuple):
             raise damaged(self.name) from None
 
 
+class BytesFile(NamedTuple):
+    """A file that is no text: what it is called in messages, and its bytes, in which one can seek."""
+
+    name: str
+    stream: BinaryIO
+
+
 @contextmanager
 def open_text(source: Path | BinaryIO, name: str | None = None) -> Iterator[TextFile]:
     """Open a file of text, or take a stream that is open and stays so.
@@ -131,19 +139,42 @@ def open_text(source: Path | BinaryIO, name: str | None = None) -> Iterator[Text
     if not isinstance(source, Path):
         yield _recognised(source, name)
         return
-    try:
-        stream = source.open("rb")
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {name}") from None
-    except OSError as error:
-        raise _unreadable(name, error) from None
-    with stream:
+    with _open(source, name) as stream:
         file = _recognised(stream, name)
         if source.suffix.lower() == ".gz" and not file.packed and file.stream.peek(1):
             raise TruesparseError(
                 f"{name} is not a gzip file, as its name says; rename it, or compress it with gzip"
             )
         yield file
+
+
+@contextmanager
+def open_bytes(source: Path | BinaryIO, name: str | None = None) -> Iterator[BytesFile]:
+    """Open a file that is no text, or take all of a stream; parameters and errors as `open_text`."""
+    name = name or str(source)
+    if not isinstance(source, Path):
+        yield BytesFile(name, io.BytesIO(source.read()))
+        return
+    with _open(source, name) as stream:
+        yield BytesFile(name, stream)
+
+
+@contextmanager
+def open_file(
+    source: Path | BinaryIO, layout: str, name: str | None = None
+) -> Iterator[TextFile | BytesFile]:
+    """Open a file of a layout: text, or one of `BINARY`; see `open_text` and `open_bytes`."""
+    with (open_bytes if layout in BINARY else open_text)(source, name) as file:
+        yield file
+
+
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {name}") from None
+    except OSError as error:
+        raise _unreadable(name, error) from None
 
 
 def read_text(path: Path) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from truesparse.data.encoder import TextEncoder, TokenEncoder
 from truesparse.data.files import find_file, without_packing
 from truesparse.data.sequences import Sequences
+from truesparse.data.series_encoder import SeriesEncoder
 from truesparse.errors import TruesparseError, UsageError
 
 _FILES = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
@@ -42,13 +43,16 @@ class Examples(NamedTuple):
     Attributes
     ----------
     inputs : Sequences
-        Numbers of tokens.
-    labels : ndarray of int32, shape (n,), or Sequences
-        A number for each example, or for each of its steps.
+        Numbers of tokens, or features.
+    labels : ndarray of int32, shape (n,), or of float32, shape (outputs, n); or Sequences
+        The number of a label or several numbers to be estimated, for each example or each of its steps.
+    weights : ndarray of float64, shape (n,), or None
+        How much each counts, 0 or more.
     """
 
     inputs: Sequences
     labels: Any
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +134,7 @@ class Kind(Generic[P]):
         rng = np.random.default_rng(seed)
         for part, fraction in {"test": test_fraction, "valid": valid_fraction}.items():
             if part not in parts:
-                taken = self.take(parts["train"], fraction, rng)
-                parts[part] = parts["train"].select(taken)
-                parts["train"] = parts["train"].select(np.setdiff1d(np.arange(len(parts["train"])), taken))
+                parts["train"], parts[part] = self.divide(parts["train"], fraction, rng)
                 if not len(parts[part]):
                     raise TruesparseError(
                         f"{parts['train'].name} has too few {self.examples}{self.counted} to take"
@@ -145,6 +147,11 @@ class Kind(Generic[P]):
                         f" a smaller --valid-fraction or --test-fraction, or more {self.examples}"
                     )
         return {part: parts[part] for part in _FILES}
+
+    def divide(self, train: P, fraction: float, rng: np.random.Generator) -> tuple[P, P]:
+        """Take a fraction out of the training part: what stays there, and what is taken."""
+        taken = self.take(train, fraction, rng)
+        return train.select(np.setdiff1d(np.arange(len(train)), taken)), train.select(taken)
 
     def read_one(self, data: Path, columns: Any, split: str) -> P:
         """Read a file, or one part of a folder.
@@ -177,7 +184,7 @@ class LabelledData:
         One line for people.
     labels : tuple of str
         By their numbers.
-    encoder : TextEncoder or TokenEncoder
+    encoder : TextEncoder, TokenEncoder or SeriesEncoder
     parts : dict of str to Examples
         train, valid and test.
     """
@@ -185,7 +192,7 @@ class LabelledData:
     name: str
     description: str
     labels: tuple[str, ...]
-    encoder: TextEncoder | TokenEncoder
+    encoder: TextEncoder | TokenEncoder | SeriesEncoder
     parts: dict[str, Examples]
 
     @classmethod
@@ -195,7 +202,7 @@ class LabelledData:
         kind: Kind[P],
         parts: Mapping[str, P],
         labels: tuple[str, ...],
-        encoder: TextEncoder | TokenEncoder,
+        encoder: TextEncoder | TokenEncoder | SeriesEncoder,
         **more: Any,
     ) -> Self:
         """Data from parts that have been read from `path`; raises as `Kind.encode`."""
@@ -203,10 +210,18 @@ class LabelledData:
         name = without_packing(path.resolve().name)
         ending = next((ending for ending in kind.endings if ending and name.lower().endswith(ending)), "")
         sizes = " / ".join(f"{len(some):,}" for some in parts.values())
-        description = (
-            f"{path}: {sizes} {kind.inputs} to train / validate / test, {len(labels)} labels"
-            f", vocabulary {len(encoder.vocabulary):,}"
-        )
+        details = [f"{path}: {sizes} {kind.inputs} to train / validate / test"]
+        details += [f"{len(labels)} labels"] if labels else []
+        if encoder.vocabulary is not None:
+            details.append(f"vocabulary {len(encoder.vocabulary):,}")
+        else:
+            features = len(encoder.features)
+            details.append(f"{features} feature{'' if features == 1 else 's'} a step")
         return cls(
-            name[: len(name) - len(ending)] or kind.inputs, description, labels, encoder, encoded, **more
+            name[: len(name) - len(ending)] or kind.inputs,
+            ", ".join(details),
+            labels,
+            encoder,
+            encoded,
+            **more,
         )

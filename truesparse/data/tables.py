@@ -52,21 +52,22 @@ def _check_text(text: str, name: str, row: int, unit: str) -> None:
         raise not_utf8(f"{unit} {row:,} of {name}", "it has a zero byte")
 
 
-def read_columns(file: TextFile, columns: Mapping[str, str]) -> Iterator[tuple[int, list[str]]]:
+def read_columns(file: TextFile, columns: Mapping[str, str] | None) -> Iterator[tuple[int, list[str]]]:
     """Read some columns of a CSV file, whose fields are separated by commas, semicolons, tabs or bars.
 
     Parameters
     ----------
     file : TextFile
-    columns : mapping of str to str
-        Names of the columns by what they hold, "label" or "text". Spaces around a name do not count.
+    columns : mapping of str to str or None
+        Names of the columns by what they hold, "label" or "text". Spaces around a name do not count. None for
+        all columns; then row 1, with their names, is given too.
 
     Yields
     ------
     row : int
         Number of the row, from 2 on.
     values : list of str
-        One for each of `columns`.
+        One for each column.
 
     Raises
     ------
@@ -79,8 +80,11 @@ def read_columns(file: TextFile, columns: Mapping[str, str]) -> Iterator[tuple[i
     limit = csv.field_size_limit(_LONGEST_TEXT)
     lines = io.TextIOWrapper(file.stream, file.encoding, errors=file.errors, newline="")
     try:
-        header = _read_header(lines, columns, name)
-        width, row = header.width, 1
+        header = _read_header(lines, columns or {}, name)
+        width, row = len(header.titles), 1
+        places = header.places if columns is not None else list(range(width))
+        if columns is None:
+            yield 1, header.titles
         for row, values in enumerate(header.reader(lines), 2):
             for value in values:
                 _check_text(value, name, row, "row")
@@ -91,7 +95,7 @@ def read_columns(file: TextFile, columns: Mapping[str, str]) -> Iterator[tuple[i
                     f"row {row:,} of {name} has {len(values)} columns, but its first row has {width}"
                     f'; put texts with {_SEPARATORS[header.separator]} into "quotes"'
                 )
-            yield row, [values[place] for place in header.places]
+            yield row, [values[place] for place in places]
     except csv.Error as error:
         raise TruesparseError(f"row {row + 1:,} of {name} is not CSV: {error}; mend its quotes") from None
     except UnicodeDecodeError:
@@ -105,7 +109,7 @@ class _Header(NamedTuple):
 
     separator: str
     spaces: bool  # after separators, which are no part of a field
-    width: int
+    titles: list[str]
     places: list[int]
 
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
@@ -141,19 +145,19 @@ def _read_header(lines: Iterable[str], columns: Mapping[str, str], name: str) ->
 
     def complete(separator: str) -> bool:
         titles = [title.strip() for title in rows[separator]]
-        return all(column.strip() in titles for column in columns.values())
+        return bool(columns) and all(column.strip() in titles for column in columns.values())
 
     # The first that gives the columns; if none does, the one that gives most, for the message.
     separator = next(filter(complete, rows), max(rows, key=lambda separator: len(rows[separator])))
     titles = [title.strip() for title in rows[separator]]
     for title in titles:
         _check_text(title, name, 1, "row")
-    places = [_place(titles, what, column, name) for what, column in columns.items()]
+    places = [place_of(titles, what, column, name) for what, column in columns.items()]
     spaces = any(title.startswith(" ") for title in next(csv.reader(read, delimiter=separator))[1:])
-    return _Header(separator, spaces, len(titles), places)
+    return _Header(separator, spaces, titles, places)
 
 
-def _place(header: list[str], what: str, column: str, name: str) -> int:
+def place_of(header: list[str], what: str, column: str, name: str) -> int:
     """Where a column is."""
     wanted = column.strip()
     if header.count(wanted) > 1:
@@ -178,6 +182,13 @@ def _place(header: list[str], what: str, column: str, name: str) -> int:
             f"{_UNLABELLED if what == 'label' else ''}"
         )
     raise MissingColumn(f"{name} has no column {column!r}; {hint}", what, bool(near))
+
+
+def csv_row(values: Iterable[str]) -> str:
+    """A row of CSV, with its end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(values)
+    return out.getvalue()
 
 
 def read_lines(file: TextFile) -> Iterator[list[tuple[int, str]]]:

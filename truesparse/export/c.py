@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from truesparse.data import Subwords
 from truesparse.errors import UsageError
 from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
+from truesparse.export.c_inputs import input_text, test_inputs, test_text
 from truesparse.export.c_network import network
+from truesparse.export.c_whole import whole_network, whole_text
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.layers.chain import Place
 from truesparse.layers.spec import Recurrent
@@ -21,7 +24,6 @@ from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.runtime.loading import as_model
 from truesparse.version import __version__
 
-_TEST_STEPS = 12
 _TEST_PLACES = 48
 _HEADERS = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
@@ -65,7 +67,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     -------
     dict
         `flash_bytes`: constant arrays; the code takes some 2 kB more. `ram_bytes`: a state, the scores, and
-        what computing these needs on the stack.
+        what computing these needs on the stack; `step_bytes`, of a model that reads in both directions: what
+        it takes besides for each token of a text.
 
     Raises
     ------
@@ -75,48 +78,61 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     check_name(name)
     upper = name.upper()
     chain = stored.chain
-    parts = network(stored, dtype, name)
+    parts = (whole_network if chain.whole else network)(stored, dtype, name)
     words = _vocabulary(stored, name)
     values = {
         "name": name,
         "upper": upper,
         "banner": _banner(stored, dtype),
-        "tokens": str(chain.tokens),
         "outputs": str(chain.head.outputs),
         "layers": str(len(chain.recurrent)),
         "state_bytes": f"{parts.state_bytes:,}",
         **parts.text,
-        **_texts(stored, name),
         **words,
         **_test(stored, dtype),
     }
-    files = {"model.h": f"{name}.h", "model.c": f"{name}.c", "main.c": "main.c"}
+    values |= input_text(stored, values)
+    values["math"] = read_template("math.c").substitute(values)
+    if chain.whole:
+        values |= whole_text(stored, values)
+    kind, main = ("whole", "whole_main.c") if chain.whole else ("model", "main.c")
+    files = {f"{kind}.h": f"{name}.h", f"{kind}.c": f"{name}.c", main: "main.c"}
     if words:
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
         (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8", newline="\n")
-    return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    report = {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    if chain.whole:
+        report["step_bytes"] = 4 * int(parts.text["step_floats"])
+    return report
 
 
-def finite_scores(stored: StoredModel, tokens: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """What the runtime makes of tokens, after each of them.
+def finite_scores(stored: StoredModel, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """What the runtime says of tokens or features, after each step; or where it has to know the whole
+    sequence, of each of its steps, or once of all.
 
     Parameters
     ----------
     stored : StoredModel
         Of finite weights.
-    tokens : ndarray of int64, shape (steps,) or (steps, batch)
+    inputs : ndarray of int64, shape (steps,) or (steps, batch); or of float32, with features behind
 
     Raises
     ------
     TruesparseError
         A score is not finite: the weights are so large that sums overflow.
     """
-    stream = as_model(stored).stream(*tokens.shape[1:])
-    scores = []
-    for token in tokens:
-        stream.advance(token)
-        scores.append(stream.logits())
+    model = as_model(stored)
+    batch = inputs.shape[1 : None if stored.chain.tokens else -1]
+    if stored.chain.whole:
+        every = model.scores(inputs if batch else inputs[:, None])
+        scores = [said.T if batch else said[:, 0] for said in every]
+    else:
+        stream = model.stream(*batch)
+        scores = []
+        for step in inputs:
+            stream.advance(step)
+            scores.append(stream.logits())
     if not all(np.isfinite(logits).all() for logits in scores):
         raise scores_overflow(stored.path)
     return scores
@@ -133,39 +149,42 @@ def as_exported(stored: StoredModel, dtype: str) -> StoredModel:
 
 def _banner(stored: StoredModel, dtype: str) -> str:
     chain = stored.chain
-    outputs = {"classifier": "classes", "tagger": "labels"}.get(stored.kind)
+    outputs = {"classifier": "classes", "tagger": "labels", "regressor": "numbers"}.get(stored.kind)
     kind = f"{stored.kind} of {chain.head.outputs} {outputs}," if outputs else f"{stored.kind} of"
-    cells = dict.fromkeys(place.spec.TYPE.upper() for place in chain.recurrent)
+    cells = dict.fromkeys(place.directions[0].spec.TYPE.upper() for place in chain.recurrent)
     equal = groupby(map(_units, chain.recurrent))
     units = " + ".join(f"{len(list(layers))} x {words}" for words, layers in equal)
     return (
         f"Generated by truesparse {__version__}; do not edit. {' + '.join(cells)} {kind}"
-        f" {chain.tokens:,} tokens, {units}, {stored.nnz:,} of {chain.dense_parameters:,} weights, {dtype}."
+        f" {chain.tokens or chain.features:,} {'tokens' if chain.tokens else 'features'}, {units},"
+        f" {stored.nnz:,} of {chain.dense_parameters:,} weights, {dtype}."
     )
 
 
 def _units(place: Place) -> str:
     """The size of a recurrent layer, and what else it has several of, in words."""
-    assert isinstance(place.spec, Recurrent)
-    own = {field.name: getattr(place.spec, field.name) for field in place.spec.own_fields()}
+    cell = place.directions[0].spec
+    assert isinstance(cell, Recurrent)
+    own = {field.name: getattr(cell, field.name) for field in cell.own_fields()}
     others = (f" of {name} {value}" for name, value in own.items() if type(value) is int and value > 1)
-    return f"{place.output.size} units{''.join(others)}"
+    ways = " in both directions" if len(place.directions) > 1 else ""
+    return f"{cell.units} units{''.join(others)}{ways}"
 
 
 def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
-    """Some tokens, and the scores that the runtime has after each of them."""
-    rng = np.random.default_rng(1)
-    tokens = rng.integers(0, stored.chain.tokens, _TEST_STEPS)
+    """Some tokens or features, and the scores that the runtime has after each step."""
+    inputs = test_inputs(stored.chain)
     outputs = stored.chain.head.outputs
     places = np.unique(np.linspace(0, outputs - 1, _TEST_PLACES).astype(np.int64))
     scores = [
         "    {\n" + ",\n".join(lines(numbers(logits[places]))) + "\n    }"
-        for logits in finite_scores(as_exported(stored, dtype), tokens)
+        for logits in finite_scores(as_exported(stored, dtype), inputs)
     ]
     return {
-        "test_steps": str(tokens.size),
+        "test_steps": str(len(inputs)),
+        "test_rows": str(len(scores)),
         "test_places": str(places.size),
-        "test_tokens": ", ".join(numbers(tokens)),
+        **test_text(inputs),
         "test_place_list": "\n" + ",\n".join(lines(numbers(places))) + "\n",
         "test_scores": ",\n".join(scores),
     }
@@ -190,43 +209,9 @@ def _vocabulary(stored: StoredModel, name: str) -> dict[str, str]:
     }
 
 
-def _texts(stored: StoredModel, name: str) -> dict[str, str]:
-    """How the example reads tokens and prints what it predicts: by vocabulary and labels, or as numbers."""
-    upper = name.upper()
-    text = {"include": f'#include "{name}.h"', "token_number": _NUMBER, "print_output": _PRINT_NUMBER}
-    if stored.vocabulary is not None:
-        text |= {
-            "include": f'#include "{name}_vocabulary.h"',
-            "token_number": _WORD.format(name=name, upper=upper),
-        }
-        if stored.chain.head.outputs == stored.chain.tokens:
-            subwords = isinstance(stored.vocabulary, Subwords)
-            text["print_output"] = (_PRINT_BYTES if subwords else _PRINT_WORD).format(name=name)
-    if stored.labels:
-        text["print_output"] = f"    puts({name}_labels[output]);"
-    return text
-
-
-_PRINT_NUMBER = '    printf("%lu\\n", (unsigned long)output);'
-_PRINT_WORD = "    puts({name}_vocabulary[output]);"
-_PRINT_BYTES = """\
-    fwrite({name}_vocabulary[output], 1, {name}_lengths[output], stdout);
-    putchar('\\n');"""
 _LENGTHS = """
 /* Tokens are bytes, which need not be whole characters of UTF-8, and may be zero: so many each. */
 static const unsigned short {name}_lengths[{upper}_TOKENS] = {{
 {lengths}
 }};
 """
-_NUMBER = """\
-    char *end;
-    const long number = strtol(text, &end, 10);
-    return *text != '\\0' && *end == '\\0' && number >= 0 ? number : -1;"""
-_WORD = """\
-    long token;
-    for (token = 0; token < {upper}_TOKENS; token++) {{
-        if (strcmp({name}_vocabulary[token], text) == 0) {{
-            return token;
-        }}
-    }}
-    return {upper}_UNKNOWN;"""

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from truesparse.data import TokenEncoder
+from truesparse.data import SeriesEncoder, TokenEncoder
 from truesparse.export.c_arrays import read_template, string
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.output.spec import SquaredError
 from truesparse.modelfile import Encoder, StoredModel
 
 _SCORES = """\
-    {name}_copy(scores, {name}_output_bias, {upper}_OUTPUTS);
+    {name}_copy({scores}, {name}_output_bias, {upper}_OUTPUTS);
     {product}"""
+_IN_UNITS = """
+    for (size_t j = 0; j < {upper}_OUTPUTS; j++) {{
+        numbers[j] = numbers[j] * {name}_output_scale[j] + {name}_output_mean[j];
+    }}"""
 _RESET = """
     for (j = 0; j < {upper}_UNITS; j++) {{
         state->pooled[j] = 0.0f;
@@ -60,23 +65,30 @@ def head(
     """
     chain = stored.chain
     upper = name.upper()
-    product = products[chain.output_matrix].format(y="scores", x=x)
+    scores = "numbers" if isinstance(chain.head, SquaredError) else "scores"
+    product = products[chain.output_matrix].format(y=scores, x=x)
     before = "".join(f"    {line}\n" for line in statements)
     text = {
-        "scores": before + _SCORES.format(name=name, upper=upper, product=product),
+        "scores": before + _SCORES.format(name=name, upper=upper, product=product, scores=scores),
         "pool_function": "",
         "reset_pool": "",
         "pool": "",
         "reading": _reading(stored.encoder),
         "labels_declaration": "",
         "labels_definition": "",
-        "scores_of": "the next token" if chain.per_step else "the classes",
+        "scores_of": "the next token" if chain.per_step and chain.tokens else "the classes",
     }
+    if isinstance(chain.head, SquaredError) and chain.head.mean:
+        text["scores"] += _IN_UNITS.format(name=name, upper=upper)
     if stored.labels:
         labels = f"const char *const {name}_labels[{upper}_OUTPUTS]"
         texts = ",\n".join(f"    {string(label)}" for label in stored.labels)
         names = "labels" if chain.per_step else "classes"
-        text["scores_of"] = "the labels of the last token" if chain.per_step else "the classes"
+        text["scores_of"] = (
+            f"the labels of the last {'token' if chain.tokens else 'step'}"
+            if chain.per_step
+            else "the classes"
+        )
         text["labels_declaration"] = f"/* Names of the {names}. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools(chain):
@@ -93,7 +105,7 @@ def head(
 
 def _reading(encoder: Encoder) -> str:
     """How a text becomes tokens, which is left to the caller."""
-    if encoder is None:
+    if encoder is None or isinstance(encoder, SeriesEncoder):
         return ""
     if isinstance(encoder, TokenEncoder):
         case = " in lower case" if encoder.lower_case else ""

@@ -12,8 +12,10 @@ from truesparse.errors import TruesparseError
 from truesparse.export.c_arrays import C_TYPES, Constants, read_template
 from truesparse.export.quantise import quantise
 from truesparse.layers.chain import EMBEDDING, ChainSpec
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.source import identifier
 from truesparse.layers.spec import Matrix
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.modelfile import StoredModel
 
 # Tokens from one start to the next. Lengths between are added up, which saves bytes in large vocabularies.
@@ -98,7 +100,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         A matrix has more than 2^32 - 1 weights.
     """
     constants, kinds, products = Constants(), {}, {}
-    first = first_matrix(stored.chain)
+    first = "" if stored.chain.whole else first_matrix(stored.chain)
     groups = {matrix.name: _Group.of(matrix) for matrix in stored.chain.matrices}
     for name, csr in stored.matrices.items():
         group = groups[name]
@@ -137,11 +139,12 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
                 members += [f"{own}_scales", f"{step:.8e}f"]
             constants.raw(f"static const {prefix}_matrix_{kind} {own} = {{{', '.join(members)}}};\n")
             products[name] = f"{prefix}_add_product_{kind}({{y}}, &{own}, {{x}});"
-    for name, vector in stored.vectors.items():
+    for name, vector in (stored.vectors | _scalings(stored.chain)).items():
         constants.array(identifier(prefix, name), vector)
     places = {"first": identifier(prefix, first), "embedding": identifier(prefix, EMBEDDING)}
     expressions = {key: value.format(**places) for key, value in _EXPRESSIONS[dtype].items()}
-    column = _COLUMN if groups[first].size == 1 else _COLUMN_OF_GROUPS
+    group = groups.get(first, _Group(1, 1, 1))
+    column = _COLUMN if group.size == 1 else _COLUMN_OF_GROUPS
     upper = prefix.upper()
     functions = [
         read_template("product.c" if types["group"] == "1" else "groups.c").substitute(
@@ -154,13 +157,11 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         )
         for kind, types in kinds.items()
     ]
-    by = groups[EMBEDDING].size
+    by = groups[EMBEDDING].size if stored.chain.tokens else 1
     text = {
         **expressions,
         **places,
-        "column_sums": column.format(
-            first=places["first"], cast=expressions["cast"], **groups[first]._asdict()
-        ),
+        "column_sums": column.format(first=places["first"], cast=expressions["cast"], **group._asdict()),
         "embedding_row": "token" if by == 1 else f"token / {by}",
         "embedding_place": "e" if by == 1 else f"(size_t)e * {by} + token % {by}",
         "products": "\n".join(functions),
@@ -170,14 +171,27 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     return Matrices(text, products, constants.bytes)
 
 
+def _scalings(chain: ChainSpec) -> dict[str, NDArray[np.float32]]:
+    """Means and scales of features and numbers, by names like those of vectors."""
+    return {
+        f"{place.name}.{part}": np.array(getattr(place.spec, part), np.float32)
+        for place in chain.places
+        if isinstance(place.spec, Standardize | SquaredError) and place.spec.mean
+        for part in ("mean", "scale")
+    }
+
+
 def first_matrix(chain: ChainSpec) -> str:
-    """The matrix that multiplies an embedding. It is stored by columns: few of them meet a weight.
+    """The matrix that multiplies an embedding; empty if there is none. It is stored by columns: few of them
+    meet a weight.
 
     Raises
     ------
     TruesparseError
         There are several.
     """
+    if not chain.tokens:
+        return ""
     place = chain.split()[0][0]
     names = [matrix.name for matrix in place.matrices if matrix.reads == "input"]
     if len(names) != 1:

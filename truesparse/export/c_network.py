@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from truesparse.errors import TruesparseError
 from truesparse.export.c_head import head, pools
 from truesparse.export.c_matrices import first_matrix, write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.layers.source import ROOM, Source, identifier
 from truesparse.modelfile import StoredModel
@@ -78,11 +80,11 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
     chain = stored.chain
-    check_layers(stored, "source", "there is no C source for", "export to another form")
+    check_source(stored)
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)
-    sources = _sources(body, state, weights.products, name)
+    sources = _sources(body, state, weights.products, name, None if chain.tokens else "features")
     room = max(source.room for source in sources)
     pooled = "state->pooled" if pools(chain) else state.top
     behind = _variables(rest, pooled, name)
@@ -98,7 +100,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     }
     text = {
         **weights.text,
-        "rows": str(next(m.shape[0] for m in chain.matrices if m.name == first_matrix(chain))),
+        "rows": str(next((m.shape[0] for m in chain.matrices if m.name == first_matrix(chain)), 0)),
         "units": str(body[-1].output.size),
         "state": "\n".join(members),
         "reset": state.reset,
@@ -110,6 +112,21 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (sizes + room) + top.state_bytes
     return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+
+
+def check_source(stored: StoredModel) -> None:
+    """Check that there is C source for a model.
+
+    Raises
+    ------
+    TruesparseError
+        There is not.
+    """
+    check_layers(stored, "source", "there is no C source for", "export to another form")
+    if stored.chain.tokens and isinstance(stored.chain.head, SquaredError):
+        raise TruesparseError(
+            f"there is no C source for numbers that are said of tokens, as by {stored.path}; export to onnx"
+        )
 
 
 def are_equal(places: list[Place]) -> bool:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, need
 from truesparse.export.layers import check_layers
-from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.chain import EMBEDDING, Place
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
-from truesparse.layers.spec import Recurrent
 from truesparse.modelfile import StoredModel
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
@@ -32,7 +29,8 @@ def write_description(stored: StoredModel, folder: Path) -> None:
 
 def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.pt`, a state dict of dense tensors for an `nn.Module` with the parts `embedding`
-    (`nn.Embedding`), `lstm` (`nn.LSTM`) or another cell's, `output` (`nn.Linear`) and for linear layers
+    (`nn.Embedding`), `lstm` (`nn.LSTM`, of both directions if the model is) or another cell's, `output`
+    (`nn.Linear`) and for linear layers
     `linear.0` and so on; and `model.json`.
 
     Raises
@@ -44,29 +42,39 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
     check_layers(stored, "parameters", "PyTorch has no module for", instead)
     chain = stored.chain
     body, rest = chain.split()
-    ends = [number for number, place in enumerate(body) if isinstance(place.spec, Recurrent)]
+    ends = [number for number, place in enumerate(body) if place.directions]
     recurrent = body[ends[0] : ends[-1] + 1]
     first = recurrent[0]
     for place in recurrent:
-        if (place.spec.TYPE, place.output) != (first.spec.TYPE, first.output):
+        if (_kinds(place), place.output) != (_kinds(first), first.output):
             raise TruesparseError(
                 f"PyTorch has no module for the layers {first.name} and {place.name} together, which are"
                 f" not of one kind and size; {instead}"
             )
-    arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()}
+    arrays = {EMBEDDING: stored.matrices[EMBEDDING].to_dense()} if chain.tokens else {}
     for place in (*body, *rest):
-        kind = place.spec.TYPE
-        own = part(type(place.spec), "parameters")(place, stored.matrices, stored.vectors)
-        if place in recurrent:
-            arrays |= {f"{kind}.{name}_l{recurrent.index(place)}": array for name, array in own.items()}
-        else:
-            arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
-    arrays["output.weight"] = stored.matrices[chain.output_matrix].to_dense()
-    arrays["output.bias"] = stored.vectors["output.bias"]
+        for end, layer in zip(("", "_reverse"), place.directions or (place,), strict=False):
+            spec = layer.spec
+            own = part(type(spec), "parameters")(layer, stored.matrices, stored.vectors)
+            if place in recurrent:
+                number = recurrent.index(place)
+                arrays |= {f"{spec.TYPE}.{name}_l{number}{end}": array for name, array in own.items()}
+            else:
+                arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
+    weight, bias = stored.matrices[chain.output_matrix].to_dense(), stored.vectors["output.bias"]
+    if isinstance(chain.head, SquaredError) and chain.head.mean:
+        mean, scale = np.array(chain.head.mean, np.float32), np.array(chain.head.scale, np.float32)
+        weight, bias = scale[:, None] * weight, scale * bias + mean  # says the numbers themselves
+    arrays |= {"output.weight": weight, "output.bias": bias}
     torch = need("torch", "torch")
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / "model.pt")
     write_description(stored, folder)
     return {}
+
+
+def _kinds(place: Place) -> list[str]:
+    """The types of the layers in it: one, or for two directions two."""
+    return [layer.spec.TYPE for layer in place.directions or (place,)]
 
 
 def write_scipy(stored: StoredModel, folder: Path) -> dict[str, Any]:
@@ -81,19 +89,3 @@ def write_scipy(stored: StoredModel, folder: Path) -> dict[str, Any]:
     np.savez(folder / "biases.npz", **stored.vectors)  # type: ignore[arg-type]
     write_description(stored, folder)
     return {}
-
-
-def need(module: str, package: str) -> ModuleType:
-    """Import a module that is not installed with truesparse.
-
-    Raises
-    ------
-    TruesparseError
-        It is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise TruesparseError(f"{package} is not installed; run pip install {package}") from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from truesparse.errors import TruesparseError
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.parts import part
-from truesparse.layers.spec import Recurrent
+from truesparse.layers.spec import LayerSpec, Recurrent
 from truesparse.modelfile import StoredModel
 
 
@@ -23,16 +26,19 @@ def check_layers(stored: StoredModel, kind: str, lacks: str, instead: str) -> No
     Raises
     ------
     TruesparseError
-        It has not; or the model reads features, or has no recurrent layer.
+        It has not; or the model has no recurrent layer.
     """
-    for spec in stored.chain.layers:
+    for spec in _every(stored.chain):
         spared = vars(type(spec)).get("SPARED", ())  # what is derived from a layer computes something else
         if not (spec.TRAINING_ONLY or kind in spared or part(type(spec), kind)):
             what = "cell" if isinstance(spec, Recurrent) else "layer"
             raise TruesparseError(f"{lacks} the {what} {spec.TYPE}; {instead}")
-    if not stored.chain.tokens:
-        raise TruesparseError(
-            f"{stored.path} reads features, and only what reads tokens has this form; export to scipy"
-        )
     if not stored.chain.recurrent:
         raise TruesparseError(f"{stored.path} has no recurrent layer; export to scipy")
+
+
+def _every(chain: ChainSpec) -> Iterator[LayerSpec]:
+    """The layers, and the cells of those of two directions."""
+    for place in chain.places:
+        yield place.spec
+        yield from (own.spec for own in place.directions[1:])

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, need
 from truesparse.export.c import finite_scores
-from truesparse.export.interchange import need, write_description
+from truesparse.export.c_inputs import test_inputs
+from truesparse.export.interchange import write_description
 from truesparse.export.layers import check_layers
 from truesparse.layers.graph import Graph
-from truesparse.layers.output.onnx import SCORES
+from truesparse.layers.output.onnx import output_name
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
 from truesparse.version import __version__
@@ -25,14 +27,16 @@ _TOLERANCE = 1e-4
 def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.onnx` and `model.json`, and compare with the runtime if onnxruntime is installed.
 
-    Inputs are `tokens` (int64, (T, B)) and a state for each part of each layer, such as `lstm.0.h`, float32,
-    (B, H). Outputs are the states after the last step, such as `lstm.0.h.next`, and `scores`: float32,
-    (T, B, V), or of a classifier (B, classes), after the last step. Sequences of a batch are equally long.
+    Inputs are `tokens` (int64, (T, B)) or `features` (float32, (T, B, D)) and a state for each part of each
+    layer, such as `lstm.0.h`, float32, (B, H). Outputs are the states after the last step, such as
+    `lstm.0.h.next`, and `scores` or `numbers`: float32, (T, B, V), or of a model of whole sequences (B, V),
+    after the last step. Sequences of a batch are equally long.
 
     Returns
     -------
     dict
-        `largest_difference` of the scores from the runtime's, None without onnxruntime.
+        `largest_difference` of the scores from the runtime's, or of the numbers, in units of their scale;
+        None without onnxruntime.
 
     Raises
     ------
@@ -58,9 +62,12 @@ def _model(stored: StoredModel, onnx: Any) -> Any:
     """The whole model."""
     chain = stored.chain
     graph = Graph(onnx, stored.matrices, stored.vectors)
-    graph.inputs.append(graph.value("tokens", ["T", "B"], integers=True))
-    graph.outputs.append(graph.value(SCORES, [*(["T"] if chain.per_step else []), "B", chain.head.outputs]))
-    x = "tokens"
+    if chain.tokens:
+        graph.inputs.append(graph.value("tokens", ["T", "B"], integers=True))
+    else:
+        graph.inputs.append(graph.value("features", ["T", "B", chain.features]))
+    x, said = graph.inputs[0].name, output_name(chain)
+    graph.outputs.append(graph.value(said, [*(["T"] if chain.per_step else []), "B", chain.head.outputs]))
     for place in chain.places:
         if not place.spec.TRAINING_ONLY:
             x = part(type(place.spec), "nodes")(graph, place, x)
@@ -80,16 +87,22 @@ def _largest_difference(stored: StoredModel, file: Path) -> float | None:
     except ImportError:
         return None
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    tokens = np.random.default_rng(1).integers(0, stored.chain.tokens, (5, 2))
+    chain, rng = stored.chain, np.random.default_rng(1)
+    if chain.tokens:
+        inputs: Any = rng.integers(0, chain.tokens, (5, 2))
+    else:
+        inputs = np.stack([test_inputs(chain)[:5], test_inputs(chain)[5:10]], axis=1)
     zeros = {
         name: np.zeros((2, size), np.float32)
         for place in stored.chain.places
         for name, size in place.state.items()
     }
-    scores = session.run([SCORES], {"tokens": tokens, **zeros})[0]
-    expected = finite_scores(stored, tokens)
+    given = {session.get_inputs()[0].name: inputs, **zeros}
+    said = session.run([output_name(chain)], given)[0]
+    expected = finite_scores(stored, inputs)
     wanted = np.stack(expected) if stored.chain.per_step else expected[-1]
-    difference = float(np.abs(wanted - scores).max()) if scores.shape == wanted.shape else np.inf
+    unit = np.array(chain.head.scale or 1.0) if isinstance(chain.head, SquaredError) else 1.0
+    difference = float(np.abs((wanted - said) / unit).max()) if said.shape == wanted.shape else np.inf
     if not difference <= _TOLERANCE:
         raise TruesparseError(
             f"onnxruntime computes other scores than truesparse (a difference of {difference:.1e})"

@@ -37,10 +37,14 @@ def _place(step, task, strips, features, w, n):
 
 @cache
 def last_forward(w: int, n: int):
-    """Return the kernel ``out[:, s] = y_t[:, s]`` at the last step t of each sequence s."""
+    """Return the kernel ``out[:, s] = y_t[:, s]`` at the last step t of each sequence s.
+
+    It takes ``backward`` too, int, after ``steps``: of so many features, the last ones, the first step is
+    taken, which is the last one of what reads from the end.
+    """
 
     @parallel_jit
-    def last_forward_kernel(out, y, lengths, steps):
+    def last_forward_kernel(out, y, lengths, steps, backward):
         strips, features = out.shape[0], out.shape[1]
         flat = y.reshape(-1)
         for task in prange(strips * features):
@@ -48,6 +52,8 @@ def last_forward(w: int, n: int):
             feature = task - strip * features
             for lane in range(w):
                 last = np.intp(lengths[strip, lane]) - 1
+                if feature >= features - backward:
+                    last = min(last, 0)
                 value = _ZERO
                 if last >= 0:
                     value = flat[_place(last, task, strips, features, w, n) + lane]
@@ -58,10 +64,11 @@ def last_forward(w: int, n: int):
 
 @cache
 def last_backward(w: int, n: int):
-    """Return the kernel ``dy_t[:, s] = dout[:, s]`` at the last step t of each sequence s, else 0."""
+    """Return the kernel ``dy_t[:, s] = dout[:, s]`` at the last step t of each sequence s, else 0; takes
+    ``backward`` as `last_forward`."""
 
     @parallel_jit
-    def last_backward_kernel(dy, dout, lengths, steps):
+    def last_backward_kernel(dy, dout, lengths, steps, backward):
         strips, features = dout.shape[0], dout.shape[1]
         flat = dy.reshape(-1)
         for task in prange(strips * features):
@@ -71,6 +78,8 @@ def last_backward(w: int, n: int):
                 vstore(dy, _place(step, task, strips, features, w, n), vbroadcast(_ZERO, w))
             for lane in range(w):
                 last = np.intp(lengths[strip, lane]) - 1
+                if feature >= features - backward:
+                    last = min(last, 0)
                 if last >= 0:
                     place = _place(last, task, strips, features, w, n) + lane
                     flat[place] = dout[strip, feature, lane]

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 from truesparse.errors import UsageError
+from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
 from truesparse.layers.pool.spec import Pool
@@ -27,6 +28,7 @@ from truesparse.layers.spec import (
     Signal,
     Vector,
 )
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import check_kind, checked, setting, shown
 
 EMBEDDING = "embedding.weight"
@@ -66,6 +68,17 @@ class Place(NamedTuple):
         """Sizes of the parts of its state by their names in the chain."""
         return {f"{self.name}.{part}": size for part, size in self.spec.state.items()}
 
+    @property
+    def directions(self) -> tuple[Place, ...]:
+        """The recurrent layers in it: itself, those of both directions, or none."""
+        if isinstance(self.spec, Recurrent):
+            return (self,)
+        if not isinstance(self.spec, Bidirectional):
+            return ()
+        cell = self.spec.cell
+        output = cell.output(self.given)
+        return tuple(Place(f"{self.name}.{way}", cell, self.given, output) for way in DIRECTIONS)
+
 
 @dataclass(frozen=True, init=False)
 class ChainSpec:
@@ -97,6 +110,8 @@ class ChainSpec:
             raise UsageError("the last layer of a model must be a head, such as softmax")
         if any(isinstance(layer, Head) for layer in layers[:-1]):
             raise UsageError("only the last layer of a model can be a head")
+        if any(isinstance(layer, Standardize) for layer in layers[1:]):
+            raise UsageError("only the first layer of a model can standardize what it reads")
         for place in self.places:
             if place.given.kind not in place.spec.TAKES:
                 raise UsageError(
@@ -165,7 +180,12 @@ class ChainSpec:
     @property
     def recurrent(self) -> list[Place]:
         """The recurrent layers."""
-        return [place for place in self.places if isinstance(place.spec, Recurrent)]
+        return [place for place in self.places if place.directions]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has to know a sequence to its end before it says anything of it."""
+        return any(isinstance(layer, Bidirectional) for layer in self.layers)
 
     def split(self) -> tuple[list[Place], list[Place]]:
         """What a reader of one token after another computes at each step, and what only for scores.
@@ -182,7 +202,9 @@ class ChainSpec:
         if self.pooling:
             number = sum(place.given.kind == STEPS for place in places)
         else:
-            number = max((n for n, place in enumerate(places, 1) if place.spec.state), default=0)
+            number = max(
+                (n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0
+            )
         return places[:number], places[number:]
 
     @property
@@ -236,23 +258,30 @@ class ChainSpec:
 
     @property
     def units(self) -> int:
-        """Length of the vector that the head reads: units of the last recurrent layer."""
-        return self.places[-1].given.size
+        """Length of the vector that the head reads, of one direction: units of the last recurrent layer."""
+        given = self.places[-1].given
+        return given.size - given.backward
 
     @property
     def hidden_units(self) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
-        """For each recurrent layer how many units it has, and of which matrices they are rows and columns."""
+        """For each recurrent layer, and each direction of one, how many units it has, and of which matrices
+        they are rows and columns."""
         places = [place for place in self.places if place.matrices or place.spec is self.head]
         found = []
         for place, behind in pairwise(places):
-            if isinstance(place.spec, Recurrent):
-                own = place.matrices
+            for layer in place.directions:
+                own = layer.matrices
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]
                 reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
                 if behind.spec is self.head and self.head.tied:
                     reads.append(self.output_matrix)
-                found.append((place.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
+                found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
         return found
+
+    def with_head(self, **changes: Any) -> ChainSpec:
+        """The chain whose head has other settings."""
+        head = dataclasses.replace(self.head, **changes)
+        return ChainSpec(*self.layers[:-1], head, features=self.features)
 
     def resized(self, numerator: int, denominator: int) -> ChainSpec:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""

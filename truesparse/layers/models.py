@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from truesparse.errors import UsageError
 from truesparse.layers.activity.spec import ActivityPenalty
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
@@ -14,7 +15,12 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
 from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import listed
+
+ONE_DIRECTION = (
+    "a language model cannot read in both directions, as it would see the token that it is to predict"
+)
 
 
 class DropoutRates(NamedTuple):
@@ -38,8 +44,10 @@ def language_model(
     output_group: int = 1,
     dropout: float | DropoutRates = 0.0,
     locked: bool | None = None,
+    label_smoothing: float = 0.0,
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
+    bidirectional: bool = False,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
@@ -61,16 +69,23 @@ def language_model(
         for all four.
     locked : bool, optional
         Drop the same units at every step; as the cell has it if left out.
+    label_smoothing : float
+        See `Softmax`.
     size_penalty, change_penalty : float
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
+    bidirectional : bool
+        Must be False.
     **own
         Settings of the recurrent layers, such as `depth`.
 
     Raises
     ------
     UsageError
-        A size is out of range, the cell is unknown, or the layers do not fit each other.
+        A size is out of range, the cell is unknown, the layers do not fit each other, or are to read in both
+        directions.
     """
+    if bidirectional:
+        raise UsageError(f"{ONE_DIRECTION}; leave bidirectional out")
     rates, words, locked = _rates(cell, dropout, locked)
     return ChainSpec(
         *words,
@@ -79,7 +94,7 @@ def language_model(
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        Softmax(vocab_size, tied=tied, group=output_group),
+        Softmax(vocab_size, tied=tied, group=output_group, label_smoothing=label_smoothing),
     )
 
 
@@ -96,6 +111,12 @@ def sequence_model(
     sparse_output: bool = False,
     dropout: float | DropoutRates = 0.0,
     locked: bool | None = None,
+    feature_mean: tuple[float, ...] = (),
+    feature_scale: tuple[float, ...] = (),
+    target_mean: tuple[float, ...] = (),
+    target_scale: tuple[float, ...] = (),
+    bidirectional: bool = False,
+    label_smoothing: float = 0.0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -114,6 +135,14 @@ def sequence_model(
         What the output layer sees of the top layer's outputs; empty if it says something at each step.
     sparse_output : bool
         Whether the output layer is sparse. If not, its weights are all there and counted with the biases.
+    feature_mean, feature_scale : tuple of float
+        Of each feature, if the model is to standardize what it reads; see `Standardize`.
+    target_mean, target_scale : tuple of float
+        Of each number to be estimated, if it learns in such units; see `SquaredError`.
+    bidirectional : bool
+        Whether each recurrent layer is one of two directions; see `Bidirectional`.
+    label_smoothing : float
+        Of classes; see `Softmax`.
 
     Raises
     ------
@@ -123,14 +152,22 @@ def sequence_model(
     rates, words, locked = _rates(cell, dropout, locked)
     if kind not in ("classifier", "regressor"):
         raise UsageError(f"a model of sequences is a classifier or a regressor, not a {kind!r}")
-    first = [*words, Embedding(vocab_size, embedding_size)] if vocab_size else []
-    head = Softmax if kind == "classifier" else SquaredError
+    first: list[LayerSpec] = [*words, Embedding(vocab_size, embedding_size)] if vocab_size else []
+    if len(feature_mean) or len(feature_scale):
+        first.append(Standardize(feature_mean, feature_scale))
+    head: LayerSpec
+    if kind == "classifier":
+        if len(target_mean) or len(target_scale):
+            raise UsageError("a classifier names classes, which have no mean and scale; leave both out")
+        head = Softmax(outputs, sparse=sparse_output, label_smoothing=label_smoothing)
+    else:
+        head = SquaredError(outputs, sparse=sparse_output, mean=target_mean, scale=target_scale)
     return ChainSpec(
         *first,
-        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
+        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own, bidirectional),
         *([Pool(pooling)] if pooling else []),
         Dropout(rates.output, locked and not pooling),
-        head(outputs, sparse=sparse_output),
+        head,
         features=0 if vocab_size else embedding_size,
     )
 
@@ -160,6 +197,7 @@ def _recurrent(
     rates: DropoutRates,
     locked: bool,
     own: dict[str, Any],
+    bidirectional: bool = False,
 ) -> list[LayerSpec]:
     """Recurrent layers, with dropout before each."""
     spec = cells()[cell]
@@ -171,5 +209,6 @@ def _recurrent(
     unknown = sorted(settings.keys() - {field.name for field in (*spec.own_fields(), *fields(Recurrent))})
     if unknown:
         raise UsageError(f"the cell {cell} has no {unknown[0].replace('_', ' ')}; leave it out")
-    layer = spec(units, pattern, **settings)
+    one = spec(units, pattern, **settings)
+    layer = Bidirectional(one) if bidirectional else one
     return [given for _ in range(layers) for given in (Dropout(rates.input, locked), layer)]

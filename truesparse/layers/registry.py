@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from truesparse.errors import UsageError, unknown_name
 from truesparse.layers.activity.spec import ActivityPenalty
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
@@ -16,6 +17,7 @@ from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import LayerSpec, Recurrent
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import shown
 
 S = TypeVar("S", bound=type[LayerSpec])
@@ -37,11 +39,13 @@ def register(spec: S) -> S:
 for _spec in (
     WordDropout,
     Embedding,
+    Standardize,
     Dropout,
     ActivityPenalty,
     LSTM,
     GRU,
     RHN,
+    Bidirectional,
     Linear,
     Pool,
     Softmax,

@@ -26,10 +26,14 @@ class Signal(NamedTuple):
         A number at each step, a vector at each step, or one vector for the whole sequence.
     size : int
         Different tokens, or length of the vector.
+    backward : int
+        How many of the vector's numbers, the last ones, come from a layer that reads from the end on: what
+        that says last stands at the first step.
     """
 
     kind: str
     size: int
+    backward: int = 0
 
 
 class Matrix(NamedTuple):
@@ -191,8 +195,10 @@ class LayerSpec(ABC):
         return self
 
     def to_document(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return {"type": self.TYPE, **dataclasses.asdict(self)}
+        """What JSON can hold; tuples that are empty are left out."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value != ()}
+        lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
+        return {"type": self.TYPE, **given, **lists}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

@@ -1,9 +1,9 @@
-"""What computes one step of a layer in NumPy alone: for the runtime."""
+"""What computes one step of a layer in NumPy alone, or whole sequences: for the runtime."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,26 @@ class Step(ABC):
         ndarray of float32, shape (H, B)
             The output; may be a part of the state.
         """
+
+    def zero_state(self, batch: int) -> StepState:
+        """A state of zeros."""
+        return tuple(np.zeros((size, batch), np.float32) for size in self.place.spec.state.values())
+
+    def run(self, inputs: Iterable[Array]) -> list[Array]:
+        """Read sequences from a state of zeros, each as soon as it has an input.
+
+        Parameters
+        ----------
+        inputs : iterable of ndarray of float32, shape (D, active)
+            Of each step, for the sequences that it has: the first ones.
+
+        Returns
+        -------
+        list of ndarray of float32, shape (H, active)
+        """
+        steps = list(inputs)
+        state = self.zero_state(max(x.shape[1] for x in steps))
+        return [np.array(self.step(x, tuple(part[:, : x.shape[1]] for part in state))) for x in steps]
 
 
 def step_of(place: Place, matrices: Mapping[str, CSR], vectors: Mapping[str, Array]) -> Step:

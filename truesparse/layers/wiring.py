@@ -21,23 +21,36 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
         of their own, so the rows of the output layer are not matched. With tied weights the features of the
         embedding are the units of the layer before the head, and the one matrix is the embedding's.
     """
-    layers, source = [], FIXED
-    last = next((place.name for place in reversed(chain.places) if place.spec.sums), "")
+    layers: list[LayerWiring] = []
+    source: str | tuple[str, ...] = FIXED
+    last = next((_units(place) for place in reversed(chain.places) if _cells(place)), FIXED)
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = (chain.head.tied and last) or place.name
+            source = (last if chain.head.tied and isinstance(last, str) else FIXED) or place.name
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
             layers += [LayerWiring(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
         elif matrices:
-            gates = place.matrices[0].gates
-            layers.append(LayerWiring(place.name, place.name, _sums(place, source), gates=gates))
-            source = place.name
+            for cell in _cells(place):
+                sums, gates = _sums(cell, source), cell.matrices[0].gates
+                layers.append(LayerWiring(cell.name, cell.name, sums, gates=gates))
+            source = _units(place)
     return layers
 
 
-def _sums(place: Place, source: str) -> tuple[tuple[Input, ...], ...]:
+def _cells(place: Place) -> tuple[Place, ...]:
+    """The layers in it whose units have inputs."""
+    return place.directions or ((place,) if place.spec.sums else ())
+
+
+def _units(place: Place) -> str | tuple[str, ...]:
+    """The name of its units, or the names of those of both directions."""
+    first, *others = (cell.name for cell in _cells(place))
+    return (first, *others) if others else first
+
+
+def _sums(place: Place, source: str | tuple[str, ...]) -> tuple[tuple[Input, ...], ...]:
     """The products that are added up for a unit of a layer."""
     reads = {matrix.name: place.name if matrix.reads == "state" else source for matrix in place.matrices}
     return tuple(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
@@ -40,8 +40,8 @@ class Model:
         Holds the matrices and vectors that `chain` names.
     vocabulary : Vocabulary, optional
         What its tokens mean.
-    encoder : TextEncoder or TokenEncoder, optional
-        How a model of whole texts reads them.
+    encoder : TextEncoder, TokenEncoder or SeriesEncoder, optional
+        How a model of whole texts, of sentences or of features reads them.
     labels : sequence of str, optional
         Names of its outputs.
 
@@ -114,7 +114,7 @@ class Model:
     def save(
         self,
         path: str | Path,
-        vocabulary: Vocabulary | TextEncoder | TokenEncoder | None = None,
+        vocabulary: Vocabulary | Encoder = None,
         labels: Sequence[str] = (),
     ) -> None:
         """Write the model to a file, for `truesparse.load`, `truesparse.runtime` and the commands.
@@ -122,9 +122,9 @@ class Model:
         Parameters
         ----------
         path : str or Path
-        vocabulary : Vocabulary, TextEncoder or TokenEncoder, optional
+        vocabulary : Vocabulary, TextEncoder, TokenEncoder or SeriesEncoder, optional
             What its tokens mean; of a model of whole texts a `TextEncoder`, which says how they are read too,
-            and of a tagger a `TokenEncoder`.
+            of a tagger a `TokenEncoder`, and of features a `SeriesEncoder`, which names them.
             That of the model if left out. Without one a model reads numbers.
         labels : sequence of str, optional
             Names of the outputs of a classifier or tagger; those of the model if left out.
@@ -137,7 +137,7 @@ class Model:
             The file cannot be written; an earlier one is unharmed.
         """
         own, encoder = self.vocabulary, self.encoder
-        if isinstance(vocabulary, TextEncoder | TokenEncoder):
+        if isinstance(vocabulary, TextEncoder | TokenEncoder | SeriesEncoder):
             own, encoder = vocabulary.vocabulary, vocabulary
         elif vocabulary is not None:
             own, encoder = vocabulary, None
@@ -327,6 +327,11 @@ class Model:
         if steps > panels.steps or batch != panels.batch:
             raise ValueError(
                 f"a window of {steps} x {batch} does not fit a workspace for {panels.steps} x {panels.batch}"
+            )
+        if state is not None and self.chain.whole:
+            raise UsageError(
+                "a model that reads in both directions carries no state from one window to the next; give it"
+                " whole sequences, as SequenceBatches does"
             )
         ws.done = False
         window.steps = steps

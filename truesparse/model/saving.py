@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import Subwords, TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, Subwords, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
-from truesparse.modelfile import Encoder, container, model_kind
+from truesparse.modelfile import Encoder, container, model_kind, names_outputs
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
 from truesparse.version import __version__
@@ -28,6 +28,7 @@ def save_model(
     encoder: Encoder = None,
     labels: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
+    estimator: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights, topology and vocabulary: what it takes to use a model.
 
@@ -40,6 +41,8 @@ def save_model(
     history : mapping, optional
         The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
         taken from there.
+    estimator : mapping, optional
+        What an estimator is besides its model; see `truesparse.sklearn`.
 
     Raises
     ------
@@ -47,6 +50,8 @@ def save_model(
         The file cannot be written; an earlier one is unharmed.
     """
     document = document_of("model", model.chain, vocabulary, encoder, labels, history)
+    if estimator is not None:
+        document["estimator"] = estimator
     container.write(path, tensors_of(model.arena), document)
 
 
@@ -68,7 +73,7 @@ def check_reading(
     if vocabulary is not None:
         try:  # what could not be read again is not written
             Vocabulary.from_json(vocabulary.to_json())
-            if encoder is not None:
+            if isinstance(encoder, TextEncoder | TokenEncoder):
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None
@@ -82,9 +87,16 @@ def check_reading(
             "a model of whole texts needs a TextEncoder, which says how they are cut"
             "; give TextEncoder(vocabulary, length)"
         )
-    if labels and chain.per_step and not isinstance(encoder, TokenEncoder):
+    if isinstance(encoder, SeriesEncoder):
+        try:
+            SeriesEncoder.from_document(
+                encoder.to_document(), chain.features, chain.head.outputs, chain.per_step, bool(labels)
+            )
+        except TruesparseError as error:
+            raise UsageError(f"the model {error}; give the SeriesEncoder that it was trained with") from None
+    elif labels and chain.per_step and chain.tokens and not isinstance(encoder, TokenEncoder):
         raise UsageError("labels for each step take a TokenEncoder; give one, or leave the labels out")
-    if encoder is not None and not labels:
+    if encoder is not None and names_outputs(encoder) and not labels:
         raise UsageError("a model with an encoder needs the names of its outputs; give labels")
     if labels and (len(labels) != chain.head.outputs or len(set(labels)) != len(labels)):
         raise UsageError(
@@ -102,8 +114,10 @@ def document_of(
     history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What a file says of a model, besides its numbers."""
-    of_classifier: dict[str, Any] = {} if encoder is None else {"text": encoder.to_document()}
-    if encoder is not None or labels:
+    of_classifier: dict[str, Any] = {}
+    if encoder is not None:
+        of_classifier["series" if isinstance(encoder, SeriesEncoder) else "text"] = encoder.to_document()
+    if labels or (encoder is not None and names_outputs(encoder)):
         of_classifier["labels"] = list(labels)
     of_run = (
         {}

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _OF_TEXT = ("batch_size", "bptt")
-_COLUMNS = ("label_column", "text_column", "tag_column", "token_column")
+_COLUMNS = (
+    *("label_column", "text_column", "tag_column", "token_column"),
+    *("target_column", "id_column", "time_column"),
+)
 _OF_LABELLED = ("batch_size", *_COLUMNS, "valid_fraction", "test_fraction", "seed")
 
 
@@ -27,6 +30,8 @@ class DataSettings:
         Of a classifier: names of the columns of labelled texts.
     tag_column, token_column : str
         Of a tagger: which columns labels and tokens are in.
+    target_column, id_column, time_column : str
+        Of a model of features: names of the columns of what it tells, of the sequences and of times.
     valid_fraction, test_fraction : float or None
         Of a model with labels: which part of the data was taken out of those to train on; None if nobody
         knows.
@@ -41,6 +46,9 @@ class DataSettings:
     text_column: str = "text"
     tag_column: str = "auto"
     token_column: str = "auto"
+    target_column: str = "auto"
+    id_column: str = ""
+    time_column: str = ""
     valid_fraction: float | None = None
     test_fraction: float | None = None
     seed: int | None = None

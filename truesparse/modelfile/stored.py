@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,21 @@ from truesparse.csr import (
     narrow_index_dtype,
     row_steps,
 )
-from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
+from truesparse.modelfile.data_settings import DataSettings
 from truesparse.modelfile.description import read_chain
 
 # Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
 # of the file.
 _WIDE = 1 << 16
-Encoder = TextEncoder | TokenEncoder | None
+Encoder = TextEncoder | TokenEncoder | SeriesEncoder | None
+E = TypeVar("E", TextEncoder, TokenEncoder)
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 
@@ -48,12 +50,14 @@ class StoredModel:
         then, and each entry has several values.
     vectors : dict of str to ndarray of float32
     vocabulary : Vocabulary or None
-    encoder : TextEncoder, TokenEncoder or None
-        How a classifier reads a text, or a tagger a sentence; None if it reads numbers.
+    encoder : TextEncoder, TokenEncoder, SeriesEncoder or None
+        How a classifier reads a text, a tagger a sentence, or a model of features a table; None if nobody has
+        said.
     labels : tuple of str
         The names of a classifier's or tagger's outputs; none if nobody has named them.
     document : dict
-        The file's document; of it, only `model`, `vocabulary`, `text` and `labels` have been checked.
+        The file's document; of it, only `model`, `vocabulary`, `text`, `series` and `labels` have been
+        checked.
     """
 
     path: Path
@@ -75,6 +79,11 @@ class StoredModel:
         return model_kind(self.chain, self.labels)
 
     @property
+    def data(self) -> DataSettings:
+        """How data are read for it."""
+        return DataSettings.from_document(self.document, self.kind != "language model")
+
+    @property
     def nnz(self) -> int:
         """Weights of all matrices."""
         return sum(matrix.data.size for matrix in self.matrices.values())
@@ -84,7 +93,7 @@ class StoredModel:
         head = self.chain.head
         if head.sparse:
             return self
-        chain = ChainSpec(*self.chain.layers[:-1], replace(head, sparse=True), features=self.chain.features)
+        chain = self.chain.with_head(sparse=True)
         rows, columns = head.outputs, self.chain.places[-1].given.size
         indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
         indptr = columns * np.arange(rows + 1, dtype=np.int64)
@@ -92,13 +101,27 @@ class StoredModel:
         output = CSR(indptr, indices, vectors.pop(name), (rows, columns))
         return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
 
+    def with_scores_as_said(self) -> StoredModel:
+        """The same model, where the numbers of the output layer are divided by its temperature."""
+        temperature = getattr(self.chain.head, "temperature", 1.0)
+        if temperature == 1:
+            return self
+        name, bias = self.chain.output_matrix, f"{self.chain.head.NAME}.bias"
+        matrices, vectors = dict(self.matrices), dict(self.vectors)
+        for vector in {bias, name} & vectors.keys():
+            vectors[vector] = vectors[vector] / np.float32(temperature)
+        if name in matrices:
+            matrices[name] = matrices[name]._replace(data=matrices[name].data / np.float32(temperature))
+        return replace(self, chain=self.chain.with_head(temperature=1.0), matrices=matrices, vectors=vectors)
+
 
 def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:
     """What a model is, in words: a regressor estimates numbers, a classifier says to which class a sequence
-    belongs, a language model has scores at each step, and a tagger also names for them."""
+    belongs, a tagger to which one each of its steps does; a language model says the next token instead."""
     if isinstance(chain.head, SquaredError):
         return "regressor"
-    return "classifier" if not chain.per_step else "tagger" if labels else "language model"
+    named = labels or not chain.tokens
+    return "classifier" if not chain.per_step else "tagger" if named else "language model"
 
 
 def find_model(path: Path) -> Path:
@@ -142,17 +165,17 @@ def need_vocabulary(vocabulary: Vocabulary | None, path: Path) -> Vocabulary:
     return vocabulary
 
 
-def need_encoder(encoder: Encoder, path: Path) -> TextEncoder:
-    """How the classifier at `path` reads a text.
+def need_encoder(encoder: Encoder, path: Path, kind: type[E] = TextEncoder) -> E:  # type: ignore[assignment]
+    """How the classifier or tagger at `path` reads a text.
 
     Raises
     ------
     TruesparseError
         Nobody has said.
     """
-    if not isinstance(encoder, TextEncoder):
+    if not isinstance(encoder, kind):
         raise TruesparseError(
-            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a TextEncoder"
+            f"{path} has no vocabulary, so it reads numbers, not text; save it again with a {kind.__name__}"
         )
     return encoder
 
@@ -230,9 +253,9 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
     vocabulary, document = _read_vocabulary(reader, chain), reader.document
     encoder: Encoder = None
     labels: tuple[str, ...] = ()
-    if not chain.per_step or "labels" in document:
-        encoder = _read_encoder(reader, chain, vocabulary)
-        if encoder is not None or document.get("labels") is not None:
+    if chain.features or not chain.per_step or "labels" in document:
+        encoder = (_read_series if chain.features else _read_encoder)(reader, chain, vocabulary)
+        if document.get("labels") is not None or (encoder is not None and names_outputs(encoder)):
             labels = _read_labels(reader, chain)
     return StoredModel(path, chain, matrices, vectors, vocabulary, encoder, labels, document)
 
@@ -272,7 +295,7 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
 
 
 def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> Encoder:
-    if vocabulary is None and reader.document.get("text") is None and not chain.per_step:
+    if vocabulary is None and reader.document.get("text") is None and not (chain.per_step and chain.tokens):
         return None
     kind = "tagger" if chain.per_step else "classifier"
     if vocabulary is None:
@@ -282,6 +305,25 @@ def _read_encoder(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | Non
         return encoder.from_document(reader.document.get("text"), vocabulary)
     except TruesparseError as error:
         raise TruesparseError(f"{reader.path} is no text {kind}: {error}; use another file") from None
+
+
+def _read_series(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None) -> SeriesEncoder | None:
+    document = reader.document.get("series")
+    if document is None:
+        return None
+    try:
+        encoder = SeriesEncoder.from_document(
+            document, chain.features, chain.head.outputs, chain.per_step, isinstance(chain.head, Softmax)
+        )
+    except TruesparseError as error:
+        raise TruesparseError(f"{reader.path} {error}; use another file or train again") from None
+    _check_unicode(reader, (*encoder.features, *encoder.targets, *encoder.known))
+    return encoder
+
+
+def names_outputs(encoder: TextEncoder | TokenEncoder | SeriesEncoder) -> bool:
+    """Whether a model that reads so tells labels, which have names."""
+    return not isinstance(encoder, SeriesEncoder) or encoder.labels
 
 
 def _read_labels(reader: Reader, chain: ChainSpec) -> tuple[str, ...]:

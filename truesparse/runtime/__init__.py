@@ -11,13 +11,22 @@
 >>> names = runtime.load_tagger("runs/names")               # doctest: +SKIP
 >>> names.predict([["Ada", "was", "here"]])                 # doctest: +SKIP
 [['B-PER', 'O', 'O']]
+>>> filter = runtime.load_sequence_model("runs/filter")     # doctest: +SKIP
+>>> numbers = filter.predict(array)                         # doctest: +SKIP
 
 The same forward pass as in training, without Numba and SciPy: importing takes the time that NumPy takes.
 """
 
 from truesparse.runtime.classifier import Classifier, ClassifierStream
 from truesparse.runtime.language_model import LanguageModel, LanguageModelStream
-from truesparse.runtime.loading import load, load_classifier, load_language_model, load_tagger
+from truesparse.runtime.loading import (
+    load,
+    load_classifier,
+    load_language_model,
+    load_sequence_model,
+    load_tagger,
+)
+from truesparse.runtime.sequence_model import SequenceModel, SequenceStream
 from truesparse.runtime.tagger import Tagger, TaggerStream
 
 __all__ = [
@@ -25,10 +34,13 @@ __all__ = [
     "ClassifierStream",
     "LanguageModel",
     "LanguageModelStream",
+    "SequenceModel",
+    "SequenceStream",
     "Tagger",
     "TaggerStream",
     "load",
     "load_classifier",
     "load_language_model",
+    "load_sequence_model",
     "load_tagger",
 ]

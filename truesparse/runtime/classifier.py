@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from truesparse.errors import TruesparseError
-from truesparse.layers.chain import ChainSpec
-from truesparse.modelfile import StoredModel, need_encoder, scores_overflow
-from truesparse.runtime.recurrent import Array, OutputLayer, Recurrence, SequenceModel, Stream, log_softmax
+from truesparse.modelfile import StoredModel, need_encoder
+from truesparse.runtime.reader import Reader, Stream
+from truesparse.runtime.recurrent import Array, log_softmax
 
 
-class Classifier(SequenceModel):
+class Classifier(Reader):
     """Says to which class a text belongs. Not changed by use: streams have the state.
 
     Parameters
@@ -88,17 +87,8 @@ class Classifier(SequenceModel):
         TruesparseError
             A token is no whole number or not in the vocabulary, or the scores are not finite.
         """
-        checked = self._check(sequences)
-        result = np.empty((len(checked), self.chain.head.outputs), np.float32)
-        for places, outputs in self._read(checked):
-            pool = Pooled(self.chain.pooling, self.chain.pooled_size, len(places))
-            for h in outputs:
-                pool.add(h)
-            lengths = [checked[place].size for place in places]
-            result[places] = log_softmax(self._output(pool.result(lengths))).T
-        if np.isnan(result).any():
-            raise scores_overflow(self._path)
-        return result
+        said: Array = self._outputs(sequences)
+        return said
 
     def stream(self, batch: int | None = None) -> ClassifierStream:
         """Begin to read texts token by token.
@@ -108,63 +98,13 @@ class Classifier(SequenceModel):
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return ClassifierStream(self._recurrent, self._output, batch, self.chain)
-
-
-class Pooled:
-    """What the output layer sees: the top layer's last output, or the mean or maximum of its outputs.
-
-    Parameters
-    ----------
-    kind : {"last", "mean", "max"}
-    units, batch : int
-    """
-
-    __slots__ = ("_kind", "steps", "values")
-
-    def __init__(self, kind: str, units: int, batch: int) -> None:
-        self._kind = kind
-        self.values = np.zeros((units, batch), np.float32)
-        self.steps = np.zeros(1, np.int64)
-
-    def add(self, h: Array) -> None:
-        """Take the outputs of a step, shape (H, active); those after `active` have ended."""
-        values = self.values[:, : h.shape[1]]
-        if self._kind == "mean":
-            values += h
-        elif self._kind == "max" and self.steps[0]:
-            np.maximum(values, h, out=values)
-        else:
-            values[...] = h
-        self.steps += 1
-
-    def result(self, lengths: Any) -> Array:
-        """Return what has been pooled, shape (H, batch), given how many steps each sequence had."""
-        if self._kind == "mean":
-            return self.values / np.maximum(lengths, 1).astype(np.float32)
-        return self.values
+        return ClassifierStream(self, batch)
 
 
 class ClassifierStream(Stream):
     """Texts on their way through a classifier. Made by `Classifier.stream`."""
 
-    __slots__ = ("_chain", "_pool")
-
-    def __init__(
-        self, recurrent: Recurrence, output: OutputLayer, batch: int | None, chain: ChainSpec
-    ) -> None:
-        self._chain = chain
-        super().__init__(recurrent, output, batch)
-
-    def reset(self) -> None:
-        """Forget what was read."""
-        super().reset()
-        batch = self._shape[0] if self._shape else 1
-        self._pool = Pooled(self._chain.pooling, self._chain.pooled_size, batch)
-
-    def advance(self, tokens: ArrayLike) -> None:
-        """Read a token of each sequence; see `Stream.advance`."""
-        self._pool.add(self._read(tokens))
+    __slots__ = ()
 
     def log_probabilities(self) -> Array:
         """Return log-probabilities of the classes, given what was read.
@@ -174,9 +114,3 @@ class ClassifierStream(Stream):
         ndarray of float32, shape (batch, classes) or (classes,)
         """
         return self._by_sequence(log_softmax(self._logits()))
-
-    def _logits(self) -> Array:
-        return self._output(self._pool.result(self._pool.steps))
-
-    def _parts(self) -> dict[str, NDArray[Any]]:
-        return super()._parts() | {"pooled": self._pool.values, "steps": self._pool.steps}

@@ -11,12 +11,13 @@ from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
-from truesparse.runtime.recurrent import Array, SequenceModel, Stream, log_softmax
+from truesparse.runtime.reader import Reader, Stream
+from truesparse.runtime.recurrent import Array, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
 from truesparse.runtime.search import Beam, Beginning, check_search, inside_word, last_word, search
 
 
-class LanguageModel(SequenceModel):
+class LanguageModel(Reader):
     """Predicts the next token. Not changed by use: streams have the state.
 
     Parameters
@@ -42,7 +43,7 @@ class LanguageModel(SequenceModel):
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return LanguageModelStream(self._recurrent, self._output, batch)
+        return LanguageModelStream(self, batch)
 
     def generate(
         self,

@@ -9,10 +9,11 @@ from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
 from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
+from truesparse.runtime.sequence_model import SequenceModel
 from truesparse.runtime.tagger import Tagger
 
-RuntimeModel = LanguageModel | Classifier | Tagger
-M = TypeVar("M", LanguageModel, Classifier, Tagger)
+RuntimeModel = LanguageModel | Classifier | Tagger | SequenceModel
+M = TypeVar("M", LanguageModel, Classifier, Tagger, SequenceModel)
 
 
 def load(path: str | Path) -> RuntimeModel:
@@ -25,7 +26,8 @@ def load(path: str | Path) -> RuntimeModel:
 
     Returns
     -------
-    LanguageModel, Classifier or Tagger
+    LanguageModel, Classifier, Tagger or SequenceModel
+        The last if it reads features, or says numbers.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def load(path: str | Path) -> RuntimeModel:
         before it is used.
     """
     with Reader(find_model(Path(path))) as reader:
-        stored = read_model(reader)
+        stored = read_model(reader).with_scores_as_said()
     stored.check_finite()
     return as_model(stored)
 
@@ -72,22 +74,36 @@ def load_tagger(path: str | Path) -> Tagger:
     return _load(path, Tagger)
 
 
+def load_sequence_model(path: str | Path) -> SequenceModel:
+    """Load what must read features or say numbers; see `load`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is something else.
+    """
+    return _load(path, SequenceModel)
+
+
 def as_model(stored: StoredModel) -> RuntimeModel:
     """The model that was stored, ready for use."""
-    return _KINDS.get(stored.kind, Classifier)(stored)  # which refuses what it cannot be
+    if stored.chain.features:
+        return SequenceModel(stored)
+    return _KINDS[stored.kind](stored)
 
 
 _KINDS: dict[str, type[RuntimeModel]] = {
     "language model": LanguageModel,
     "classifier": Classifier,
     "tagger": Tagger,
+    "regressor": SequenceModel,
 }
 
 
 def _load(path: str | Path, wanted: type[M]) -> M:
     model = load(path)
     if not isinstance(model, wanted):
-        names = {kind: name for name, kind in _KINDS.items()}
+        names = {kind: name for name, kind in _KINDS.items()} | {SequenceModel: "model of numbers"}
         use = "generate" if isinstance(model, LanguageModel) else "predict"
         raise UsageError(f"{path} is a {names[type(model)]}, not a {names[wanted]}; use truesparse {use}")
     return model

@@ -1,27 +1,27 @@
-"""What models of sequences have in common: an embedding and layers behind it, read token by token."""
+"""What models of sequences have in common: layers that read tokens or features step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.csr import CSR
+from truesparse.errors import TruesparseError
 from truesparse.layers.chain import EMBEDDING
-from truesparse.layers.output.spec import Softmax
+from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.product import Product
 from truesparse.layers.step import StepState, step_of
 from truesparse.modelfile import StoredModel
 
 Array = NDArray[np.float32]
-_BATCH = 32  # sequences that are read side by side
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}  # whoever uses the scores looks for it
 
 
 class Recurrence:
-    """The embedding and the layers that compute something at each step; keeps no state.
+    """The embedding, if there is one, and the layers that compute something at each step; keeps no state.
 
     Parameters
     ----------
@@ -30,40 +30,30 @@ class Recurrence:
     Raises
     ------
     TruesparseError
-        The model reads no tokens, or says no probabilities, or something at each step without a state, or
-        has a layer that the runtime has not.
+        The model says something at each step without a state, or has a layer that the runtime has not.
     """
 
     def __init__(self, stored: StoredModel) -> None:
         chain = stored.chain
         self.places, _ = chain.split()
-        if not chain.tokens:
-            raise TruesparseError(
-                f"{stored.path} reads features, but the runtime tokens; use truesparse.load for it"
-            )
-        if not isinstance(chain.head, Softmax):
-            raise TruesparseError(
-                f"{stored.path} says numbers, but the runtime probabilities; use truesparse.load for it"
-            )
+        self.whole = chain.whole
         if chain.per_step and not self.places:
             raise TruesparseError(f"{stored.path} has no recurrent layer, which the runtime needs")
-        self._embedding = stored.matrices[EMBEDDING]
+        self._features = chain.features
+        self._embedding = stored.matrices.get(EMBEDDING)
         self.layers = [step_of(place, stored.matrices, stored.vectors) for place in self.places]
 
     def zero_state(self, batch: int) -> list[StepState]:
         """A state of zeros for each layer."""
-        return [
-            tuple(np.zeros((size, batch), np.float32) for size in place.spec.state.values())
-            for place in self.places
-        ]
+        return [layer.zero_state(batch) for layer in self.layers]
 
-    def step(self, tokens: NDArray[np.intp], state: list[StepState]) -> Array:
-        """Read one token of each sequence.
+    def step(self, inputs: NDArray[Any], state: list[StepState]) -> Array:
+        """Read one step of each sequence.
 
         Parameters
         ----------
-        tokens : ndarray of int, shape (B,)
-            Checked by `check_tokens`.
+        inputs : ndarray of int, shape (B,), or of float32, shape (B, D)
+            Tokens or features, checked by `check`.
         state : list
             Made by `zero_state`; modified in place.
 
@@ -72,30 +62,59 @@ class Recurrence:
         ndarray of float32, shape (H, B)
             Output of the last layer; may be a part of the state.
         """
-        x = self._look_up(tokens)
+        x = self._first(inputs)
         with np.errstate(**_OVERFLOW):
             for layer, own in zip(self.layers, state, strict=True):
                 x = layer.step(x, own)
         return x
 
-    def run(self, sequences: Sequence[NDArray[np.intp]]) -> Iterator[Array]:
+    def run(self, sequences: Sequence[NDArray[Any]]) -> Iterator[Array]:
         """Read sequences of which none is longer than the one before; the output of each step, as `step` has
         it, for those that have not ended."""
-        lengths = np.array([ids.size for ids in sequences])
+        lengths = np.array([len(inputs) for inputs in sequences])
+        active = [int(np.count_nonzero(lengths > step)) for step in range(lengths[0])]
+        inputs = (np.array([own[step] for own in sequences[:some]]) for step, some in enumerate(active))
+        if self.whole:
+            yield from self._run_whole(inputs)
+            return
         state = self.zero_state(len(sequences))
-        for step in range(lengths[0]):
-            active = int(np.count_nonzero(lengths > step))
-            tokens = np.array([ids[step] for ids in sequences[:active]])
-            yield self.step(tokens, [tuple(array[:, :active] for array in own) for own in state])
+        for own, some in zip(inputs, active, strict=True):
+            yield self.step(own, [tuple(array[:, :some] for array in parts) for parts in state])
 
-    def check_tokens(self, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
-        """Tokens as an array of `shape`.
+    def _run_whole(self, inputs: Iterator[NDArray[Any]]) -> list[Array]:
+        """The same, each layer from end to end."""
+        steps = [self._first(own) for own in inputs]
+        with np.errstate(**_OVERFLOW):
+            for layer in self.layers:
+                steps = layer.run(steps) if steps else []
+        return steps
+
+    def check(self, inputs: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Tokens as an array of `shape`, or features as one of ``(*shape, D)``.
 
         Raises
         ------
         TruesparseError
-            They are no whole numbers, too few or many, or one is not in the vocabulary.
+            They are of another shape; tokens no whole numbers or one is not in the vocabulary, or features
+            not finite.
         """
+        if self._embedding is not None:
+            return self._check_tokens(self._embedding.shape[0], inputs, shape)
+        numbers = np.asarray(inputs)
+        wanted = *shape, self._features
+        if numbers.shape != wanted or numbers.dtype.kind not in "biuf":
+            raise TruesparseError(
+                f"features must be numbers of shape {wanted}, not {numbers.dtype} of shape {numbers.shape}"
+                f": the model reads {self._features} at each step"
+            )
+        with np.errstate(over="ignore"):  # infinity is told of
+            numbers = numbers.astype(np.float32, copy=False)
+        if not np.isfinite(numbers).all():
+            raise TruesparseError("features have NaN or infinity, or what is that in float32; mend them")
+        return numbers
+
+    @staticmethod
+    def _check_tokens(size: int, tokens: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
         numbers = np.asarray(tokens)
         if numbers.shape != shape or numbers.dtype.kind not in "iu":
             what = "one whole number" if shape == () else f"whole numbers, an array of shape {shape}"
@@ -103,7 +122,6 @@ class Recurrence:
                 f"tokens must be {what}, not {numbers.dtype} of shape {numbers.shape}"
                 f"; encode text with the model's vocabulary"
             )
-        size = self._embedding.shape[0]
         outside = (numbers < 0) | (numbers >= size)
         if outside.any():
             raise TruesparseError(
@@ -112,9 +130,14 @@ class Recurrence:
             )
         return numbers.astype(np.intp)
 
-    def _look_up(self, tokens: NDArray[np.intp]) -> Array:
+    def _first(self, inputs: NDArray[Any]) -> Array:
+        """What the first layer reads, shape (D, B)."""
+        return inputs.T if self._embedding is None else self._look_up(self._embedding, inputs)
+
+    @staticmethod
+    def _look_up(embedding: CSR, tokens: NDArray[np.intp]) -> Array:
         """Embeddings of the tokens, shape (D, B)."""
-        indptr, indices, data, shape = self._embedding
+        indptr, indices, data, shape = embedding
         x = np.zeros((shape[1], tokens.size), np.float32)
         for place, token in enumerate(tokens):
             entries = slice(indptr[token], indptr[token + 1])
@@ -131,14 +154,14 @@ class Recurrence:
 
 
 class OutputLayer:
-    """Scores of tokens or classes, and the layers that only they need.
+    """Scores of tokens or classes, or numbers in their own units, and the layers that only they need.
 
     Parameters
     ----------
     stored : StoredModel
     """
 
-    __slots__ = ("_bias", "_layers", "_product")
+    __slots__ = ("_bias", "_layers", "_mean", "_product", "_scale")
 
     def __init__(self, stored: StoredModel) -> None:
         stored = stored.with_sparse_output()
@@ -146,141 +169,23 @@ class OutputLayer:
         self._layers = [step_of(place, stored.matrices, stored.vectors) for place in places]
         self._product = Product(stored.matrices[stored.chain.output_matrix])
         self._bias = stored.vectors["output.bias"][:, None]
+        head = stored.chain.head
+        self._mean, self._scale = (
+            np.array(numbers, np.float32)[:, None]
+            for numbers in ((head.mean, head.scale) if isinstance(head, SquaredError) else ((), ()))
+        )
 
     def __call__(self, x: Array) -> Array:
-        """Return scores of shape (outputs, B), `x` being of shape (H, B)."""
+        """Return what is said, of shape (outputs, B), `x` being of shape (H, B)."""
         with np.errstate(**_OVERFLOW):
             for layer in self._layers:
                 x = layer.step(x, ())
             scores = self._product(x)
             scores += self._bias
+            if self._mean.size:
+                scores *= self._scale
+                scores += self._mean
         return scores
-
-
-class SequenceModel:
-    """What models of sequences have: a recurrence and an output layer. Not changed by use.
-
-    Parameters
-    ----------
-    stored : StoredModel
-
-    Attributes
-    ----------
-    chain : ChainSpec
-    labels : tuple of str
-        Names of the outputs, if they have any.
-    """
-
-    def __init__(self, stored: StoredModel) -> None:
-        self.chain = stored.chain
-        self.labels = stored.labels
-        self._path = stored.path
-        self._recurrent = Recurrence(stored)
-        self._output = OutputLayer(stored)
-
-    def _check(self, sequences: Sequence[ArrayLike]) -> list[NDArray[np.intp]]:
-        """Sequences of tokens, each of its own length; raises as `Recurrence.check_tokens`."""
-        return [self._recurrent.check_tokens(ids, np.shape(ids)) for ids in sequences]
-
-    def _read(
-        self, sequences: Sequence[NDArray[np.intp]]
-    ) -> Iterator[tuple[NDArray[np.intp], Iterator[Array]]]:
-        """Read sequences, some side by side: their places, and what `Recurrence.run` gives for them."""
-        # Those of about the same length are read together, the longest first: what has ended stands last.
-        order = np.argsort([-ids.size for ids in sequences], kind="stable")
-        for start in range(0, len(sequences), _BATCH):
-            places = order[start : start + _BATCH]
-            yield places, self._recurrent.run([sequences[place] for place in places])
-
-
-class Stream:
-    """Sequences on their way through a model, with the state that is carried from token to token.
-
-    Parameters
-    ----------
-    recurrent : Recurrence
-    output : OutputLayer
-    batch : int or None
-        How many sequences are read side by side; None for one, whose tokens are numbers, not arrays.
-
-    Raises
-    ------
-    UsageError
-        If `batch` is less than 1.
-    """
-
-    __slots__ = ("_output", "_recurrent", "_shape", "_state")
-
-    def __init__(self, recurrent: Recurrence, output: OutputLayer, batch: int | None) -> None:
-        if batch is not None and batch < 1:
-            raise UsageError(f"the batch is {batch}; it must be at least 1")
-        self._recurrent = recurrent
-        self._output = output
-        self._shape = () if batch is None else (batch,)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was read."""
-        self._state = self._recurrent.zero_state(self._shape[0] if self._shape else 1)
-
-    def advance(self, tokens: ArrayLike) -> None:
-        """Read a token of each sequence.
-
-        Parameters
-        ----------
-        tokens : array_like of int, shape (batch,); or int
-
-        Raises
-        ------
-        TruesparseError
-            They are of another shape, no whole numbers, or not in the vocabulary.
-        """
-        self._read(tokens)
-
-    def _read(self, tokens: ArrayLike) -> Array:
-        """Read a token of each sequence; the output of the last layer."""
-        numbers = self._recurrent.check_tokens(tokens, self._shape)
-        return self._recurrent.step(np.atleast_1d(numbers), self._state)
-
-    @property
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Copies of the state's arrays, such as ``lstm.0.h``, float32 of shape (H, batch).
-
-        Setting it to what was read before goes on from there; TruesparseError if names or shapes differ.
-        """
-        return {name: array.copy() for name, array in self._parts().items()}
-
-    @state.setter
-    def state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        parts = self._parts()
-        for name, array in parts.items():
-            if name not in arrays or np.shape(arrays[name]) != array.shape:
-                raise TruesparseError(
-                    f"the state {name} is not of the shape {array.shape} of this stream; use one like it"
-                )
-        for name, array in parts.items():
-            array[...] = arrays[name]
-
-    def _parts(self) -> dict[str, NDArray[Any]]:
-        """The arrays themselves."""
-        return self._recurrent.parts(self._state)
-
-    def logits(self) -> Array:
-        """Scores, given what was read: log-probabilities up to a constant.
-
-        Returns
-        -------
-        ndarray of float32, shape (batch, outputs) or (outputs,)
-        """
-        return self._by_sequence(self._logits())
-
-    def _logits(self) -> Array:
-        """The same, of shape (outputs, batch)."""
-        return self._output(self._state[-1][0])
-
-    def _by_sequence(self, scores: Array) -> Array:
-        """Scores of shape (outputs, B) as (B, outputs), or (outputs,) without a batch."""
-        return np.ascontiguousarray(scores.T) if self._shape else scores[:, 0]
 
 
 def log_softmax(logits: Array) -> Array:

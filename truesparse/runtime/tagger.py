@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from truesparse.data import TokenEncoder
-from truesparse.modelfile import StoredModel, scores_overflow
+from truesparse.modelfile import StoredModel
 from truesparse.runtime.language_model import LanguageModelStream
-from truesparse.runtime.recurrent import Array, SequenceModel, log_softmax
+from truesparse.runtime.reader import Reader
+from truesparse.runtime.recurrent import Array
 
 
-class Tagger(SequenceModel):
+class Tagger(Reader):
     """Says a label for each token of a sentence. Not changed by use: streams have the state.
 
     Parameters
@@ -67,15 +67,7 @@ class Tagger(SequenceModel):
         TruesparseError
             A token is no whole number or not in the vocabulary, or the scores are not finite.
         """
-        checked = self._check(sequences)
-        said = [np.empty((ids.size, len(self.labels)), np.float32) for ids in checked]
-        for places, outputs in self._read(checked):
-            for step, h in enumerate(outputs):
-                scores = log_softmax(self._output(h))
-                for place, own in zip(places, scores.T, strict=False):  # the last ones may have ended
-                    said[place][step] = own
-        if any(np.isnan(scores).any() for scores in said):
-            raise scores_overflow(self._path)
+        said: list[Array] = self._outputs(sequences)
         return said
 
     def stream(self, batch: int | None = None) -> TaggerStream:
@@ -86,7 +78,7 @@ class Tagger(SequenceModel):
         batch : int, optional
             How many sequences are read side by side. Without it one, and tokens are numbers, not arrays.
         """
-        return TaggerStream(self._recurrent, self._output, batch)
+        return TaggerStream(self, batch)
 
 
 class TaggerStream(LanguageModelStream):

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
+from truesparse.tasks.label_settings import calibrate_setting, choose_setting
 from truesparse.training.config import Config, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -42,10 +44,13 @@ class SequenceConfig(Config):
         choices=("last", "mean", "max"),
     )
     output: str = output_setting()
+    choose_by: str = choose_setting("accuracy", "macro-f1", "loss")
+    label_smoothing: float = smoothing_setting()
+    calibrate: bool = calibrate_setting()
 
 
 def sequence_chain(
-    config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0
+    config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0, **more: Any
 ) -> ChainSpec:
     """Return the model that a configuration asks for; one without `pooling` says something at each step.
 
@@ -55,7 +60,7 @@ def sequence_chain(
         With a field `output` as that of `SequenceConfig`.
     vocab_size : int
         Tokens; 0 for a model whose inputs are so many `features`.
-    outputs, kind
+    outputs, kind, **more
         See `truesparse.layers.models.sequence_model`.
 
     Raises
@@ -64,12 +69,15 @@ def sequence_chain(
         Sizes do not fit each other.
     """
     own = vars(config)
+    pooling = more.pop("pooling", own.get("pooling", ""))
     return sequence_model(
         vocab_size=vocab_size,
         embedding_size=features or config.embedding_size or config.hidden_size,
         outputs=outputs,
         kind=kind,
-        pooling=own.get("pooling", ""),
+        pooling=pooling,
         sparse_output=own["output"] == "sparse",
+        label_smoothing=own.get("label_smoothing", 0.0) if kind == "classifier" else 0.0,
         **config.cell_settings(),
+        **more,
     )

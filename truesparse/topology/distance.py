@@ -35,10 +35,16 @@ Sets = dict[str, list[csr_array]]
 
 
 class Input(NamedTuple):
-    """A matrix that leads into a layer, and the name of the units that its columns are, or `FIXED`."""
+    """A matrix that leads into a layer, and the name of the units that its columns are, or `FIXED`; several
+    where those of several layers stand one after the other."""
 
     matrix: str
-    source: str
+    source: str | tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names."""
+        return (self.source,) if isinstance(self.source, str) else self.source
 
 
 class LayerWiring(NamedTuple):
@@ -209,7 +215,7 @@ class _Pair:
         """The best order found for some units, given the orders of others."""
         layers = [layer for layer in self._layers if layer.units == units]
         usable = [(layer, _inputs_from({FIXED, units, *known}, layer)) for layer in layers]
-        recurrent = any(item.source == units for _, sums in usable for inputs in sums for item in inputs)
+        recurrent = any(units in item.sources for _, sums in usable for inputs in sums for item in inputs)
 
         def distance(order: Order) -> float:
             orders = {**known, units: order}
@@ -260,7 +266,7 @@ class _Pair:
         second = [
             self._second[item.matrix][gate]
             if item.source == FIXED
-            else self._second[item.matrix][gate][:, orders[item.source]]
+            else self._second[item.matrix][gate][:, _side_by_side([orders[name] for name in item.sources])]
             for item in inputs
         ]
         return hstack(first, format="csr"), hstack(second, format="csr")
@@ -268,8 +274,14 @@ class _Pair:
 
 def _inputs_from(sources: set[str], layer: LayerWiring) -> list[list[Input]]:
     """What leads into a layer from some units only."""
-    sums = [[item for item in inputs if item.source in sources] for inputs in layer.sums]
+    sums = [[item for item in inputs if sources.issuperset(item.sources)] for inputs in layer.sums]
     return [inputs for inputs in sums if inputs]
+
+
+def _side_by_side(orders: Sequence[Order]) -> Order:
+    """The order of the units of several layers, which stand one after the other."""
+    before = np.cumsum([0, *(order.size for order in orders[:-1])])
+    return np.concatenate([order + start for order, start in zip(orders, before, strict=True)])
 
 
 def _jaccard(common: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Distances:

@@ -78,8 +78,8 @@ class UnitHooks(Hooks):
             row_pull, column_pull = (np.zeros(size) for size in matrix.pattern.shape)
             if rows is not None:
                 row_pull.reshape(-1, self._units[rows].size)[...] = pulls[rows]
-            if columns is not None:
-                column_pull[...] = pulls[columns]
+            if columns:
+                column_pull[...] = np.concatenate([pulls[layer] for layer in columns])
             shrink(_by_entry(matrix), matrix.indptr, matrix.indices, row_pull, column_pull)
         self.arena.touch()
 
@@ -88,7 +88,7 @@ class UnitHooks(Hooks):
         positions = sum(rows * columns for rows, columns in (m.shape for m in self.arena.matrices.values()))
         stays = self._staying(positions - round(fraction * (positions - self._wanted)))
         for matrix, rows, columns in self._matrices():
-            _clear(matrix, None if rows is None else stays[rows], None if columns is None else stays[columns])
+            _clear(matrix, None if rows is None else stays[rows], [stays[layer] for layer in columns])
         self.arena.touch()
         return super().rewire(fraction, gradients, progress)
 
@@ -117,7 +117,7 @@ class UnitHooks(Hooks):
         for matrix, rows, columns in self._matrices():
             high, wide = matrix.shape
             high = high if rows is None else high // self._units[rows].size * alive[rows]
-            total += high * (wide if columns is None else alive[columns])
+            total += high * (sum(alive[layer] for layer in columns) if columns else wide)
         return total
 
     def _norms(self) -> list[NDArray[np.float64]]:
@@ -132,16 +132,18 @@ class UnitHooks(Hooks):
             add_squares(row_sums, column_sums, _by_entry(matrix), matrix.indptr, matrix.indices)
             if rows is not None:
                 squares[rows] += row_sums.reshape(-1, self._units[rows].size).sum(axis=0)
-            if columns is not None:
-                squares[columns] += column_sums
+            ends = np.cumsum([squares[layer].size for layer in columns])
+            for layer, own in zip(columns, np.split(column_sums, ends[:-1]), strict=False):
+                squares[layer] += own
         return [np.sqrt(square) for square in squares]
 
-    def _matrices(self) -> Iterator[tuple[SparseMatrix, int | None, int | None]]:
-        """The matrices, and the layers whose units their rows and their columns are."""
+    def _matrices(self) -> Iterator[tuple[SparseMatrix, int | None, list[int]]]:
+        """The matrices, and the layers whose units their rows and their columns are: none, one, or both
+        directions of one, whose units stand one after the other."""
         for name, matrix in self.arena.matrices.items():
             rows = [number for number, layer in enumerate(self._units) if name in layer.rows]
             columns = [number for number, layer in enumerate(self._units) if name in layer.columns]
-            yield matrix, rows[0] if rows else None, columns[0] if columns else None
+            yield matrix, rows[0] if rows else None, columns
 
 
 def all_zero(part: Part, update: Update) -> Keep:
@@ -154,13 +156,13 @@ def _by_entry(matrix: SparseMatrix) -> NDArray[np.float32]:
     return matrix.data.reshape(-1, matrix.group)
 
 
-def _clear(matrix: SparseMatrix, rows: NDArray[Any] | None, columns: NDArray[Any] | None) -> None:
+def _clear(matrix: SparseMatrix, rows: NDArray[Any] | None, columns: list[NDArray[Any]]) -> None:
     """Set to 0 what belongs to a unit that does not stay."""
     import numpy as np
 
     weights = _by_entry(matrix)
-    if columns is not None:
-        weights[~columns[matrix.indices]] = 0
+    if columns:
+        weights[~np.concatenate(columns)[matrix.indices]] = 0
     if rows is not None:
         every = np.tile(rows, matrix.pattern.shape[0] // rows.size)
         weights[np.repeat(~every, np.diff(matrix.indptr))] = 0

@@ -13,77 +13,8 @@
 
 $products
 $arrays
-/* exp(-|x|): 2^k exp(r) with |r| < 0.35, exp(r) by the polynomial of Cephes (Moshier 1989). It has no condition on
- * floats, so compilers make vectors of loops that call it. Infinity becomes NaN. */
-static inline float ${name}_exp(float x)
-{
-    union {
-        int32_t bits;
-        float number;
-    } size, power;
-    int32_t biased;
-    float k, r, p;
-    size.number = x;
-    size.bits &= 0x7fffffff;
-    size.bits = size.bits < 0x42ae0000 ? size.bits : 0x42ae0000; /* 87 */
-    biased = (int32_t)(127.5f - size.number * 1.44269504f); /* rounds, as it is above 0 */
-    k = (float)biased - 127.0f;
-    r = -size.number - k * 0.693359375f + k * 2.12194440e-4f;
-    p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    power.bits = biased * 8388608;
-    return (p * (r * r) + r + 1.0f) * power.number + 0.0f * x;
-}
-
-static inline float ${name}_tanh(float x)
-{
-    const float e = ${name}_exp(2.0f * x);
-    return copysignf((1.0f - e) / (1.0f + e), x);
-}
-
-static inline float ${name}_sigmoid(float x)
-{
-    return 0.5f + 0.5f * ${name}_tanh(0.5f * x);
-}
-
-static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++) {
-        y[i] = x[i];
-    }
-}
-
-/* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read.
- * Where every $tokens_per_start rows of embeddings start is known; between, their lengths are added up. */
-static void ${name}_read_token(float *restrict y, const float *restrict bias, uint32_t token)
-{
-    const uint32_t entry = $embedding_row;
-    uint32_t e = ${embedding}_starts[entry / $tokens_per_start];
-    uint32_t row, before, end, k;
-    for (row = 0; row < $rows; row++) {
-        y[row] = 0.0f;
-    }
-    for (before = entry - entry % $tokens_per_start; before < entry; before++) {
-        e += ${embedding}_lengths[before];
-    }
-    for (end = e + ${embedding}_lengths[entry]; e < end; e++) {
-        const uint32_t column = ${embedding}_places[e];
-        const float x = $embedding_scale$cast${embedding}_weights[$embedding_place];
-        for (k = ${first}_starts[column]; k < ${first}_starts[column + 1]; k++) {
-$column_sums
-        }
-    }
-    for (row = 0; row < $rows; row++) {
-        y[row] = ${column_scale}y[row] + bias[row];
-    }
-}
-
-$cell$pool_function
+$math
+$read_token$cell$pool_function
 $labels_definition
 void ${name}_init(${name}_state *state)
 {
@@ -95,37 +26,13 @@ void ${name}_reset(${name}_state *state)
 $reset$reset_pool
 }
 
-int ${name}_step(${name}_state *state, uint32_t token)
+$step_type ${name}_step(${name}_state *state, $input)
 {
-    if (token >= ${upper}_TOKENS) {
-        return -1;
-    }
-$step$pool
-    return 0;
+$check$step$pool$done
 }
 
-void ${name}_output(const ${name}_state *state, float *scores)
+void ${name}_output(const ${name}_state *state, float *$scores_name)
 {
 $scores
 }
-
-void ${name}_softmax(float *scores)
-{
-    float largest = -INFINITY;
-    float sum = 0.0f;
-    size_t i;
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        if (scores[i] > largest) {
-            largest = scores[i];
-        }
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        scores[i] = ${name}_exp(scores[i] - largest);
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        sum += scores[i];
-    }
-    for (i = 0; i < ${upper}_OUTPUTS; i++) {
-        scores[i] /= sum;
-    }
-}
+$last_functions

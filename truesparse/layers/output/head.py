@@ -131,8 +131,9 @@ class HeadLayer(ABC):
         Parameters
         ----------
         ws : HeadWorkspace
-        weights : ndarray of float64, shape (B,), or None
-            Of each sequence, 0 or more; None if all count the same.
+        weights : ndarray of float64, shape (B,) or (steps, B), or None
+            Of each sequence, or of each target and 0 where there is none, 0 or more; None if all count the
+            same.
         steps, count : int
             Of the targets.
         panels : Panels
@@ -141,7 +142,8 @@ class HeadLayer(ABC):
             ws.weights.fill(1)
         else:
             relative = (weights / (weights.sum() / count)).astype(np.float32)
-            panels.place(ws.weights[:, None], np.repeat(relative[None, None], steps, axis=0))
+            of_steps = np.broadcast_to(relative, (steps, weights.shape[-1]))
+            panels.place(ws.weights[:, None], of_steps[:, None])
 
     def predict(
         self, x: NDArray[np.float32], panels: Panels, step: int, ws: HeadWorkspace
@@ -151,9 +153,20 @@ class HeadLayer(ABC):
         scores = (self._scores(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
         return self._said(panels.join(list(scores)))
 
-    @staticmethod
+    def predict_steps(
+        self, x: NDArray[np.float32], panels: Panels, steps: int, ws: HeadWorkspace
+    ) -> NDArray[np.float32]:
+        """What it says at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
+        out = np.empty((steps, self.outputs, panels.batch), np.float32)
+        for part in ws.parts(panels.used(steps)):
+            for panel, scores in enumerate(self._scores(x[part], ws), part.start):
+                panels.read(out, panel, scores)
+        for said in out:
+            self._said(said)
+        return out
+
     @abstractmethod
-    def _said(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _said(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """What scores of shape (outputs, B) mean, in place."""
 
     def _scores(self, x: NDArray[np.float32], ws: HeadWorkspace) -> NDArray[np.float32]:
@@ -239,9 +252,9 @@ class HeadLayer(ABC):
         self._gradients(scores, rows.start, targets, ws)
         product_rows(lanes)(out, scores, first - rows.start, x)
 
-    @staticmethod
     @abstractmethod
     def _panel_loss(
+        self,
         scores: NDArray[np.float32],
         targets: NDArray[Any],
         panel: int,
@@ -251,8 +264,7 @@ class HeadLayer(ABC):
     ) -> float:
         """Loss of a panel of scores, and with `gradients` its gradient, times `scale`, in their place."""
 
-    @staticmethod
     @abstractmethod
-    def _gradients(scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: Any) -> None:
+    def _gradients(self, scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: Any) -> None:
         """Put in the place of the scores of some outputs, from number `first` on, of shape (panels, some
         outputs, lanes), their gradients, as in the `loss_and_gradients` before."""

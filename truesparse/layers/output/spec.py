@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from truesparse.errors import UsageError
 from truesparse.layers.embedding.spec import check_groups
 from truesparse.layers.spec import SEQUENCE, STEPS, LayerSpec, Matrix, Signal, Vector, count
+from truesparse.layers.standardize.spec import check_scaling
 from truesparse.settings import setting
 
 
@@ -50,20 +51,75 @@ class Head(LayerSpec):
         return bias, Vector("weight", self.outputs * given.size, drawn=True)
 
 
+def smoothing_setting() -> Any:
+    """A field for label smoothing."""
+    return setting(
+        0.0,
+        "Fraction of the probability of each target that is spread evenly over all classes in training.",
+        low=0,
+        high=1,
+        open_high=True,
+    )
+
+
+@dataclass(frozen=True)
 class Softmax(Head):
-    """Probabilities of classes or of the next token, and their cross-entropy."""
+    """Probabilities of classes or of the next token, and their cross-entropy.
+
+    With `label_smoothing` e, training minimises (1 - e) times the cross-entropy of the target plus e times
+    its mean over all classes; what is measured is the cross-entropy. Scores are divided by `temperature` in
+    all that is said and measured, not in training.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception architecture", 2016, section 7; Guo et al., "On calibration of
+    modern neural networks", 2017, section 4.2.
+    """
 
     TYPE: ClassVar[str] = "softmax"
     SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
+    FREE: ClassVar[tuple[str, ...]] = (*Head.FREE, "label_smoothing", "temperature")
+
+    label_smoothing: float = smoothing_setting()
+    temperature: float = setting(1.0, "What scores are divided by after training.", low=0, open_low=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.outputs < 2:
             raise UsageError(f"a softmax needs 2 or more outputs, not {self.outputs}: one alone is certain")
+        if self.tied and self.temperature != 1:
+            raise UsageError("an output layer that is tied to the embedding has no temperature; leave it out")
+
+    def to_document(self) -> dict[str, Any]:
+        """See `LayerSpec.to_document`; smoothing and temperature are left out if there are none."""
+        document = super().to_document()
+        for name, usual in (("label_smoothing", 0.0), ("temperature", 1.0)):
+            if document[name] == usual:
+                del document[name]
+        return document
 
 
+@dataclass(frozen=True)
 class SquaredError(Head):
-    """Numbers, and half their squared error."""
+    """Numbers, and half their squared error.
+
+    With `mean` and `scale`, one each for every output, the linear layer says ``(y - mean) / scale`` of a
+    number y, and the loss is in these units; targets and predictions are in those of y. Both are constants of
+    the model's description.
+    """
 
     TYPE: ClassVar[str] = "squared-error"
-    SPARED: ClassVar[tuple[str, ...]] = ("parameters",)
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
+    FREE: ClassVar[tuple[str, ...]] = (*Head.FREE, "mean", "scale")
+
+    mean: tuple[float, ...] = setting((), "Mean of each number.")
+    scale: tuple[float, ...] = setting((), "What a deviation of 1 is in each number.", low=0, open_low=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_scaling(self.TYPE, self.mean, self.scale)
+        if len(self.mean) not in (0, self.outputs):
+            raise UsageError(
+                f"the layer {self.TYPE} has mean and scale of {len(self.mean)} numbers, but {self.outputs}"
+                " outputs; give one each for every output, or none"
+            )

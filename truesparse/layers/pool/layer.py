@@ -37,7 +37,7 @@ class PoolLayer(Layer):
         elif self._kind == "mean":
             pooling.mean_forward(*lanes)(y, x, lengths, steps)
         else:
-            pooling.last_forward(*lanes)(y, x, lengths, steps)
+            pooling.last_forward(*lanes)(y, x, lengths, steps, self.place.given.backward)
 
     def backward(self, dx: Any, dy: Any, x: Any, ws: NDArray[np.float32], window: Window) -> None:
         """Spread the gradient over the steps."""
@@ -47,7 +47,7 @@ class PoolLayer(Layer):
         elif self._kind == "mean":
             pooling.mean_backward(*lanes)(dx, dy, lengths, steps)
         else:
-            pooling.last_backward(*lanes)(dx, dy, lengths, steps)
+            pooling.last_backward(*lanes)(dx, dy, lengths, steps, self.place.given.backward)
 
 
 def _lanes(window: Window) -> tuple[int, int]:

@@ -13,7 +13,10 @@ POOLINGS = ("last", "mean", "max")
 
 @dataclass(frozen=True)
 class Pool(LayerSpec):
-    """One vector of a whole sequence: that of its last step, or the mean or maximum over its steps."""
+    """One vector of a whole sequence: that of its last step, or the mean or maximum over its steps.
+
+    The last step of what reads a sequence from its end is the first one.
+    """
 
     TYPE: ClassVar[str] = "pool"
     NUMBERED: ClassVar[bool] = False
@@ -23,4 +26,4 @@ class Pool(LayerSpec):
 
     def output(self, given: Signal) -> Signal:
         """As long a vector, once."""
-        return Signal(SEQUENCE, given.size)
+        return given._replace(kind=SEQUENCE)

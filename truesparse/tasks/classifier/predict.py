@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
 from truesparse.data.files import TextFile
-from truesparse.data.tables import is_table, read_columns, read_lines
+from truesparse.data.tables import csv_row, is_table, read_columns, read_lines
 from truesparse.errors import TruesparseError
 from truesparse.tasks.classifier.use import SavedClassifier
 from truesparse.training.checkpoint import SavedModel
@@ -27,7 +25,7 @@ class TextPredictor:
 
     def header(self, as_json: bool) -> str:
         """The names of the columns."""
-        return "" if as_json else _row(["label", *(f"p({label})" for label in self._model.labels)])
+        return "" if as_json else csv_row(["label", *(f"p({label})" for label in self._model.labels)])
 
     def predictions(self, file: TextFile, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
         """See `Predictor.predictions`."""
@@ -42,7 +40,7 @@ class TextPredictor:
                     label, probabilities = "", [""] * len(row)
                     self._empty.append(number)
                 if not as_json:
-                    lines.append(_row([label, *probabilities]))
+                    lines.append(csv_row([label, *probabilities]))
                     continue
                 values = dict(zip(model.labels, map(float, probabilities), strict=True)) if label else None
                 line = json.dumps({"label": label or None, "probabilities": values}, ensure_ascii=False)
@@ -58,12 +56,6 @@ class TextPredictor:
             f"{len(self._empty):,} of the texts have no words, the first in {what} {self._empty[0]:,}"
             "; their rows are empty"
         )
-
-
-def _row(values: list[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(values)
-    return out.getvalue()
 
 
 def _chunks(file: TextFile, layout: str, column: str, size: int) -> Iterator[list[tuple[int, str]]]:

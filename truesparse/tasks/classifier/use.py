@@ -44,7 +44,8 @@ class ClassifierEvaluation:
         measures = self.classified.measures
         return (
             f"accuracy {measures['accuracy']:.2%}, macro-F1 {measures['macro_f1']:.2%}"
-            f" (loss {measures['loss']:.4f} over {measures['texts']:,} texts)"
+            f" (loss {measures['loss']:.4f} over {measures[self.classified.counted]:,}"
+            f" {self.classified.counted})"
         )
 
     def table(self) -> list[list[str]]:
@@ -61,7 +62,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     need_encoder(saved.encoder, saved.path)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])
-    texts, labels = examples_to_measure(saved, data, split, ClassifierConfig, CSV, where)
+    _, (texts, labels, _) = examples_to_measure(saved, data, split, ClassifierConfig, CSV, where)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(texts))
     workspace = saved.model.workspace(texts.longest, size)
     classified = evaluate_batches(saved.model, SequenceBatches(texts, labels, size), workspace)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
 from truesparse.layers.chain import ChainSpec
-from truesparse.layers.models import language_model
+from truesparse.layers.models import ONE_DIRECTION, language_model
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
 from truesparse.training.vectors import freeze_setting, vectors_setting
@@ -100,6 +101,7 @@ saves and stops.
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
     )
+    label_smoothing: float = smoothing_setting()
     size_penalty: float = setting(
         0.0, "How much the mean square of the output layer's inputs counts in the loss (AR).", low=0, high=1e6
     )
@@ -120,6 +122,8 @@ saves and stops.
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.bidirectional:
+            raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.vocabulary is not None and self.level != "subword":
             raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
         if self.tied and self.embedding_size not in (None, self.hidden_size):
@@ -172,6 +176,7 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
         embedding_size=config.embedding_size or config.hidden_size,
         tied=config.tied,
         output_group=config.output_group,
+        label_smoothing=config.label_smoothing,
         size_penalty=config.size_penalty,
         change_penalty=config.change_penalty,
         **config.cell_settings(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from truesparse.data import Corpus, Subwords, Windows, load_corpus, unigram_perplexity
+from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.subwords import SUBWORDS
 from truesparse.data.words import WORD_RULE, Level
 from truesparse.tasks.lm.measures import text_measures
 from truesparse.tasks.lm.settings import LanguageModelConfig, language_model_chain
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Measures, Task, Workspaces, crc32_of
+from truesparse.training.task import Measures, ReadsAs, Task, Workspaces, crc32_of
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -28,8 +28,8 @@ class LanguageModeling(Task):
         The one that the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for a text that is read.
-    subwords : Subwords, optional
-        Those of a run that goes on, in the place of new ones.
+    like : ReadsAs, optional
+        Has the vocabulary for a text that is read, if that is of the same level.
 
     Attributes
     ----------
@@ -47,11 +47,13 @@ class LanguageModeling(Task):
         config: LanguageModelConfig,
         corpus: Corpus | None = None,
         word_rule: int = WORD_RULE,
-        subwords: Subwords | None = None,
+        like: ReadsAs | None = None,
     ) -> None:
         if corpus is None:
-            most = config.vocabulary or SUBWORDS
-            corpus = load_corpus(config.data, cast(Level, config.level), subwords, word_rule, most)
+            level, most = cast(Level, config.level), config.vocabulary or SUBWORDS
+            words = like.vocabulary if like is not None else None
+            words = words if words is not None and words.level == level else None
+            corpus = load_corpus(config.data, level, words, word_rule, most)
         size = config.batch_size, config.bptt
         varied = config.seed if config.random_windows else None
         self.windows = {

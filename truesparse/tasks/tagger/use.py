@@ -14,14 +14,15 @@ from truesparse.data import Sequences, TokenEncoder
 from truesparse.data.files import TextFile
 from truesparse.errors import TruesparseError
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import scores_overflow
+from truesparse.modelfile import need_encoder, scores_overflow
 from truesparse.tasks.labelled import examples_to_measure
 from truesparse.tasks.rundata import LARGEST_BATCH
+from truesparse.tasks.steps import WINDOW, step_outputs, steps_at_once
 from truesparse.tasks.tagger.data import SENTENCES
 from truesparse.tasks.tagger.reading import Sentence, TokenColumns, layout_of, read_sentences
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import Scheme
-from truesparse.tasks.tagger.task import WINDOW, Labelled, label_scores, measure
+from truesparse.tasks.tagger.task import Labelled, measure
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,13 @@ class TaggerEvaluation:
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> TaggerEvaluation:
     """See `truesparse.tasks.use.evaluate_file`."""
-    encoder = saved.encoder
-    assert isinstance(encoder, TokenEncoder)
+    encoder = need_encoder(saved.encoder, saved.path, TokenEncoder)
     where = TokenColumns(
         columns.get("token_column", saved.data.token_column), columns.get("tag_column", saved.data.tag_column)
     )
-    sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
+    _, sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.inputs))
-    workspace = saved.model.workspace(WINDOW, size)
+    workspace = saved.model.workspace(steps_at_once(saved.model.chain, sentences.inputs), size)
     labelled = measure(saved.model, sentences, saved.labels, Scheme.of(saved.labels), workspace)
     return TaggerEvaluation(labelled, float(np.mean(sentences.inputs.values == encoder.vocabulary.unknown)))
 
@@ -100,12 +100,11 @@ class SavedTagger:
     """
 
     def __init__(self, saved: SavedModel) -> None:
-        assert isinstance(saved.encoder, TokenEncoder)
+        self._encoder = need_encoder(saved.encoder, saved.path, TokenEncoder)
         saved.check_finite()
         self._saved = saved
-        self._encoder = saved.encoder
-        size = min(saved.data.batch_size, LARGEST_BATCH)
-        self._workspace = saved.model.workspace(WINDOW, size)
+        self._batch_size = min(saved.data.batch_size, LARGEST_BATCH)
+        self._workspace = saved.model.workspace(WINDOW, self._batch_size)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tag sentences, all tokens of them.
@@ -123,7 +122,7 @@ class SavedTagger:
         Raises
         ------
         TruesparseError
-            The scores of a token are not finite.
+            The scores of a token are not finite, or a sentence is too long for a tagger of both directions.
         """
         labels: list[list[str]] = [[] for _ in sentences]
         some = {place: tokens for place, tokens in enumerate(sentences) if tokens}
@@ -131,7 +130,10 @@ class SavedTagger:
             return labels
         ids = Sequences.of([self._encoder.encode(tokens) for tokens in some.values()])
         told = np.empty(len(ids.values), np.int64)
-        for where, scores in label_scores(self._saved.model, ids, self._workspace):
+        steps = steps_at_once(self._saved.model.chain, ids)
+        if steps > self._workspace.window.panels.steps:
+            self._workspace = self._saved.model.workspace(steps, self._batch_size)
+        for where, scores in step_outputs(self._saved.model, ids, self._workspace):
             if np.isnan(scores).any():
                 raise scores_overflow(self._saved.path)
             told[where] = scores.argmax(axis=1)

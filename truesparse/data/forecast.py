@@ -1,0 +1,252 @@
+"""Forecasts: what the next steps of a series are, told from the steps before, all of them at once.
+
+The model reads the last steps of a series and says the numbers of all next steps together (direct multi-step
+forecasts), so nothing that it said is read again. What it learns is by how much they differ from the seasonal
+naive forecast, which is the last value of the same place in the season; it reads how much each step differs
+from the season before, too. So it begins as good as that, and a trend does not lead out of what it has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data.parts import Examples
+from truesparse.data.sequences import Sequences
+from truesparse.data.series import TARGETS, Series, SeriesColumns
+from truesparse.data.series_encoder import AUTO, FORECAST, SeriesEncoder
+from truesparse.errors import TruesparseError, UsageError
+
+_LEAST = 16  # steps that are read, if nobody says how many
+_LONGEST_SEASON = 400
+_CLEAR = 0.3  # autocorrelation that tells a season
+_NEARLY = 0.9  # of the highest one: a shorter season is taken then
+
+
+class Windows(Sequences):
+    """Sequences that overlap: windows of a length.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (steps, D)
+    firsts : ndarray of int64, shape (n,)
+        Where each window begins.
+    length : int
+    naive : ndarray of float64, shape (K * horizon, n)
+        The seasonal naive forecasts.
+    """
+
+    __slots__ = ("firsts", "length", "naive")
+
+    def __init__(
+        self, values: NDArray[Any], firsts: NDArray[np.int64], length: int, naive: NDArray[np.float64]
+    ) -> None:
+        checked = Sequences(values, np.array([0, len(values)]))
+        self.values, self.starts = checked.values, checked.starts
+        self.firsts, self.length, self.naive = firsts, length, naive
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """See `Sequences`."""
+        return np.full(len(self), self.length)
+
+    def select(self, chosen: NDArray[np.int64]) -> Windows:
+        """See `Sequences`."""
+        return Windows(self.values, self.firsts[chosen], self.length, self.naive[:, chosen])
+
+    def batch(self, chosen: NDArray[np.int64], batch_size: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """See `Sequences`."""
+        lengths = np.zeros(batch_size, np.int32)
+        lengths[: len(chosen)] = self.length
+        inputs = np.zeros((self.length, self.values.shape[1], batch_size), np.float32)
+        steps = self.firsts[chosen] + np.arange(self.length)[:, None]
+        inputs[:, :, : len(chosen)] = self.values[steps].transpose(0, 2, 1)
+        return inputs, lengths
+
+
+def planned(series: Series, columns: SeriesColumns) -> Series:
+    """A series to train on, with the encoder of the model that is to forecast it.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        A column is missing, or a series is too short.
+    """
+    targets, known = _names(columns.target), _names(columns.known)
+    if columns.target == AUTO:
+        found = [name for name in series.features if name.lower() in TARGETS]
+        targets = tuple(found[:1]) or series.features
+        if series.step_rows is not None and len(series.features) > 1 and not found:
+            raise UsageError(
+                f"{series.name} has the columns {', '.join(series.features[:8])}; say with --target-column"
+                " which to forecast, of several their names with commas"
+            )
+    lost = [name for name in (*targets, *known) if name not in series.features]
+    both = [name for name in known if name in targets]
+    if lost:
+        flag = "target-column" if lost[0] in targets else "known-columns"
+        raise UsageError(
+            f"{series.name} has no column {lost[0]!r} of numbers, as --{flag} says; they are"
+            f" {', '.join(series.features[:8])}"
+        )
+    if both:
+        raise UsageError(f"{both[0]!r} cannot be both forecast and known; take it out of --known-columns")
+    features = (*targets, *(name for name in series.features if name not in targets))
+    series = series.with_features(features)
+    season = columns.season or guess_season(series, len(targets))
+    shortest = int(series.inputs.lengths.min())
+    lookback = columns.lookback
+    if not lookback:
+        left = int(0.6 * shortest) - season - columns.horizon  # as parts are taken out
+        lookback = max(1, min(max(2 * season, columns.horizon, _LEAST), left // 2))
+    encoder = SeriesEncoder(FORECAST, features, targets, known, lookback, columns.horizon, season)
+    return replace(series, goal=FORECAST, encoder=encoder)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def guess_season(series: Series, targets: int) -> int:
+    """The steps after which series repeat, by the autocorrelation of their differences; 1 if they do not.
+
+    It is the mean over the first `targets` features of all series, without their last fifth.
+    """
+    every = []
+    for values in _each(series):
+        values = values[: int(0.8 * len(values)), :targets]
+        most = min(_LONGEST_SEASON, len(values) // 2 - 1)
+        changes = np.diff(values, axis=0)
+        changes = changes - changes.mean(axis=0)
+        for change in changes.T:
+            power = float(change @ change)
+            if most < 3 or not power:
+                continue
+            size = 2 ** int(np.ceil(np.log2(2 * len(change))))
+            spectrum = np.fft.rfft(change, size)
+            every.append(np.fft.irfft(spectrum * spectrum.conj())[: most + 1] / power)
+    if not every:
+        return 1
+    shortest = min(map(len, every))
+    mean = np.mean([one[:shortest] for one in every], axis=0)
+    begin = max(2, int((mean < 0).argmax()))  # neighbours are alike in smooth series, which is no season
+    peaks = [
+        lag for lag in range(begin, shortest - 1) if mean[lag] >= max(mean[lag - 1], mean[lag + 1], _CLEAR)
+    ]
+    highest = max((mean[lag] for lag in peaks), default=0.0)
+    return next((lag for lag in peaks if mean[lag] >= _NEARLY * highest), 1)
+
+
+def _each(series: Series) -> Iterator[NDArray[np.float64]]:
+    """The numbers of each series."""
+    for first, last in pairwise(series.inputs.starts):
+        yield series.inputs.values[first:last].astype(np.float64)
+
+
+def divide(series: Series, fraction: float) -> tuple[Series, Series]:
+    """Take the last steps of each series, at least as many as are forecast, with those before them that the
+    model reads for the first of these."""
+    encoder = series.encoder
+    assert encoder is not None
+    kept, taken = [], []
+    for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
+        cut = last - max(round(fraction * (last - first)), encoder.horizon)
+        if cut - first < encoder.needed:
+            raise _too_short(series, number, last - first, f", of which {last - cut:,} are taken out,")
+        kept.append((first, cut))
+        taken.append((cut - encoder.needed + encoder.horizon, last))
+    return series.between(kept), series.between(taken)
+
+
+def _too_short(series: Series, number: int, steps: int, less: str = "") -> TruesparseError:
+    encoder = series.encoder
+    assert encoder is not None
+    whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
+    return TruesparseError(
+        f"{whose} of {series.name} has {steps:,} steps{less} but a season of {encoder.season:,}, a lookback"
+        f" of {encoder.lookback:,} and a horizon of {encoder.horizon:,} need {encoder.needed:,}; give a"
+        " longer series, or a smaller --horizon, --lookback or --season"
+    )
+
+
+def encode(series: Series, encoder: SeriesEncoder) -> Examples:
+    """Windows of series whose next steps are known, with what is to be learned of them.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        Series lack features, or are too short.
+    """
+    series = replace(series.with_features(encoder.features), encoder=encoder)
+    targets, ahead, back = len(encoder.targets), np.arange(1, encoder.horizon + 1), encoder.lookback
+    inputs, firsts, naive, right = [], [], [], []
+    begin = 0
+    for number, values in enumerate(_each(series)):
+        if len(values) < encoder.needed:
+            raise _too_short(series, number, len(values))
+        own = _inputs(values, encoder)
+        inputs.append(own)
+        # Steps that a forecast is made at, behind which so many are known.
+        origins = np.arange(encoder.season + back - 1, len(values) - encoder.horizon)
+        firsts.append(begin + origins - (encoder.season + back - 1))
+        told = _naive(values[:, :targets], origins, encoder)
+        naive.append(told)
+        right.append(values[origins[:, None] + ahead, :targets].reshape(len(origins), -1) - told)
+        begin += len(own)
+    windows = Windows(np.concatenate(inputs), np.concatenate(firsts), back, np.concatenate(naive).T)
+    return Examples(windows, np.ascontiguousarray(np.concatenate(right).T, np.float32))
+
+
+def last_windows(series: Series, encoder: SeriesEncoder) -> Windows:
+    """The last window of each series, whose next steps nobody knows, but for `Series.future`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `encode`.
+    """
+    series = replace(series.with_features(encoder.features), encoder=encoder)
+    needed = encoder.needed - encoder.horizon
+    inputs, naive = [], []
+    for number, values in enumerate(_each(series)):
+        if len(values) < needed:
+            raise _too_short(series, number, len(values))
+        values = values[-needed:]
+        later = np.zeros((encoder.horizon, values.shape[1]))
+        places = [encoder.features.index(name) for name in encoder.known]
+        if places:
+            later[:, places] = series.future[number]
+        inputs.append(_inputs(np.concatenate([values, later]), encoder))
+        naive.append(_naive(values[:, : len(encoder.targets)], np.array([needed - 1]), encoder))
+    firsts = np.arange(len(inputs)) * encoder.lookback
+    return Windows(np.concatenate(inputs), firsts, encoder.lookback, np.concatenate(naive).T)
+
+
+def _inputs(values: NDArray[np.float64], encoder: SeriesEncoder) -> NDArray[np.float64]:
+    """What a model reads of a series, from the first step that has a season before it to the last one whose
+    next steps are there: the features, how much the targets differ from the season before, and what is known
+    of the next steps."""
+    targets, season = len(encoder.targets), encoder.season
+    origins = np.arange(season, len(values) - encoder.horizon)
+    parts = [values[origins], values[origins, :targets] - values[origins - season, :targets]]
+    places = [encoder.features.index(name) for name in encoder.known]
+    if places:
+        steps = origins[:, None] + np.arange(1, encoder.horizon + 1)
+        parts.append(values[:, places][steps].reshape(len(origins), -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _naive(
+    values: NDArray[np.float64], origins: NDArray[np.int64], encoder: SeriesEncoder
+) -> NDArray[np.float64]:
+    """The last values of the same place in the season, shape (origins, horizon * targets)."""
+    ahead = np.arange(encoder.horizon) % encoder.season + 1 - encoder.season
+    return values[origins[:, None] + ahead].reshape(len(origins), -1)

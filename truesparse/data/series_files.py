@@ -1,0 +1,279 @@
+"""Sequences of numbers in files: NPZ, tables whose rows are sequences or steps, and .ts files."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data.files import BytesFile, TextFile, without_packing
+from truesparse.data.frames import MEND, Frame, read_arrow, read_csv
+from truesparse.data.sequences import Sequences
+from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
+from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS, SeriesEncoder
+from truesparse.data.stamps import check_order, pace_of, read_stamps
+from truesparse.data.ts_files import read_ts
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import joined
+
+_LAYOUTS = {
+    **{".csv": "csv", ".tsv": "csv", ".txt": "csv", ".npz": "npz", ".ts": "ts"},
+    **{".parquet": "parquet", ".pq": "parquet"},
+    **{".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"},
+}
+ENDINGS = tuple(_LAYOUTS)
+LAYOUTS = tuple(dict.fromkeys(_LAYOUTS.values()))
+
+
+def layout_of(name: str) -> str:
+    """What a file has by its name; CSV if that does not say."""
+    name = without_packing(name).lower()
+    return next((layout for ending, layout in _LAYOUTS.items() if name.endswith(ending)), "csv")
+
+
+def read_series(
+    file: TextFile | BytesFile, layout: str, columns: SeriesColumns, labelled: bool = True
+) -> Series:
+    """Read sequences of numbers.
+
+    Parameters
+    ----------
+    file : TextFile or BytesFile
+        As `truesparse.data.files.open_file` gives it.
+    layout : str
+        One of `LAYOUTS`.
+    columns : SeriesColumns
+    labelled : bool
+        Whether targets must be there; without, they are not read.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        A column is missing, or something cannot be read or learned from; told with its row and column.
+    """
+    if isinstance(file, TextFile):
+        if layout == "ts":
+            return read_ts(file, labelled and columns.goal != FORECAST)
+        frame = read_csv(file)
+    elif layout == "npz":
+        return _from_npz(file, columns, labelled)
+    else:
+        frame = read_arrow(file, layout == "parquet")
+    return (_from_steps if columns.long else _from_rows)(frame, columns, labelled)
+
+
+def target_places(frame: Frame, columns: SeriesColumns, needed: bool) -> list[int]:
+    """Where the targets of a table are.
+
+    Raises
+    ------
+    UsageError
+        There are none though they are needed, or a column that is named.
+    """
+    if columns.target == AUTO:
+        names = [title.lower() for title in frame.titles]
+        found = [names.index(name) for name in TARGETS if name in names][:1]
+        if needed and not found:
+            frame.place(TARGETS[0], "target")
+        return found
+    names = [name.strip() for name in columns.target.split(",")]
+    return [frame.place(name, "target") for name in names if needed or name in frame.titles]
+
+
+def _targets(frame: Frame, places: list[int], per_step: bool, order: NDArray[np.int64] | None) -> Targets:
+    names = tuple(frame.titles[place] for place in places)
+    values = np.array([frame.texts(place, "target") for place in places], object).T
+    rows = frame.rows
+    if order is not None:
+        values, rows = values[order], rows[order]
+    return Targets(names, values, per_step, rows)
+
+
+def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
+    """Sequences of which each is a row; empty cells at its end are beyond it."""
+    taken = target_places(frame, columns, labelled)
+    targets = _targets(frame, taken, False, None) if labelled else None
+    steps = [place for place in range(len(frame.titles)) if place not in taken]
+    if not steps:
+        raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
+    values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
+    there: NDArray[np.bool_] = ~np.isnan(values)
+    lengths = there.shape[1] - there[:, ::-1].argmax(axis=1)
+    wrong = (np.arange(there.shape[1]) < lengths[:, None]) & ~there
+    if wrong.any():
+        row, step = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        where = f"in the column {frame.titles[steps[step]]!r}, though there are values behind it"
+        what = f"nothing {where}" if there[row].any() else "no values"
+        raise TruesparseError(f"row {frame.rows[row]:,} of {frame.name} has {what}; {MEND}")
+    starts = np.concatenate([[0], lengths.cumsum()])
+    return Series(frame.name, ("value",), Sequences(values[there][:, None], starts), frame.rows, targets)
+
+
+def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
+    """Sequences of which each step is a row."""
+    forecasts = columns.goal == FORECAST
+    taken = [] if forecasts else target_places(frame, columns, labelled)
+    named = [(name, what) for name, what in ((columns.id, "id"), (columns.time, "time")) if name]
+    places = {what: frame.place(name, what) for name, what in named}
+    others = [place for place in range(len(frame.titles)) if place not in (*taken, *places.values())]
+    if not others:
+        raise TruesparseError(
+            f"{frame.name} has no columns of features; put numbers of each step into columns of their own, or"
+            " say with --target-column which one is to be told"
+        )
+    ids: list[str] = []
+    groups = np.zeros(len(frame.rows), np.int64)
+    if "id" in places:
+        texts = frame.texts(places["id"], "id")
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        ids, groups = list(numbers), np.array([numbers[text] for text in texts])
+    order = np.argsort(groups, kind="stable")
+    rows = frame.rows[order]
+    starts = np.concatenate([[0], np.bincount(groups).cumsum()])
+    stamps = None
+    if "time" in places:
+        stamps = read_stamps(frame.texts(places["time"], "time"), frame.name, frame.rows).select(order)
+        for number, (first, last) in enumerate(pairwise(starts)):
+            whose = f" of {ids[number]!r}" if ids else ""
+            own = stamps.select(np.arange(first, last))
+            check_order(own, rows[first:last], frame.name, whose)
+            if forecasts and last - first > 1:
+                pace_of(own, rows[first:last], frame.name, whose)
+    encoder = None if labelled else columns.encoder
+    if encoder is not None and encoder.known:
+        others = [place for place in others if frame.titles[place] in encoder.features]
+    else:
+        encoder = None
+    known = encoder is not None
+    values = np.stack([frame.numbers(place, gaps=known) for place in others], axis=1)[order]
+    series = Series(
+        frame.name,
+        tuple(frame.titles[place] for place in others),
+        Sequences(np.nan_to_num(values) if known else values, starts),
+        rows[starts[:-1]],
+        _targets(frame, taken, True, order) if labelled and not forecasts else None,
+        ids,
+        stamps,
+        rows,
+    )
+    return series if encoder is None else _with_future(series, values, encoder)
+
+
+def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEncoder) -> Series:
+    """Series at whose ends there are rows without targets, which tell what is known of the next steps.
+
+    Raises
+    ------
+    TruesparseError
+        A series has not as many of them as are forecast, or a cell is empty that must not be.
+    """
+    named = series.with_features(encoder.features)  # or it is told what they lack
+    values = values[:, [series.features.index(name) for name in encoder.features]]
+    targets, known = len(encoder.targets), [encoder.features.index(name) for name in encoder.known]
+    there: NDArray[np.bool_] = ~np.isnan(values)
+    parts, future = [], []
+    for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
+        told = np.any(there[first:last, :targets], axis=1)
+        cut = last - int(told[::-1].argmax()) if told.any() else first
+        whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
+        if last - cut < encoder.horizon or cut == first:
+            raise TruesparseError(
+                f"{whose} of {series.name} has {last - cut:,} rows without {encoder.targets[0]!r} at its end;"
+                f" give {encoder.horizon:,} behind those with it, which say what"
+                f" {joined(map(repr, encoder.known), 'and')} will be at the next steps"
+            )
+        needed = [(row, column) for row in range(first, cut) for column in range(values.shape[1])]
+        needed += [(row, column) for row in range(cut, cut + encoder.horizon) for column in known]
+        for row, column in needed:
+            if not there[row, column]:
+                assert series.step_rows is not None
+                raise TruesparseError(
+                    f"in row {series.step_rows[row]:,} of {series.name} the column"
+                    f" {encoder.features[column]!r} is empty; {MEND}"
+                )
+        parts.append((first, cut))
+        future.append(values[cut : cut + encoder.horizon, known])
+    return replace(named.between(parts), future=future)
+
+
+def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series:
+    """Arrays of NumPy: ``X``, and ``y`` and ``lengths`` if there are."""
+    name = file.name
+    try:
+        with np.load(file.stream, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it has one array only")
+            arrays = {key.lower(): archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise TruesparseError(
+            f"{name} cannot be read as an NPZ file of numbers: {str(error).splitlines()[0]}; write it with"
+            " numpy.savez(name, X=..., y=...), sequences of different lengths padded, with lengths=..."
+        ) from None
+    x = _array(arrays, "x", name)
+    kinds = (1, 2, 3) if columns.goal == FORECAST else (2, 3)
+    if x.dtype.kind not in "biuf" or x.ndim not in kinds or not x.size:
+        raise TruesparseError(
+            f"X of {name} is {x.dtype} of shape {x.shape}; it must be numbers (n, T), or (n, T, D) for D"
+            " features a step"
+        )
+    x = x.reshape(1, -1, 1) if x.ndim == 1 else x[..., None] if x.ndim == 2 else x
+    count, steps, size = x.shape
+    lengths = np.full(count, steps)
+    if "lengths" in arrays:
+        lengths = arrays["lengths"]
+        good = lengths.dtype.kind in "iu" and lengths.shape == (count,)
+        if not good or not ((lengths >= 1) & (lengths <= steps)).all():
+            raise TruesparseError(
+                f"lengths of {name} must be {count:,} whole numbers from 1 to {steps:,}, the steps of each"
+                " sequence of X"
+            )
+    there = np.arange(steps) < lengths[:, None]
+    wrong = there & ~np.isfinite(x.astype(np.float64)).all(axis=2)
+    if wrong.any():
+        row, step = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        raise TruesparseError(
+            f"row {row:,} of X of {name} has NaN or infinity at step {step:,} (both count from 0); {MEND}"
+        )
+    inputs = Sequences(x[there], np.concatenate([[0], lengths.cumsum()]))
+    features = ("value",) if size == 1 else tuple(f"x{number + 1}" for number in range(size))
+    labelled = labelled and columns.goal != FORECAST
+    targets = _npz_targets(_array(arrays, "y", name), x, there, columns, name) if labelled else None
+    return Series(name, features, inputs, np.arange(count), targets)
+
+
+def _array(arrays: dict[str, NDArray[Any]], key: str, name: str) -> NDArray[Any]:
+    if key not in arrays:
+        there = ", ".join(arrays) or "nothing"
+        word = "X" if key == "x" else key
+        raise UsageError(
+            f"{name} has no array {word}, but {there}; write it with numpy.savez(name, X=..., y=...)"
+        )
+    return arrays[key]
+
+
+def _npz_targets(
+    y: NDArray[Any], x: NDArray[Any], there: NDArray[np.bool_], columns: SeriesColumns, name: str
+) -> Targets:
+    count, steps, _ = x.shape
+    per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in (CLASSIFY, REGRESS)
+    if y.dtype.kind not in "biufUS" or y.shape[:1] != (count,) or y.ndim > 2 + per_step:
+        raise TruesparseError(
+            f"y of {name} is {y.dtype} of shape {y.shape}; it must have a label or numbers for each of the"
+            f" {count:,} rows of X, or for each of their steps"
+        )
+    if columns.goal in STEP_GOALS and not per_step:
+        raise TruesparseError(
+            f"y of {name} has the shape {y.shape}; to tell something at each step it must begin with"
+            f" {(count, steps)}, as X does"
+        )
+    if y.dtype.kind == "S":
+        y = y.astype("U")
+    values = y[there] if per_step else y
+    rows = np.nonzero(there)[0] if per_step else np.arange(count)
+    values = values.reshape(len(rows), -1)
+    names = ("y",) if values.shape[1] == 1 else tuple(f"y{number + 1}" for number in range(values.shape[1]))
+    return Targets(names, values, per_step, rows)

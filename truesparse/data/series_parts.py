@@ -1,0 +1,151 @@
+"""Sequences of numbers to train a model on: how they are parted, and as the model reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data import forecast
+from truesparse.data.files import PACKED, open_file
+from truesparse.data.labelled import Labels, in_order, label_names, numbers_of_labels, stratified
+from truesparse.data.parts import Examples, Kind, LabelledData
+from truesparse.data.sequences import Sequences
+from truesparse.data.series import Series, SeriesColumns, goal_of
+from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, LABEL_STEPS, SeriesEncoder
+from truesparse.data.series_files import ENDINGS, layout_of, read_series
+from truesparse.errors import TruesparseError, UsageError
+
+_ARCHIVE = {"train": re.compile(r".*_train\.ts", re.I), "test": re.compile(r".*_test\.ts", re.I)}
+
+
+class SeriesKind(Kind[Series]):
+    """Files of sequences, also those of the UCR/UEA archive, which are called NAME_TRAIN.ts and
+    NAME_TEST.ts."""
+
+    def divide(self, train: Series, fraction: float, rng: np.random.Generator) -> tuple[Series, Series]:
+        """See `Kind.divide`; of a sequence alone, and of those to forecast, the last steps are taken."""
+        if train.goal == FORECAST:
+            return forecast.divide(train, fraction)
+        steps = len(train.inputs.values)
+        if len(train) > 1 or not train.told().per_step:
+            return super().divide(train, fraction, rng)
+        cut = steps - round(fraction * steps)
+        if not 0 < cut < steps:
+            return train, train.select(np.empty(0, np.int64))
+        return train.between([(0, cut)]), train.between([(cut, steps)])
+
+    def _find(self, folder: Path, part: str) -> Path | None:
+        found = super()._find(folder, part)
+        if found is not None or part not in _ARCHIVE:
+            return found
+        files = [
+            file
+            for file in sorted(folder.iterdir())
+            if _ARCHIVE[part].fullmatch(file.name.removesuffix(next(filter(file.name.endswith, PACKED), "")))
+        ]
+        if len(files) > 1:
+            raise UsageError(
+                f"the folder {folder} has several data sets, {files[0].name} and {files[1].name}; give each"
+                " a folder"
+            )
+        return files[0] if files else None
+
+
+def read(path: Path, columns: SeriesColumns) -> Series:
+    """Read sequences from a file; raises as `read_series`."""
+    layout = layout_of(path.name)
+    with open_file(path, layout) as file:
+        return read_series(file, layout, columns)
+
+
+def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
+    """As `read`; what is to train on says what is to be learned."""
+    series = read(path, columns)
+    if part != "train":
+        return series
+    if columns.encoder is not None and columns.goal == FORECAST:
+        return replace(series.with_features(columns.encoder.features), goal=FORECAST, encoder=columns.encoder)
+    if columns.goal == FORECAST:
+        return forecast.planned(series, columns)
+    goal = goal_of(series) if columns.goal == AUTO else columns.goal
+    return replace(series.of_goal(goal), goal=goal)
+
+
+def _take(train: Series, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A fraction of the sequences at random, of labels the same of each, in the order of the file."""
+    if train.goal == CLASSIFY:
+        return stratified(train.told().texts(), fraction, rng)
+    return np.sort(rng.permutation(len(train))[: round(fraction * len(train))])
+
+
+def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Examples:
+    """Sequences as a model reads them, with what it is to tell.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        They lack features, or what is to be told is not what the model tells.
+    """
+    if encoder.goal == FORECAST:
+        return forecast.encode(series, encoder)
+    series = series.with_features(encoder.features).of_goal(encoder.goal)
+    targets = series.told()
+    if len(targets.names) != len(encoder.targets):
+        raise UsageError(
+            f"{series.name} has {len(targets.names)} columns to tell, but the model tells"
+            f" {len(encoder.targets)}; give --target-column as in training"
+        )
+    told: Any
+    if encoder.labels:
+        told = numbers_of_labels(Labels(series.name, targets.rows, targets.texts()), labels)
+    else:
+        told = targets.numbers(series.name).astype(np.float32)
+    if encoder.per_step:
+        told = Sequences(told if told.ndim == 1 else np.ascontiguousarray(told.T), series.inputs.starts)
+    return Examples(series.inputs, told)
+
+
+SERIES = SeriesKind(
+    *(ENDINGS, "file", "sequences", "", "sequences"),
+    *(read, _read_part, _take, encode),
+)
+
+
+def load_series(
+    path: Path, columns: SeriesColumns, valid_fraction: float, test_fraction: float, seed: int
+) -> LabelledData:
+    """Read sequences to train on, and what their model is to tell.
+
+    Parameters
+    ----------
+    path, columns, valid_fraction, test_fraction, seed
+        See `Kind.read_parts`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `Kind.read_parts` and `encode`; also if there is one label only.
+    """
+    parts = SERIES.read_parts(path, columns, valid_fraction, test_fraction, seed)
+    train = parts["train"]
+    if train.encoder is not None:
+        return LabelledData.of(path, SERIES, parts, (), train.encoder)
+    targets = train.told()
+    labels: tuple[str, ...] = ()
+    if train.goal == CLASSIFY:
+        labels = label_names(Labels(train.name, targets.rows, targets.texts()))
+    elif train.goal == LABEL_STEPS:
+        labels = in_order(set(targets.texts()))
+        if len(labels) == 1:
+            raise TruesparseError(
+                f"all training steps of {train.name} have the label {labels[0]!r}; a model needs two"
+                " labels or more"
+            )
+    encoder = SeriesEncoder(train.goal, train.features, targets.names)
+    return LabelledData.of(path, SERIES, parts, labels, encoder)

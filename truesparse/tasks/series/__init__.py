@@ -1,0 +1,1 @@
+"""Telling something of sequences of numbers, or of each of their steps."""

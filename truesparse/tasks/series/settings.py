@@ -1,0 +1,151 @@
+"""What a run that trains a model of sequences of numbers can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from truesparse.errors import UsageError, typed
+from truesparse.settings import flag, fraction, setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.sequences import SequenceConfig
+
+if TYPE_CHECKING:
+    from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
+    from truesparse.training.task import Predictor, Task
+
+GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesConfig(SequenceConfig):
+    """The configuration of a model of sequences of numbers; see `Config`."""
+
+    HELP: ClassVar[str] = """Train a truly sparse recurrent model of sequences of numbers.
+
+It tells a label or numbers for each sequence, or for each of its steps; or with --horizon the next steps of
+series. Files are CSV, NPZ (arrays X and y),
+.ts of the UCR/UEA archive, Parquet or Arrow. In a table a row is a sequence, or with --id-column or
+--time-column a step of one. What --data lacks of a file to validate and to test on is taken out of the
+training sequences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
+TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+"""
+    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
+
+    data: str | None = setting(
+        None,
+        "File, or folder with train.csv (or .npz, .ts, .parquet, .arrow) and, if there are, valid and test;"
+        " or with NAME_TRAIN.ts and NAME_TEST.ts.",
+        shown="none: it must be given",
+    )
+    goal: str = setting(
+        "auto",
+        "What is told: a label or numbers of each sequence, or of each step, or the next steps. auto is what"
+        " the targets look like, where that is safe; with --horizon it is forecast.",
+        choices=GOALS,
+    )
+    target_column: str = setting(
+        "auto",
+        "Name of the column of what is told; of several numbers their names with commas. auto is label,"
+        " target, class or y.",
+    )
+    id_column: str = setting(
+        "",
+        "Name of the column that says to which sequence a row belongs.",
+        shown="none: a row is a sequence, or all are one",
+    )
+    time_column: str = setting(
+        "", "Name of the column of times, which must go up in each sequence.", shown="none"
+    )
+    valid_fraction: float = fraction(
+        0.1, "Of the training sequences, to choose the model by, without a file of its own."
+    )
+    test_fraction: float = fraction(
+        0.1, "Of the training sequences, to test the model on, without a file of its own."
+    )
+    horizon: int | None = setting(
+        None, "Forecast so many next steps.", low=1, high=1 << 16, shown="none: nothing is forecast"
+    )
+    lookback: int | None = setting(
+        None,
+        "Steps that a forecast is made from, T.",
+        low=1,
+        high=1 << 16,
+        shown="two seasons, and at least 16 or --horizon",
+    )
+    season: int | None = setting(
+        None,
+        "Steps after which a series repeats, as 12 of months; 1 if it does not. The model learns how the next"
+        " steps differ from those of the season before.",
+        low=1,
+        high=1 << 16,
+        shown="what the autocorrelation tells",
+    )
+    known_columns: str = setting(
+        "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
+    )
+    class_weight: str | None = class_weight_setting()
+    length: int = setting(
+        200,
+        "Where each step tells something: steps of backpropagation, T. A longer sequence is learned in"
+        " pieces, and read as a whole.",
+        low=1,
+        high=1 << 20,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_size is not None:
+            raise UsageError("--embedding-size is for words; numbers are read as they are, so leave it out")
+        if self.goal == "forecast" and self.horizon is None:
+            raise UsageError("--goal forecast needs --horizon, how many next steps to forecast; give it too")
+        forecasts = self.goal in ("auto", "forecast") and self.horizon is not None
+        for name in ("horizon", "lookback", "season", "known_columns"):
+            if getattr(self, name) and not forecasts:
+                wanted = f"--goal {self.goal}" if self.horizon is not None else "a run without --horizon"
+                raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
+
+    @classmethod
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
+        """See `Config.made`."""
+        from truesparse.data import SeriesEncoder
+
+        return isinstance(saved.encoder, SeriesEncoder)
+
+    @staticmethod
+    def predictor(saved: SavedModel) -> Predictor:
+        """See `Config.predictor`."""
+        from truesparse.tasks.series.predict import SeriesPredictor
+
+        return SeriesPredictor(saved)
+
+    @staticmethod
+    def describe(results: Mapping[str, Any]) -> list[str]:
+        """See `Config.describe`."""
+        run = results["run_dir"]
+        if "test_accuracy" in results:
+            told = (
+                f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
+                f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
+                f" {results['majority_accuracy']:.2%})"
+            )
+        else:
+            if "naive_rmse" in results:
+                every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
+                simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+            else:
+                simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
+            told = (
+                f"validation RMSE {results['valid_rmse']:.6g}, test {results['test_rmse']:.6g} (MAE"
+                f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; {simple})"
+            )
+        used = f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"
+        return [told, *calibration_lines(results), used]
+
+    def make_task(self, **reading: Any) -> Task:
+        """See `Config.make_task`."""
+        from truesparse.tasks.series.task import SeriesLearning
+
+        return SeriesLearning(self)
