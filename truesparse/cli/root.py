@@ -30,7 +30,10 @@ COMMANDS = {
     "info": ("info", "Describe this machine, or a model."),
     "methods": ("methods", "List the training methods."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
-    "predict": ("predict", "Classify texts, or label the tokens of sentences."),
+    "predict": (
+        "predict",
+        "Tell labels of texts and tokens, or labels, numbers and next steps of sequences.",
+    ),
     "race": ("race", "Let sparse and dense language models race, for as many minutes each."),
     "study": ("study", "Train a grid of models, and compare them."),
     "train": ("train", "Train a model."),

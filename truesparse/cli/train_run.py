@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
+from truesparse.settings import flag
 from truesparse.tasks.sources import resolve
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def training_command(kind: type[Config]) -> click.Command:
     )
     @path_option(
         "--resume",
-        "Go on with the run in this folder, as it was configured; --epochs and --max-steps may be raised.",
+        "Go on with the run in this folder, as it was configured; what ends it may be given anew: --epochs,"
+        " --max-steps, --patience and --max-minutes.",
         metavar="RUN",
     )
     @json_option
@@ -90,6 +92,8 @@ def training_command(kind: type[Config]) -> click.Command:
 
             click.echo(to_json(results))
         else:
+            if "ended_by" in results:
+                click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
             for line in kind.describe(results):
                 click.echo(printable(line))
 

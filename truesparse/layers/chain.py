@@ -278,6 +278,11 @@ class ChainSpec:
                 found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
         return found
 
+    def with_head(self, **changes: Any) -> ChainSpec:
+        """The chain whose head has other settings."""
+        head = dataclasses.replace(self.head, **changes)
+        return ChainSpec(*self.layers[:-1], head, features=self.features)
+
     def resized(self, numerator: int, denominator: int) -> ChainSpec:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
         layers = (layer.resized(numerator, denominator) for layer in self.layers)

@@ -111,7 +111,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         known = ",".join(series.features[1:])
         sizes = {name: self._size(name) for name in ("horizon", "lookback", "season")}
         with as_value_error():
-            series = planned(series, SeriesColumns(FORECAST, "y", known=known, **sizes))
+            series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
             assert series.encoder is not None
             self.encoder_ = series.encoder
             fraction = self.validation_fraction
@@ -178,7 +178,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         return forecasts[0] if self._single else forecasts
 
     def _samples(self, series: Series) -> Samples:
-        windows, right = encode(series, self.encoder_)
+        windows, right, _ = encode(series, self.encoder_)
         return Samples(windows, right)
 
     def _size(self, name: str) -> int:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, TokenEncoder
 from truesparse.data.parts import Examples
+from truesparse.data.weights import weights_of
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
+from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
-from truesparse.tasks.steps import pieces, step_outputs, steps_at_once
+from truesparse.tasks.steps import outputs, pieces, step_outputs, steps_at_once
 from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
@@ -50,11 +52,15 @@ class Tagging(LabelledTask):
     ) -> None:
         data = data or _load(config, word_rule)
         train = data.parts["train"]
+        weights = weights_of(config.class_weight, train.labels.values, data.labels)
+        if weights is not None and not weights.all():
+            raise UsageError("--class-weight is 0 for a label; leave its tokens a weight above 0")
         batches = SequenceBatches(
             pieces(train.inputs, config.length),
             pieces(train.labels, config.length),
             config.batch_size,
             config.seed,
+            weights,
         )
         assert isinstance(data.encoder, TokenEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
@@ -63,16 +69,28 @@ class Tagging(LabelledTask):
         self.longest = max(batches.longest, valid)
         self._data = data
         self.scheme = Scheme.of(data.labels)
-        self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
+        if config.choose_by == "f1" and self.scheme is None:
+            raise UsageError("--choose-by f1 needs labels that mark spans, such as B-X; use macro-f1")
+        usual = "f1" if self.scheme else "accuracy"
+        self.chosen_by = chosen_by(usual if config.choose_by == "auto" else config.choose_by)
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
     ) -> Measures:
-        """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
-        and `f1` of these."""
+        """See `Task.evaluate`; also `accuracy`, `tokens`, `macro_f1` of the labels, and where these mark
+        spans `precision`, `recall` and `f1` of them, and `macro_f1` of their types."""
         sentences = self._data.parts[part]
         workspace = workspaces(steps_at_once(self.chain, sentences.inputs), self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
+
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        sentences = self._data.parts[part]
+        steps = steps_at_once(self.chain, sentences.inputs)
+        workspace = model.workspace(steps, self.config.batch_size)
+        return outputs(model, sentences.inputs, workspace, stop), sentences.labels.values
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured on the validation and test sentences; also the accuracy of telling always the
@@ -119,7 +137,8 @@ class Labelled:
     def measures(self) -> Measures:
         """In numbers for a record."""
         accuracy = {"loss": self.loss, "accuracy": float(np.mean(self.labels == self.told))}
-        return {**accuracy, **(self.counts.rates() if self.spans else {}), "tokens": self.labels.size}
+        rates = self.counts.rates() if self.spans else {}
+        return {**accuracy, **rates, "macro_f1": self.counts.macro_f1, "tokens": self.labels.size}
 
 
 def measure(
