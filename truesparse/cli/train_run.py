@@ -77,7 +77,7 @@ def training_command(kind: type[Config]) -> click.Command:
 
         from truesparse.tasks.run import resume_run, train_model
 
-        reporter = _reporter(as_json, quiet)
+        reporter = display_for(as_json, quiet)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
@@ -140,7 +140,7 @@ def stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _reporter(as_json: bool, quiet: bool) -> Any:
+def display_for(as_json: bool, quiet: bool) -> Any:
     """The display that fits the terminal: live, lines, or none. With --json it is on stderr."""
     from truesparse.cli import display
 

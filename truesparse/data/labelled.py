@@ -16,6 +16,7 @@ from truesparse.data.files import open_text
 from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
 from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
+from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
@@ -264,8 +265,10 @@ def load_classification_data(
     test_fraction: float = 0.1,
     seed: int = 1,
     word_rule: int = WORD_RULE,
+    vocabulary: Vocabulary | None = None,
+    labels: tuple[str, ...] = (),
 ) -> LabelledData:
-    """Read labelled texts, and take labels and vocabulary from those to train on.
+    """Read labelled texts, and take labels and vocabulary from those to train on where they are not given.
 
     Parameters
     ----------
@@ -275,6 +278,9 @@ def load_classification_data(
         What `TextEncoder.build` takes besides the texts.
     word_rule : int
         Version of the rule that says what a word is.
+    vocabulary : Vocabulary, optional
+    labels : tuple of str
+        Those of a model that there is.
 
     Raises
     ------
@@ -283,8 +289,11 @@ def load_classification_data(
     """
     path = Path(path)
     tables = CSV.read_parts(path, columns, valid_fraction, test_fraction, seed)
-    labels = label_names(tables["train"])
+    labels = labels or label_names(tables["train"])
     for table in tables.values():
         numbers_of_labels(table, labels)  # before the texts, which take longer
-    encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
+    if vocabulary is None:
+        encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
+    else:
+        encoder = TextEncoder(vocabulary, **{name: text_settings[name] for name in TextEncoder.SETTINGS})
     return LabelledData.of(path, CSV, tables, labels, encoder)

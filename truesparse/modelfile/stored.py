@@ -25,6 +25,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
+from truesparse.modelfile.data_settings import DataSettings
 from truesparse.modelfile.description import read_chain
 
 # Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
@@ -76,6 +77,11 @@ class StoredModel:
     def kind(self) -> str:
         """What it is, in words."""
         return model_kind(self.chain, self.labels)
+
+    @property
+    def data(self) -> DataSettings:
+        """How data are read for it."""
+        return DataSettings.from_document(self.document, self.kind != "language model")
 
     @property
     def nnz(self) -> int:

@@ -109,7 +109,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         series, self._single = _series_of(y, X)
         config = self._configuration(SequenceConfig)
         known = ",".join(series.features[1:])
-        sizes = {name: self._size(name) for name in ("horizon", "lookback", "season")}
+        sizes: dict[str, Any] = {name: self._size(name) for name in ("horizon", "lookback", "season")}
         with as_value_error():
             series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
             assert series.encoder is not None

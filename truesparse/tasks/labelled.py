@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data.parts import Examples, Kind, LabelledData
+from truesparse.data.parts import Examples, Kind, LabelledData, P
 from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.rundata import find_data
 from truesparse.training.calibration import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from truesparse.data import SequenceBatches
     from truesparse.model import Model
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.config import Config
 
 
@@ -82,9 +83,15 @@ class LabelledTask(Task):
 
 
 def examples_to_measure(
-    saved: SavedModel, data: Path | None, split: str | None, task: type[Config], kind: Kind[Any], columns: Any
-) -> Examples:
-    """Labelled examples of a file, or of a part of a folder or of what a model was trained on.
+    saved: SavedModel | StoredModel,
+    data: Path | None,
+    split: str | None,
+    task: type[Config],
+    kind: Kind[P],
+    columns: Any,
+) -> tuple[P, Examples]:
+    """Labelled examples of a file, or of a part of a folder or of what a model was trained on: as they were
+    read, and in the numbers of the model.
 
     Parameters
     ----------
@@ -104,13 +111,14 @@ def examples_to_measure(
     """
     split = split or "test"
     if data is not None:
-        return kind.encode(kind.read_one(data, columns, split), saved.labels, saved.encoder)
+        one = kind.read_one(data, columns, split)
+        return one, kind.encode(one, saved.labels, saved.encoder)
     found = find_data(saved, task)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
     found.check(_crc32(parts))
-    return parts[split]
+    return every[split], parts[split]
 
 
 def _crc32(parts: dict[str, Examples]) -> int:

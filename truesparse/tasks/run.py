@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
+from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
 from truesparse.tasks.labelled import LabelledTask
@@ -33,6 +35,7 @@ from truesparse.training.restoring import restored_config
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
+from truesparse.training.vectors import sized, use_vectors
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
@@ -81,10 +84,10 @@ def train_model(
         `stop` returned True; all is saved.
     """
     reporter = with_logs(reporter or Reporter(), config.log)
-    config = _found(config.filled(), "start_topology")
+    config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
     if out is not None:
         rundir.check_free(out)
-    task = config.make_task()
+    task = _make_task(config)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
@@ -146,15 +149,27 @@ def resume_run(
         if run.checkpoint.is_file():
             trainer = _restored(run, config, "data" in flags, make)
         else:
-            trainer = _begin(config.make_task(), make)
+            trainer = _begin(_make_task(config), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
+
+
+def _make_task(config: Config) -> Task:
+    """The task of a run that begins. Where training goes on with the weights of a model, data are read with
+    its vocabulary and labels, whatever they would give themselves."""
+    if config.start_values != "last" or config.start_topology is None:
+        return config.make_task()
+    with Reader(find_model(Path(config.start_topology))) as reader:
+        stored = read_model(reader, expand=False)
+    return config.make_task(like=stored) if config.made(stored) else config.make_task()
 
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
     model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    if vectors := vars(task.config).get("vectors"):
+        task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -180,7 +195,12 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
             )
     generators = make_generators(config.seed)
     words = saved.vocabulary
-    task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
+    reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
+    if config.start_values == "last" or isinstance(
+        words, Subwords
+    ):  # which another version might learn otherwise
+        reading["like"] = saved
+    task = config.make_task(**reading)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -204,7 +224,7 @@ def _with_path(config: Config, name: str, path: str | None) -> Config:
 
 def _found(config: Config, name: str = "data") -> Config:
     """A configuration, such as for a run's folder, of which a path is found from any working directory."""
-    path = vars(config)[name]
+    path = vars(config).get(name)
     return config if path is None else _with_path(config, name, str(Path(path).absolute()))
 
 

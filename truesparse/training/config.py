@@ -26,9 +26,11 @@ from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.logs import log_setting
 from truesparse.training.stopping import minutes_setting, patience_setting
 from truesparse.training.toml import read_toml, to_toml
+from truesparse.training.vectors import check_vectors
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
@@ -164,6 +166,7 @@ class Config:
             if chosen in options:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
+        check_vectors(self)
         preset = getattr(self, "preset", None)
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")
@@ -174,7 +177,9 @@ class Config:
         Parameters
         ----------
         **reading
-            `word_rule`, the version of the rule that says what a word is; the newest if not given.
+            `word_rule`, the version of the rule that says what a word is; the newest if not given. `like`, of
+            which vocabulary and labels are taken (`truesparse.training.task.ReadsAs`); those of the training
+            data if not given.
 
         Raises
         ------
@@ -189,9 +194,9 @@ class Config:
         raise NotImplementedError
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """Whether this task made a saved model."""
-        return saved.kind == cls.KIND and not saved.model.chain.features
+        return saved.kind == cls.KIND and not saved.chain.features
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:

@@ -19,7 +19,7 @@ from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -36,6 +36,8 @@ class TextClassification(LabelledTask):
         What the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for data that are read.
+    like : ReadsAs, optional
+        Has vocabulary and labels for data that are read.
 
     Raises
     ------
@@ -44,9 +46,13 @@ class TextClassification(LabelledTask):
     """
 
     def __init__(
-        self, config: ClassifierConfig, data: LabelledData | None = None, word_rule: int = WORD_RULE
+        self,
+        config: ClassifierConfig,
+        data: LabelledData | None = None,
+        word_rule: int = WORD_RULE,
+        like: ReadsAs | None = None,
     ) -> None:
-        data = data or load_data(config, word_rule)
+        data = data or load_data(config, word_rule, like)
         self._parts = {
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
             for part, (texts, labels, _) in data.parts.items()
@@ -182,8 +188,10 @@ def _weighted(config: ClassifierConfig, data: LabelledData) -> SequenceBatches:
     return SequenceBatches(texts, labels, config.batch_size, config.seed, weights)
 
 
-def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledData:
-    """Read the data that a configuration names.
+def load_data(
+    config: ClassifierConfig, word_rule: int = WORD_RULE, like: ReadsAs | None = None
+) -> LabelledData:
+    """Read the data that a configuration names; vocabulary and labels may be those of something else.
 
     Raises
     ------
@@ -201,10 +209,11 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
         config.test_fraction,
         config.seed,
         word_rule,
+        *(() if like is None else (like.vocabulary, like.labels)),
     )
 
 
 def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     """What `truesparse.data.TextEncoder.build` takes besides the texts."""
     own = {name: getattr(config, name) for name in TextEncoder.SETTINGS}
-    return {"size": config.vocabulary, "min_count": config.min_count, **own}
+    return {"size": config.vocabulary, "min_count": config.min_count, "level": config.level, **own}

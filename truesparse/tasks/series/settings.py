@@ -13,6 +13,7 @@ from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
@@ -107,7 +108,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
                 raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """See `Config.made`."""
         from truesparse.data import SeriesEncoder
 

@@ -23,7 +23,7 @@ from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -40,6 +40,8 @@ class Tagging(LabelledTask):
         What the configuration names if not given.
     word_rule : int
         Of the vocabulary of data that are read.
+    like : ReadsAs, optional
+        Has vocabulary and labels for data that are read.
 
     Raises
     ------
@@ -48,9 +50,13 @@ class Tagging(LabelledTask):
     """
 
     def __init__(
-        self, config: TaggerConfig, data: TaggingData | None = None, word_rule: int = WORD_RULE
+        self,
+        config: TaggerConfig,
+        data: TaggingData | None = None,
+        word_rule: int = WORD_RULE,
+        like: ReadsAs | None = None,
     ) -> None:
-        data = data or _load(config, word_rule)
+        data = data or _load(config, word_rule, like)
         train = data.parts["train"]
         weights = weights_of(config.class_weight, train.labels.values, data.labels)
         if weights is not None and not weights.all():
@@ -187,7 +193,7 @@ def _count(
     return scheme.count(sentences.labels.values, told, sentences.labels.starts)
 
 
-def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
+def _load(config: TaggerConfig, word_rule: int, like: ReadsAs | None) -> TaggingData:
     """Read the data that a configuration names; raises as `load_data`, and if it names none."""
     if config.data is None:
         raise UsageError("--data is missing; give a CoNLL or JSON lines file, or a folder with train.conll")
@@ -198,4 +204,5 @@ def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
     }
     columns = TokenColumns(config.token_column, config.tag_column)
     fractions = config.valid_fraction, config.test_fraction
-    return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule)
+    own = () if like is None else (like.vocabulary, like.labels)
+    return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule, *own)
