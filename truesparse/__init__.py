@@ -52,6 +52,11 @@ if TYPE_CHECKING:
     from truesparse.training.evaluation import evaluate as evaluate
     from truesparse.training.evaluation import predict as predict
     from truesparse.training.fit import fit as fit
+    from truesparse.training.logs import CsvLog as CsvLog
+    from truesparse.training.logs import TensorBoardLog as TensorBoardLog
+    from truesparse.training.reporter import Progress as Progress
+    from truesparse.training.reporter import Reporter as Reporter
+    from truesparse.training.reporter import RunInfo as RunInfo
     from truesparse.training.training import Training as Training
 
     register_layer = _register_layer

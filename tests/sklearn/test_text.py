@@ -56,9 +56,12 @@ def test_the_paper_s_count_of_parameters(reviews) -> None:
     assert model.nnz_ == min(10 * (words + 32), words * 32) + gates
 
 
-def test_a_saved_model_is_one_for_the_command_line(reviews, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_saved_model_is_one_for_the_command_line(reviews, tmp_path: Path, bidirectional: bool) -> None:
     texts, labels = reviews
-    model = SparseTextClassifier(**SMALL).fit(texts, [len(label) for label in labels])
+    model = SparseTextClassifier(**SMALL, bidirectional=bidirectional).fit(
+        texts, [len(label) for label in labels]
+    )
     model.save(tmp_path / "model.safetensors")
     saved = SavedClassifier(load_model(tmp_path / "model.safetensors"))
     assert saved.labels == ("3", "4")

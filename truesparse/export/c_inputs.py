@@ -66,10 +66,8 @@ def test_text(inputs: NDArray[np.int64] | NDArray[np.float32]) -> dict[str, str]
         text = f"static const uint32_t test_tokens[TEST_STEPS] = {{{', '.join(numbers(inputs))}}};"
         return {"test_inputs": text}
     rows = ("    {\n" + ",\n".join(lines(numbers(row))) + "\n    }" for row in inputs)
-    return {
-        "test_inputs": "static const float test_features[TEST_STEPS][%d] = {\n%s\n};"
-        % (inputs.shape[1], ",\n".join(rows))
-    }
+    start = f"static const float test_features[TEST_STEPS][{inputs.shape[1]}] = {{\n"
+    return {"test_inputs": start + ",\n".join(rows) + "\n};"}
 
 
 def _words(stored: StoredModel) -> dict[str, str]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, need
 from truesparse.export.c import finite_scores
 from truesparse.export.c_inputs import test_inputs
-from truesparse.export.interchange import need, write_description
+from truesparse.export.interchange import write_description
 from truesparse.export.layers import check_layers
 from truesparse.layers.graph import Graph
 from truesparse.layers.output.onnx import output_name
@@ -27,10 +27,10 @@ _TOLERANCE = 1e-4
 def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
     """Write `model.onnx` and `model.json`, and compare with the runtime if onnxruntime is installed.
 
-    Inputs are `tokens` (int64, (T, B)) or `features` (float32, (T, B, D)) and a state for each part of each layer, such as `lstm.0.h`, float32,
-    (B, H). Outputs are the states after the last step, such as `lstm.0.h.next`, and `scores`: float32,
-    (T, B, V), or of a model of whole sequences (B, classes), after the last step; or `numbers` likewise.
-    Sequences of a batch are equally long.
+    Inputs are `tokens` (int64, (T, B)) or `features` (float32, (T, B, D)) and a state for each part of each
+    layer, such as `lstm.0.h`, float32, (B, H). Outputs are the states after the last step, such as
+    `lstm.0.h.next`, and `scores` or `numbers`: float32, (T, B, V), or of a model of whole sequences (B, V),
+    after the last step. Sequences of a batch are equally long.
 
     Returns
     -------

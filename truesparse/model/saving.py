@@ -28,6 +28,7 @@ def save_model(
     encoder: Encoder = None,
     labels: Sequence[str] = (),
     history: Mapping[str, Any] | None = None,
+    estimator: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights, topology and vocabulary: what it takes to use a model.
 
@@ -40,6 +41,8 @@ def save_model(
     history : mapping, optional
         The configuration of the run that made it, as JSON can hold it. What it says of how data are read is
         taken from there.
+    estimator : mapping, optional
+        What an estimator is besides its model; see `truesparse.sklearn`.
 
     Raises
     ------
@@ -47,6 +50,8 @@ def save_model(
         The file cannot be written; an earlier one is unharmed.
     """
     document = document_of("model", model.chain, vocabulary, encoder, labels, history)
+    if estimator is not None:
+        document["estimator"] = estimator
     container.write(path, tensors_of(model.arena), document)
 
 

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn: classifiers and regressors of sequences, and classifiers of texts.
+"""Estimators for scikit-learn: classifiers and regressors of sequences, forecasters, classifiers of texts.
 
 They need the extra `sklearn`. Nothing is compiled before the first ``fit``.
 """
@@ -11,7 +11,8 @@ except ImportError:
     ) from None
 
 from truesparse.sklearn.classifier import SparseLSTMClassifier
+from truesparse.sklearn.forecaster import SparseLSTMForecaster
 from truesparse.sklearn.regressor import SparseLSTMRegressor
 from truesparse.sklearn.text import SparseTextClassifier
 
-__all__ = ["SparseLSTMClassifier", "SparseLSTMRegressor", "SparseTextClassifier"]
+__all__ = ["SparseLSTMClassifier", "SparseLSTMForecaster", "SparseLSTMRegressor", "SparseTextClassifier"]

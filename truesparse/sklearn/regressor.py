@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.output.spec import SquaredError
+from truesparse.modelfile import Encoder
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import with_parameters
@@ -18,11 +22,14 @@ from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_target
 from truesparse.sklearn.weights import counting, sample_weights
 from truesparse.tasks.sequences import SequenceConfig
 
+if TYPE_CHECKING:
+    from truesparse.model import Model
+
 # Of targets: what is beyond leaves predictions no room before infinity, or has few digits.
 _LARGEST, _SMALLEST = 1e300, 1e-290
 
 
-@with_parameters(SequenceConfig, without=("embedding_size",))
+@with_parameters(SequenceConfig, without=("embedding_size", "choose_by", "label_smoothing", "calibrate"))
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     """A truly sparse recurrent network that tells numbers of a sequence of numbers.
 
@@ -34,7 +41,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     Attributes
     ----------
-    n_features_in_, layout_, nnz_, density_
+    n_features_in_, layout_, n_iter_, nnz_, density_
         As in `SparseLSTMClassifier`.
     loss_curve_ : list of float
         Half the mean squared error of each epoch, in units of the targets' variances, weighted if samples
@@ -52,6 +59,8 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     >>> model.score(waves[250:, :-1], waves[250:, -1]) > 0.9  # the next number of a sine wave
     True
     """
+
+    STORED = (*SequenceEstimator.STORED, "_target_shape")
 
     _target_shape: tuple[int, ...]
 
@@ -100,6 +109,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         ValueError
             As `fit`; also for targets too far from those of the first call.
         """
+        self._refuse_early_stopping()
         with self._draft() as draft:
             draft._learn(X, y, sample_weight, again=hasattr(self, "network_"), hold_out=False)
         return self
@@ -108,11 +118,12 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         """Fit, or learn once more."""
         sequences, y = sequences_and_targets(self, X, y, not again)
         weights = sample_weights(sample_weight, len(y))
-        if again and y.shape[1:] != self._target_shape:
+        scaled = again or self._goes_on()  # as the model that learns on has it
+        if scaled and y.shape[1:] != self._target_shape:
             raise ValueError(
                 f"y has the shape {y.shape}, but in the first call it was (n, *{self._target_shape})"
             )
-        if not again:
+        if not scaled:
             self._target_shape = y.shape[1:]
             self._scale(y, weights)
         samples = counting(Samples(sequences, self._scaled(y), weights))
@@ -193,6 +204,24 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         if samples.weights is None:
             return (-float(np.mean(squares)),)
         return (-float(np.average(squares.mean(axis=0), weights=samples.weights)),)
+
+    def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
+        """The head says the numbers in their own units."""
+        *layers, head = self.network_.model.chain.layers
+        assert isinstance(head, SquaredError)
+        own = replace(head, mean=tuple(self._mean.tolist()), scale=tuple(self._deviation.tolist()))
+        return ChainSpec(*layers, own, features=self.network_.model.chain.features), None, []
+
+    def _restore(self, model: Model) -> None:
+        from truesparse.model import Model
+
+        *layers, head = model.chain.layers
+        if not isinstance(head, SquaredError) or not head.mean:
+            raise ValueError("its model says no numbers with a mean and a scale")
+        self._mean, self._deviation = np.array(head.mean), np.array(head.scale)
+        self._target_shape = tuple(self._target_shape)
+        chain = ChainSpec(*layers, replace(head, mean=(), scale=()), features=model.chain.features)
+        super()._restore(Model(chain, model.arena))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -21,6 +21,8 @@ from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 class SequenceEstimator(SparseNetworkEstimator):
     """Of sequences of numbers."""
 
+    STORED = (*SparseNetworkEstimator.STORED, "n_features_in_", "feature_names_in_", "layout_", "_width")
+
     def _begin(self, samples: Samples, outputs: int, kind: str, hold_out: bool) -> None:
         """Fit, with some of the samples held out if asked for."""
         config = self._configuration(SequenceConfig)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
-from os import PathLike
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +11,31 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from truesparse.data import Sequences, TextEncoder
+from truesparse.layers.chain import ChainSpec
+from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
-from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
+from truesparse.sklearn.targets import (
+    ClassPredictions,
+    classes_of,
+    numbers_of_classes,
+    read_labels,
+    refuse_other_classes,
+)
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import text_settings
 from truesparse.tasks.sequences import sequence_chain
 
+if TYPE_CHECKING:
+    from truesparse.model import Model
+
 
 @with_parameters(
     ClassifierConfig,
     {**CLASS_WEIGHT, **OWN},
-    without=("label_column", "text_column", "valid_fraction", "test_fraction"),
+    without=("label_column", "text_column", "weight_column", "valid_fraction", "test_fraction"),
 )
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     """A truly sparse recurrent network that tells the class of a text.
@@ -44,7 +52,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     classes_ : ndarray of shape (n_classes,)
     encoder_ : TextEncoder
         Its `vocabulary` has the words.
-    loss_curve_, validation_scores_, nnz_, density_
+    loss_curve_, validation_scores_, n_iter_, temperature_, nnz_, density_
         As in `SparseLSTMClassifier`.
 
     Examples
@@ -55,6 +63,9 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     >>> model.predict(["fine!", "so dull"]).tolist()
     ['+', '-']
     """
+
+    CONFIG = ClassifierConfig
+    STORED = (*SparseNetworkEstimator.STORED, "classes_")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train anew.
@@ -85,13 +96,18 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
 
     def _learn(self, X: Any, y: Any, sample_weight: Any) -> None:
         texts = _texts(X)
-        self.classes_, numbers = _classes(y, None)
+        goes_on = self._goes_on()
+        classes, numbers = _classes(y, None)
+        if goes_on:
+            refuse_other_classes(classes, self.classes_)
+        self.classes_ = classes
         check_consistent_length(texts, numbers)
         weights = self._weights(sample_weight, numbers)
         rows = np.arange(len(texts)) if weights is None else np.flatnonzero(weights)
         train, valid = (rows[part] for part in self._hold_out(len(rows), numbers[rows]))
         config = self._configuration(ClassifierConfig)
-        self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
+        if not goes_on:
+            self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
         samples = Samples(self._encoded(texts), numbers, weights)
         held_out = samples.select(valid) if valid.size else None
         with as_value_error():
@@ -121,6 +137,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         """
         check_is_fitted(self)
         refuse_balanced(self.class_weight)
+        self._refuse_early_stopping()
         texts = _texts(X)
         _, numbers = _classes(y, self.classes_)
         check_consistent_length(texts, numbers)
@@ -143,26 +160,15 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         check_is_fitted(self)
         return self._outputs(self._encoded(_texts(X)))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a model file for ``truesparse predict``, ``evaluate``, ``export`` and `truesparse.runtime`.
+    def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
+        chain, _, labels = super()._described()
+        return chain, self.encoder_, labels
 
-        Classes become labels, which are texts.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Raises
-        ------
-        TruesparseError
-            The file cannot be written; an earlier one is unharmed.
-        """
-        from truesparse.model.saving import save_model
-
-        check_is_fitted(self)
-        network, vocabulary = self.network_, self.encoder_.vocabulary
-        labels = [str(label) for label in self.classes_]
-        save_model(Path(path), network.model, vocabulary, self.encoder_, labels, asdict(network.config))
+    def _restore(self, model: Model) -> None:
+        if not isinstance(model.encoder, TextEncoder):
+            raise ValueError("its model reads no texts")
+        self.encoder_ = model.encoder
+        super()._restore(model)
 
     def _weights(self, sample_weight: Any, numbers: NDArray[np.int32]) -> NDArray[np.float64] | None:
         weights = sample_weights(sample_weight, len(numbers))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
 from truesparse.settings import fraction, setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
 
@@ -15,18 +16,21 @@ if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
+_TEXT: dict[str, Any] = {
+    "distribution": "erdos-renyi",
+    "er_epsilon": 10.0,
+    "gates": "separate",
+    "optimizer": "adam",
+    "lr": 0.002,
+    "clip": 1.0,
+    "epochs": 8,
+    "batch_size": 64,
+    "dropout": 0.5,
+}
 PRESETS: dict[str, dict[str, Any]] = {
-    "text": {
-        "distribution": "erdos-renyi",
-        "er_epsilon": 10.0,
-        "gates": "separate",
-        "optimizer": "adam",
-        "lr": 0.002,
-        "clip": 1.0,
-        "epochs": 8,
-        "batch_size": 64,
-        "dropout": 0.5,
-    },
+    "text": _TEXT,
+    "text-gru": {**_TEXT, "cell": "gru"},
+    "text-both": {**_TEXT, "bidirectional": True},
 }
 
 
@@ -54,6 +58,12 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     preset: str = preset_of(PRESETS)
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
+    weight_column: str | None = setting(
+        None,
+        "Name of a column that says how much each training row counts, 0 or more.",
+        shown="all the same",
+    )
+    class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
     test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")
     length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
@@ -83,6 +93,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
             f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
             f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
             f" {results['majority_accuracy']:.2%})",
+            *calibration_lines(results),
             f"the run is in {run}; classify texts, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 

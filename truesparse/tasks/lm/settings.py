@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from truesparse.errors import UsageError, typed
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import ONE_DIRECTION, language_model
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
 
@@ -94,6 +95,7 @@ saves and stops.
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
     )
+    label_smoothing: float = smoothing_setting()
     size_penalty: float = setting(
         0.0, "How much the mean square of the output layer's inputs counts in the loss (AR).", low=0, high=1e6
     )
@@ -164,6 +166,7 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
         embedding_size=config.embedding_size or config.hidden_size,
         tied=config.tied,
         output_group=config.output_group,
+        label_smoothing=config.label_smoothing,
         size_penalty=config.size_penalty,
         change_penalty=config.change_penalty,
         **config.cell_settings(),

@@ -9,7 +9,7 @@ from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
 from truesparse.data.words import WORD_RULE, Level
 from truesparse.tasks.lm.settings import LanguageModelConfig, language_model_chain
 from truesparse.training.evaluation import evaluate, perplexity
-from truesparse.training.task import Measures, Task, Workspaces, crc32_of
+from truesparse.training.task import Measures, ReadsAs, Task, Workspaces, crc32_of
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -26,6 +26,8 @@ class LanguageModeling(Task):
         The one that the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for a text that is read.
+    like : ReadsAs, optional
+        Has the vocabulary for a text that is read, if that is of the same level.
 
     Attributes
     ----------
@@ -39,10 +41,17 @@ class LanguageModeling(Task):
     """
 
     def __init__(
-        self, config: LanguageModelConfig, corpus: Corpus | None = None, word_rule: int = WORD_RULE
+        self,
+        config: LanguageModelConfig,
+        corpus: Corpus | None = None,
+        word_rule: int = WORD_RULE,
+        like: ReadsAs | None = None,
     ) -> None:
         if corpus is None:
-            corpus = load_corpus(config.data, cast(Level, config.level), word_rule=word_rule)
+            level = cast(Level, config.level)
+            words = like.vocabulary if like is not None else None
+            words = words if words is not None and words.level == level else None
+            corpus = load_corpus(config.data, level, words, word_rule)
         size = config.batch_size, config.bptt
         varied = config.seed if config.random_windows else None
         self.windows = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import need_vocabulary
+from truesparse.modelfile import StoredModel, need_vocabulary
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 from truesparse.training.evaluation import evaluate_stream, perplexity
@@ -58,7 +58,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     vocabulary = need_vocabulary(saved.vocabulary, saved.path)
     if data is None:
         split = split or "test"
-        ids = _text_of_training(saved, vocabulary, split)
+        ids = text_of_training(saved, vocabulary, split)
     else:
         split = split or ("test" if data.is_dir() else "all")
         ids = load_evaluation_text(data, vocabulary, split)
@@ -67,7 +67,9 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
 
 
-def _text_of_training(saved: SavedModel, vocabulary: Vocabulary, split: str) -> NDArray[np.int32]:
+def text_of_training(
+    saved: SavedModel | StoredModel, vocabulary: Vocabulary, split: str
+) -> NDArray[np.int32]:
     """One part of the text that a model was trained on."""
     found = find_data(saved, LanguageModelConfig)
     corpus = load_corpus(found.path, vocabulary=vocabulary)

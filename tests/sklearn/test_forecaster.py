@@ -1,0 +1,115 @@
+"""Forecasts of series."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+
+from truesparse.errors import TruesparseError
+from truesparse.sklearn import SparseLSTMForecaster
+
+SMALL = {"hidden_size": 16, "epochs": 15, "density": 0.3, "random_state": 0, "lookback": 8, "season": 1}
+Y = np.sin(0.4 * np.arange(260)) * 30 + 100
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SparseLSTMForecaster:
+    return SparseLSTMForecaster(**SMALL, horizon=3).fit(Y[:-3])
+
+
+def test_the_next_steps_of_a_wave(fitted: SparseLSTMForecaster) -> None:
+    forecast = fitted.predict()
+    assert forecast.shape == (3,)
+    assert np.abs(forecast - Y[-3:]).max() < 0.2 * np.abs(Y[-4] - Y[-3:]).max()  # a fifth of the naive error
+    np.testing.assert_array_equal(fitted.predict(2), forecast[:2])
+    assert (fitted.encoder_.lookback, fitted.encoder_.season) == (8, 1)
+
+
+def test_what_is_loaded_forecasts_the_same(fitted: SparseLSTMForecaster, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "m")
+    again = SparseLSTMForecaster.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(), fitted.predict())
+    assert "flash_bytes" in again.export(tmp_path / "c")
+
+
+def test_many_series_with_covariates_and_steps_held_out() -> None:
+    """The covariate decides the next step alone, so that what X says of later steps must be read."""
+    rng = np.random.default_rng(0)
+    signs = [rng.choice([-1.0, 1.0], 150) for _ in range(3)]
+    series = [10 * own + 5 for own in signs]
+    model = SparseLSTMForecaster(**SMALL, validation_fraction=0.2)
+    model.fit([own[:-1] for own in series], [own[:-1] for own in signs])
+    assert len(model.validation_scores_) == 15
+    later = [own[-1:] for own in signs]
+    right = np.array([own[-1] for own in series])
+    said = model.predict(X=later)
+    assert said.shape == (3, 1)
+    np.testing.assert_allclose(said[:, 0], right, atol=4)
+    changed = model.predict(X=[-own for own in later])
+    np.testing.assert_allclose(changed[:, 0], 10 - right, atol=4)
+    rows = SparseLSTMForecaster(**{**SMALL, "epochs": 1}).fit(np.stack(series))
+    assert rows.predict().shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "change", "sentence"),
+    [
+        (([1.0, np.nan, 3.0],), {}, "y has NaN or infinity at step 1"),
+        ((["a", "b"],), {}, "no numbers; mend them"),
+        ((np.zeros((2, 3, 4)),), {}, r"series 0 of y has the shape \(3, 4\)"),
+        (
+            (Y[:11],),
+            {"horizon": 4},
+            "11 steps but a season of 1, a lookback of 8 and a horizon of 4 need 13",
+        ),
+        ((Y, Y[:-1]), {}, "series 0 has 260 steps in y, but 259 in X"),
+        (([Y, Y], [Y]), {}, "2 series in y, but covariates of 1 in X"),
+        ((Y,), {"horizon": 0}, "horizon is 0; it must be a whole number, at least 1"),
+        ((Y,), {"lookback": 2.5}, "lookback is 2.5; it must be a whole number"),
+        ((Y,), {"validation_fraction": 1.0}, "validation_fraction is 1.0; it must be at least 0 and below 1"),
+        ((7,), {}, "y is 7; pass a series of numbers"),
+    ],
+)
+def test_what_cannot_be(arguments: tuple, change: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        SparseLSTMForecaster(**{**SMALL, **change}).fit(*arguments)
+
+
+def test_forecasts_that_cannot_be(fitted: SparseLSTMForecaster, tmp_path: Path) -> None:
+    for horizon in (4, 0, 1.5):
+        with pytest.raises(ValueError, match=rf"horizon is {horizon}; it must be 1 to 3, as"):
+            fitted.predict(horizon)
+    with pytest.raises(ValueError, match="takes no X, as the forecaster was fitted without it"):
+        fitted.predict(X=Y[:3])
+    fitted.save(tmp_path / "m")
+    from truesparse.sklearn import SparseLSTMRegressor
+
+    with pytest.raises(TruesparseError, match="is of another estimator"):
+        SparseLSTMRegressor.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_parameters_default_constructible",
+        "check_no_attributes_set_in_init",
+        "check_get_params_invariance",
+        "check_set_params",
+        "check_estimator_repr",
+        "check_valid_tag_types",
+    ],
+)
+def test_checks_of_scikit_learn_that_fit_nothing(check: str) -> None:
+    """The others pass X before y, as to what learns from samples; a forecaster learns from a series."""
+    function = getattr(estimator_checks, check)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        function("SparseLSTMForecaster", clone(SparseLSTMForecaster(random_state=0)))

@@ -1,0 +1,259 @@
+"""A forecaster of series of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from truesparse.data import Sequences, SeriesEncoder
+from truesparse.data.forecast import divide, encode, last_windows, planned
+from truesparse.data.series import Series, SeriesColumns
+from truesparse.data.series_encoder import FORECAST
+from truesparse.errors import UsageError
+from truesparse.layers.chain import ChainSpec
+from truesparse.modelfile import Encoder
+from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
+from truesparse.sklearn.network import Samples
+from truesparse.sklearn.parameters import OWN, Parameter, with_parameters
+from truesparse.tasks.sequences import SequenceConfig, sequence_chain
+from truesparse.tasks.series.task import scaling
+
+if TYPE_CHECKING:
+    from truesparse.model import Model
+
+_OF_FORECASTS = {
+    "horizon": Parameter(1, "int", "How many next steps are forecast, all at once."),
+    "lookback": Parameter(
+        None,
+        "int, optional",
+        "Steps that a forecast is made from. If not given: two seasons, and at least 16.",
+    ),
+    "season": Parameter(
+        None,
+        "int, optional",
+        "Steps after which series repeat, 1 if they do not. If not given: what the autocorrelation tells.",
+    ),
+}
+
+
+@with_parameters(SequenceConfig, {**_OF_FORECASTS, **OWN}, without=("embedding_size",))
+class SparseLSTMForecaster(SparseNetworkEstimator):
+    """A truly sparse recurrent network that forecasts the next steps of series.
+
+    It learns from all series together by how much the next steps differ from the seasonal naive forecast,
+    and says all of them at once. With a `validation_fraction` the last steps of each series are held out.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    encoder_ : SeriesEncoder
+        Its `lookback` and `season` are those that were taken.
+    loss_curve_ : list of float
+        Half the mean squared error of each epoch, summed over the horizon, in units of the variances.
+    validation_scores_ : list of float
+        Minus the mean squared error on what was held out, in the same units, after each epoch.
+    nnz_, density_
+        As in `SparseLSTMClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.sklearn import SparseLSTMForecaster
+    >>> y = np.sin(0.3 * np.arange(200))
+    >>> model = SparseLSTMForecaster(horizon=3, hidden_size=16, random_state=0).fit(y)
+    >>> bool(np.abs(model.predict() - np.sin(0.3 * np.arange(200, 203))).max() < 0.2)
+    True
+    """
+
+    STORED = (*SparseNetworkEstimator.STORED, "_last", "_single")
+
+    horizon: int
+    lookback: int | None
+    season: int | None
+    encoder_: SeriesEncoder
+    _last: NDArray[np.float64]
+    _single: bool
+    _units: NDArray[np.float64]
+
+    def fit(self, y: Any, X: Any = None) -> Self:
+        """Train anew.
+
+        Parameters
+        ----------
+        y : array-like of shape (T,), or (n, T); or list of array-likes, each of shape (T_i,)
+            One series, or several.
+        X : array-like of shape (T,) or (T, D); or of several series a list of such, optional
+            Covariates of each step, which are known of later ones when a forecast is made.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            A series is too short, has NaN or infinity, or covariates of another length, a parameter cannot be
+            right, or the loss is not finite any more. The estimator is as before then.
+        """
+        with self._draft() as draft:
+            draft._learn(y, X)
+        return self
+
+    def _learn(self, y: Any, X: Any) -> None:
+        series, self._single = _series_of(y, X)
+        config = self._configuration(SequenceConfig)
+        known = ",".join(series.features[1:])
+        sizes: dict[str, Any] = {name: self._size(name) for name in ("horizon", "lookback", "season")}
+        with as_value_error():
+            series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
+            assert series.encoder is not None
+            self.encoder_ = series.encoder
+            fraction = self.validation_fraction
+            if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
+                raise UsageError(f"validation_fraction is {fraction!r}; it must be at least 0 and below 1")
+            train, held_out = divide(series, fraction) if fraction else (series, None)
+            samples = self._samples(train)
+            of_features = scaling(samples.sequences.values, self.encoder_.read)
+            of_targets = scaling(samples.targets.T, self.encoder_.told)
+            self._units = np.array(of_targets[1])
+            chain = sequence_chain(
+                config,
+                0,
+                self.encoder_.horizon,
+                "regressor",
+                len(self.encoder_.read),
+                feature_mean=of_features[0],
+                feature_scale=of_features[1],
+                target_mean=of_targets[0],
+                target_scale=of_targets[1],
+            )
+        valid = None if held_out is None else self._samples(held_out)
+        self._fit(config, chain, samples, valid, config.epochs)
+        last, starts = self.encoder_.needed - self.encoder_.horizon, series.inputs.starts
+        self._last = np.stack([series.inputs.values[end - last : end] for end in starts[1:]]).astype(float)
+
+    def predict(self, horizon: int | None = None, X: Any = None) -> NDArray[np.float64]:
+        """Forecast the steps that follow those of `fit`.
+
+        Parameters
+        ----------
+        horizon : int, optional
+            How many, at most the parameter `horizon`, which is taken if not given.
+        X : array-like of shape (horizon,) or (horizon, D); or of several series a list of such, optional
+            Covariates of these steps, as many as the parameter `horizon` says; needed if `fit` had some.
+
+        Returns
+        -------
+        ndarray of float64, shape (horizon,), or (n, horizon) of several series
+
+        Raises
+        ------
+        ValueError
+            The horizon is longer than that of `fit`, or covariates are missing or of another shape.
+        """
+        check_is_fitted(self)
+        encoder = self.encoder_
+        most, count, known = encoder.horizon, len(self._last), len(encoder.known)
+        wanted = most if horizon is None else horizon
+        if not isinstance(wanted, (int, np.integer)) or not 1 <= wanted <= most:
+            raise ValueError(f"horizon is {wanted!r}; it must be 1 to {most}, as this forecaster was fitted")
+        if (X is not None) != bool(known):
+            what = "needs X of the next steps" if known else "takes no X"
+            raise ValueError(
+                f"the forecast {what}, as the forecaster was fitted {'with' if known else 'without'} it"
+            )
+        later = [] if X is None else [_columns(own, "X") for own in ([X] if self._single else list(X))]
+        if known and [own.shape for own in later] != [(most, known)] * count:
+            raise ValueError(f"X must have {most} steps of {known} covariates for each of {count} series")
+        inputs = Sequences.of(list(self._last.astype(np.float32)))
+        series = Series("y", encoder.features, inputs, np.arange(count), future=later)
+        windows = last_windows(series, encoder)
+        forecasts = (self._outputs(windows) + windows.naive.T)[:, :wanted]
+        return forecasts[0] if self._single else forecasts
+
+    def _samples(self, series: Series) -> Samples:
+        windows, right, _ = encode(series, self.encoder_)
+        return Samples(windows, right)
+
+    def _size(self, name: str) -> int:
+        value = getattr(self, name)
+        if value is None and name != "horizon":
+            return 0
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        return int(value)
+
+    def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
+        return (-float(np.mean(((outputs - samples.targets.T) / self._units) ** 2)),)
+
+    def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
+        return self.network_.model.chain, self.encoder_, []
+
+    def _restore(self, model: Model) -> None:
+        if not isinstance(model.encoder, SeriesEncoder) or model.encoder.goal != FORECAST:
+            raise ValueError("its model makes no forecasts")
+        encoder = self.encoder_ = model.encoder
+        shape = encoder.needed - encoder.horizon, len(encoder.features)
+        if not isinstance(self._last, np.ndarray) or self._last.shape[1:] != shape:
+            raise ValueError("the last steps of its series are missing")
+        super()._restore(model)
+
+
+def _series_of(y: Any, X: Any) -> tuple[Series, bool]:
+    """The series, with covariates behind the number of each step; and whether there is but one.
+
+    Raises
+    ------
+    ValueError
+        They are no numbers, or do not go together.
+    """
+    several = len(y) > 0 and np.ndim(_first(y)) > 0 if hasattr(y, "__len__") else None
+    if several is None:
+        raise ValueError(f"y is {y!r}; pass a series of numbers, or a list of them")
+    every = [_columns(own, "y") for own in (y if several else [y])]
+    given = [None] * len(every) if X is None else list(X) if several else [X]
+    if len(given) != len(every):
+        raise ValueError(f"there are {len(every)} series in y, but covariates of {len(given)} in X")
+    joint = []
+    for number, (own, covariates) in enumerate(zip(every, given, strict=True)):
+        if own.shape[1] != 1 or not len(own):
+            raise ValueError(
+                f"series {number} of y has the shape {own.shape}; it must have numbers, one a step"
+            )
+        columns = own if covariates is None else _columns(covariates, "X")
+        if len(columns) != len(own):
+            raise ValueError(
+                f"series {number} has {len(own)} steps in y, but {len(columns)} in X; give as many"
+            )
+        joint.append(own if covariates is None else np.concatenate([own, columns], axis=1))
+    widths = {own.shape[1] for own in joint}
+    if len(widths) > 1:
+        raise ValueError("the series have different numbers of covariates in X; give each the same")
+    features = ("y", *(f"x{number}" for number in range(widths.pop() - 1)))
+    with as_value_error():
+        inputs = Sequences.of([own.astype(np.float32) for own in joint])
+    return Series("y", features, inputs, np.arange(len(joint))), not several
+
+
+def _first(y: Any) -> Any:
+    return y.iloc[0] if hasattr(y, "iloc") else y[0]
+
+
+def _columns(values: Any, name: str) -> NDArray[np.float64]:
+    """Numbers as an array of shape (steps, columns)."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} has values that are no numbers; mend them") from None
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} has the shape {array.shape}; a series has one number a step")
+    if not np.isfinite(array).all():
+        step = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise ValueError(f"{name} has NaN or infinity at step {step:,}; fill it in, or take the step out")
+    return array.reshape(len(array), -1)
