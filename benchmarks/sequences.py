@@ -4,9 +4,10 @@
     python benchmarks/sequences.py [NAME ...] --out benchmarks/results/sequences
 
 Each set is trained from several seeds with `truesparse train sequences`, at a sparsity of 90 % and dense, all
-else the same: the defaults of the command, for small sets a smaller batch. The baselines are 1-NN with dynamic time warping (classes), the seasonal naive forecast and a
-ridge regression on the values that the model reads (forecasts). Only where data lie is asked of sktime and
-statsmodels, so their own dependencies are not needed.
+else the same: the defaults of the command, for small sets a smaller batch and more to choose the model by. The
+baselines are 1-NN with dynamic time warping (classes), the seasonal naive forecast and a ridge regression on
+the values that the model reads (forecasts). Only where data lie is asked of sktime and statsmodels, so their
+own dependencies are not needed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def series(path: Path, values: np.ndarray, **more: Any) -> dict[str, Any]:
     """A series of its own."""
     with path.open("w", newline="") as stream:
         csv.writer(stream).writerows([["y"], *([f"{value:.6g}"] for value in values)])
-    return {"data": path, "test_fraction": 0.2, **more}
+    return {"data": path, "test_fraction": 0.2, "valid_fraction": 0.2, **more}
 
 
 def airline(folder: Path) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def ridge(task: SeriesLearning) -> float:
     from sklearn.linear_model import Ridge
 
     def lags(part: str) -> tuple[np.ndarray, np.ndarray]:
-        inputs, labels = task.data.parts[part]
+        inputs, labels, *_ = task.data.parts[part]
         assert isinstance(inputs, Windows)
         windows, _ = inputs.batch(np.arange(len(inputs)), len(inputs))
         return windows[:, 0].T, (labels + inputs.naive).T

@@ -98,7 +98,7 @@ class SeriesLearning(LabelledTask):
         self, model: Model, part: str, stop: Callable[[], bool]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """See `LabelledTask.log_probabilities`."""
-        examples = self._data.parts[part]
+        examples = self.data.parts[part]
         workspace = model.workspace(self._steps(examples), self.config.batch_size)
         return outputs(model, examples.inputs, workspace, stop), _right(examples)
 
