@@ -109,9 +109,9 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         series, self._single = _series_of(y, X)
         config = self._configuration(SequenceConfig)
         known = ",".join(series.features[1:])
-        sizes = [self._size(name) for name in ("horizon", "lookback", "season")]
+        horizon, lookback, season = (self._size(name) for name in ("horizon", "lookback", "season"))
         with as_value_error():
-            series = planned(series, SeriesColumns(FORECAST, "y", "", "", known, *sizes))
+            series = planned(series, SeriesColumns(FORECAST, "y", "", "", known, horizon, lookback, season))
             assert series.encoder is not None
             self.encoder_ = series.encoder
             fraction = self.validation_fraction
