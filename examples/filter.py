@@ -1,11 +1,11 @@
 """A filter is learned from what goes in and what comes out, and becomes C code much faster than sound.
 
-    python examples/filter.py [DIR]
+    python examples/filter.py [DIR] [SEQUENCES]
 
 The filter is known, so that the error can be told: y[t] = 0.9 y[t-1] - 0.3 y[t-2] + 0.4 u[t], a low-pass
-filter of second order, on white noise. 40 gated recurrent units, of whose connections one in ten exists, say y
-at each step. It takes half a minute of processor time. DIR gets the C source, which is compiled and timed if there is a
-compiler.
+filter of second order, on white noise. 40 gated recurrent units, of whose connections one in ten exists, say
+y at each step. It takes half a minute of processor time. DIR gets the C source, which is compiled and timed
+if there is a compiler.
 """
 
 from __future__ import annotations
@@ -40,11 +40,9 @@ def columns(signals: np.ndarray) -> ts.Sequences:
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    u = rng.standard_normal((1344, STEPS))
+    u = rng.standard_normal((int(sys.argv[2]) if len(sys.argv) > 2 else 1280, STEPS))
     y = filtered(u)
-    train, valid = (
-        ts.SequenceBatches(columns(u[p]), columns(y[p]), 64) for p in np.split(np.arange(1344), [1280])
-    )
+    train = ts.SequenceBatches(columns(u), columns(y), 64)
     head = ts.SquaredError(1, mean=(y.mean(),), scale=(y.std(),))
     model = ts.Chain(ts.GRU(40, "unit"), head, features=1).init(density=0.1, seed=1)
     ts.fit(model, train, ts.adam(lr=0.02, clip=1.0), "st-rnn", epochs=40)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from truesparse.data.encoder import TokenEncoder as TokenEncoder
     from truesparse.data.sequences import SequenceBatches as SequenceBatches
     from truesparse.data.sequences import Sequences as Sequences
+    from truesparse.data.subwords import Subwords as Subwords
     from truesparse.data.vocabulary import Vocabulary as Vocabulary
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
@@ -52,6 +53,11 @@ if TYPE_CHECKING:
     from truesparse.training.evaluation import evaluate as evaluate
     from truesparse.training.evaluation import predict as predict
     from truesparse.training.fit import fit as fit
+    from truesparse.training.logs import CsvLog as CsvLog
+    from truesparse.training.logs import TensorBoardLog as TensorBoardLog
+    from truesparse.training.reporter import Progress as Progress
+    from truesparse.training.reporter import Reporter as Reporter
+    from truesparse.training.reporter import RunInfo as RunInfo
     from truesparse.training.training import Training as Training
 
     register_layer = _register_layer

@@ -7,6 +7,10 @@ import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # What moves the cursor, sets colours or titles, breaks lines or turns the direction of writing: C0, DEL and
 # C1, separators of lines and paragraphs, overrides and isolates of direction; and what no encoding can write:
@@ -90,3 +94,19 @@ def printable(text: object) -> str:
         In one line: control characters are escaped as Python does it, such as ``\\x1b``.
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
+
+
+def need(module: str, package: str) -> ModuleType:
+    """Import a module that is not installed with truesparse.
+
+    Raises
+    ------
+    TruesparseError
+        It is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise TruesparseError(f"{package} is not installed; run pip install {package}") from None

@@ -229,3 +229,14 @@ def test_commands_for_the_other_task(run, tiny: list[str], trained, labelled_fil
         result = run(*arguments)
         assert result.exit_code in (1, 2)
         assert sentence in result.stderr
+
+
+def test_patience_is_said(run, tiny_classifier: list[str]) -> None:
+    flags = ["--patience", "1", "--lr", "1e-9", "--log", "csv", "--calibrate"]
+    result = run("train", "classifier", *tiny_classifier, *flags, "--out", "run")
+    assert result.exit_code == 0, result.output
+    assert "ended at step 62 by --patience" in result.stdout
+    assert "calibrated with temperature" in result.stdout
+    assert "metrics.csv" in {path.name for path in Path("run").iterdir()}
+    again = run("train", "classifier", "--resume", "run", "--patience", "2", "--quiet", "--json")
+    assert json.loads(again.stdout)["steps"] == 93

@@ -76,7 +76,7 @@ def test_import(run, tmp_path: Path) -> None:
     result = run("import", *flags, "--out", "m.safetensors")
     assert result.exit_code == 0
     assert "lstm.0.weight_hh   20×5       50   0.5000" in result.stdout
-    assert result.stdout.endswith("wrote m.safetensors\n")
+    assert result.stdout.endswith("wrote m.safetensors, a language model\n")
     assert run("generate", "m.safetensors", "--prompt", "the", "--length", 3).exit_code == 0
     report = json.loads(run("import", *flags, "--out", "n.safetensors", "--json").stdout)
     assert report["matrices"]["output.weight"]["nnz"] == 10

@@ -76,7 +76,7 @@ def test_it_resumes_and_prints_its_configuration(run, tiny_tagger: list[str]) ->
 def test_evaluate(run, trained: dict[str, float], tagged_file: Path) -> None:
     result = json.loads(run("evaluate", "run", "--json").stdout)
     assert list(result) == [
-        *("loss", "accuracy", "precision", "recall", "f1", "tokens", "unknown", "types"),
+        *("loss", "accuracy", "precision", "recall", "f1", "macro_f1", "tokens", "unknown", "types"),
     ]  # fmt: skip
     assert result["f1"] == trained["test_f1"]
     assert result["types"].keys() == {"LOC", "PER"}

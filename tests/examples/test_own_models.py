@@ -37,6 +37,12 @@ def test_elman() -> None:
     assert shown.endswith("la do re mi fa sol fa mi re do la mi sol mi la do re\n")
 
 
+def test_tagger() -> None:
+    shown = output("tagger.py")
+    assert float(re.search(r"^([\d.]+)% of the tokens", shown, re.MULTILINE)[1]) > 99
+    assert shown.endswith("Clare/B-PER laughed\nit rained near Clare/B-LOC again\n")
+
+
 def test_all_are_listed() -> None:
     listed = set(re.findall(r"\]\(([^)]*)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
     assert {path.name for path in EXAMPLES.glob("*.py")} <= listed

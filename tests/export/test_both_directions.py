@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from export.conftest import BOTH, read, save
+from export.conftest import BOTH, COMPILERS, compile_and_run, library_of, needs_compiler, read, save
 
 from truesparse.errors import TruesparseError
 from truesparse.export import export_model
+from truesparse.export.c import as_exported
+from truesparse.layers.models import sequence_model
+from truesparse.model import random_model
 from truesparse.modelfile import StoredModel
 from truesparse.runtime.loading import as_model
 from truesparse.runtime.recurrent import log_softmax
@@ -68,3 +73,91 @@ def test_torch(tmp_path: Path, kind: str) -> None:
 def test_pytorch_has_no_rhn_of_two_directions(tmp_path: Path) -> None:
     with pytest.raises(TruesparseError, match="PyTorch has no module for the cell rhn"):
         export_model(save(tmp_path / "m", "both, rhn, mean"), "torch", tmp_path / "out")
+
+
+@needs_compiler
+@pytest.mark.parametrize(("compiler", "dtype"), [(COMPILERS[0], "float32"), (COMPILERS[-1], "int8")])
+@pytest.mark.parametrize("kind", BOTH)
+def test_c(tmp_path: Path, kind: str, dtype: str, compiler: str) -> None:
+    """It compiles without a warning, passes its own test, and says of any text what the runtime says."""
+    file = save(tmp_path / "m", kind)
+    report = export_model(file, "c", tmp_path / "out", dtype=dtype)
+    result = compile_and_run(tmp_path / "out", "--self-test", compiler=compiler)
+    assert (result.returncode, result.stdout[:3]) == (0, "ok:"), result.stdout
+    library = library_of(tmp_path / "out")
+    stored = as_exported(read(file), dtype)
+    state = (ctypes.c_byte * report["ram_bytes"])(*[255] * report["ram_bytes"])
+    for steps in (1, 2, 11):
+        tokens = np.random.default_rng(steps).integers(0, 70, (steps, 1)).astype(np.uint32)
+        room = np.full(report["step_bytes"] // 4 * steps, np.nan, np.float32)
+        said = np.stack(as_model(stored).scores(tokens.astype(np.int64)))[:, :, 0]
+        scores = np.zeros_like(said)
+        arrays = [array.ctypes.data_as(ctypes.c_void_p) for array in (tokens, room, scores)]
+        read_text, size = library.model_run, ctypes.c_size_t(steps)
+        assert read_text(state, arrays[0], size, *arrays[1:]) == 0
+        np.testing.assert_allclose(scores, said, rtol=1e-5, atol=1e-5)
+        assert read_text(state, arrays[0], ctypes.c_size_t(0), *arrays[1:]) == -1
+        tokens[-1] = 70
+        assert read_text(state, arrays[0], size, *arrays[1:]) == -1
+    assert not hasattr(library, "model_step")
+
+
+UNITS = {"target_mean": (5.0, -70.0), "target_scale": (0.01, 900.0)}
+OF_FEATURES = {
+    "numbers": sequence_model(
+        *(0, 3, 9, 1, "gru"),
+        **{"kind": "regressor", "outputs": 2, "bidirectional": True, "feature_mean": (1.0, -20.0, 0.5)},
+        **{"feature_scale": (2.0, 30.0, 0.1), **UNITS},
+    ),
+    "numbers at each step": sequence_model(
+        *(0, 3, 9, 2), kind="regressor", outputs=2, pooling="", bidirectional=True, **UNITS
+    ),
+    "classes": sequence_model(0, 12, 5, 1, outputs=2, pooling="max", bidirectional=True),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", OF_FEATURES)
+def test_models_of_features(tmp_path: Path, kind: str) -> None:
+    """In C and in ONNX."""
+    chain = OF_FEATURES[kind]
+    rng = np.random.default_rng(1)
+    random_model(chain, 0.5, rng, scale=0.6).save(tmp_path / "m")
+    report = export_model(tmp_path / "m", "c", tmp_path / "out")
+    result = compile_and_run(tmp_path / "out", "--self-test")
+    assert (result.returncode, result.stdout[:3]) == (0, "ok:"), result.stdout
+    library = library_of(tmp_path / "out")
+    features = rng.standard_normal((7, chain.features)).astype(np.float32)
+    said = np.stack(as_model(read(tmp_path / "m")).scores(features[:, None]))[:, :, 0]
+    state = (ctypes.c_byte * report["ram_bytes"])()
+    room, scores = np.full(report["step_bytes"] // 4 * 7, np.nan, np.float32), np.zeros_like(said)
+    arrays = [array.ctypes.data_as(ctypes.c_void_p) for array in (features, room, scores)]
+    assert library.model_run(state, arrays[0], ctypes.c_size_t(7), *arrays[1:]) == 0
+    units = np.array(getattr(chain.head, "scale", None) or 1.0)
+    np.testing.assert_allclose(scores / units, said / units, rtol=1e-5, atol=1e-5)
+    text = "\n".join(" ".join(map(str, row)) for row in features.tolist())
+    shown = subprocess.run(
+        ["./program"], cwd=tmp_path / "out", input=text, capture_output=True, check=True, encoding="utf-8"
+    ).stdout
+    assert len(shown.splitlines()) == len(said)
+    if "numbers" in kind:
+        values = [[float(word) for word in line.split()] for line in shown.splitlines()]
+        np.testing.assert_allclose(values / units, said / units, rtol=1e-4, atol=1e-4)
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    assert export_model(tmp_path / "m", "onnx", tmp_path / "onnx")["largest_difference"] < 1e-5
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["both, gru, max", "both, then forward", "both, steps"])
+def test_the_c_source_stays_in_its_memory(tmp_path: Path, kind: str) -> None:
+    export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
+    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
+    try:
+        result = compile_and_run(tmp_path / "out", "--self-test", flags=flags)
+    except subprocess.CalledProcessError:
+        pytest.skip("the compiler has no sanitizers")
+    assert (result.returncode, result.stderr) == (0, "")
+    texts = compile_and_run(tmp_path / "out", "w1", "w7", "w2")
+    said = [line for line in texts.stdout.splitlines() if line[:2] in ("0.", "1.")]
+    assert (texts.returncode, len(said)) == (0, 3 if "steps" in kind else 1)

@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
-from truesparse.export.from_torch import import_torch, keep_largest, read_vocabulary
+from truesparse.export.imported import import_model, keep_largest, read_vocabulary
+from truesparse.layers.chain import ChainSpec
 from truesparse.layers.gru.spec import GRU
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.pool.spec import Pool
 
 pytestmark = pytest.mark.usefixtures("command")
 
@@ -47,7 +51,7 @@ def write(folder: Path, tensors: Tensors) -> Path:
 def convert(folder: Path, tensors: Tensors, density: float = 1.0, **options: str) -> Path:
     out = folder / "out.safetensors"
     out.unlink(missing_ok=True)
-    import_torch(write(folder, tensors), out, density, **options)  # type: ignore[arg-type]
+    import_model(write(folder, tensors), out, density, **options)  # type: ignore[arg-type]
     return out
 
 
@@ -82,7 +86,7 @@ def test_what_is_exported_comes_back(tmp_path: Path, cell: str) -> None:
     gates = {"LSTM": 4, "GRU": 3}[cell]
     file = convert(tmp_path, state_dict(gates=gates), 0.4)
     export_model(file, "torch", tmp_path / "exported")
-    import_torch(tmp_path / "exported" / "model.pt", tmp_path / "back", 0.4)
+    import_model(tmp_path / "exported" / "model.pt", tmp_path / "back", 0.4)
     first, second = read(file), read(tmp_path / "back")
     assert first.chain == second.chain
     for name, csr in first.matrices.items():
@@ -102,7 +106,7 @@ def test_the_model_computes_what_pytorch_computes(tmp_path: Path, cell: str) -> 
     for contents in (module.state_dict(), {"epoch": 3, "state_dict": module.state_dict()}):
         torch.save(contents, path)
         (tmp_path / "out").unlink(missing_ok=True)
-        import_torch(path, tmp_path / "out", 1.0)
+        import_model(path, tmp_path / "out", 1.0)
         tokens = np.array([1, 7, 3, 3])
         with torch.inference_mode():
             expected = module.head(module.layers(module.words(torch.from_numpy(tokens)))[0])[-1]
@@ -114,13 +118,82 @@ def test_the_model_computes_what_pytorch_computes(tmp_path: Path, cell: str) -> 
     with pytest.raises(
         TruesparseError, match=r"m.pt needs torch.nn.* is not run; write it with torch.save\(module"
     ):
-        import_torch(path, tmp_path / "other", 1.0)
+        import_model(path, tmp_path / "other", 1.0)
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("pooling", [None, "mean", "max"])
+def test_a_classifier_computes_what_pytorch_computes(tmp_path: Path, cell: str, pooling: str | None) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Module()
+    module.words = torch.nn.Embedding(V, E)
+    module.layers = getattr(torch.nn, cell)(E, H, 2)
+    module.head = torch.nn.Linear(H, 3)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    import_model(tmp_path / "m.pt", tmp_path / "out", 1.0, pooling=pooling)
+    tokens = np.array([1, 7, 3, 3])
+    with torch.inference_mode():
+        outputs = module.layers(module.words(torch.from_numpy(tokens)))[0]
+        pooled = {"mean": outputs.mean(0), "max": outputs.amax(0)}.get(pooling or "", outputs[-1])
+        expected = torch.log_softmax(module.head(pooled), 0)
+    said = runtime.load_classifier(tmp_path / "out").log_probabilities([tokens])[0]
+    np.testing.assert_allclose(said, expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "none"])
+def test_both_directions_compute_what_pytorch_computes(tmp_path: Path, cell: str, pooling: str) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Module()
+    module.words = torch.nn.Embedding(V, E)
+    module.layers = getattr(torch.nn, cell)(E, H, 2, bidirectional=True)
+    module.head = torch.nn.Linear(2 * H, 3)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    words = tmp_path / "words.txt"
+    words.write_text("<unk>\n" + "".join(f"w{number}\n" for number in range(1, V)))
+    import_model(tmp_path / "m.pt", tmp_path / "out", 1.0, pooling=pooling, vocabulary=words)
+    tokens = np.array([1, 7, 3, 3])
+    with torch.inference_mode():
+        y = module.layers(module.words(torch.from_numpy(tokens)))[0]
+        ends = {"last": torch.cat((y[-1, :H], y[0, H:])), "mean": y.mean(0), "none": y}[pooling]
+        expected = torch.log_softmax(module.head(ends), -1).numpy()
+    model = runtime.load(tmp_path / "out")
+    assert not isinstance(model, runtime.LanguageModel)
+    np.testing.assert_allclose(model.log_probabilities([tokens])[0], expected, atol=1e-6)
+
+    if pooling == "none":
+        with pytest.raises(UsageError, match="a tagger has to know its tokens; give --vocabulary"):
+            import_model(tmp_path / "m.pt", tmp_path / "other", 1.0, pooling=pooling)
+    module.head = torch.nn.Linear(2 * H, V)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    with pytest.raises(TruesparseError, match="a language model cannot read in both directions"):
+        import_model(tmp_path / "m.pt", tmp_path / "other", 1.0)
+
+
+def test_one_logistic_unit_becomes_two_classes(tmp_path: Path) -> None:
+    tensors = state_dict() | {
+        "decoder.weight": np.ones((1, H), np.float32),
+        "decoder.bias": np.ones(1, np.float32),
+    }
+    stored = read(convert(tmp_path, tensors))
+    assert stored.chain.head.outputs == 2
+    assert stored.matrices["output.weight"].to_dense().tolist() == [[0.0] * H, [1.0] * H]
+    assert stored.vectors["output.bias"].tolist() == [0.0, 1.0]
+
+
+def test_features_and_numbers(tmp_path: Path) -> None:
+    tensors = state_dict()
+    del tensors["encoder.weight"]
+    stored = read(convert(tmp_path, tensors))
+    assert stored.chain == ChainSpec(LSTM(H), LSTM(H), Pool(), Softmax(V), features=E)
+    file = convert(tmp_path, tensors, pooling="none", numbers=True)  # type: ignore[arg-type]
+    assert read(file).chain == ChainSpec(LSTM(H), LSTM(H), SquaredError(V), features=E)
 
 
 def test_the_largest_weights_are_kept(tmp_path: Path) -> None:
     tensors = state_dict()
     out = tmp_path / "deep" / "out.safetensors"
-    report = import_torch(write(tmp_path, tensors), out, 0.25)
+    report = import_model(write(tmp_path, tensors), out, 0.25)
     stored = read(out)
     for name, source in (("lstm.0.weight_ih", "rnn.weight_ih_l0"), ("output.weight", "decoder.weight")):
         dense = tensors[source]
@@ -184,7 +257,7 @@ ONES = np.ones((4 * H, H), np.float32)
     ("tensors", "message"),
     [
         ({"weight": ONES}, "has no LSTM or GRU; it needs weight_ih_l0"),
-        (changed(rnn__weight_hh_l0_reverse=ONES), r"layers of two directions \(rnn.weight_hh_l0_reverse\)"),
+        (changed(rnn__weight_hh_l0_reverse=ONES), "has no weight_ih_l0_reverse, so its LSTM or GRU is not"),
         (changed(rnn__weight_hr_l0=ONES), r"LSTM with projections \(rnn.weight_hr_l0\)"),
         (
             changed(other__weight_hh_l0=ONES),
@@ -201,7 +274,7 @@ ONES = np.ones((4 * H, H), np.float32)
         ),
         (
             changed(rnn__weight_hh_l0=np.ones((5 * H, H), np.float32)),
-            "no language model of an LSTM or GRU",
+            "no model of an LSTM or GRU",
         ),
         (changed(rnn__weight_hh_l0=np.ones(H, np.float32)), "weight_hh_l0 in .* is no matrix"),
         (changed(rnn__weight_hh_l0=np.array(1, np.float32)), "weight_hh_l0 in .* is no matrix"),
@@ -213,11 +286,7 @@ ONES = np.ones((4 * H, H), np.float32)
         (changed(rnn__weight_hh_l0_orig=ONES, rnn__weight_hh_l0_mask=ONES[:3]), "has the shape .3, 6., not"),
         (changed(rnn__bias_hh_l0=np.ones(3, np.float32)), "biases of different sizes in layer 0"),
         (changed(norm__weight=np.ones(H, np.float32)), "has norm.weight, for which"),
-        (changed(decoder__weight=np.ones((V + 1, H), np.float32)), "output.weight has shape"),
-        (
-            changed(encoder__weight=None),
-            "is the embedding layer's: none has 5 columns; name it",
-        ),
+        (changed(decoder__weight=np.ones((V + 1, H), np.float32)), "has decoder.bias, for which"),
         (changed(decoder__weight=None), "has no matrix for the output layer"),
         (changed(decoder__bias=np.full(V, np.nan, np.float32)), "not finite in what is to be output.bias"),
     ],
@@ -252,14 +321,14 @@ def test_arguments(tmp_path: Path) -> None:
     path = write(tmp_path, state_dict())
     for density in (0, -1, 1.1, float("nan")):
         with pytest.raises(UsageError, match="--density is"):
-            import_torch(path, tmp_path / "out", density)
+            import_model(path, tmp_path / "out", density)
     with pytest.raises(UsageError, match="exists; choose another --out"):
-        import_torch(path, path, 0.5)
+        import_model(path, path, 0.5)
     with pytest.raises(TruesparseError, match=r"cannot read .*none.safetensors: No such file"):
-        import_torch(tmp_path / "none.safetensors", tmp_path / "out", 0.5)
+        import_model(tmp_path / "none.safetensors", tmp_path / "out", 0.5)
     (tmp_path / "bad.safetensors").write_text("nothing")
     with pytest.raises(TruesparseError, match="holds no state dict"):
-        import_torch(tmp_path / "bad.safetensors", tmp_path / "out", 0.5)
+        import_model(tmp_path / "bad.safetensors", tmp_path / "out", 0.5)
 
 
 def test_vocabularies(tmp_path: Path) -> None:
@@ -269,7 +338,7 @@ def test_vocabularies(tmp_path: Path) -> None:
 
     words = [f"w{number}" for number in range(V)]
     path = write(tmp_path, state_dict())
-    import_torch(path, tmp_path / "a", 0.5, vocabulary("words.txt", "\n".join(words) + "\n"))
+    import_model(path, tmp_path / "a", 0.5, vocabulary("words.txt", "\n".join(words) + "\n"))
     model = runtime.load(tmp_path / "a")
     assert (model.vocabulary.tokens, model.vocabulary.level) == (tuple(words), "word")
     assert read_vocabulary(vocabulary("list.json", json.dumps(words))).tokens == tuple(words)
@@ -287,9 +356,9 @@ def test_vocabularies(tmp_path: Path) -> None:
         ("numbers.json", "[1, 2]", "neither a list of tokens nor"),
     ):
         with pytest.raises(TruesparseError, match=message):
-            import_torch(path, tmp_path / "b", 0.5, vocabulary(name, text))
+            import_model(path, tmp_path / "b", 0.5, vocabulary(name, text))
     with pytest.raises(TruesparseError, match=r"there is no file .*none.txt"):
-        import_torch(path, tmp_path / "b", 0.5, tmp_path / "none.txt")
+        import_model(path, tmp_path / "b", 0.5, tmp_path / "none.txt")
     (tmp_path / "latin.txt").write_bytes(b"\xff")
     with pytest.raises(TruesparseError, match=r"latin.txt is not UTF-8 text"):
-        import_torch(path, tmp_path / "b", 0.5, tmp_path / "latin.txt")
+        import_model(path, tmp_path / "b", 0.5, tmp_path / "latin.txt")

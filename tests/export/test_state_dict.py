@@ -12,7 +12,7 @@ import safetensors.numpy
 from export.conftest import read
 
 from truesparse.errors import TruesparseError
-from truesparse.export.from_torch import import_torch
+from truesparse.export.imported import import_model
 
 V, E, H = 11, 5, 6
 
@@ -73,7 +73,7 @@ def test_whatever_form_the_tensors_have(tmp_path: Path, contents: Callable[[Any,
     torch = pytest.importorskip("torch")
     module = language_model(torch)
     torch.save(contents(torch, module), tmp_path / "m.pt")
-    import_torch(tmp_path / "m.pt", tmp_path / "out", 1.0)
+    import_model(tmp_path / "m.pt", tmp_path / "out", 1.0)
     dense = {name: csr.to_dense() for name, csr in read(tmp_path / "out").matrices.items()}
     tolerance = 4e-3  # of bfloat16, whose fraction has 8 bits
     for name, weight in (
@@ -94,9 +94,9 @@ def test_types_of_safetensors(tmp_path: Path, dtype: str) -> None:
     safetensors.torch.save_file(tensors, path)
     if dtype.startswith("float8"):
         with pytest.raises(TruesparseError, match=r"is of the type F8_E4M3, which is not read"):
-            import_torch(path, tmp_path / "out", 1.0)
+            import_model(path, tmp_path / "out", 1.0)
         return
-    import_torch(path, tmp_path / "out", 1.0)
+    import_model(path, tmp_path / "out", 1.0)
     dense = read(tmp_path / "out").matrices["output.weight"].to_dense()
     np.testing.assert_array_equal(dense, tensors["decoder.weight"].float().numpy())
 
@@ -118,7 +118,7 @@ def test_tensors_that_are_far_larger_than_their_file(tmp_path: Path) -> None:
         with pytest.raises(
             TruesparseError, match=r"m.pt has [\d,]+ bytes, but its tensors would take [\d,]+"
         ):
-            import_torch(tmp_path / "m.pt", tmp_path / "out", 0.5)
+            import_model(tmp_path / "m.pt", tmp_path / "out", 0.5)
 
 
 def test_files_that_are_none_of_tensors(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_files_that_are_none_of_tensors(tmp_path: Path) -> None:
     for contents in (endless, {}, {"model": {}}, [torch.ones(2)], {"a": {"param_groups": torch.ones(2)}}, 3):
         torch.save(contents, tmp_path / "m.pt")
         with pytest.raises(TruesparseError, match=r"m.pt holds no state dict"):
-            import_torch(tmp_path / "m.pt", tmp_path / "out", 0.5)
+            import_model(tmp_path / "m.pt", tmp_path / "out", 0.5)
     torch.save({"a": torch.ones(2, dtype=torch.complex64)}, tmp_path / "m.pt")
     with pytest.raises(TruesparseError, match=r"a in .*m.pt is torch.complex64 .*cannot become float32"):
-        import_torch(tmp_path / "m.pt", tmp_path / "out", 0.5)
+        import_model(tmp_path / "m.pt", tmp_path / "out", 0.5)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TruesparseError, match="pipe is not a file"):
-        import_torch(tmp_path / "pipe", tmp_path / "out", 0.5)
+        import_model(tmp_path / "pipe", tmp_path / "out", 0.5)

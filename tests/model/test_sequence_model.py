@@ -54,6 +54,9 @@ CASES = {
     "both, rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
     "both, of features": case(5, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
     "steps, both": case(3, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
+    "numbers at steps, both": case(
+        5, 7, 0, 4, 6, 1, kind="regressor", outputs=2, pooling="", bidirectional=True
+    ),
     "steps, both, gru": case(
         *(20, 9, 12, 5, 8, 1),
         **{"cell": "gru", "reset_gate": "before", "bidirectional": True},

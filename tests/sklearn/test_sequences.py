@@ -105,6 +105,7 @@ def test_the_seed_decides_and_threads_do_not(waves) -> None:
         {"method": "st-rnn", "pattern": "unit"},
         {"method": "static", "pattern": "unit", "cell": "rhn", "depth": 2},
         {"method": "set", "cell": "gru"},
+        {"method": "rigl", "update_interval": 5, "bidirectional": True},
     ],
     ids=lambda changes: changes["method"],
 )
@@ -112,7 +113,8 @@ def test_what_is_pickled_goes_on_to_the_same_bits(waves, changes: dict[str, Any]
     X, y = waves
     model = SparseLSTMClassifier(**{**SMALL, "epochs": 3, "dropout": 0.2, **changes})
     model.partial_fit(X, y, np.unique(y))
-    hidden = model.network_.model.matrices[f"{model.cell}.0.weight_ih"]
+    way = "backward." if model.bidirectional else ""
+    hidden = model.network_.model.matrices[f"{model.cell}.0.{way}weight_ih"]
     assert hidden.group == (hidden.blocks if model.pattern == "unit" else 1)
     others = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
     for other in others:

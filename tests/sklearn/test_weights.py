@@ -14,6 +14,7 @@ import sklearn
 from sklearn.model_selection import cross_validate
 from sklearn.utils import compute_sample_weight
 
+from truesparse.data.weights import macro_f1
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
 
 SMALL = {"hidden_size": 8, "epochs": 4, "batch_size": 64, "random_state": 0}
@@ -145,7 +146,10 @@ def test_weights_that_cannot_be(name: str, weight: Any, sentence: str) -> None:
         ({"rare": -1}, "class_weight is -1 for 'rare'; it must be a number of 0 or more"),
         ({"rare": "much"}, "class_weight is 'much' for 'rare'"),
         ({"rare": 0, "often": 0}, "every weight in class_weight is zero"),
-        ({"odd": 3}, "not in class_weight"),
+        (
+            {"odd": 3},
+            "class_weight has the class 'odd', which no training example has",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["classifier", "texts"])
@@ -173,3 +177,50 @@ def test_weights_are_routed() -> None:
         weights = np.where(LABELS == "rare", 0.0, 1.0)
         scores = cross_validate(model, X, LABELS, cv=3, params={"sample_weight": weights})
     assert scores["test_score"].tolist() == [1, 1, 1]
+
+
+def test_the_epoch_with_the_best_measure_is_kept() -> None:
+    how = {**SMALL, "epochs": 6, "validation_fraction": 0.4, "lr": 0.1}
+    kept = {}
+    for name in ("accuracy", "macro-f1", "loss"):
+        model = SparseLSTMClassifier(**how, choose_by=name).fit(X, LABELS)
+        scores = model.validation_scores_
+        assert scores[model.network_.passes - 1] == max(scores)
+        kept[name] = model.validation_scores_
+    assert all(score < 0 for score in kept["loss"])
+    assert kept["macro-f1"] != kept["accuracy"]
+    with pytest.raises(ValueError, match="choose_by is 'f1'; it must be accuracy, macro-f1 or loss"):
+        SparseLSTMClassifier(choose_by="f1").fit(X, LABELS)
+
+
+def test_macro_f1_is_scikit_learns() -> None:
+    from sklearn.metrics import f1_score
+
+    labels, told = RNG.integers(0, 5, (2, 60)).astype(np.int32)
+    weights = RNG.uniform(0, 2, 60)
+    assert macro_f1(labels, told) == pytest.approx(f1_score(labels, told, average="macro"))
+    wanted = f1_score(labels, told, average="macro", sample_weight=weights)
+    assert macro_f1(labels, told, weights) == pytest.approx(wanted)
+
+
+def test_smoothed_labels_leave_probabilities_less_sure() -> None:
+    sure, smooth = (
+        SparseLSTMClassifier(**{**SMALL, "epochs": 15, "lr": 0.1}, label_smoothing=share).fit(X, LABELS)
+        for share in (0.0, 0.4)
+    )
+    most = [model.predict_proba(X).max(axis=1).mean() for model in (sure, smooth)]
+    assert most[1] < most[0] - 0.05
+
+
+def test_probabilities_are_calibrated_on_what_is_held_out() -> None:
+    how = {**SMALL, "epochs": 8, "lr": 0.05, "validation_fraction": 0.4}
+    plain = SparseLSTMClassifier(**how).fit(X, LABELS)
+    model = SparseLSTMClassifier(**how, calibrate=True).fit(X, LABELS)
+    assert plain.temperature_ == 1 != model.temperature_
+    logits = plain.predict_log_proba(X) / model.temperature_
+    wanted = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.predict_log_proba(X), wanted, rtol=1e-4, atol=1e-5)
+    model.partial_fit(X, LABELS)
+    np.testing.assert_array_equal(weights_of(model), weights_of(plain.partial_fit(X, LABELS)))
+    with pytest.raises(ValueError, match="calibrate needs samples that are held out"):
+        SparseLSTMClassifier(**SMALL, calibrate=True).fit(X, LABELS)

@@ -33,7 +33,7 @@ def evaluate(
     as_json: bool,
     **columns: str | None,
 ) -> None:
-    """Measure the perplexity of a language model, or how well a classifier or tagger tells labels.
+    """Measure the perplexity of a language model, or how well labels or numbers are told.
 
     The model is a file, or the best one of a run. A language model reads the text as one stream, and every
     token but the first counts.

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from truesparse.cli.options import json_option, path_option
-from truesparse.errors import printable
+from truesparse.cli.options import config_options, json_option, path_option
+from truesparse.cli.train_run import display_for, stop_on_signal
+from truesparse.errors import UsageError, printable
+from truesparse.tasks.registry import TASKS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The settings that the dense model decides, or that have no meaning for it; two are flags of import too.
+_DECIDED = frozenset(
+    [
+        "data",
+        "preset",
+        "cell",
+        "bidirectional",
+        "reset_gate",
+        "depth",
+        "transform_bias",
+        "hidden_size",
+        "layers",
+        "embedding_size",
+        "density",
+        "distribution",
+        "er_epsilon",
+        "pattern",
+        "start_topology",
+        "start_values",
+        "init_scale",
+        "track_positions",
+        "tied",
+        "output_group",
+        "level",
+        "pooling",
+        "output",
+        "vocabulary",
+        "min_count",
+    ]
+)
+
+
+def _training_options(command: F) -> F:
+    """Give a command the flags of all tasks that say how a model is trained on; None if not given."""
+    taken = set(_DECIDED)
+    for kind in TASKS.values():
+        own = kind.fields().keys() - taken
+        taken |= own
+        command = config_options(kind, own)(command) if own else command
+    return command
 
 
 @click.command("import")
-@click.argument("path", metavar="STATE_DICT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--density",
     metavar="X",
@@ -24,32 +71,81 @@ from truesparse.errors import printable
     "--vocabulary",
     "The tokens in the order of their numbers, one a line, or JSON.  [default: the model reads numbers]",
 )
-@click.option("--embedding", metavar="NAME", help="The embedding's matrix, if it is not found.")
-@click.option("--output", metavar="NAME", help="The output layer's matrix, if it is not found.")
+@path_option(
+    "--labels",
+    "With --vocabulary: the labels of a classifier in the order of its outputs, one a line, or JSON."
+    "  [default: their numbers]",
+)
+@click.option("--embedding", metavar="NAME", help="Of a state dict: the embedding's matrix, if not found.")
+@click.option("--output", metavar="NAME", help="Of a state dict: the output layer's matrix, if not found.")
+@click.option(
+    "--pooling",
+    type=click.Choice(("last", "mean", "max", "none")),
+    help="What the output layer sees of a sequence, none for each step, where the file does not say."
+    "  [default: none if there are as many outputs as tokens, else last]",
+)
+@click.option(
+    "--numbers",
+    is_flag=True,
+    help="The outputs are numbers, not scores of classes. A file .keras says what they are.",
+)
+@path_option(
+    "--finetune",
+    "Train the pruned model on, on what truesparse train takes as --data; with flags of training, such as"
+    " --epochs.",
+    metavar="DATA",
+)
+@path_option(
+    "--run", "With --finetune: folder of the run.  [default: runs/<date>-<name of the data>]", metavar="DIR"
+)
+@_training_options
 @json_option
+@click.option("--quiet", is_flag=True, help="With --finetune: print nothing but the results.")
 def import_model(
     path: Path,
     density: float,
     out: Path,
     vocabulary: Path | None,
-    embedding: str | None,
-    output: str | None,
+    labels: Path | None,
+    finetune: Path | None,
+    run: Path | None,
     as_json: bool,
+    quiet: bool,
+    **more: Any,
 ) -> None:
-    """Make a sparse model of a dense one from PyTorch.
+    """Make a sparse model of a dense one from PyTorch or Keras.
 
-    STATE_DICT is what torch.save(module.state_dict(), ...) wrote, or a safetensors file, of an embedding, an
-    LSTM or a GRU, and an output layer.
+    FILE is what torch.save(module.state_dict(), ...) wrote, or a safetensors file, of an embedding, an LSTM
+    or a GRU, and an output layer; or what Keras 3 saved, as .keras or .weights.h5. With --finetune the model
+    is trained on with the connections that are left, by --method static if no other is given, and measured
+    before pruning, after it and in the end.
     """
-    import json
+    from truesparse.training.reporter import to_json
 
-    from truesparse.export.from_torch import import_torch
+    reading = {name: more.pop(name) for name in ("embedding", "output", "pooling", "numbers")}
+    flags = {name: value for name, value in more.items() if value is not None}
+    if finetune is not None:
+        from truesparse.export.finetune import finetune as train_on
 
-    report = import_torch(path, out, density, vocabulary, embedding, output)
-    if as_json:
-        click.echo(json.dumps(report))
+        reporter = display_for(as_json, quiet)
+        with stop_on_signal(reporter.stopping) as asked, reporter:
+            report = train_on(
+                *(path, out, density, finetune, flags, run, vocabulary, labels, reporter),
+                stop=lambda: asked() or reporter.unread,
+                **reading,
+            )
+        click.echo(to_json(report)) if as_json else _say_finetuned(report)
         return
 
+    from truesparse.export.imported import import_model as convert
+
+    for name in [*(["run"] if run is not None else []), *flags]:
+        raise UsageError(f"--{name.replace('_', '-')} is for training; give --finetune too, or leave it out")
+    report = convert(path, out, density, vocabulary, labels=labels, **reading)
+    click.echo(to_json(report)) if as_json else _say_imported(report)
+
+
+def _say_imported(report: dict[str, Any]) -> None:
     from truesparse.cli.display import plain_table, print_table
 
     table = plain_table("matrix", numbers=("shape", "weights", "density", "sum of squares kept"))
@@ -58,4 +154,19 @@ def import_model(
         table.add_row(name, shape, f"{row['nnz']:,}", f"{row['density']:.4f}", f"{row['kept']:.3f}")
     print_table(table)
     tied = "; the output layer uses the embedding's matrix" if report["tied"] else ""
-    click.echo(f"wrote {printable(out)}{tied}")
+    click.echo(f"wrote {printable(report['out'])}, a {report['kind']}{tied}")
+
+
+def _say_finetuned(report: dict[str, Any]) -> None:
+    from truesparse.cli.display import plain_table, print_table
+
+    rows = {"as it was": "dense", "pruned": "pruned", "fine-tuned": "finetuned"}
+    names = [n for n in ("loss", "perplexity", "accuracy", "f1") if n in report["dense"]["test"]]
+    columns = [(part, name) for part in ("valid", "test") for name in names]
+    table = plain_table("model", numbers=("weights", *(f"{part} {name}" for part, name in columns)))
+    for title, key in rows.items():
+        values = [(name, report[key][part][name]) for part, name in columns]
+        cells = [f"{value:.2%}" if name in ("accuracy", "f1") else f"{value:.4g}" for name, value in values]
+        table.add_row(title, f"{report[key]['nnz']:,}", *cells)
+    print_table(table)
+    click.echo(f"the run is in {printable(report['run']['run_dir'])}")

@@ -55,7 +55,8 @@ def column_options(only_texts: bool = False) -> Callable[[F], F]:
     columns: dict[str, str] = {}
     for task in TASKS.values():
         for name, field in task.fields().items():
-            if name == task.TEXT_COLUMN or (name.endswith("_column") and not only_texts):
+            of_data = name.endswith("_column") and name != "weight_column"  # which only training asks for
+            if name == task.TEXT_COLUMN or (of_data and not only_texts):
                 columns.setdefault(name, f"Of a {task.TASK}: {field.metadata['help']}")
 
     def decorate(command: F) -> F:

@@ -26,7 +26,7 @@ _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in k
     "layout",
     type=click.Choice(_LAYOUTS),
     help="What FILE has: a text in each line; columns; for a tagger also a token in each line (conll), or"
-    " JSON (jsonl).  [default: what its name says, else lines]",
+    " JSON (jsonl); for numbers also npz, ts, parquet or arrow.  [default: what its name says, else lines]",
 )
 @column_options(only_texts=True)
 @path_option("--out", "Write there instead of printing; whole or not at all.")
@@ -34,13 +34,14 @@ _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in k
 def predict(
     path: Path, source: Path, layout: str | None, out: Path | None, as_json: bool, **columns: str | None
 ) -> None:
-    """Classify texts, or label the tokens of sentences.
+    """Tell labels of texts and tokens, or labels, numbers and next steps of sequences.
 
     The model is a file, or the best one of a run. FILE has texts, - stands for standard input. What a model
     says comes in the order of the texts, as soon as they have arrived. Of a classifier it is a row of CSV for
     each text, with the label and the probability of each label; a text that has no words gets an empty row.
     Of a tagger it is a line for each token, with the token and its label, and an empty line after each
-    sentence; in FILE spaces part the tokens of a sentence.
+    sentence; in FILE spaces part the tokens of a sentence. Of a model of numbers it is a row of CSV for each
+    sequence, step or next step.
     """
     from truesparse.data.files import open_file
     from truesparse.model.loading import load_model

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
+from truesparse.settings import flag
 from truesparse.tasks.sources import resolve
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def training_command(kind: type[Config]) -> click.Command:
     )
     @path_option(
         "--resume",
-        "Go on with the run in this folder, as it was configured; --epochs and --max-steps may be raised.",
+        "Go on with the run in this folder, as it was configured; what ends it may be given anew: --epochs,"
+        " --max-steps, --patience and --max-minutes.",
         metavar="RUN",
     )
     @json_option
@@ -75,7 +77,7 @@ def training_command(kind: type[Config]) -> click.Command:
 
         from truesparse.tasks.run import resume_run, train_model
 
-        reporter = _reporter(as_json, quiet)
+        reporter = display_for(as_json, quiet)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
@@ -90,6 +92,8 @@ def training_command(kind: type[Config]) -> click.Command:
 
             click.echo(to_json(results))
         else:
+            if "ended_by" in results:
+                click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
             for line in kind.describe(results):
                 click.echo(printable(line))
 
@@ -136,7 +140,7 @@ def stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _reporter(as_json: bool, quiet: bool) -> Any:
+def display_for(as_json: bool, quiet: bool) -> Any:
     """The display that fits the terminal: live, lines, or none. With --json it is on stderr."""
     from truesparse.cli import display
 

@@ -23,8 +23,9 @@ class Batch(NamedTuple):
         As the head of the model takes them: for each step or for each sequence.
     lengths : ndarray of int32, shape (B,), or None
         Steps of each sequence, 0 in places that hold none; None if all have all steps.
-    weights : ndarray of float64, shape (B,), or None
-        How much each sequence counts in the mean loss; None if all count the same.
+    weights : ndarray of float64, shape (B,) or (steps, B), or None
+        How much each sequence, or each target and 0 where there is none, counts in the mean loss; None if all
+        count the same.
     carries : bool
         Whether sequences go on in the next batch, so that the hidden state is carried there.
     begins : bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from truesparse.data.files import open_text
 from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
 from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
+from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import shown
 
 _FEW = 20  # rows, of which any may have a label of its own by mistake
 
@@ -28,6 +30,7 @@ class Columns:
 
     label: str = "label"
     text: str = "text"
+    weight: str | None = None  # of rows to train on
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,17 @@ class Labels:
 
 @dataclass(frozen=True)
 class Table(Labels):
-    """Labelled texts, some rows of a file; see `Labels`."""
+    """Labelled texts, some rows of a file; see `Labels`.
+
+    Attributes
+    ----------
+    texts : list of str
+    weights : ndarray of float64, shape (n,), or None
+        How much each row counts.
+    """
 
     texts: list[str]
+    weights: NDArray[np.float64] | None = None
 
     def select(self, chosen: NDArray[np.int64]) -> Table:
         """Some of the rows."""
@@ -64,6 +75,7 @@ class Table(Labels):
             self.rows[chosen],
             [self.labels[k] for k in chosen],
             [self.texts[k] for k in chosen],
+            None if self.weights is None else self.weights[chosen],
         )
 
 
@@ -77,25 +89,43 @@ def read_table(path: Path, columns: Columns) -> Table:
     TruesparseError
         It cannot be read as CSV, a label is empty, or there are no rows.
     """
-    rows, labels, texts = [], [], []
-    name = str(path)
+    rows, labels, texts, weights = [], [], [], []
+    name, wanted = str(path), {"label": columns.label, "text": columns.text}
+    if columns.weight is not None:
+        wanted["weight"] = columns.weight
     with open_text(path) as file:
-        for row, (label, text) in read_columns(file, {"label": columns.label, "text": columns.text}):
+        for row, (label, text, *weight) in read_columns(file, wanted):
             if not label.strip():
                 raise TruesparseError(f"row {row:,} of {name} has no label; add it, or take the row out")
             rows.append(row)
             labels.append(label.strip())
             texts.append(text)
+            weights += [_weight(number, name, row) for number in weight]
     if not rows:
         raise TruesparseError(f"{name} has no rows but the names of its columns")
-    return Table(name, np.array(rows), labels, texts)
+    if weights and not any(weights):
+        raise TruesparseError(f"every weight of {name} is zero; at least one must be above 0")
+    return Table(name, np.array(rows), labels, texts, np.array(weights) if weights else None)
+
+
+def _weight(text: str, name: str, row: int) -> float:
+    """How much a row counts."""
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < np.inf:
+        raise TruesparseError(
+            f"row {row:,} of {name} has the weight {shown(text)}; it must be a number of 0 or more"
+        )
+    return weight
 
 
 def _read_part(file: Path, columns: Columns, part: str) -> Table:
     """A part of a folder, which only to train on needs no hint that it may do without labels; raises as
     `read_table`, and if the labels to train on look like something else."""
     try:
-        table = read_table(file, columns)
+        table = read_table(file, columns if part == "train" else replace(columns, weight=None))
     except MissingColumn as error:
         if part == "train" or error.what != "label" or error.near:
             raise
@@ -217,7 +247,7 @@ def encode_table(table: Table, labels: Sequence[str], encoder: TextEncoder) -> E
     ids = [
         encode_text(encoder, text, table.name, row) for row, text in zip(table.rows, table.texts, strict=True)
     ]
-    return Examples(Sequences.of(ids), numbers)
+    return Examples(Sequences.of(ids), numbers, table.weights)
 
 
 # Of what is taken out of the training rows it is the same fraction of every label.
@@ -235,8 +265,10 @@ def load_classification_data(
     test_fraction: float = 0.1,
     seed: int = 1,
     word_rule: int = WORD_RULE,
+    vocabulary: Vocabulary | None = None,
+    labels: tuple[str, ...] = (),
 ) -> LabelledData:
-    """Read labelled texts, and take labels and vocabulary from those to train on.
+    """Read labelled texts, and take labels and vocabulary from those to train on where they are not given.
 
     Parameters
     ----------
@@ -246,6 +278,9 @@ def load_classification_data(
         What `TextEncoder.build` takes besides the texts.
     word_rule : int
         Version of the rule that says what a word is.
+    vocabulary : Vocabulary, optional
+    labels : tuple of str
+        Those of a model that there is.
 
     Raises
     ------
@@ -254,8 +289,11 @@ def load_classification_data(
     """
     path = Path(path)
     tables = CSV.read_parts(path, columns, valid_fraction, test_fraction, seed)
-    labels = label_names(tables["train"])
+    labels = labels or label_names(tables["train"])
     for table in tables.values():
         numbers_of_labels(table, labels)  # before the texts, which take longer
-    encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
+    if vocabulary is None:
+        encoder = TextEncoder.build(tables["train"].texts, **text_settings, word_rule=word_rule)
+    else:
+        encoder = TextEncoder(vocabulary, **{name: text_settings[name] for name in TextEncoder.SETTINGS})
     return LabelledData.of(path, CSV, tables, labels, encoder)

@@ -46,10 +46,13 @@ class Examples(NamedTuple):
         Numbers of tokens, or features.
     labels : ndarray of int32, shape (n,), or of float32, shape (outputs, n); or Sequences
         The number of a label or several numbers to be estimated, for each example or each of its steps.
+    weights : ndarray of float64, shape (n,), or None
+        How much each counts, 0 or more.
     """
 
     inputs: Sequences
     labels: Any
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

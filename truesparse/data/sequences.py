@@ -138,7 +138,8 @@ class SequenceBatches:
         Places of a batch, B. The last batch of an epoch may have empty ones.
     seed : int
     weights : ndarray of float64, shape (n,), optional
-        How much each sequence counts in the loss, above 0. Without, all count the same.
+        How much each sequence counts in the loss, above 0; or each step, of shape (steps,), where each has a
+        target. Without, all count the same.
 
     Attributes
     ----------
@@ -166,9 +167,11 @@ class SequenceBatches:
         self.targets: Any = self._checked(targets)
         if weights is not None:
             weights = np.asarray(weights)
-            numbers = weights.shape == (len(sequences),) and weights.dtype.kind in "biuf"
+            each = isinstance(targets, Sequences)
+            count, unit = (len(sequences.values), "step") if each else (len(sequences), "sequence")
+            numbers = weights.shape == (count,) and weights.dtype.kind in "biuf"
             if not numbers or not np.all((weights > 0) & np.isfinite(weights)):
-                raise UsageError(f"weights must be {len(sequences):,} finite numbers above 0, one a sequence")
+                raise UsageError(f"weights must be {count:,} finite numbers above 0, one a {unit}")
         self.weights = None if weights is None else weights.astype(np.float64, copy=False)
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
@@ -225,8 +228,14 @@ class SequenceBatches:
             targets = np.full(shape, -1 if classes else np.nan, self.targets.dtype)
             targets[..., : len(chosen)] = self.targets[..., chosen]
         if self.weights is not None:
-            weights = np.zeros(self.batch_size)
-            weights[: len(chosen)] = self.weights[chosen]
+            if isinstance(self.targets, Sequences):
+                weights = np.zeros((len(inputs), self.batch_size))
+                starts = self.sequences.starts
+                for place, number in enumerate(chosen):
+                    weights[: lengths[place], place] = self.weights[starts[number] : starts[number + 1]]
+            else:
+                weights = np.zeros(self.batch_size)
+                weights[: len(chosen)] = self.weights[chosen]
             counted = float(weights.sum())
         return Batch(inputs, targets, lengths, weights, counted=counted, tokens=tokens, chosen=chosen)
 

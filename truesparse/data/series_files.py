@@ -101,7 +101,7 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     if not steps:
         raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
     values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
-    there = ~np.isnan(values)
+    there: NDArray[np.bool_] = ~np.isnan(values)
     lengths = there.shape[1] - there[:, ::-1].argmax(axis=1)
     wrong = (np.arange(there.shape[1]) < lengths[:, None]) & ~there
     if wrong.any():
@@ -177,7 +177,7 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     there: NDArray[np.bool_] = ~np.isnan(values)
     parts, future = [], []
     for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
-        told = there[first:last, :targets].any(axis=1)
+        told = np.any(there[first:last, :targets], axis=1)
         cut = last - int(told[::-1].argmax()) if told.any() else first
         whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
         if last - cut < encoder.horizon or cut == first:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import Subwords
 from truesparse.errors import UsageError
-from truesparse.export.c_arrays import lines, numbers, read_template, string
+from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
 from truesparse.export.c_inputs import input_text, test_inputs, test_text
 from truesparse.export.c_network import network
+from truesparse.export.c_whole import whole_network, whole_text
 from truesparse.export.quantise import dequantise, quantise
 from truesparse.layers.chain import Place
 from truesparse.layers.spec import Recurrent
@@ -65,7 +67,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     -------
     dict
         `flash_bytes`: constant arrays; the code takes some 2 kB more. `ram_bytes`: a state, the scores, and
-        what computing these needs on the stack.
+        what computing these needs on the stack; `step_bytes`, of a model that reads in both directions: what
+        it takes besides for each token of a text.
 
     Raises
     ------
@@ -75,8 +78,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     check_name(name)
     upper = name.upper()
     chain = stored.chain
-    parts = network(stored, dtype, name)
-    words = _vocabulary(stored)
+    parts = (whole_network if chain.whole else network)(stored, dtype, name)
+    words = _vocabulary(stored, name)
     values = {
         "name": name,
         "upper": upper,
@@ -89,12 +92,19 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **_test(stored, dtype),
     }
     values |= input_text(stored, values)
-    files = {"model.h": f"{name}.h", "model.c": f"{name}.c", "main.c": "main.c"}
+    values["math"] = read_template("math.c").substitute(values)
+    if chain.whole:
+        values |= whole_text(stored, values)
+    kind, main = ("whole", "whole_main.c") if chain.whole else ("model", "main.c")
+    files = {f"{kind}.h": f"{name}.h", f"{kind}.c": f"{name}.c", main: "main.c"}
     if words:
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
         (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8", newline="\n")
-    return {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    report = {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    if chain.whole:
+        report["step_bytes"] = 4 * int(parts.text["step_floats"])
+    return report
 
 
 def finite_scores(stored: StoredModel, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -141,7 +151,7 @@ def _banner(stored: StoredModel, dtype: str) -> str:
     chain = stored.chain
     outputs = {"classifier": "classes", "tagger": "labels", "regressor": "numbers"}.get(stored.kind)
     kind = f"{stored.kind} of {chain.head.outputs} {outputs}," if outputs else f"{stored.kind} of"
-    cells = dict.fromkeys(place.spec.TYPE.upper() for place in chain.recurrent)
+    cells = dict.fromkeys(place.directions[0].spec.TYPE.upper() for place in chain.recurrent)
     equal = groupby(map(_units, chain.recurrent))
     units = " + ".join(f"{len(list(layers))} x {words}" for words, layers in equal)
     return (
@@ -153,10 +163,12 @@ def _banner(stored: StoredModel, dtype: str) -> str:
 
 def _units(place: Place) -> str:
     """The size of a recurrent layer, and what else it has several of, in words."""
-    assert isinstance(place.spec, Recurrent)
-    own = {field.name: getattr(place.spec, field.name) for field in place.spec.own_fields()}
+    cell = place.directions[0].spec
+    assert isinstance(cell, Recurrent)
+    own = {field.name: getattr(cell, field.name) for field in cell.own_fields()}
     others = (f" of {name} {value}" for name, value in own.items() if type(value) is int and value > 1)
-    return f"{place.output.size} units{''.join(others)}"
+    ways = " in both directions" if len(place.directions) > 1 else ""
+    return f"{cell.units} units{''.join(others)}{ways}"
 
 
 def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
@@ -170,6 +182,7 @@ def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
     ]
     return {
         "test_steps": str(len(inputs)),
+        "test_rows": str(len(scores)),
         "test_places": str(places.size),
         **test_text(inputs),
         "test_place_list": "\n" + ",\n".join(lines(numbers(places))) + "\n",
@@ -177,12 +190,28 @@ def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
     }
 
 
-def _vocabulary(stored: StoredModel) -> dict[str, str]:
+def _vocabulary(stored: StoredModel, name: str) -> dict[str, str]:
     """What goes into the header of the vocabulary; nothing if there is none."""
     vocabulary = stored.vocabulary
     if vocabulary is None:
         return {}
+    if isinstance(vocabulary, Subwords):
+        strings, bytes_of = map(byte_string, vocabulary.token_bytes), map(len, vocabulary.token_bytes)
+        lengths = _LENGTHS.format(
+            name=name, upper=name.upper(), lengths=",\n".join(lines(list(map(str, bytes_of))))
+        )
+    else:
+        strings, lengths = map(string, vocabulary.tokens), ""
     return {
-        "words": ",\n".join(f"    {string(token)}" for token in vocabulary.tokens),
+        "words": ",\n".join(f"    {token}" for token in strings),
+        "lengths": lengths,
         "unknown": str(-1 if vocabulary.unknown is None else vocabulary.unknown),
     }
+
+
+_LENGTHS = """
+/* Tokens are bytes, which need not be whole characters of UTF-8, and may be zero: so many each. */
+static const unsigned short {name}_lengths[{upper}_TOKENS] = {{
+{lengths}
+}};
+"""

@@ -100,7 +100,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         A matrix has more than 2^32 - 1 weights.
     """
     constants, kinds, products = Constants(), {}, {}
-    first = first_matrix(stored.chain)
+    first = "" if stored.chain.whole else first_matrix(stored.chain)
     groups = {matrix.name: _Group.of(matrix) for matrix in stored.chain.matrices}
     for name, csr in stored.matrices.items():
         group = groups[name]

@@ -80,11 +80,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         The model has a layer of which there is no C source, or more than 2^32 - 1 weights in a matrix.
     """
     chain = stored.chain
-    check_layers(stored, "source", "there is no C source for", "export to another form")
-    if chain.tokens and isinstance(chain.head, SquaredError):
-        raise TruesparseError(
-            f"there is no C source for numbers that are said of tokens, as by {stored.path}; export to onnx"
-        )
+    check_source(stored)
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)
@@ -116,6 +112,21 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (sizes + room) + top.state_bytes
     return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+
+
+def check_source(stored: StoredModel) -> None:
+    """Check that there is C source for a model.
+
+    Raises
+    ------
+    TruesparseError
+        There is not.
+    """
+    check_layers(stored, "source", "there is no C source for", "export to another form")
+    if stored.chain.tokens and isinstance(stored.chain.head, SquaredError):
+        raise TruesparseError(
+            f"there is no C source for numbers that are said of tokens, as by {stored.path}; export to onnx"
+        )
 
 
 def are_equal(places: list[Place]) -> bool:

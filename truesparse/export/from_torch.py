@@ -1,134 +1,54 @@
-"""Models from PyTorch: a state dict, its largest weights kept."""
+"""Models from PyTorch: what the tensors of a state dict are."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.csr import CSR, narrow_index_dtype
-from truesparse.data import Vocabulary
-from truesparse.data.files import read_text, without_packing
-from truesparse.data.words import Level
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.export.state_dict import Tensors, read_state_dict
-from truesparse.layers.models import language_model
+from truesparse.export.imported import Array, Dense, head_of
+from truesparse.export.state_dict import Tensors
+from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.models import ONE_DIRECTION
+from truesparse.layers.output.spec import Softmax
 from truesparse.layers.parts import part
+from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
-from truesparse.layers.spec import Recurrent
-from truesparse.model.saving import save_model
-from truesparse.sparse import Arena, Pattern
+from truesparse.layers.spec import STEPS, LayerSpec, Recurrent, Signal
 
 _RECURRENT = re.compile(
     r"(?P<prefix>.*?)(?P<part>(weight|bias)_(ih|hh)|weight_hr)_l(?P<layer>[0-9]{1,4})(?P<reverse>_reverse)?"
 )
 # Weights that are computed from others: by `torch.nn.utils.parametrize`, or by its older `weight_norm`.
 _COMPUTED = re.compile(r".*\.parametrizations\..*|.*weight_hh_l\d+_(g|v|raw|orig)")
+WAYS = tuple(f"{way}." for way in DIRECTIONS)  # what names of parameters of each begin with
 # What people call the two other layers.
 _EMBEDDING = re.compile("emb|encoder|wte|lookup")
 _OUTPUT = re.compile("dec|out|head|fc|linear|proj|classif")
 
 
-def import_torch(
-    path: Path,
-    out: Path,
-    density: float,
-    vocabulary: Path | None = None,
+def as_dense(
+    tensors: Tensors,
+    source: str,
     embedding: str | None = None,
     output: str | None = None,
-) -> dict[str, Any]:
-    """Make a model file of the state dict of a language model: an embedding, an LSTM or GRU, a linear layer.
-
-    Of each matrix the largest weights are kept; biases stay dense.
-
-    Parameters
-    ----------
-    path : Path
-        What `torch.save(module.state_dict(), path)` or safetensors wrote.
-    out : Path
-        The model file to write.
-    density : float
-        Fraction of the positions of each matrix to keep, in (0, 1].
-    vocabulary : Path, optional
-        See `read_vocabulary`. Without it, the model reads numbers only.
-    embedding, output : str, optional
-        Names of these layers' matrices in the state dict, if they cannot be told by shapes and names.
-
-    Returns
-    -------
-    dict
-        `matrices`: for each by name `shape`, `nnz`, `density` and `kept`, the fraction of the sum of squares
-        that is left; `tied`; `out`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        An argument cannot be right, the file cannot be read, or is not of such a model.
-    """
-    from truesparse.model import Model  # which needs kernels
-
-    if not 0 < density <= 1:
-        raise UsageError(f"--density is {density:g}; it must be above 0 and at most 1")
-    if out.exists():
-        raise UsageError(f"{out} exists; choose another --out or remove it")
-    words = None if vocabulary is None else read_vocabulary(vocabulary)
-    cell, dense = as_language_model(read_state_dict(path), str(path), embedding, output)
-    tokens, inputs = dense["embedding.weight"].shape
-    units = dense[f"{cell}.0.weight_hh"].shape[1]
-    if words is not None and len(words) != tokens:
-        raise TruesparseError(f"{vocabulary} has {len(words):,} tokens, the embedding of {path} {tokens:,}")
-    tied = "output.weight" not in dense
-    layers = sum(name.endswith("weight_hh") for name in dense)
-    chain = language_model(tokens, inputs, units, layers, cell, tied=tied)
-    pruned = {matrix.name: keep_largest(dense[matrix.name], density) for matrix in chain.matrices}
-    patterns = {
-        matrix.name: (Pattern(csr.indptr, csr.indices, csr.shape), matrix.blocks)
-        for matrix, csr in zip(chain.matrices, pruned.values(), strict=True)
-    }
-    arena = Arena(patterns, {vector.name: vector.size for vector in chain.vectors})
-    for name, csr in pruned.items():
-        arena.matrices[name].data[...] = csr.data
-    for name, bias in arena.biases.items():
-        bias[...] = dense[name]
-    arena.touch()
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    save_model(out, Model(chain, arena), words)
-    matrices = {
-        name: {
-            "shape": list(csr.shape),
-            "nnz": csr.data.size,
-            "density": csr.data.size / dense[name].size,
-            "kept": _squares(csr.data) / (_squares(dense[name]) or 1.0),
-        }
-        for name, csr in pruned.items()
-    }
-    return {"out": str(out), "tied": tied, "matrices": matrices}
-
-
-def as_language_model(
-    tensors: Tensors, source: str, embedding: str | None, output: str | None
-) -> tuple[str, Tensors]:
-    """Give the tensors of a state dict the names that truesparse has for them.
+    pooling: str | None = None,
+    numbers: bool = False,
+) -> Dense:
+    """Make a model of a state dict: an embedding, an LSTM or a GRU, a linear layer. Without an embedding, it
+    reads features.
 
     Parameters
     ----------
     tensors : dict of str to ndarray of float32
     source : str
         What messages call it.
-    embedding, output : str, optional
-        Names of matrices.
-
-    Returns
-    -------
-    cell : str
-        What the recurrent layers are.
-    tensors : dict of str to ndarray of float32
-        Without ``output.weight`` if it is that of the embedding.
+    embedding, output, pooling, numbers
+        As in `truesparse.export.imported.read_dense`.
 
     Raises
     ------
@@ -138,32 +58,47 @@ def as_language_model(
     prefix = _shared_prefix(tensors)
     left = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     embedding, output = (name and name.removeprefix(prefix) for name in (embedding, output))
-    cell, found = _take_recurrent(left, source)
-    inputs, units = found[f"{cell}.0.weight_ih"].shape[1], found[f"{cell}.0.weight_hh"].shape[1]
-    name = embedding or _choose(left, inputs, _EMBEDDING, _OUTPUT, "embedding", source)
-    found["embedding.weight"] = table = _take(left, name, "embedding", source)
-    tokens = table.shape[0]
-    _need_shape(found, "embedding.weight", (tokens, inputs), source)
-    matrices = [key for key, tensor in left.items() if tensor.ndim == 2]
-    if matrices or output:
+    recurrent = _take_recurrent(left, source)
+    first, arrays = recurrent[0]
+    both = isinstance(first, Bidirectional)
+    inputs, units = next(iter(arrays.values())).shape[1], first.output(Signal(STEPS, 1)).size
+    widths = [tensor.shape[1] for tensor in left.values() if tensor.ndim == 2]
+    table = None
+    if embedding or widths != [units] or inputs == units:
+        name = embedding or _choose(left, inputs, _EMBEDDING, _OUTPUT, "embedding", source)
+        table = _take(left, name, "embedding", source)
+        _need_shape("embedding.weight", table, (len(table), inputs), source)
+    weight = table
+    if output or any(tensor.ndim == 2 for tensor in left.values()):
         name = output or _choose(left, units, _OUTPUT, _EMBEDDING, "output", source)
         weight = _take(left, name, "output", source)
-        if not np.array_equal(weight, table):
-            found["output.weight"] = weight
-            _need_shape(found, "output.weight", (tokens, units), source)
-    elif inputs != units:
-        raise TruesparseError(f"{source} has no matrix for the output layer; it is no language model")
-    biases = [key for key, tensor in left.items() if tensor.shape == (tokens,)]
-    found["output.bias"] = left.pop(biases[0]) if biases else np.zeros(tokens, np.float32)
+        _need_shape("output.weight", weight, (len(weight), units), source)
+    if weight is None or weight.shape[1] != units:
+        raise TruesparseError(
+            f"{source} has no matrix for the output layer; give a model that says something"
+        )
+    biases = [key for key, tensor in left.items() if tensor.shape == (len(weight),)]
+    bias = left.pop(biases[0]) if biases else np.zeros(len(weight), np.float32)
     if left:
         raise TruesparseError(
             f"{source} has {', '.join(sorted(left)[:3])}, for which an embedding, an {_known()} and an output"
             f" layer have no place; take such layers out of the module"
         )
-    for name, tensor in found.items():
-        if not np.isfinite(tensor).all():
-            raise TruesparseError(f"{source} has values that are not finite in what is to be {name}")
-    return cell, found
+    tokens = 0 if table is None else len(table)
+    pooling = pooling or ("none" if len(weight) == tokens else "last")
+    per_step = pooling == "none"
+    if both and per_step and len(weight) == tokens:
+        raise TruesparseError(
+            f"{source} reads in both directions, but {ONE_DIRECTION}; give one that does not"
+        )
+    head: tuple[LayerSpec, dict[str, Array]] = head_of(weight, bias, numbers, per_step, tokens)
+    layers: list[tuple[LayerSpec, Mapping[str, Array]]] = []
+    if table is not None:
+        layers = [(Embedding(*table.shape), {"weight": table})]
+        if per_step and not numbers and np.array_equal(weight, table):
+            head = Softmax(tokens, tied=True), {"bias": bias}
+    layers += [*recurrent, *([] if per_step else [(Pool(pooling), {})]), head]
+    return Dense.of(layers, 0 if tokens else inputs, source)
 
 
 def _importable() -> dict[str, type[Recurrent]]:
@@ -176,42 +111,51 @@ def _known() -> str:
     return " or ".join(spec.__name__ for spec in _importable().values())
 
 
-def _take_recurrent(left: Tensors, source: str) -> tuple[str, Tensors]:
-    """The cell, and its layers' tensors by the names of truesparse; removes them from `left`."""
+def _take_recurrent(left: Tensors, source: str) -> list[tuple[LayerSpec, Tensors]]:
+    """The recurrent layers and each one's tensors by the names of truesparse; removes them from `left`."""
     matches = {name: match for name in left if (match := _RECURRENT.fullmatch(name))}
     _check_names(matches, left, source)
-    layers: list[Tensors] = [{} for _ in range(1 + max(int(match["layer"]) for match in matches.values()))]
+    ends = ("", "_reverse") if any(match["reverse"] for match in matches.values()) else ("",)
+    count = 1 + max(int(match["layer"]) for match in matches.values())
+    layers: list[dict[str, Tensors]] = [{end: {} for end in ends} for _ in range(count)]
     for name, match in matches.items():
-        layers[int(match["layer"])][match["part"]] = left.pop(name)
+        layers[int(match["layer"])][match["reverse"] or ""][match["part"]] = left.pop(name)
     for number, layer in enumerate(layers):
-        for name in ("weight_ih", "weight_hh"):
-            if name not in layer:
-                raise TruesparseError(f"{source} has no {name}_l{number}, so its {_known()} is not whole")
-            if layer[name].ndim != 2:
-                raise TruesparseError(f"{name}_l{number} in {source} is no matrix, so there is no {_known()}")
-    rows, units = layers[0]["weight_hh"].shape
+        for end, own in layer.items():
+            for name in ("weight_ih", "weight_hh"):
+                called = f"{name}_l{number}{end}"
+                if name not in own:
+                    raise TruesparseError(f"{source} has no {called}, so its {_known()} is not whole")
+                if own[name].ndim != 2:
+                    raise TruesparseError(f"{called} in {source} is no matrix, so there is no {_known()}")
+    rows, units = layers[0][""]["weight_hh"].shape
     if rows == units:
         raise TruesparseError(f"{source} has an nn.RNN, and only an {_known()} can be imported")
     blocks = {len(spec.GATES) * units: name for name, spec in _importable().items()}
     cell = blocks.get(rows, next(iter(blocks.values())))
     spec = cells()[cell]
     rows = len(spec.GATES) * units
-    found: Tensors = {}
+    one: LayerSpec = spec(units) if len(ends) == 1 else Bidirectional(spec(units))
+    found: list[tuple[LayerSpec, Tensors]] = []
+    inputs = layers[0][""]["weight_ih"].shape[1]
     for number, layer in enumerate(layers):
-        inputs = layers[0]["weight_ih"].shape[1] if number == 0 else units
-        biases = [layer.get(name, np.zeros(rows, np.float32)) for name in ("bias_ih", "bias_hh")]
-        own = {f"{cell}.{number}.{name}": layer[name] for name in ("weight_ih", "weight_hh")}
-        _need_shape(own, f"{cell}.{number}.weight_ih", (rows, inputs), source)
-        _need_shape(own, f"{cell}.{number}.weight_hh", (rows, units), source)
-        if any(bias.shape != (rows,) for bias in biases):
-            raise TruesparseError(f"{source} has biases of different sizes in layer {number}")
-        vectors = part(spec, "vectors")(*biases)
-        found |= own | {f"{cell}.{number}.{name}": vector for name, vector in vectors.items()}
-    return cell, found
+        arrays: Tensors = {}
+        for way, own in zip(("",) if len(ends) == 1 else WAYS, layer.values(), strict=True):
+            biases = [own.get(name, np.zeros(rows, np.float32)) for name in ("bias_ih", "bias_hh")]
+            _need_shape(f"{cell}.{number}.{way}weight_ih", own["weight_ih"], (rows, inputs), source)
+            _need_shape(f"{cell}.{number}.{way}weight_hh", own["weight_hh"], (rows, units), source)
+            if any(bias.shape != (rows,) for bias in biases):
+                raise TruesparseError(f"{source} has biases of different sizes in layer {number}")
+            matrices = {name: own[name] for name in ("weight_ih", "weight_hh")}
+            vectors = part(spec, "vectors")(*biases)
+            arrays |= {f"{way}{name}": array for name, array in (matrices | vectors).items()}
+        found.append((one, arrays))
+        inputs = len(ends) * units
+    return found
 
 
 def _check_names(matches: Mapping[str, re.Match[str]], names: Iterable[str], source: str) -> None:
-    """Raise TruesparseError with the reason if these tensors are not those of one module of one direction."""
+    """Raise TruesparseError with the reason if these tensors are not those of one module."""
     computed = next((name for name in names if _COMPUTED.fullmatch(name)), None)
     if computed:
         raise TruesparseError(
@@ -219,11 +163,6 @@ def _check_names(matches: Mapping[str, re.Match[str]], names: Iterable[str], sou
             f" parametrizations and hooks"
         )
     for name, match in matches.items():
-        if match["reverse"]:
-            raise TruesparseError(
-                f"{source} has layers of two directions ({name}), but a text is read in one; train one that"
-                f" is not bidirectional"
-            )
         if match["part"] == "weight_hr":
             raise TruesparseError(
                 f"{source} has an LSTM with projections ({name}), for which there is no place; train one"
@@ -276,66 +215,9 @@ def _take(left: Tensors, name: str, what: str, source: str) -> NDArray[np.float3
     return left.pop(name)
 
 
-def _need_shape(found: Tensors, name: str, shape: tuple[int, ...], source: str) -> None:
-    if found[name].shape != shape:
+def _need_shape(name: str, tensor: Array, shape: tuple[int, ...], source: str) -> None:
+    if tensor.shape != shape:
         raise TruesparseError(
-            f"what is to be {name} has shape {found[name].shape} in {source}, not {shape}: that is no"
-            f" language model of an {_known()} with layers of one size"
+            f"what is to be {name} has shape {tensor.shape} in {source}, not {shape}: that is no"
+            f" model of an {_known()} with layers of one size"
         )
-
-
-def keep_largest(dense: NDArray[np.float32], density: float) -> CSR:
-    """Keep the entries of largest magnitude.
-
-    Parameters
-    ----------
-    dense : ndarray of float32, shape (rows, columns)
-    density : float
-        Fraction to keep, in (0, 1]; at least one entry is kept.
-    """
-    count = max(1, round(density * dense.size))
-    kept = np.argpartition(np.abs(dense).reshape(-1), dense.size - count)[dense.size - count :]
-    kept.sort()
-    rows, columns = np.divmod(kept, dense.shape[1])
-    indptr = np.searchsorted(rows, np.arange(dense.shape[0] + 1)).astype(np.int64)
-    return CSR(
-        indptr,
-        columns.astype(narrow_index_dtype(dense.shape[1])),
-        np.ascontiguousarray(dense).reshape(-1)[kept],
-        (dense.shape[0], dense.shape[1]),
-    )
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read what the tokens are.
-
-    Parameters
-    ----------
-    path : Path
-        JSON (``.json``): a list of tokens in the order of their numbers, or an object of tokens and numbers.
-        Any other file: a token a line. If all tokens are single characters, text is read by characters.
-
-    Raises
-    ------
-    TruesparseError
-        The file cannot be read, is something else, or has a token twice.
-    """
-    text = read_text(path)
-    try:
-        is_json = without_packing(path.name).lower().endswith(".json")
-        tokens = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
-    except ValueError:
-        raise TruesparseError(f"{path} is not valid JSON") from None
-    if isinstance(tokens, dict):
-        by_number = {number: token for token, number in tokens.items() if type(number) is int}
-        if by_number.keys() != set(range(len(tokens))):
-            raise TruesparseError(f"{path} does not number its {len(tokens):,} tokens from 0 on")
-        tokens = [by_number[number] for number in range(len(tokens))]
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        raise TruesparseError(f"{path} is neither a list of tokens nor an object of tokens and numbers")
-    level: Level = "char" if tokens and all(len(token) == 1 for token in tokens) else "word"
-    return Vocabulary(tuple(tokens), level)
-
-
-def _squares(array: NDArray[np.float32]) -> float:
-    return float(np.square(array, dtype=np.float64).sum())

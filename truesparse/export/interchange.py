@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, need
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import EMBEDDING, Place
 from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.modelfile import StoredModel
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _DESCRIPTION = ("vocabulary", "text", "labels")
 
@@ -65,9 +62,7 @@ def write_torch(stored: StoredModel, folder: Path) -> dict[str, Any]:
             else:
                 arrays |= {f"{place.name}.{name}": array for name, array in own.items()}
     weight, bias = stored.matrices[chain.output_matrix].to_dense(), stored.vectors["output.bias"]
-    if (
-        isinstance(chain.head, SquaredError) and chain.head.mean
-    ):
+    if isinstance(chain.head, SquaredError) and chain.head.mean:
         mean, scale = np.array(chain.head.mean, np.float32), np.array(chain.head.scale, np.float32)
         weight, bias = scale[:, None] * weight, scale * bias + mean  # says the numbers themselves
     arrays |= {"output.weight": weight, "output.bias": bias}
@@ -94,19 +89,3 @@ def write_scipy(stored: StoredModel, folder: Path) -> dict[str, Any]:
     np.savez(folder / "biases.npz", **stored.vectors)  # type: ignore[arg-type]
     write_description(stored, folder)
     return {}
-
-
-def need(module: str, package: str) -> ModuleType:
-    """Import a module that is not installed with truesparse.
-
-    Raises
-    ------
-    TruesparseError
-        It is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise TruesparseError(f"{package} is not installed; run pip install {package}") from None

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, need
 from truesparse.export.c import finite_scores
 from truesparse.export.c_inputs import test_inputs
-from truesparse.export.interchange import need, write_description
+from truesparse.export.interchange import write_description
 from truesparse.export.layers import check_layers
 from truesparse.layers.graph import Graph
 from truesparse.layers.output.onnx import output_name

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.errors import TruesparseError
-from truesparse.export.interchange import need
+from truesparse.errors import TruesparseError, need
 
 if TYPE_CHECKING:
     import torch

@@ -60,7 +60,7 @@ def export_model(
         raise UsageError(f"--dtype and --name are for C, not for {target}; leave them out")
     file = find_model(path)
     with Reader(file) as reader:
-        stored = read_model(reader).with_sparse_output()
+        stored = read_model(reader).with_scores_as_said().with_sparse_output()
     stored.check_finite()
     with new_folder(out) as folder:
         report = form.write(stored, folder, *((name, dtype) if form.named else ()))

@@ -22,13 +22,22 @@ from numba.core import config
 from numba.core.registry import CPUDispatcher
 
 from truesparse.kernels.cache import keep_code
+from truesparse.kernels.linking import only_linked
 
 __all__ = ["inline_jit", "jit", "parallel_jit", "prange", "threads"]
 
 _queue = threading.Lock()
 
 
-class _OneAtATime(CPUDispatcher):
+class _Parallel(CPUDispatcher):
+    """A parallel kernel."""
+
+    def compile(self, sig: Any) -> Any:
+        with only_linked():
+            return super().compile(sig)
+
+
+class _OneAtATime(_Parallel):
     """A parallel kernel on the work queue."""
 
     def __call__(self, *arrays: Any) -> Any:
@@ -36,19 +45,19 @@ class _OneAtATime(CPUDispatcher):
             return super().__call__(*arrays)
 
 
-class _Unstarted(CPUDispatcher):
+class _Unstarted(_Parallel):
     """A parallel kernel that has not been called yet: what runs it is not known before."""
 
     def __call__(self, *arrays: Any) -> Any:
         threads.thread_count()
         alone = threads.threading_layer() == "workqueue"
-        self.__class__ = _OneAtATime if alone else CPUDispatcher
+        self.__class__ = _OneAtATime if alone else _Parallel
         return self(*arrays)
 
 
 def _decorator(**options: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
-        kernel = njit(error_model="numpy", **options)(function)
+        kernel = njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)
         keep_code(kernel)
         if options.get("parallel"):
             kernel.__class__ = _Unstarted
@@ -59,4 +68,4 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
 
 jit = _decorator()
 parallel_jit = _decorator(parallel=not config.BOUNDSCHECK)
-inline_jit = _decorator(forceinline=True)
+inline_jit = _decorator(forceinline=True, no_cpython_wrapper=True)  # no call from Python

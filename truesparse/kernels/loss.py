@@ -108,3 +108,58 @@ def squared_error(outputs, targets, weights, scale, gradients):
             if gradients:
                 outputs[i, lane] = scale * weights[lane] * difference
     return loss
+
+
+@jit
+def smoothing_loss(logits, targets, weights, smoothing):
+    """Return what label smoothing adds to the cross-entropy of a panel, as float64: over the used lanes the
+    sum of weight smoothing (logit of the target - mean of all logits).
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (V, lanes)
+    targets : ndarray of int32, shape (lanes,)
+        -1 for an unused lane.
+    weights : ndarray of float32, shape (lanes,)
+    smoothing : float
+        What all classes share of a target's probability.
+    """
+    total = 0.0
+    for lane in range(logits.shape[1]):
+        if targets[lane] >= 0:
+            total += np.float64(weights[lane]) * np.float64(logits[targets[lane], lane])
+    every = 0.0
+    for i in range(logits.shape[0]):
+        for lane in range(logits.shape[1]):
+            if targets[lane] >= 0:
+                every += np.float64(weights[lane]) * np.float64(logits[i, lane])
+    return smoothing * (total - every / logits.shape[0])
+
+
+@parallel_jit
+def smooth_gradients(gradients, first, outputs, targets, weights, share):
+    """Add what label smoothing adds to the gradients of outputs: ``weight share (onehot(target) - 1 / V)``.
+
+    Parameters
+    ----------
+    gradients : ndarray of float32, shape (panels, some outputs, lanes)
+        Modified in place.
+    first : int
+        The first of the outputs.
+    outputs : int
+        How many there are, V.
+    targets : ndarray of int32, shape (panels, lanes)
+        -1 for an unused lane.
+    weights : ndarray of float32, shape (panels, lanes)
+    share : float32
+        Smoothing times what the sum of the losses is multiplied by for a mean.
+    """
+    panels, rows, lanes = gradients.shape
+    each = share / np.float32(outputs)
+    for i in prange(rows):
+        for panel in range(panels):
+            for lane in range(lanes):
+                target = targets[panel, lane]
+                if target >= 0:
+                    more = share - each if target == first + i else -each
+                    gradients[panel, np.uintp(i), lane] += weights[panel, lane] * more

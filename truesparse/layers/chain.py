@@ -202,7 +202,9 @@ class ChainSpec:
         if self.pooling:
             number = sum(place.given.kind == STEPS for place in places)
         else:
-            number = max((n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0)
+            number = max(
+                (n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0
+            )
         return places[:number], places[number:]
 
     @property
@@ -275,6 +277,11 @@ class ChainSpec:
                     reads.append(self.output_matrix)
                 found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
         return found
+
+    def with_head(self, **changes: Any) -> ChainSpec:
+        """The chain whose head has other settings."""
+        head = dataclasses.replace(self.head, **changes)
+        return ChainSpec(*self.layers[:-1], head, features=self.features)
 
     def resized(self, numerator: int, denominator: int) -> ChainSpec:
         """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""

@@ -44,6 +44,7 @@ def language_model(
     output_group: int = 1,
     dropout: float | DropoutRates = 0.0,
     locked: bool | None = None,
+    label_smoothing: float = 0.0,
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
     bidirectional: bool = False,
@@ -68,6 +69,8 @@ def language_model(
         for all four.
     locked : bool, optional
         Drop the same units at every step; as the cell has it if left out.
+    label_smoothing : float
+        See `Softmax`.
     size_penalty, change_penalty : float
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
     bidirectional : bool
@@ -91,7 +94,7 @@ def language_model(
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        Softmax(vocab_size, tied=tied, group=output_group),
+        Softmax(vocab_size, tied=tied, group=output_group, label_smoothing=label_smoothing),
     )
 
 
@@ -113,6 +116,7 @@ def sequence_model(
     target_mean: tuple[float, ...] = (),
     target_scale: tuple[float, ...] = (),
     bidirectional: bool = False,
+    label_smoothing: float = 0.0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that maps a sequence, or each of its steps, to a class or to numbers.
@@ -137,6 +141,8 @@ def sequence_model(
         Of each number to be estimated, if it learns in such units; see `SquaredError`.
     bidirectional : bool
         Whether each recurrent layer is one of two directions; see `Bidirectional`.
+    label_smoothing : float
+        Of classes; see `Softmax`.
 
     Raises
     ------
@@ -153,7 +159,7 @@ def sequence_model(
     if kind == "classifier":
         if len(target_mean) or len(target_scale):
             raise UsageError("a classifier names classes, which have no mean and scale; leave both out")
-        head = Softmax(outputs, sparse=sparse_output)
+        head = Softmax(outputs, sparse=sparse_output, label_smoothing=label_smoothing)
     else:
         head = SquaredError(outputs, sparse=sparse_output, mean=target_mean, scale=target_scale)
     return ChainSpec(

@@ -54,7 +54,8 @@ def check_batch(chain: ChainSpec, batch: Batch) -> None:
     check_inputs(chain, inputs, batch.lengths)
     steps, size = inputs.shape[0], inputs.shape[-1]
     if batch.weights is not None:
-        _check_shape("weights", batch.weights, (size,), f"float64: the batch has {size} sequences")
+        shape = (steps, size) if chain.per_step and batch.weights.ndim == 2 else (size,)
+        _check_shape("weights", batch.weights, shape, f"float64: the batch has {size} sequences")
         if not (batch.weights.min() >= 0 and 0 < batch.weights.sum() < np.inf):
             raise UsageError("the weights of a batch must be finite, 0 or more, and one of them above 0")
     first = (steps,) if chain.per_step else ()

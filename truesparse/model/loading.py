@@ -42,6 +42,11 @@ class SavedModel:
     data: DataSettings
 
     @property
+    def chain(self) -> ChainSpec:
+        """Its layers."""
+        return self.model.chain
+
+    @property
     def vocabulary(self) -> Vocabulary | None:
         """None if nobody knows what the tokens mean, as of a model that was imported without."""
         return self.model.vocabulary
@@ -117,8 +122,7 @@ def read_saved(reader: container.Reader) -> SavedModel:
 
     stored = read_model(reader, expand=False)
     model = Model(stored.chain, _arena(stored), stored.vocabulary, stored.encoder, stored.labels)
-    labelled = model_kind(stored.chain, stored.labels) != "language model"
-    return SavedModel(reader.path, model, DataSettings.from_document(reader.document, labelled))
+    return SavedModel(reader.path, model, stored.data)
 
 
 def _arena(stored: StoredModel) -> Arena:

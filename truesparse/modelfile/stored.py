@@ -25,6 +25,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
+from truesparse.modelfile.data_settings import DataSettings
 from truesparse.modelfile.description import read_chain
 
 # Of all sizes, only those of embeddings and features are no tensor's: above this they must be below the bytes
@@ -78,6 +79,11 @@ class StoredModel:
         return model_kind(self.chain, self.labels)
 
     @property
+    def data(self) -> DataSettings:
+        """How data are read for it."""
+        return DataSettings.from_document(self.document, self.kind != "language model")
+
+    @property
     def nnz(self) -> int:
         """Weights of all matrices."""
         return sum(matrix.data.size for matrix in self.matrices.values())
@@ -87,13 +93,26 @@ class StoredModel:
         head = self.chain.head
         if head.sparse:
             return self
-        chain = ChainSpec(*self.chain.layers[:-1], replace(head, sparse=True), features=self.chain.features)
+        chain = self.chain.with_head(sparse=True)
         rows, columns = head.outputs, self.chain.places[-1].given.size
         indices = np.tile(np.arange(columns, dtype=narrow_index_dtype(columns)), rows)
         indptr = columns * np.arange(rows + 1, dtype=np.int64)
         vectors, name = dict(self.vectors), chain.output_matrix
         output = CSR(indptr, indices, vectors.pop(name), (rows, columns))
         return replace(self, chain=chain, matrices={**self.matrices, name: output}, vectors=vectors)
+
+    def with_scores_as_said(self) -> StoredModel:
+        """The same model, where the numbers of the output layer are divided by its temperature."""
+        temperature = getattr(self.chain.head, "temperature", 1.0)
+        if temperature == 1:
+            return self
+        name, bias = self.chain.output_matrix, f"{self.chain.head.NAME}.bias"
+        matrices, vectors = dict(self.matrices), dict(self.vectors)
+        for vector in {bias, name} & vectors.keys():
+            vectors[vector] = vectors[vector] / np.float32(temperature)
+        if name in matrices:
+            matrices[name] = matrices[name]._replace(data=matrices[name].data / np.float32(temperature))
+        return replace(self, chain=self.chain.with_head(temperature=1.0), matrices=matrices, vectors=vectors)
 
 
 def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:

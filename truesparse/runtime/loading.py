@@ -36,7 +36,7 @@ def load(path: str | Path) -> RuntimeModel:
         before it is used.
     """
     with Reader(find_model(Path(path))) as reader:
-        stored = read_model(reader)
+        stored = read_model(reader).with_scores_as_said()
     stored.check_finite()
     return as_model(stored)
 

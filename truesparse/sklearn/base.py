@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -16,11 +17,15 @@ from sklearn.utils import check_random_state
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
+from truesparse.settings import check_kind
 from truesparse.sklearn.network import Network, Samples, kernel_threads
-from truesparse.sklearn.parameters import OPTIMIZERS
+from truesparse.sklearn.parameters import CLASS_WEIGHT, OPTIMIZERS, FitSettings
 from truesparse.sklearn.saving import Saving
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
+from truesparse.training.reporter import Reporter
+from truesparse.training.telling import Teller
+from truesparse.training.training import StepMeasures
 
 C = TypeVar("C", bound=SequenceConfig)
 
@@ -37,14 +42,18 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
             """See `truesparse.sklearn.parameters.with_parameters`."""
 
     class_weight: Any
+    loss_curve_: list[float]
     n_jobs: int | None
+    network_: Network
     random_state: Any
+    reporter: Any
     validation_fraction: float
     verbose: int
 
     def _configuration(self, kind: type[C]) -> C:
         """The configuration that the parameters are, checked."""
-        given = {name: value for name, value in self.get_params().items() if name in kind.fields()}
+        known = kind.fields().keys() - CLASS_WEIGHT.keys()  # of the command line it is a text
+        given = {name: value for name, value in self.get_params().items() if name in known}
         given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         with as_value_error():
             config = resolve(given, environment={}, task=kind).filled()
@@ -70,15 +79,34 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
         samples: Samples,
         held_out: Samples | None,
         passes: int,
+        tokens: Sequence[str] = (),
     ) -> None:
-        """Train anew; keep the last model, or the best one by the held-out data."""
-        with as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            network = Network(config, chain, samples)
+        """Train; keep the last model, or the best one by the held-out data. `tokens` are what the rows of the
+        embedding stand for."""
+        told = self._fit_settings()
+        calibrate = vars(self).get("calibrate", False)
+        if calibrate and held_out is None:
+            raise ValueError("calibrate needs samples that are held out; use fit, with a validation_fraction")
+        reporter = Reporter() if self.reporter is None else self.reporter
+        with as_value_error():
+            check_kind("reporter", reporter, Reporter, "a truesparse.Reporter or None")
+        with closing(reporter), as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
+            network = Network(
+                config, chain, samples, self.network_.model if self._goes_on() else None, tokens
+            )
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
-            kept = network
+            highest, stale = -np.inf, 0
+            kept, steps = network, -(-len(samples.sequences) // config.batch_size)
+            teller = Teller(reporter, network.training, chain.dense_parameters, steps, passes)
+
+            def after(done: StepMeasures) -> bool:
+                teller.step(done)
+                return False
+
             for number in range(1, passes + 1):
-                self.loss_curve_.append(network.train(samples))
+                self.loss_curve_.append(network.train(samples, after))
+                teller.trained(self.loss_curve_[-1])
                 better = True
                 line = f"epoch {number} of {passes}: loss {self.loss_curve_[-1]:.4f}"
                 if held_out is not None:
@@ -88,10 +116,33 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
                     better = network.training.is_best(best is None or score > best, kept.model.arena.nnz)
                     if better:
                         best, kept = score, copy.deepcopy(network)
+                    teller.measured(better, score=score[0])
+                    stale = 0 if score[0] >= highest + told.tol or network.shrinks else stale + 1
+                    highest = max(highest, score[0])
                 network.training.settle(network.passes, better)
+                teller.epoch()
                 if self.verbose:
                     print(line, flush=True)
+                if told.early_stopping and stale >= told.n_iter_no_change:
+                    break
+            if held_out is not None and calibrate:
+                kept.calibrate(held_out)
+            teller.end(epochs=len(self.loss_curve_))
         self.network_ = kept
+
+    def _fit_settings(self) -> FitSettings:
+        """When to begin anew and when to end, checked."""
+        with as_value_error():
+            return FitSettings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(FitSettings)})
+
+    def _goes_on(self) -> bool:
+        """Whether `fit` begins with the last model."""
+        return self._fit_settings().warm_start and hasattr(self, "network_")
+
+    def _refuse_early_stopping(self) -> None:
+        """Raise ValueError where there is but one pass."""
+        if self._fit_settings().early_stopping:
+            raise ValueError("early_stopping does not go with partial_fit, which makes one pass; use fit")
 
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
         """How good outputs are: what decides first, then what decides if that is equal."""
@@ -113,6 +164,8 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
         fraction = self.validation_fraction
         if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
             raise ValueError(f"validation_fraction is {fraction!r}; it must be at least 0 and below 1")
+        if self._fit_settings().early_stopping:
+            fraction = fraction or 0.1
         if not fraction:
             return np.arange(n), np.empty(0, np.int64)
         from sklearn.model_selection import train_test_split
@@ -122,6 +175,11 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
             np.arange(n), test_size=fraction, stratify=stratify, random_state=rng
         )
         return np.sort(train), np.sort(held_out)
+
+    @property
+    def n_iter_(self) -> int:
+        """How many passes over the samples there were."""
+        return len(self.loss_curve_)
 
     @property
     def nnz_(self) -> int:

@@ -18,6 +18,7 @@ from truesparse.sklearn.targets import (
     numbers_of_classes,
     read_labels,
     refuse_missing,
+    refuse_other_classes,
 )
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.tasks.sequences import SequenceConfig
@@ -43,9 +44,15 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     layout_ : {"table", "sequences"}
         Whether it was fitted with an array or a frame of shape (n, T).
     loss_curve_ : list of float
-        Mean cross-entropy of each epoch, in nats, weighted if samples or classes are.
+        Mean cross-entropy of each epoch of the last fit, in nats, weighted if samples or classes are, and of
+        smoothed labels if they are smoothed.
     validation_scores_ : list of float
-        Accuracy on what was held out, after each epoch, weighted likewise.
+        Of what was held out, after each epoch, weighted likewise: the accuracy, or what `choose_by` says; of
+        "loss" minus the cross-entropy.
+    n_iter_ : int
+        Epochs of the last fit, and calls of `partial_fit` since.
+    temperature_ : float
+        What scores are divided by; 1 without `calibrate`.
     nnz_, density_ : int, float
         Weights of the sparse matrices, and which fraction of their positions that is.
 
@@ -118,6 +125,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         if fitted and classes is not None and not np.array_equal(self.classes_, classes_of(classes)):
             raise ValueError(f"classes are {classes!r}, but they were {self.classes_!r} in the first call")
         refuse_balanced(self.class_weight)
+        self._refuse_early_stopping()
         with self._draft() as draft:
             draft._learn(X, y, sample_weight, self.classes_ if fitted else classes_of(classes), fitted)
         return self
@@ -127,7 +135,10 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         sequences, y = sequences_and_targets(self, X, y, not again)
         y = read_labels(y)
         once = classes is not None
-        self.classes_ = classes if once else classes_of(y)
+        found = classes if once else classes_of(y)
+        if self._goes_on():
+            refuse_other_classes(found, self.classes_)
+        self.classes_ = found
         numbers = numbers_of_classes(y, self.classes_)
         weights = sample_weights(sample_weight, len(y))
         weights = times_class_weights(weights, self.class_weight, numbers, self.classes_)

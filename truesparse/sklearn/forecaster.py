@@ -109,9 +109,9 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         series, self._single = _series_of(y, X)
         config = self._configuration(SequenceConfig)
         known = ",".join(series.features[1:])
-        horizon, lookback, season = (self._size(name) for name in ("horizon", "lookback", "season"))
+        sizes: dict[str, Any] = {name: self._size(name) for name in ("horizon", "lookback", "season")}
         with as_value_error():
-            series = planned(series, SeriesColumns(FORECAST, "y", "", "", known, horizon, lookback, season))
+            series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
             assert series.encoder is not None
             self.encoder_ = series.encoder
             fraction = self.validation_fraction
@@ -178,7 +178,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         return forecasts[0] if self._single else forecasts
 
     def _samples(self, series: Series) -> Samples:
-        windows, right = encode(series, self.encoder_)
+        windows, right, _ = encode(series, self.encoder_)
         return Samples(windows, right)
 
     def _size(self, name: str) -> int:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, Sequences
+from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
+from truesparse.model import Model
+from truesparse.model.initial import model_like
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.topology import get_method
 from truesparse.training.build import build_model, build_training
+from truesparse.training.calibration import fit_temperature, model_with_temperature
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
+from truesparse.training.training import StepMeasures
+from truesparse.training.vectors import use_vectors
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()
@@ -67,6 +75,10 @@ class Network:
         What the configuration asks for; the model of a method that is small and dense has fewer units.
     samples : Samples
         What it will be trained on first.
+    start : Model, optional
+        The model whose weights and connections it begins with; random ones if not given.
+    tokens : sequence of str
+        What the rows of the embedding stand for, if the configuration names vectors of words.
 
     Attributes
     ----------
@@ -80,27 +92,42 @@ class Network:
     Raises
     ------
     UsageError
-        The density would leave a matrix without a weight.
+        The density would leave a matrix without a weight; or there is a model to start with, and it has other
+        layers, or the method begins with connections of its own.
     """
 
-    def __init__(self, config: SequenceConfig, chain: ChainSpec, samples: Samples) -> None:
+    def __init__(
+        self,
+        config: SequenceConfig,
+        chain: ChainSpec,
+        samples: Samples,
+        start: Model | None = None,
+        tokens: Sequence[str] = (),
+    ) -> None:
         self.config = config
         self.chain = chain
         self.passes = 0
         rngs = make_generators(config.seed)
         batches = self._batches(samples)
         steps = len(batches)
-        self.model, _ = build_model(config, chain, batches, rngs["initial"])
+        if start is None:
+            self.model, _ = build_model(config, chain, batches, rngs["initial"])
+            if vectors := vars(config).get("vectors"):
+                use_vectors(self.model, Path(vectors), tokens)
+        else:
+            self.model = _started(config, chain, start)
         self.training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)
         assert self.training.evolution is not None
         self.training.evolution.check()
 
-    def train(self, samples: Samples) -> float:
+    def train(self, samples: Samples, last: Callable[[StepMeasures], bool] = lambda done: False) -> float:
         """Train once on each sequence.
 
         Parameters
         ----------
         samples : Samples
+        last : callable
+            See `Training.epoch`.
 
         Returns
         -------
@@ -116,7 +143,7 @@ class Network:
         steps = len(batches)
         training.replan(self.passes * steps, self.config.epochs * steps, steps)
         training.workspace(batches.longest, batches.batch_size)
-        loss = training.epoch(batches, self.passes)
+        loss = training.epoch(batches, self.passes, last)
         training.evolve()
         training.free_workspace()
         self.passes += 1
@@ -126,6 +153,33 @@ class Network:
         """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
         return predict(self.model, sequences, self.config.batch_size)
 
+    def calibrate(self, samples: Samples) -> None:
+        """Let scores be divided by the temperature that makes the classes of samples most likely, whatever
+        their weights."""
+        temperature = fit_temperature(self.predict(samples.sequences), samples.targets)
+        self.model = self.training.model = model_with_temperature(self.model, temperature)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether weights are still to be taken away for good."""
+        evolution = self.training.evolution
+        return evolution is not None and evolution.takes_away(self.training.steps)
+
     def _batches(self, samples: Samples) -> SequenceBatches:
         sequences, targets, weights = samples
         return SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)
+
+
+def _started(config: SequenceConfig, chain: ChainSpec, start: Model) -> Model:
+    """A model with the weights and connections of another."""
+    method = get_method(config.method)
+    full = method.initial == "dense" and not method.updates and start.arena.nnz == chain.dense_parameters
+    if not full and (method.initial != "sparse" or method.initial_setting or method.prepare is not None):
+        raise UsageError(
+            f"warm_start does not go with the method {method.name}, which begins with connections of its own"
+            "; use one that keeps its density, such as static"
+        )
+    model = model_like(chain, start, "the model of the last fit, which warm_start begins with,")
+    model.arena.values[...] = start.arena.values
+    model.arena.touch()
+    return model

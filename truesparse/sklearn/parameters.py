@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from truesparse import optim
 from truesparse.errors import without_flags
-from truesparse.settings import kind_of
+from truesparse.settings import Settings, kind_of, setting
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config
 
@@ -21,7 +21,19 @@ OPTIMIZERS = sorted(name for name, kind in optim.OPTIMIZERS.items() if not kind.
 _OF_METHODS = ("distribution", "gates")  # with some there is no choice
 # Of a run on the command line: an estimator has its own words for these, or no use for them.
 _OF_RUNS = frozenset(
-    {"preset", "data", "max_steps", "eval_interval", "log_interval", "track_positions", "seed", "threads"}
+    {
+        "preset",
+        "data",
+        "max_steps",
+        "patience",
+        "max_minutes",
+        "eval_interval",
+        "log_interval",
+        "log",
+        "track_positions",
+        "seed",
+        "threads",
+    }
     | {"start_topology", "start_values", "tune"}
 )
 _WIDTH = 106
@@ -40,14 +52,34 @@ class Parameter(NamedTuple):
     help: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """When `fit` begins anew and when it ends."""
+
+    early_stopping: bool = setting(
+        False,
+        "End when the score of the held-out samples has not risen by tol in n_iter_no_change epochs. Without,"
+        " all epochs are made.",
+    )
+    n_iter_no_change: int = setting(10, "Epochs that early_stopping waits.", low=1)
+    tol: float = setting(1e-4, "The least rise of the score that counts for early_stopping.", low=0)
+    warm_start: bool = setting(
+        False, "Begin with weights and connections of the last fit, not with random ones."
+    )
+
+
 OWN = {
     "optimizer": Parameter("adam", _choice_of(OPTIMIZERS), "How weights change by their gradients."),
     "validation_fraction": Parameter(
         0.0,
         "float",
         "Fraction of the samples that are held out to choose the epoch whose model is kept. With 0 there are"
-        " none, and the last one is.",
+        " none, and the last one is; with early_stopping 0 stands for 0.1.",
     ),
+    **{
+        field.name: Parameter(field.default, kind_of(field).__name__, field.metadata["help"])
+        for field in dataclasses.fields(FitSettings)
+    },
     "random_state": Parameter(
         None,
         "int, RandomState or None",
@@ -60,6 +92,7 @@ OWN = {
         "Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.",
     ),
     "verbose": Parameter(0, "int", "Print a line each epoch if not 0."),
+    "reporter": Parameter(None, "Reporter or None", "Told of steps and epochs as `fit` goes."),
 }
 CLASS_WEIGHT = {
     "class_weight": Parameter(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LARGEST, _SMALLEST = 1e300, 1e-290
 
 
-@with_parameters(SequenceConfig, without=("embedding_size",))
+@with_parameters(SequenceConfig, without=("embedding_size", "choose_by", "label_smoothing", "calibrate"))
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     """A truly sparse recurrent network that tells numbers of a sequence of numbers.
 
@@ -41,7 +41,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     Attributes
     ----------
-    n_features_in_, layout_, nnz_, density_
+    n_features_in_, layout_, n_iter_, nnz_, density_
         As in `SparseLSTMClassifier`.
     loss_curve_ : list of float
         Half the mean squared error of each epoch, in units of the targets' variances, weighted if samples
@@ -109,6 +109,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         ValueError
             As `fit`; also for targets too far from those of the first call.
         """
+        self._refuse_early_stopping()
         with self._draft() as draft:
             draft._learn(X, y, sample_weight, again=hasattr(self, "network_"), hold_out=False)
         return self
@@ -117,11 +118,12 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         """Fit, or learn once more."""
         sequences, y = sequences_and_targets(self, X, y, not again)
         weights = sample_weights(sample_weight, len(y))
-        if again and y.shape[1:] != self._target_shape:
+        scaled = again or self._goes_on()  # as the model that learns on has it
+        if scaled and y.shape[1:] != self._target_shape:
             raise ValueError(
                 f"y has the shape {y.shape}, but in the first call it was (n, *{self._target_shape})"
             )
-        if not again:
+        if not scaled:
             self._target_shape = y.shape[1:]
             self._scale(y, weights)
         samples = counting(Samples(sequences, self._scaled(y), weights))

@@ -10,7 +10,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from truesparse.sklearn.network import Samples
+from truesparse.data.weights import macro_f1
+from truesparse.layers.output.spec import Softmax
+from truesparse.sklearn.network import Network, Samples
 
 
 def refuse_missing(values: Any, name: str = "y") -> None:
@@ -107,10 +109,28 @@ def numbers_of_classes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int
     return numbers.astype(np.int32)
 
 
+def refuse_other_classes(found: NDArray[Any], last: NDArray[Any]) -> None:
+    """Raise ValueError if a fit that goes on from the last one has other classes."""
+    if not np.array_equal(found, last):
+        raise ValueError(
+            f"y has the classes {found.tolist()}, but warm_start goes on with those of the last fit,"
+            f" {last.tolist()}; pass these, or set warm_start=False"
+        )
+
+
 class ClassPredictions(ClassifierMixin):
     """What classifiers do with the log-probabilities they predict."""
 
     classes_: NDArray[Any]
+    choose_by: str
+    network_: Network
+
+    @property
+    def temperature_(self) -> float:
+        """What scores are divided by, 1 if they were not calibrated."""
+        head = self.network_.model.chain.head
+        assert isinstance(head, Softmax)
+        return head.temperature
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes, shape (n, n_classes)."""
@@ -126,10 +146,15 @@ class ClassPredictions(ClassifierMixin):
         return self.classes_[numbers]
 
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
-        """Accuracy, and minus the cross-entropy in nats, of log-probabilities of shape (n, n_classes)."""
+        """The measure to choose by, and minus the cross-entropy in nats, of log-probabilities of shape (n,
+        n_classes)."""
         targets, weights = samples.targets, samples.weights
-        right = outputs.argmax(axis=1) == targets
+        told = outputs.argmax(axis=1)
         chosen = outputs[np.arange(len(targets)), targets]
         if weights is None:
-            return float(np.mean(right)), float(np.mean(chosen, dtype=np.float64))
-        return float(np.average(right, weights=weights)), float(np.average(chosen, weights=weights))
+            right, loss = float(np.mean(told == targets)), float(np.mean(chosen, dtype=np.float64))
+        else:
+            right, loss = (float(np.average(each, weights=weights)) for each in (told == targets, chosen))
+        if self.choose_by == "accuracy":
+            return right, loss
+        return (loss,) if self.choose_by == "loss" else (macro_f1(targets, told, weights), loss)

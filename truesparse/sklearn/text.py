@@ -16,11 +16,18 @@ from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
-from truesparse.sklearn.targets import ClassPredictions, classes_of, numbers_of_classes, read_labels
+from truesparse.sklearn.targets import (
+    ClassPredictions,
+    classes_of,
+    numbers_of_classes,
+    read_labels,
+    refuse_other_classes,
+)
 from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import text_settings
 from truesparse.tasks.sequences import sequence_chain
+from truesparse.training.vectors import sized
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 @with_parameters(
     ClassifierConfig,
     {**CLASS_WEIGHT, **OWN},
-    without=("label_column", "text_column", "valid_fraction", "test_fraction"),
+    without=("label_column", "text_column", "weight_column", "valid_fraction", "test_fraction"),
 )
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     """A truly sparse recurrent network that tells the class of a text.
@@ -46,7 +53,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     classes_ : ndarray of shape (n_classes,)
     encoder_ : TextEncoder
         Its `vocabulary` has the words.
-    loss_curve_, validation_scores_, nnz_, density_
+    loss_curve_, validation_scores_, n_iter_, temperature_, nnz_, density_
         As in `SparseLSTMClassifier`.
 
     Examples
@@ -90,18 +97,25 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
 
     def _learn(self, X: Any, y: Any, sample_weight: Any) -> None:
         texts = _texts(X)
-        self.classes_, numbers = _classes(y, None)
+        goes_on = self._goes_on()
+        classes, numbers = _classes(y, None)
+        if goes_on:
+            refuse_other_classes(classes, self.classes_)
+        self.classes_ = classes
         check_consistent_length(texts, numbers)
         weights = self._weights(sample_weight, numbers)
         rows = np.arange(len(texts)) if weights is None else np.flatnonzero(weights)
         train, valid = (rows[part] for part in self._hold_out(len(rows), numbers[rows]))
-        config = self._configuration(ClassifierConfig)
-        self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
+        with as_value_error():
+            config = sized(self._configuration(ClassifierConfig))
+            if not goes_on:
+                self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
         samples = Samples(self._encoded(texts), numbers, weights)
         held_out = samples.select(valid) if valid.size else None
         with as_value_error():
             chain = sequence_chain(config, len(self.encoder_.vocabulary), len(self.classes_))
-        self._fit(config, chain, samples.select(train), held_out, config.epochs)
+        tokens = self.encoder_.vocabulary.tokens
+        self._fit(config, chain, samples.select(train), held_out, config.epochs, tokens)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a fitted model with one more pass over some texts.
@@ -126,6 +140,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         """
         check_is_fitted(self)
         refuse_balanced(self.class_weight)
+        self._refuse_early_stopping()
         texts = _texts(X)
         _, numbers = _classes(y, self.classes_)
         check_consistent_length(texts, numbers)

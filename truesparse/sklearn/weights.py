@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_array
 
+from truesparse.data.weights import BALANCED, class_factors, example_weights
+from truesparse.sklearn.base import as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.targets import refuse_missing
 
@@ -73,30 +74,18 @@ def times_class_weights(
     """
     if class_weight is None:
         return weights
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(numbers, weights, len(classes)).astype(np.float64)
-        share = counts.sum() / len(classes)
-        factors = np.divide(share, counts, out=np.zeros(len(classes)), where=counts > 0)
-    elif isinstance(class_weight, Mapping):
-        for name, weight in class_weight.items():
-            if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
-                raise ValueError(f"class_weight is {weight!r} for {name!r}; it must be a number of 0 or more")
-        factors = compute_class_weight(dict(class_weight), classes=classes, y=classes)
-    else:
+    if not (
+        isinstance(class_weight, Mapping) or (isinstance(class_weight, str) and class_weight == BALANCED)
+    ):
         raise ValueError(f"class_weight is {class_weight!r}; it must be 'balanced', a mapping or None")
-    if not factors.any():
-        raise ValueError("every weight in class_weight is zero; at least one must be above 0")
-    products = (factors / factors.max())[numbers]
-    if weights is not None:
-        products *= weights
-    if not products.any():
-        raise ValueError("class_weight and sample_weight leave every sample a weight of zero")
-    return np.asarray(products / products.max())
+    with as_value_error():
+        factors = class_factors(class_weight, numbers, classes.tolist(), weights)
+        return example_weights(factors, numbers, weights)
 
 
 def refuse_balanced(class_weight: Any) -> None:
     """Raise ValueError for "balanced", which needs all samples, where there are only some."""
-    if isinstance(class_weight, str) and class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == BALANCED:
         raise ValueError(
             "class_weight 'balanced' needs all labels, which partial_fit does not see; pass a mapping from"
             " classes to weights"

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truesparse.data.parts import Examples, Kind, LabelledData
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.data.parts import Examples, Kind, LabelledData, P
 from truesparse.layers.chain import ChainSpec
 from truesparse.tasks.rundata import find_data
-from truesparse.training.task import Task, crc32_of
+from truesparse.training.calibration import (
+    calibration_error,
+    fit_temperature,
+    model_with_temperature,
+    with_temperature,
+)
+from truesparse.training.task import Measures, Task, crc32_of
 
 if TYPE_CHECKING:
     from truesparse.data import SequenceBatches
+    from truesparse.model import Model
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.config import Config
 
 
@@ -20,6 +33,42 @@ class LabelledTask(Task):
     """A task whose data have labels; see `Task`."""
 
     train: SequenceBatches
+
+    @abstractmethod
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """What a model says of the labels of a part, shape (n, labels), and which they are; arguments and
+        errors as of `evaluate`."""
+
+    def calibrated(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """A model with the temperature that fits the validation data, and what that comes to.
+
+        Parameters
+        ----------
+        model : Model
+            Its own temperature, if it has one, does not count.
+        test : bool
+            Whether the calibration error of the test data is told too.
+        stop : callable
+            As of `evaluate`.
+
+        Returns
+        -------
+        model : Model
+        measures : dict
+            `temperature`, and of each part the expected calibration error before and after.
+        """
+        measures: Measures = {}
+        plain, temperature = model_with_temperature(model, 1.0), 1.0
+        for part in ("valid", "test") if test else ("valid",):
+            said, labels = self.log_probabilities(plain, part, stop)
+            if part == "valid":
+                temperature = measures["temperature"] = fit_temperature(said, labels)
+            measures[f"{part}_calibration_error_before"] = calibration_error(said, labels)
+            after = with_temperature(said, temperature)
+            measures[f"{part}_calibration_error"] = calibration_error(after, labels)
+        return model_with_temperature(model, temperature), measures
 
     def __init__(self, config: Config, chain: ChainSpec, train: SequenceBatches, data: LabelledData) -> None:
         super().__init__(config, chain, train)
@@ -34,9 +83,15 @@ class LabelledTask(Task):
 
 
 def examples_to_measure(
-    saved: SavedModel, data: Path | None, split: str | None, task: type[Config], kind: Kind[Any], columns: Any
-) -> Examples:
-    """Labelled examples of a file, or of a part of a folder or of what a model was trained on.
+    saved: SavedModel | StoredModel,
+    data: Path | None,
+    split: str | None,
+    task: type[Config],
+    kind: Kind[P],
+    columns: Any,
+) -> tuple[P, Examples]:
+    """Labelled examples of a file, or of a part of a folder or of what a model was trained on: as they were
+    read, and in the numbers of the model.
 
     Parameters
     ----------
@@ -56,19 +111,20 @@ def examples_to_measure(
     """
     split = split or "test"
     if data is not None:
-        return kind.encode(kind.read_one(data, columns, split), saved.labels, saved.encoder)
+        one = kind.read_one(data, columns, split)
+        return one, kind.encode(one, saved.labels, saved.encoder)
     found = find_data(saved, task)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
     found.check(_crc32(parts))
-    return parts[split]
+    return every[split], parts[split]
 
 
 def _crc32(parts: dict[str, Examples]) -> int:
     """CRC-32 of tokens and labels to train on and to choose by."""
     return crc32_of(
         array
-        for inputs, labels in (parts["train"], parts["valid"])
+        for inputs, labels, _ in (parts["train"], parts["valid"])
         for array in (inputs.values, inputs.starts, getattr(labels, "values", labels))
     )

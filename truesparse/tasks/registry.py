@@ -10,6 +10,7 @@ from truesparse.errors import UsageError
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.config import Config
 
 # Configurations by the names of the tasks: in which module of this package.
@@ -39,7 +40,7 @@ class _Tasks(Mapping[str, "type[Config]"]):
 TASKS = _Tasks()
 
 
-def task_of(saved: SavedModel) -> type[Config]:
+def task_of(saved: SavedModel | StoredModel) -> type[Config]:
     """The task that made a saved model.
 
     Raises

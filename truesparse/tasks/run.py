@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
+from truesparse.model.saving import save_model
+from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
+from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
@@ -23,16 +28,20 @@ from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.config import Config
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
+from truesparse.training.logs import with_logs
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
+from truesparse.training.vectors import sized, use_vectors
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
-RESUMABLE = frozenset({"data", "epochs", "max_steps", "log_interval", "threads"})
+RESUMABLE = frozenset(
+    {"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "log", "threads"}
+)
 
 
 def train_model(
@@ -60,8 +69,9 @@ def train_model(
     -------
     dict
         Of the model that was best on the validation data: with `test` what the task measures
-        (`Task.results`); `steps`,
-        `epochs`, `nnz`, `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
+        (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
+        `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
+        `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
         updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
@@ -73,12 +83,16 @@ def train_model(
     TrainingStopped
         `stop` returned True; all is saved.
     """
-    reporter = reporter or Reporter()
-    config = _found(config.filled(), "start_topology")
+    reporter = with_logs(reporter or Reporter(), config.log)
+    config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
     if out is not None:
         rundir.check_free(out)
-    task = config.make_task()
-    with watch_compilation(reporter.compiling) as compile_seconds, tuning(config.tune):
+    task = _make_task(config)
+    with (
+        closing(reporter),
+        watch_compilation(reporter.compiling) as compile_seconds,
+        tuning(config.tune),
+    ):
         threads = set_threads(config.threads)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
@@ -122,9 +136,10 @@ def resume_run(
         As `train_model`; also for a folder that is not that of a run, a checkpoint that is lost or cannot be
         read, a run of another task, and a field that may not change.
     """
-    reporter = reporter or Reporter()
     config = _resumed_config(path, flags, kind)
+    reporter = with_logs(reporter or Reporter(), config.log)
     with (
+        closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
         closing(RunDirectory(path)) as run,
@@ -134,15 +149,27 @@ def resume_run(
         if run.checkpoint.is_file():
             trainer = _restored(run, config, "data" in flags, make)
         else:
-            trainer = _begin(config.make_task(), make)
+            trainer = _begin(_make_task(config), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
+
+
+def _make_task(config: Config) -> Task:
+    """The task of a run that begins. Where training goes on with the weights of a model, data are read with
+    its vocabulary and labels, whatever they would give themselves."""
+    if config.start_values != "last" or config.start_topology is None:
+        return config.make_task()
+    with Reader(find_model(Path(config.start_topology))) as reader:
+        stored = read_model(reader, expand=False)
+    return config.make_task(like=stored) if config.made(stored) else config.make_task()
 
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
     model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    if vectors := vars(task.config).get("vectors"):
+        task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -168,7 +195,12 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
             )
     generators = make_generators(config.seed)
     words = saved.vocabulary
-    task = config.make_task(**({} if words is None else {"word_rule": words.word_rule}))
+    reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
+    if config.start_values == "last" or isinstance(
+        words, Subwords
+    ):  # which another version might learn otherwise
+        reading["like"] = saved
+    task = config.make_task(**reading)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -192,7 +224,7 @@ def _with_path(config: Config, name: str, path: str | None) -> Config:
 
 def _found(config: Config, name: str = "data") -> Config:
     """A configuration, such as for a run's folder, of which a path is found from any working directory."""
-    path = vars(config)[name]
+    path = vars(config).get(name)
     return config if path is None else _with_path(config, name, str(Path(path).absolute()))
 
 
@@ -230,11 +262,15 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         )
     )
     measures = trainer.train(run)
-    best = load_model(run.model).model
+    with _stops_untested(trainer, run.path):
+        best, calibration = _calibrated(trainer, run, test)
+        tested = _tested(trainer, best) if test else {}
     results = {
-        **(_tested(trainer, best, run.path) if test else {}),
+        **tested,
+        **calibration,
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
+        **({"ended_by": trainer.ended_by} if trainer.ended_by else {}),
         "nnz": best.arena.nnz,
         "dense_parameters": dense_parameters,
         "density": best.arena.nnz / dense_parameters,
@@ -255,14 +291,30 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
     return results
 
 
-def _tested(trainer: Trainer, best: Model, run: Path) -> dict[str, Any]:
+@contextmanager
+def _stops_untested(trainer: Trainer, run: Path) -> Iterator[None]:
+    """Say how to go on if the block is stopped."""
+    try:
+        yield
+    except EvaluationStopped:
+        raise TrainingStopped(
+            f"trained but not tested; see the results with: truesparse train {trainer.config.TASK} --resume"
+            f" {typed(run)}"
+        ) from None
+
+
+def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
+    """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
+    best, task = load_model(run.model).model, trainer.task
+    if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
+        return best, {}
+    best, measures = task.calibrated(best, test, trainer.stop)
+    save_model(run.model, best, history=asdict(task.config), **task.reading)
+    return best, measures
+
+
+def _tested(trainer: Trainer, best: Model) -> dict[str, Any]:
     """What the task measures of the best model, on the test data too."""
     task, valid = trainer.task, trainer.state.best
     assert valid is not None
-    try:
-        return task.results(valid, task.evaluate(best, "test", best.workspace, trainer.stop))
-    except EvaluationStopped:
-        raise TrainingStopped(
-            f"trained but not tested; see the results with: truesparse train {task.config.TASK} --resume"
-            f" {typed(run)}"
-        ) from None
+    return task.results(valid, task.evaluate(best, "test", best.workspace, trainer.stop))

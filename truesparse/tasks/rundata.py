@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import CHECKPOINT
+from truesparse.modelfile import CHECKPOINT, StoredModel
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -51,7 +51,7 @@ class RunData(NamedTuple):
             )
 
 
-def find_data(saved: SavedModel, kind: type[Config]) -> RunData:
+def find_data(saved: SavedModel | StoredModel, kind: type[Config]) -> RunData:
     """Where the data of a model are that lies in the folder of its run.
 
     A run keeps an absolute path. An earlier one may have a relative path, which is taken from the working

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import sequence_model
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
+from truesparse.tasks.label_settings import calibrate_setting, choose_setting
 from truesparse.training.config import Config, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -42,6 +44,9 @@ class SequenceConfig(Config):
         choices=("last", "mean", "max"),
     )
     output: str = output_setting()
+    choose_by: str = choose_setting("accuracy", "macro-f1", "loss")
+    label_smoothing: float = smoothing_setting()
+    calibrate: bool = calibrate_setting()
 
 
 def sequence_chain(
@@ -72,6 +77,7 @@ def sequence_chain(
         kind=kind,
         pooling=pooling,
         sparse_output=own["output"] == "sparse",
+        label_smoothing=own.get("label_smoothing", 0.0) if kind == "classifier" else 0.0,
         **config.cell_settings(),
         **more,
     )

@@ -23,10 +23,14 @@ from truesparse.settings import checked, flag, fraction, listed, setting, shown
 from truesparse.topology.methods import get_method
 from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
+from truesparse.training.logs import log_setting
+from truesparse.training.stopping import minutes_setting, patience_setting
 from truesparse.training.toml import read_toml, to_toml
+from truesparse.training.vectors import check_vectors
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 DENSITY = 0.2
@@ -122,6 +126,8 @@ class Config:
     optimizer: str = setting("sgd", f"Optimizer: {listed(OPTIMIZERS)}.")
     epochs: int = setting(8, "Passes over the training data.", low=1)
     max_steps: int = setting(0, "End after this many steps; 0 for no limit.", low=0)
+    patience: int | None = patience_setting()
+    max_minutes: float | None = minutes_setting()
     batch_size: int = setting(20, "Texts or sequences read side by side, B.", low=1)
     dropout: float = fraction(0.0, "Fraction of the units dropped between layers.", none=True)
     locked_dropout: bool | None = setting(
@@ -139,6 +145,7 @@ class Config:
     )
     eval_interval: int = setting(0, "Steps between evaluations; 0 for once per epoch.", low=0)
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
+    log: str | None = log_setting()
     track_positions: bool = setting(
         False, "Keep a bit for every position, and tell which share of them has ever held a weight."
     )
@@ -159,6 +166,7 @@ class Config:
             if chosen in options:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
+        check_vectors(self)
         preset = getattr(self, "preset", None)
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")
@@ -169,7 +177,9 @@ class Config:
         Parameters
         ----------
         **reading
-            `word_rule`, the version of the rule that says what a word is; the newest if not given.
+            `word_rule`, the version of the rule that says what a word is; the newest if not given. `like`, of
+            which vocabulary and labels are taken (`truesparse.training.task.ReadsAs`); those of the training
+            data if not given.
 
         Raises
         ------
@@ -184,9 +194,9 @@ class Config:
         raise NotImplementedError
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """Whether this task made a saved model."""
-        return saved.kind == cls.KIND and not saved.model.chain.features
+        return saved.kind == cls.KIND and not saved.chain.features
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
@@ -236,6 +246,11 @@ class Config:
         redistribute = self.settings_of("method").get("redistribute")
         told = {"redistribute": redistribute} if redistribute else {}
         method.with_settings(**told).check(self.gates, self.groups, self.distribution, momentum)
+        if self.max_minutes is not None and method.shrinks:
+            raise UsageError(
+                f"--max-minutes does not go with --method {method.name}, which has to know how many steps it"
+                " has to take weights away; use --epochs or --max-steps"
+            )
         if self.importance != "l1" and not self.groups:
             raise UsageError(
                 f"--importance {self.importance} is for connections of several weights; add --pattern unit,"

@@ -93,6 +93,10 @@ class Evolution:
         """Whether there is an update at a step, counted from 1."""
         return self.method.updates and step % self.interval == 0 and step <= self._last
 
+    def takes_away(self, step: int) -> bool:
+        """Whether there is an update at a step or after it that takes weights away for good."""
+        return self.method.shrinks and step <= self._last
+
     def last_update(self, step: int) -> int:
         """The step of the last update up to a step; 0 if there was none."""
         return min(step, self._last) // self.interval * self.interval

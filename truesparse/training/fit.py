@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,7 +21,11 @@ from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.topology.settings import GATES, IMPORTANCES
 from truesparse.training.build import prepare, start_training
 from truesparse.training.evaluation import evaluate
+from truesparse.training.reporter import Reporter
 from truesparse.training.state import make_generators
+from truesparse.training.stopping import is_late, is_stale, minutes_setting, patience_setting
+from truesparse.training.telling import Teller
+from truesparse.training.training import StepMeasures
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -31,6 +36,8 @@ class FitSettings(Settings):
     """What `fit` is told."""
 
     epochs: int = setting(10, "Passes over the data.", low=1)
+    patience: int | None = patience_setting()
+    max_minutes: float | None = minutes_setting()
     density: float | None = setting(None, "That of the model in the end.", low=0, open_low=True, high=1)
     gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
     importance: str = setting("l1", "What a connection counts.", choices=IMPORTANCES)
@@ -69,9 +76,12 @@ class Fitted:
     Attributes
     ----------
     epochs : list of Epoch
+    ended_by : str
+        "patience" or "max_minutes" if that has ended training before its plan.
     """
 
     epochs: list[Epoch] = dataclasses.field(default_factory=list)
+    ended_by: str = ""
 
     @property
     def losses(self) -> list[float]:
@@ -97,11 +107,14 @@ def fit(
     *,
     epochs: int = 10,
     valid: Batches | None = None,
+    patience: int | None = None,
+    max_minutes: float | None = None,
     density: float | None = None,
     gates: str = "fused",
     importance: str = "l1",
     seed: int = 1,
     progress: Callable[[Epoch], object] | None = None,
+    reporter: Reporter | None = None,
 ) -> Fitted:
     """Train a model.
 
@@ -122,6 +135,11 @@ def fit(
         Passes over the data.
     valid : Batches, optional
         To choose the best epoch by.
+    patience : int, optional
+        End after so many epochs without a new best one; needs `valid`. With a method that takes weights away
+        they count once it has.
+    max_minutes : float, optional
+        End after so many minutes, within an epoch if need be. The topology changes as planned for `epochs`.
     density : float, optional
         Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `iss`,
         `snip`), the model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
@@ -133,6 +151,8 @@ def fit(
         Of dropout and of the topology; the same seed gives the same bits, whatever the number of threads.
     progress : callable, optional
         Called after each epoch, such as `print`.
+    reporter : Reporter, optional
+        Told of steps and epochs as training goes, such as ``CsvLog("losses.csv")``.
 
     Returns
     -------
@@ -154,29 +174,42 @@ def fit(
     """
     from truesparse.model.checks import check_batches, check_model
 
-    told = FitSettings(epochs=epochs, density=density, gates=gates, importance=importance, seed=seed)
+    told = FitSettings(
+        epochs=epochs,
+        patience=patience,
+        max_minutes=max_minutes,
+        density=density,
+        gates=gates,
+        importance=importance,
+        seed=seed,
+    )
     check_model(model)
     check_kind("optimizer", optimizer, OptimizerSettings, "an optimizer, such as adam(lr=0.01)")
     check_kind("method", method, (str, Method), 'a name, such as "st-rnn", or what method(name) returns')
     if progress is not None and not callable(progress):
         raise UsageError(f"progress is {shown(progress)}; it must be a function, such as print")
+    reporter = reporter or Reporter()
+    check_kind("reporter", reporter, Reporter, "a truesparse.Reporter")
     method = get_method(method) if isinstance(method, str) else method
     _check_settings(method)
     _check(model, method, told, optimizer.momentum_state)
     check_batches(model.chain, batches)
     if valid is not None:
         check_batches(model.chain, valid, "valid")
-    with _alone(model.arena):
+    elif told.patience is not None:
+        raise UsageError("patience waits for a better validation loss; give valid, or leave patience out")
+    with closing(reporter), _alone(model.arena):
         return _fit(
             model,
             batches,
             optimizer,
             method,
-            told.epochs,
+            told,
             valid,
             _begin(model, batches, method, told),
             make_generators(told.seed)["dropout"],
             progress,
+            reporter,
         )
 
 
@@ -220,6 +253,11 @@ def _check(model: Model, method: Method, told: FitSettings, momentum: str) -> No
             f"the method {method.name} begins with all positions, but the model has a density of"
             f" {model.density:.4g}; make it with init(density=1)"
         )
+    if method.shrinks and told.max_minutes is not None:
+        raise UsageError(
+            f"the method {method.name} has to know how many steps it has to take weights away; give epochs,"
+            " not max_minutes"
+        )
     if method.ends_sparser and density is None:
         raise UsageError(f"the method {method.name} needs the density of the model in the end; give density")
     if density is not None and density > model.density:
@@ -252,39 +290,59 @@ def _fit(
     batches: Batches,
     optimizer: OptimizerSettings,
     method: Method,
-    epochs: int,
+    told: FitSettings,
     valid: Batches | None,
     beginning: Beginning,
     rng: np.random.Generator,
     progress: Callable[[Epoch], object] | None,
+    reporter: Reporter,
 ) -> Fitted:
-    steps = len(batches)
+    steps, epochs, began = len(batches), told.epochs, time.perf_counter()
+
+    def late() -> bool:
+        return is_late(time.perf_counter() - began, told.max_minutes)
+
     training = start_training(model, optimizer, method, beginning, rng, steps, epochs * steps)
     assert training.evolution is not None
     training.evolution.check()
     training.workspace(max(data.longest for data in (batches, valid) if data is not None), batches.batch_size)
+    teller = Teller(reporter, training, model.chain.dense_parameters, steps, epochs)
+
+    def after(done: StepMeasures) -> bool:
+        teller.step(done)
+        return late()
+
     fitted = Fitted()
     kept: Arena | None = None
-    lowest = math.inf
+    lowest, stale = math.inf, 0
     for number in range(1, epochs + 1):
-        loss = training.epoch(batches, number - 1)
+        loss = training.epoch(batches, number - 1, after)
+        teller.trained(loss)
         if method.shrinks:
             training.evolve()  # before the model is measured
-        best, valid_loss = True, None
+        best, valid_loss, last = True, None, number == epochs or late()
         with training.optimizer.averaged():
             if valid is not None:
                 valid_loss = evaluate(model, valid, training.workspace(valid.longest, valid.batch_size)).loss
                 training.check_finite(valid_loss, "validation loss", training.steps + 1)
                 best = training.is_best(valid_loss < lowest, None if kept is None else kept.nnz)
                 lowest = valid_loss if best else lowest
-            if best and (valid is not None or (number == epochs and training.optimizer.averaging)):
+                teller.measured(best, loss=valid_loss)
+            if best and (valid is not None or (last and training.optimizer.averaging)):
                 kept = _copy(model.arena)
-        training.settle(number, best, valid_loss)
+        if number == epochs or not last:  # out of time, connections would be made that nobody trains
+            training.settle(number, best, valid_loss)
+        teller.epoch()
         fitted.epochs.append(Epoch(number, loss, valid_loss, best))
         if progress is not None:
             progress(fitted.epochs[-1])
+        stale = 0 if best or training.evolution.takes_away(training.steps) else stale + 1
+        if last or is_stale(stale, told.patience):
+            fitted.ended_by = "" if number == epochs else "max_minutes" if last else "patience"
+            break
     if kept is not None:
         _put_back(model.arena, kept)
+    teller.end(epochs=len(fitted.epochs), **({"ended_by": fitted.ended_by} if fitted.ended_by else {}))
     return fitted
 
 

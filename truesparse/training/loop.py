@@ -21,7 +21,6 @@ import numpy as np
 from truesparse.errors import TruesparseError, typed
 from truesparse.kernels.threads import ThreadTrial
 from truesparse.model.saving import save_model
-from truesparse.optim import Optimizer
 from truesparse.training import checkpoint
 from truesparse.training.build import build_training
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
@@ -32,6 +31,7 @@ from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.restoring import check_memory, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
+from truesparse.training.stopping import is_late, is_stale
 from truesparse.training.task import Task
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Trainer:
     threads : int
         How many the steps are made with now; see `ThreadTrial`.
     steps_per_epoch, total_steps : int
-        Batches of the training data, and the step at which this run ends.
+        Batches of the training data, and the step at which this run ends at the latest.
     """
 
     def __init__(
@@ -116,10 +116,6 @@ class Trainer:
         return self.training.model
 
     @property
-    def _optimizer(self) -> Optimizer:
-        return self.training.optimizer
-
-    @property
     def _evolution(self) -> Evolution:
         assert self.training.evolution is not None
         return self.training.evolution
@@ -133,6 +129,13 @@ class Trainer:
     def threads(self) -> int:
         """How many threads the steps are made with now."""
         return self._threads.count
+
+    @property
+    def ended_by(self) -> str:
+        """The setting that has ended training before its last step; empty if none has."""
+        if self.state.step >= self.total_steps:
+            return ""
+        return "patience" if is_stale(self.state.stale, self.config.patience) else "max_minutes"
 
     def check_plan(self) -> None:
         """Raise UsageError if the run is too short for what its method has to do."""
@@ -159,7 +162,7 @@ class Trainer:
         self.state = state
         if self.training.state is not None:
             self.training.state.load(saved.hidden)
-        self._optimizer.lr = self.state.lr
+        self.training.optimizer.lr = self.state.lr
 
     def train(self, run: RunDirectory) -> dict[str, Any]:
         """Train to the end; then the memory of the last model is free, the best one being in a file.
@@ -185,6 +188,7 @@ class Trainer:
         self._run = run
         self._saved_at = time.perf_counter()
         self._began_at = self._saved_at - self.state.seconds
+        self._ending = self._is_over()
         first_step = self.state.step
         kept = run.keep_records(self.state.records)
         try:
@@ -194,7 +198,7 @@ class Trainer:
             while True:
                 if not self.state.settled:
                     self._settle()
-                if self.state.step >= self.total_steps:
+                if self._ending or is_stale(self.state.stale, self.config.patience):
                     break
                 if self.stop():
                     raise EvaluationStopped
@@ -235,7 +239,8 @@ class Trainer:
         state.interval["tokens"] += batch.tokens
         state.interval["seconds"] += seconds
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
-        if state.step % self.config.log_interval == 0 or state.step == self.total_steps:
+        self._ending = self._is_over()
+        if state.step % self.config.log_interval == 0 or self._ending:
             self._log(done.gradient_norm)
         if self._evolution.replaces(state.step):  # before an evaluation uses the buffers of the step
             self._note(self.training.evolve())
@@ -256,13 +261,13 @@ class Trainer:
     def _settle(self) -> None:
         """Do what is due after the step that was made last."""
         state = self.state
-        evaluated = self._due(self.config.eval_interval) or state.step == self.total_steps
+        evaluated = self._due(self.config.eval_interval) or self._ending
         best, loss = self._evaluate() if evaluated else (True, None)
         ended = self._due(0)
         change = self.training.settle(state.step // self.steps_per_epoch if ended else 0, best, loss)
-        state.lr = self._optimizer.lr
+        state.lr = self.training.optimizer.lr
         self._note(change)
-        logged = ended or self._due(self.config.log_interval) or state.step == self.total_steps
+        logged = ended or self._due(self.config.log_interval) or self._ending
         if logged and state.changed:
             self._log_changes()
         if ended:
@@ -271,17 +276,25 @@ class Trainer:
         if evaluated:
             self._save()
 
+    def _is_over(self) -> bool:
+        """Whether steps or time are at their end after the last step, which is evaluated if it was new."""
+        state, seconds = self.state, time.perf_counter() - self._began_at
+        late = is_late(seconds, self.config.max_minutes) and (state.best is not None or not state.settled)
+        return state.step >= self.total_steps or late
+
     def _due(self, interval: int) -> bool:
         return self.state.step % (interval or self.steps_per_epoch) == 0
 
     def _evaluate(self) -> tuple[bool, float]:
         """Measure the model, and keep it if it is the best; returns whether it is, and its loss."""
         state = self.state
-        with self._optimizer.averaged():
+        optimizer = self.training.optimizer
+        with optimizer.averaged():
             measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)
             self.training.check_finite(measures["loss"], "validation loss", state.step + 1)
             better = state.best is None or self.task.better(measures, state.best)
             best = self.training.is_best(better, state.best_nnz)
+            state.stale = 0 if best or self._evolution.takes_away(state.step) else state.stale + 1
             if best:
                 save_model(self._run.model, self.model, history=asdict(self.config), **self.task.reading)
                 state.best_nnz = self.model.arena.nnz
@@ -290,8 +303,9 @@ class Trainer:
         self._record(
             "eval",
             **measures,
+            chosen_by=self.task.chosen_by[0],
             best=best,
-            averaged=self._optimizer.averaging,
+            averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
         )
         return best, measures["loss"]

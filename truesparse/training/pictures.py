@@ -238,18 +238,24 @@ def _share(axes: Axes, training: Sequence[Record], evaluations: Sequence[Record]
     axes.legend(lines, [str(line.get_label()) for line in lines])
 
 
-def _gates(axes: Axes, records: Sequence[Record]) -> None:
-    """A bold line for the mean of a gate's matrices, and a faint one for each of them."""
+def gate_densities(records: Sequence[Record]) -> dict[str, list[np.ndarray]]:
+    """The density of each gate in each matrix that has it, shape (records,), by the name of the gate."""
     from truesparse.layers.registry import cells
 
     names = {spec.NAME or spec.TYPE: spec.GATES for spec in cells().values()}
-    epochs = _epochs(records)
     gates: dict[str, list[np.ndarray]] = {}
     for matrix in records[0]["density_per_gate"]:
         densities = np.array([record["density_per_gate"][matrix] for record in records]).T
         own = names.get(matrix.partition(".")[0], [f"gate {n}" for n, _ in enumerate(densities)])
         for gate, density in zip(own, densities, strict=True):
             gates.setdefault(gate, []).append(density)
+    return gates
+
+
+def _gates(axes: Axes, records: Sequence[Record]) -> None:
+    """A bold line for the mean of a gate's matrices, and a faint one for each of them."""
+    epochs = _epochs(records)
+    gates = gate_densities(records)
     for number, (gate, of_matrices) in enumerate(gates.items()):
         color = f"C{number}"
         axes.plot(epochs, np.transpose(of_matrices), color=color, linewidth=0.6, alpha=0.4)

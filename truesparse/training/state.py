@@ -38,6 +38,8 @@ class TrainingState:
         has now.
     best_nnz : int or None
         How many weights that model has.
+    stale : int
+        Evaluations since that one.
     records : int
         Lines of the metrics so far.
     tokens : int
@@ -61,6 +63,7 @@ class TrainingState:
     settled: bool = True
     best: dict[str, Any] | None = None
     best_nnz: int | None = None
+    stale: int = 0
     records: int = 0
     tokens: int = 0
     seconds: float = 0.0

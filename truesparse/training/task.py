@@ -14,10 +14,29 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
+    from truesparse.data import Vocabulary
     from truesparse.model import Model, Workspace
     from truesparse.model.loading import SavedModel
 
 Measures = dict[str, Any]
+
+
+class ReadsAs(Protocol):
+    """What says how data are read: a saved model, or what is to be saved with one.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary or None
+    labels : tuple of str
+    """
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What tokens are; None if nobody knows."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the outputs; none if they have none."""
 
 
 # Makes a workspace for so many steps and sequences, or gives one that there is.

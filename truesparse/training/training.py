@@ -128,6 +128,7 @@ class Training:
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
         arena.zero_grad()
         loss = self.add_gradients(batch)
+        arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
         self.check_finite(norm, "norm of the gradient", number, batch)
@@ -143,13 +144,19 @@ class Training:
             hooks.after_step(self.optimizer.lr * batch.rate)
         return StepMeasures(loss, norm, evolution.dense(number))
 
-    def epoch(self, batches: Batches, number: int) -> float:
-        """Learn from each batch of an epoch, counted from 0, as `step` does; returns the mean loss."""
+    def epoch(
+        self, batches: Batches, number: int, last: Callable[[StepMeasures], bool] = lambda done: False
+    ) -> float:
+        """Learn from each batch of an epoch, counted from 0, as `step` does; returns the mean loss. `last` is
+        asked after each step whether it was the last one."""
         loss = counted = 0.0
         for k in range(len(batches)):
             batch = batches.batch(number, k)
-            loss += self.step(batch).loss * batch.counted
+            done = self.step(batch)
+            loss += done.loss * batch.counted
             counted += batch.counted
+            if last(done):
+                break
         if self.evolution is not None and self.evolution.replaces(self.steps):
             self.evolve()  # before an evaluation uses the buffers of the step
         return loss / counted

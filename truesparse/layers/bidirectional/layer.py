@@ -115,7 +115,9 @@ class BidirectionalLayer(Layer):
         return forward.factors(x, ws.layers[0], window) | backward.factors(ws.x, ws.layers[1], window)
 
 
-def _reverse(y: Any, first: int, x: Any, its_first: int, features: int, window: Window, add: bool = False) -> None:
+def _reverse(
+    y: Any, first: int, x: Any, its_first: int, features: int, window: Window, add: bool = False
+) -> None:
     panels = window.panels
     kernel = reverse_steps(panels.step_lanes, panels.lanes)
     kernel(y, first, x, its_first, features, window.lengths, window.steps, add)

@@ -26,7 +26,7 @@ class BidirectionalStep(Step):
         )
 
     def run(self, inputs: Iterable[Array]) -> list[Array]:
-        """See `Step.run`. From the end, more and more sequences have inputs: each begins with its last step."""
+        """See `Step.run`. From the end, more and more sequences have inputs: each begins with its last."""
         steps = list(inputs)
         both = zip(self._forward.run(steps), reversed(self._backward.run(reversed(steps))), strict=True)
         return [np.concatenate(halves) for halves in both]

@@ -103,34 +103,22 @@ def lstm_forward(w: int, n: int, g: int = 1):
 
                         row = gate_base + j * n
                         if g == 1:  # one gate after the other: four sums of each do not fit the registers
-                            i = vload(gates, row, w)
-                            i = vsigmoid(row_product_split(i, j, indptr, indices, data, h, old, units))
-                            vstore(gates, row, i)
-                            row += units * n
-                            r = j + units
-                            f = vload(gates, row, w)
-                            f = vsigmoid(row_product_split(f, r, indptr, indices, data, h, old, units))
-                            vstore(gates, row, f)
-                            row += units * n
-                            r += units
-                            a = vload(gates, row, w)
-                            a = vtanh(row_product_split(a, r, indptr, indices, data, h, old, units))
-                            vstore(gates, row, a)
-                            row += units * n
-                            r += units
-                            o = vload(gates, row, w)
-                            o = vsigmoid(row_product_split(o, r, indptr, indices, data, h, old, units))
-                            vstore(gates, row, o)
-                        else:
-                            sums = gload(gates, row, units * n, GATES, w)
+                            for gate in range(GATES):
+                                place = row + gate * units * n
+                                total = vload(gates, place, w)
+                                r = j + gate * units
+                                total = row_product_split(total, r, indptr, indices, data, h, old, units)
+                                vstore(gates, place, total)
+                        sums = gload(gates, row, units * n, GATES, w)
+                        if g > 1:
                             sums = group_product(
                                 sums, zero, sets, j, indptr, indices, data, GATES, h, old, units
                             )
-                            i = vsigmoid(sums[0])
-                            f = vsigmoid(sums[1])
-                            a = vtanh(sums[2])
-                            o = vsigmoid(sums[3])
-                            gstore(gates, row, units * n, (i, f, a, o))
+                        i = vsigmoid(sums[0])
+                        f = vsigmoid(sums[1])
+                        a = vtanh(sums[2])
+                        o = vsigmoid(sums[3])
+                        gstore(gates, row, units * n, (i, f, a, o))
                         cell = vfma(f, vload_row(c, c_old, j, units, i), i * a)
                         out = o * vtanh(cell)
                         vstore_row(c, c_new, j, units, cell)

@@ -131,8 +131,9 @@ class HeadLayer(ABC):
         Parameters
         ----------
         ws : HeadWorkspace
-        weights : ndarray of float64, shape (B,), or None
-            Of each sequence, 0 or more; None if all count the same.
+        weights : ndarray of float64, shape (B,) or (steps, B), or None
+            Of each sequence, or of each target and 0 where there is none, 0 or more; None if all count the
+            same.
         steps, count : int
             Of the targets.
         panels : Panels
@@ -141,7 +142,8 @@ class HeadLayer(ABC):
             ws.weights.fill(1)
         else:
             relative = (weights / (weights.sum() / count)).astype(np.float32)
-            panels.place(ws.weights[:, None], np.repeat(relative[None, None], steps, axis=0))
+            of_steps = np.broadcast_to(relative, (steps, weights.shape[-1]))
+            panels.place(ws.weights[:, None], of_steps[:, None])
 
     def predict(
         self, x: NDArray[np.float32], panels: Panels, step: int, ws: HeadWorkspace
@@ -250,9 +252,9 @@ class HeadLayer(ABC):
         self._gradients(scores, rows.start, targets, ws)
         product_rows(lanes)(out, scores, first - rows.start, x)
 
-    @staticmethod
     @abstractmethod
     def _panel_loss(
+        self,
         scores: NDArray[np.float32],
         targets: NDArray[Any],
         panel: int,
@@ -262,8 +264,7 @@ class HeadLayer(ABC):
     ) -> float:
         """Loss of a panel of scores, and with `gradients` its gradient, times `scale`, in their place."""
 
-    @staticmethod
     @abstractmethod
-    def _gradients(scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: Any) -> None:
+    def _gradients(self, scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: Any) -> None:
         """Put in the place of the scores of some outputs, from number `first` on, of shape (panels, some
         outputs, lanes), their gradients, as in the `loss_and_gradients` before."""

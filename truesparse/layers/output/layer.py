@@ -9,10 +9,16 @@ from numpy.typing import NDArray
 
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.dense import softmax_rows
-from truesparse.kernels.loss import CHUNKS, softmax_cross_entropy, squared_error
+from truesparse.kernels.loss import (
+    CHUNKS,
+    smooth_gradients,
+    smoothing_loss,
+    softmax_cross_entropy,
+    squared_error,
+)
 from truesparse.layers.chain import Place
 from truesparse.layers.output.head import HeadLayer, HeadWorkspace
-from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 
@@ -36,14 +42,20 @@ class SoftmaxWorkspace(HeadWorkspace):
 
 
 class SoftmaxLayer(HeadLayer):
-    """Probabilities, and as loss the cross-entropy, -log p(target), in nats.
+    """Probabilities, and as loss the cross-entropy, -log p(target), in nats; see `Softmax`.
 
     Targets are int32 of shape (steps, B): numbers of outputs, -1 where there is nothing to say.
     """
 
-    __slots__ = ()
+    __slots__ = ("_smoothing", "_temperature")
 
     WORKSPACE = SoftmaxWorkspace
+
+    def __init__(self, place: Place, arena: Arena, matrix: str) -> None:
+        super().__init__(place, arena, matrix)
+        assert isinstance(place.spec, Softmax)
+        self._smoothing = place.spec.label_smoothing
+        self._temperature = np.float32(place.spec.temperature)
 
     def targets(self, panels: Panels) -> NDArray[Any]:
         """Room for the targets of a window: int32 of shape (panels, lanes)."""
@@ -56,13 +68,14 @@ class SoftmaxLayer(HeadLayer):
 
     def _said(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-probabilities."""
+        self._temper(scores)
         with np.errstate(over="ignore", invalid="ignore"):  # whoever uses them looks for NaN
             scores -= scores.max(axis=0)
             scores -= np.log(np.exp(scores).sum(axis=0))
         return scores
 
-    @staticmethod
     def _panel_loss(
+        self,
         scores: NDArray[np.float32],
         targets: NDArray[Any],
         panel: int,
@@ -70,18 +83,42 @@ class SoftmaxLayer(HeadLayer):
         ws: SoftmaxWorkspace,
         gradients: bool,
     ) -> float:
-        kernel = softmax_cross_entropy(scores.shape[1])
-        loss: float = kernel(scores, targets, ws.weights[panel], np.float32(scale), ws.work, gradients)
+        kernel, weights = softmax_cross_entropy(scores.shape[1]), ws.weights[panel]
+        loss = 0.0
+        if not gradients:
+            self._temper(scores)
+        elif self._smoothing:
+            loss = smoothing_loss(scores, targets, weights, self._smoothing)
+        loss += kernel(scores, targets, weights, np.float32(scale), ws.work, gradients)
         if gradients:
             ws.normaliser[panel] = ws.work[CHUNKS:]
+            self._smooth(scores[None], 0, targets[None], weights[None], scale)
         return loss
 
-    @staticmethod
     def _gradients(
-        scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: SoftmaxWorkspace
+        self, scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: SoftmaxWorkspace
     ) -> None:
         kernel = softmax_rows(scores.shape[2])
         kernel(scores, first, targets, ws.weights, ws.normaliser, np.float32(ws.scale))
+        self._smooth(scores, first, targets, ws.weights, ws.scale)
+
+    def _smooth(
+        self,
+        gradients: NDArray[np.float32],
+        first: int,
+        targets: NDArray[Any],
+        weights: NDArray[np.float32],
+        scale: float,
+    ) -> None:
+        """Add what label smoothing adds to the gradients of some outputs."""
+        if self._smoothing:
+            share = np.float32(scale * self._smoothing)
+            smooth_gradients(gradients, first, self.outputs, targets, weights, share)
+
+    def _temper(self, scores: NDArray[np.float32]) -> None:
+        """Divide scores by the temperature, in place."""
+        if self._temperature != 1:
+            scores /= self._temperature
 
 
 class SquaredErrorLayer(HeadLayer):
@@ -118,8 +155,8 @@ class SquaredErrorLayer(HeadLayer):
             scores += self._mean
         return scores
 
-    @staticmethod
     def _panel_loss(
+        self,
         scores: NDArray[np.float32],
         targets: NDArray[Any],
         panel: int,
@@ -130,8 +167,9 @@ class SquaredErrorLayer(HeadLayer):
         loss: float = squared_error(scores, targets, ws.weights[panel], np.float32(scale), gradients)
         return loss
 
-    @staticmethod
-    def _gradients(scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace) -> None:
+    def _gradients(
+        self, scores: NDArray[np.float32], first: int, targets: NDArray[Any], ws: HeadWorkspace
+    ) -> None:
         scale = np.float32(ws.scale)
         for outputs, wanted, weights in zip(scores, targets, ws.weights, strict=True):
             squared_error(outputs, wanted[first : first + len(outputs)], weights, scale, True)

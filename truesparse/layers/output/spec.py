@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from truesparse.errors import UsageError
 from truesparse.layers.embedding.spec import check_groups
@@ -51,16 +51,52 @@ class Head(LayerSpec):
         return bias, Vector("weight", self.outputs * given.size, drawn=True)
 
 
+def smoothing_setting() -> Any:
+    """A field for label smoothing."""
+    return setting(
+        0.0,
+        "Fraction of the probability of each target that is spread evenly over all classes in training.",
+        low=0,
+        high=1,
+        open_high=True,
+    )
+
+
+@dataclass(frozen=True)
 class Softmax(Head):
-    """Probabilities of classes or of the next token, and their cross-entropy."""
+    """Probabilities of classes or of the next token, and their cross-entropy.
+
+    With `label_smoothing` e, training minimises (1 - e) times the cross-entropy of the target plus e times
+    its mean over all classes; what is measured is the cross-entropy. Scores are divided by `temperature` in
+    all that is said and measured, not in training.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception architecture", 2016, section 7; Guo et al., "On calibration of
+    modern neural networks", 2017, section 4.2.
+    """
 
     TYPE: ClassVar[str] = "softmax"
     SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
+    FREE: ClassVar[tuple[str, ...]] = (*Head.FREE, "label_smoothing", "temperature")
+
+    label_smoothing: float = smoothing_setting()
+    temperature: float = setting(1.0, "What scores are divided by after training.", low=0, open_low=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.outputs < 2:
             raise UsageError(f"a softmax needs 2 or more outputs, not {self.outputs}: one alone is certain")
+        if self.tied and self.temperature != 1:
+            raise UsageError("an output layer that is tied to the embedding has no temperature; leave it out")
+
+    def to_document(self) -> dict[str, Any]:
+        """See `LayerSpec.to_document`; smoothing and temperature are left out if there are none."""
+        document = super().to_document()
+        for name, usual in (("label_smoothing", 0.0), ("temperature", 1.0)):
+            if document[name] == usual:
+                del document[name]
+        return document
 
 
 @dataclass(frozen=True)

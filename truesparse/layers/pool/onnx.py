@@ -12,7 +12,7 @@ _OPERATORS = {"mean": "ReduceMean", "max": "ReduceMax"}
 
 
 def add_pool(graph: Graph, place: Place, x: str) -> str:
-    """The last step, or the mean or maximum over all steps. What reads from the end ends with the first step."""
+    """The last step, which is the first one of what reads from the end; or the mean or maximum of all."""
     assert isinstance(place.spec, Pool)
     if place.spec.kind == "last":
         last = graph.weight("last", np.array(-1, np.int64))

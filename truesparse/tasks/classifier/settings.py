@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
 from truesparse.settings import fraction, setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
+_TEXT: dict[str, Any] = {
+    "distribution": "erdos-renyi",
+    "er_epsilon": 10.0,
+    "gates": "separate",
+    "optimizer": "adam",
+    "lr": 0.002,
+    "clip": 1.0,
+    "epochs": 8,
+    "batch_size": 64,
+    "dropout": 0.5,
+}
 PRESETS: dict[str, dict[str, Any]] = {
-    "text": {
-        "distribution": "erdos-renyi",
-        "er_epsilon": 10.0,
-        "gates": "separate",
-        "optimizer": "adam",
-        "lr": 0.002,
-        "clip": 1.0,
-        "epochs": 8,
-        "batch_size": 64,
-        "dropout": 0.5,
-    },
+    "text": _TEXT,
+    "text-gru": {**_TEXT, "cell": "gru"},
+    "text-both": {**_TEXT, "bidirectional": True},
 }
 
 
@@ -54,16 +59,29 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     preset: str = preset_of(PRESETS)
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
+    weight_column: str | None = setting(
+        None,
+        "Name of a column that says how much each training row counts, 0 or more.",
+        shown="all the same",
+    )
+    class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
     test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")
-    length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
+    length: int = setting(400, "Words, or pieces of words, of a text that are read, T.", low=1, high=1 << 20)
     truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
     padding: str = setting(
         "masked",
         "Stop at the end of a shorter text, or read <pad> before or after it.",
         choices=("masked", "before", "after"),
     )
-    vocabulary: int = setting(20_000, "Most frequent words that are known, V.", low=2)
+    level: str = setting(
+        "word",
+        "Read words or pieces of words; the latter need --padding masked.",
+        choices=("word", "subword"),
+    )
+    vocabulary: int = setting(20_000, "Most frequent words, or pieces of them, that are known, V.", low=2)
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")
@@ -83,6 +101,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
             f"validation accuracy {results['valid_accuracy']:.2%}, test {results['test_accuracy']:.2%}"
             f" (macro-F1 {results['test_macro_f1']:.2%}; always the most frequent label"
             f" {results['majority_accuracy']:.2%})",
+            *calibration_lines(results),
             f"the run is in {run}; classify texts, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Columns, LabelledData, SequenceBatches, TextEncoder, load_classification_data
+from truesparse.data.weights import mean_f1, weights_of
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
 from truesparse.tasks.classifier.settings import ClassifierConfig
+from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -34,6 +36,8 @@ class TextClassification(LabelledTask):
         What the configuration names if not given.
     word_rule : int
         Version of the rule that says what a word is, for data that are read.
+    like : ReadsAs, optional
+        Has vocabulary and labels for data that are read.
 
     Raises
     ------
@@ -41,21 +45,26 @@ class TextClassification(LabelledTask):
         The data are missing or cannot be read or learned from.
     """
 
-    chosen_by = ("accuracy", "loss")
-
     def __init__(
-        self, config: ClassifierConfig, data: LabelledData | None = None, word_rule: int = WORD_RULE
+        self,
+        config: ClassifierConfig,
+        data: LabelledData | None = None,
+        word_rule: int = WORD_RULE,
+        like: ReadsAs | None = None,
     ) -> None:
-        data = data or load_data(config, word_rule)
+        data = data or load_data(config, word_rule, like)
         self._parts = {
             part: SequenceBatches(texts, labels, config.batch_size, config.seed)
-            for part, (texts, labels) in data.parts.items()
+            for part, (texts, labels, _) in data.parts.items()
         }
         assert isinstance(data.encoder, TextEncoder)
+        self._parts["train"] = _weighted(config, data)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
         super().__init__(config, chain, self._parts["train"], data)
         self.longest = max(self._parts[part].longest for part in ("train", "valid"))
         self.labels = data.labels
+        self._train_labels = data.parts["train"].labels
+        self.chosen_by = chosen_by(config.choose_by)
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
@@ -65,9 +74,18 @@ class TextClassification(LabelledTask):
         workspace = workspaces(batches.longest, batches.batch_size)
         return evaluate_batches(model, batches, workspace, stop).measures
 
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        batches = self._parts[part]
+        workspace = model.workspace(batches.longest, batches.batch_size)
+        labels, said = zip(*_classified(model, batches, workspace, stop), strict=True)
+        return np.concatenate(said, axis=1).T, np.concatenate(labels)
+
     def results(self, valid: Measures, test: Measures) -> Measures:
         """Accuracies, also of naming the most frequent label of the training texts always."""
-        counts = np.bincount(self._parts["train"].targets, minlength=len(self.labels))
+        counts = np.bincount(self._train_labels, minlength=len(self.labels))
         always = self._parts["test"].targets == counts.argmax()
         return {
             "valid_accuracy": valid["accuracy"],
@@ -103,8 +121,7 @@ class Classified:
     @property
     def macro_f1(self) -> float:
         """Mean of the labels' F1, over those that a text has or was given."""
-        given = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
-        return float(np.mean(2 * self.confusion.diagonal()[given > 0] / given[given > 0]))
+        return mean_f1(self.confusion.diagonal(), self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
 
     @property
     def measures(self) -> Measures:
@@ -141,21 +158,40 @@ def evaluate_batches(
     """
     classes = model.chain.head.outputs
     loss, confusion = 0.0, np.zeros((classes, classes), np.int64)
+    for labels, log_probabilities in _classified(model, batches, workspace, stop):
+        loss -= float(log_probabilities[labels, np.arange(len(labels))].sum(dtype=np.float64))
+        np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
+    return Classified(loss / len(batches.sequences), confusion)
+
+
+def _classified(
+    model: Model, batches: SequenceBatches, workspace: Workspace, stop: Callable[[], bool]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Of each batch the labels, and the log-probabilities that are told, (labels, texts)."""
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
         batch = batches.batch(0, k)
         assert batch.chosen is not None
         texts = len(batch.chosen)
-        labels = batch.targets[:texts]
-        log_probabilities = model.predict(batch.inputs, workspace, lengths=batch.lengths)[:, :texts]
-        loss -= float(log_probabilities[labels, np.arange(texts)].sum(dtype=np.float64))
-        np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
-    return Classified(loss / len(batches.sequences), confusion)
+        said = model.predict(batch.inputs, workspace, lengths=batch.lengths)
+        yield batch.targets[:texts], said[:, :texts]
 
 
-def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledData:
-    """Read the data that a configuration names.
+def _weighted(config: ClassifierConfig, data: LabelledData) -> SequenceBatches:
+    """The texts to train on, with their weights if they have any, and without those that do not count."""
+    texts, labels, weights = data.parts["train"]
+    weights = weights_of(config.class_weight, labels, data.labels, weights)
+    if weights is not None and not weights.all():
+        counts = np.flatnonzero(weights)
+        texts, labels, weights = texts.select(counts), labels[counts], weights[counts]
+    return SequenceBatches(texts, labels, config.batch_size, config.seed, weights)
+
+
+def load_data(
+    config: ClassifierConfig, word_rule: int = WORD_RULE, like: ReadsAs | None = None
+) -> LabelledData:
+    """Read the data that a configuration names; vocabulary and labels may be those of something else.
 
     Raises
     ------
@@ -164,7 +200,7 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
     """
     if config.data is None:
         raise UsageError("--data is missing; give a CSV file, or a folder that has train.csv")
-    columns = Columns(config.label_column, config.text_column)
+    columns = Columns(config.label_column, config.text_column, config.weight_column)
     return load_classification_data(
         Path(config.data),
         columns,
@@ -173,10 +209,11 @@ def load_data(config: ClassifierConfig, word_rule: int = WORD_RULE) -> LabelledD
         config.test_fraction,
         config.seed,
         word_rule,
+        *(() if like is None else (like.vocabulary, like.labels)),
     )
 
 
 def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     """What `truesparse.data.TextEncoder.build` takes besides the texts."""
     own = {name: getattr(config, name) for name in TextEncoder.SETTINGS}
-    return {"size": config.vocabulary, "min_count": config.min_count, **own}
+    return {"size": config.vocabulary, "min_count": config.min_count, "level": config.level, **own}

@@ -62,7 +62,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     need_encoder(saved.encoder, saved.path)
     names = {"label_column": saved.data.label_column, "text_column": saved.data.text_column, **columns}
     where = Columns(names["label_column"], names["text_column"])
-    texts, labels = examples_to_measure(saved, data, split, ClassifierConfig, CSV, where)
+    _, (texts, labels, _) = examples_to_measure(saved, data, split, ClassifierConfig, CSV, where)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(texts))
     workspace = saved.model.workspace(texts.longest, size)
     classified = evaluate_batches(saved.model, SequenceBatches(texts, labels, size), workspace)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
 from truesparse.settings import flag, fraction, setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
@@ -84,6 +86,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
     )
+    class_weight: str | None = class_weight_setting()
     length: int = setting(
         200,
         "Where each step tells something: steps of backpropagation, T. A longer sequence is learned in"
@@ -105,7 +108,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
                 raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
 
     @classmethod
-    def made(cls, saved: SavedModel) -> bool:
+    def made(cls, saved: SavedModel | StoredModel) -> bool:
         """See `Config.made`."""
         from truesparse.data import SeriesEncoder
 
@@ -138,7 +141,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
                 f"validation RMSE {results['valid_rmse']:.6g}, test {results['test_rmse']:.6g} (MAE"
                 f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; {simple})"
             )
-        return [told, f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"]
+        used = f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"
+        return [told, *calibration_lines(results), used]
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""

@@ -16,13 +16,15 @@ from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import FORECAST
 from truesparse.data.series_parts import load_series
+from truesparse.data.weights import weights_of
 from truesparse.errors import UsageError
-from truesparse.settings import joined
+from truesparse.settings import flag, joined
+from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
-from truesparse.tasks.steps import pieces, steps_at_once
+from truesparse.tasks.steps import outputs, pieces, steps_at_once
 from truesparse.training.task import Measures, Workspaces
 
 if TYPE_CHECKING:
@@ -65,14 +67,19 @@ class SeriesLearning(LabelledTask):
             len(encoder.read),
             **more,
         )
-        inputs, labels = train
+        inputs, labels, _ = train
+        weights = None
+        if encoder.labels:
+            weights = weights_of(config.class_weight, _right(train), data.labels)
+        else:
+            _refuse_settings_of_labels(config)
         if encoder.per_step:
             inputs, labels = pieces(inputs, config.length), pieces(labels, config.length)
-        batches = SequenceBatches(inputs, labels, config.batch_size, config.seed)
+        batches = SequenceBatches(inputs, labels, config.batch_size, config.seed, weights)
         super().__init__(config, chain, batches, data)
         self._data, self._encoder = data, encoder
         self.longest = max(batches.longest, self._steps(data.parts["valid"]))
-        self.chosen_by = ("accuracy", "loss") if encoder.labels else ("loss",)
+        self.chosen_by = chosen_by(config.choose_by if encoder.labels else "loss")
 
     def _steps(self, part: Examples) -> int:
         """How many steps a workspace must have to measure a part."""
@@ -86,6 +93,14 @@ class SeriesLearning(LabelledTask):
         examples = self._data.parts[part]
         workspace = workspaces(self._steps(examples), self.config.batch_size)
         return measure(model, examples, self._encoder, workspace, stop).measures
+
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        examples = self._data.parts[part]
+        workspace = model.workspace(self._steps(examples), self.config.batch_size)
+        return outputs(model, examples.inputs, workspace, stop), _right(examples)
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
@@ -110,6 +125,13 @@ class SeriesLearning(LabelledTask):
             **{f"{name}_{measure}": of_simple[measure] for measure in ("rmse", "mae")},
             **({"season": self._encoder.season} if isinstance(inputs, Windows) else {}),
         }
+
+
+def _refuse_settings_of_labels(config: SeriesConfig) -> None:
+    """Raise UsageError for what has a meaning for labels only."""
+    for name in ("class_weight", "choose_by", "label_smoothing", "calibrate"):
+        if getattr(config, name) != type(config).fields()[name].default:
+            raise UsageError(f"{flag(name)} is for labels, and numbers are told here; leave it out")
 
 
 def _right(examples: Examples) -> NDArray[Any]:

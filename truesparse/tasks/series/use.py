@@ -14,7 +14,7 @@ from truesparse.data.forecast import Windows
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_parts import SERIES
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import scores_overflow
+from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.tasks.classifier.use import ClassifierEvaluation
 from truesparse.tasks.labelled import examples_to_measure
 from truesparse.tasks.rundata import LARGEST_BATCH
@@ -62,13 +62,13 @@ class SeriesEvaluation:
         return [["target", "RMSE", "MAE", "R²"], *rows]
 
 
-def encoder_of(saved: SavedModel) -> SeriesEncoder:
+def encoder_of(saved: SavedModel | StoredModel) -> SeriesEncoder:
     """How a model of the task reads."""
     assert isinstance(saved.encoder, SeriesEncoder)
     return saved.encoder
 
 
-def columns_of(saved: SavedModel, **given: str) -> SeriesColumns:
+def columns_of(saved: SavedModel | StoredModel, **given: str) -> SeriesColumns:
     """Which columns a file has, as in training if not given."""
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
     encoder = encoder_of(saved)
@@ -79,7 +79,7 @@ def columns_of(saved: SavedModel, **given: str) -> SeriesColumns:
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
     """See `truesparse.tasks.use.evaluate_file`."""
     encoder = encoder_of(saved)
-    examples = examples_to_measure(saved, data, split, SeriesConfig, SERIES, columns_of(saved, **columns))
+    _, examples = examples_to_measure(saved, data, split, SeriesConfig, SERIES, columns_of(saved, **columns))
     size = min(saved.data.batch_size, LARGEST_BATCH, len(examples.inputs))
     workspace = saved.model.workspace(steps_at_once(saved.model.chain, examples.inputs, "sequence"), size)
     measured = measure(saved.model, examples, encoder, workspace)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import LabelledData, Sequences, TokenEncoder
+from truesparse.data import LabelledData, Sequences, TokenEncoder, Vocabulary
 from truesparse.data.files import open_text
 from truesparse.data.parts import Examples, Kind
 from truesparse.data.words import WORD_RULE
@@ -150,8 +150,10 @@ def load_data(
     test_fraction: float,
     seed: int,
     word_rule: int = WORD_RULE,
+    vocabulary: Vocabulary | None = None,
+    labels: tuple[str, ...] = (),
 ) -> TaggingData:
-    """Read sentences, and take labels and vocabulary from those to train on.
+    """Read sentences, and take labels and vocabulary from those to train on where they are not given.
 
     Parameters
     ----------
@@ -161,6 +163,9 @@ def load_data(
         What `TokenEncoder.build` takes besides the tokens.
     word_rule : int
         Of the vocabulary.
+    vocabulary : Vocabulary, optional
+    labels : tuple of str
+        Those of a model that there is.
 
     Raises
     ------
@@ -169,13 +174,16 @@ def load_data(
     """
     sentences = SENTENCES.read_parts(path, columns, valid_fraction, test_fraction, seed)
     train = sentences["train"]
-    labels = tuple(sorted(set(train.labels())))
+    labels = labels or tuple(sorted(set(train.labels())))
     if len(labels) == 1:
         raise TruesparseError(
             f"all training tokens of {train.name} have the label {labels[0]!r}; a tagger needs two labels or"
             " more; say with --tag-column which column has them"
         )
-    encoder = TokenEncoder.build(train.tokens(), **token_settings, word_rule=word_rule)
+    if vocabulary is None:
+        encoder = TokenEncoder.build(train.tokens(), **token_settings, word_rule=word_rule)
+    else:
+        encoder = TokenEncoder(vocabulary, token_settings["lower_case"])
     return TaggingData.of(path, SENTENCES, sentences, labels, encoder, sentences=sentences)
 
 

@@ -7,24 +7,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
+from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import fraction, setting
+from truesparse.tasks.label_settings import (
+    calibrate_setting,
+    calibration_lines,
+    choose_setting,
+    class_weight_setting,
+)
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "tags": {
-        "hidden_size": 128,
-        "optimizer": "adam",
-        "lr": 0.003,
-        "clip": 1.0,
-        "epochs": 20,
-        "batch_size": 32,
-        "dropout": 0.3,
-    },
+_TAGS: dict[str, Any] = {
+    "hidden_size": 128,
+    "optimizer": "adam",
+    "lr": 0.003,
+    "clip": 1.0,
+    "epochs": 20,
+    "batch_size": 32,
+    "dropout": 0.3,
+}
+PRESETS: dict[str, dict[str, Any]] = {  # benchmarks/results/tagging
+    "tags": _TAGS,
+    "tags-gru": {**_TAGS, "cell": "gru"},
+    "tags-both": {**_TAGS, "bidirectional": True},
 }
 
 
@@ -62,6 +73,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         "Column of their labels. auto is the last, in .conllu files the fourth, in JSON lines labels, tags or"
         " ner_tags.",
     )
+    class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(
         0.1, "Of the training sentences, to choose the model by, without a file of its own."
     )
@@ -75,6 +87,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         high=1 << 20,
     )
     vocabulary: int = setting(20_000, "Most frequent tokens that are known, V.", low=2)
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     min_count: int = setting(
         2,
         "Tokens that occur less often in the training sentences are unknown; it learns of them too.",
@@ -82,6 +96,9 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     )
     lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
     output: str = output_setting()
+    choose_by: str = choose_setting("auto", "f1", "macro-f1", "accuracy", "loss")
+    label_smoothing: float = smoothing_setting()
+    calibrate: bool = calibrate_setting()
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
@@ -101,6 +118,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             f"validation {word} {results[f'valid_{measure}']:.2%}, test {results[f'test_{measure}']:.2%}"
             f" ({accuracy}the most frequent label of each token {results[f'lookup_{measure}']:.2%}"
             f"{'' if accuracy else majority})",
+            *calibration_lines(results),
             f"the run is in {run}; tag sentences, one a line, with: truesparse predict {typed(run)} FILE",
         ]
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.weights import mean_f1
+
 _LABEL = re.compile(r"O|([BIESLU])(?:-(.*))?", re.DOTALL)
 _OUTSIDE, _BEGIN, _INSIDE, _END, _SINGLE = range(5)
 _KINDS = {"B": _BEGIN, "I": _INSIDE, "E": _END, "L": _END, "S": _SINGLE, "U": _SINGLE}
@@ -30,6 +32,11 @@ class LabelCounts(NamedTuple):
             "recall": right / there if there else 0.0,
             "f1": 2 * right / (there + told) if there + told else 0.0,
         }
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the names that are there or were told; 0 if there is none."""
+        return mean_f1(self.right, self.there + self.told)
 
 
 def count_labels(names: Sequence[str], labels: NDArray[np.int32], told: NDArray[np.int32]) -> LabelCounts:

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from truesparse.data import SequenceBatches, TokenEncoder
 from truesparse.data.parts import Examples
+from truesparse.data.weights import weights_of
 from truesparse.data.words import WORD_RULE
 from truesparse.errors import UsageError
+from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
-from truesparse.tasks.steps import pieces, step_outputs, steps_at_once
+from truesparse.tasks.steps import outputs, pieces, step_outputs, steps_at_once
 from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -38,6 +40,8 @@ class Tagging(LabelledTask):
         What the configuration names if not given.
     word_rule : int
         Of the vocabulary of data that are read.
+    like : ReadsAs, optional
+        Has vocabulary and labels for data that are read.
 
     Raises
     ------
@@ -46,15 +50,23 @@ class Tagging(LabelledTask):
     """
 
     def __init__(
-        self, config: TaggerConfig, data: TaggingData | None = None, word_rule: int = WORD_RULE
+        self,
+        config: TaggerConfig,
+        data: TaggingData | None = None,
+        word_rule: int = WORD_RULE,
+        like: ReadsAs | None = None,
     ) -> None:
-        data = data or _load(config, word_rule)
+        data = data or _load(config, word_rule, like)
         train = data.parts["train"]
+        weights = weights_of(config.class_weight, train.labels.values, data.labels)
+        if weights is not None and not weights.all():
+            raise UsageError("--class-weight is 0 for a label; leave its tokens a weight above 0")
         batches = SequenceBatches(
             pieces(train.inputs, config.length),
             pieces(train.labels, config.length),
             config.batch_size,
             config.seed,
+            weights,
         )
         assert isinstance(data.encoder, TokenEncoder)
         chain = sequence_chain(config, len(data.encoder.vocabulary), len(data.labels))
@@ -63,16 +75,28 @@ class Tagging(LabelledTask):
         self.longest = max(batches.longest, valid)
         self._data = data
         self.scheme = Scheme.of(data.labels)
-        self.chosen_by = ("f1" if self.scheme else "accuracy", "loss")
+        if config.choose_by == "f1" and self.scheme is None:
+            raise UsageError("--choose-by f1 needs labels that mark spans, such as B-X; use macro-f1")
+        usual = "f1" if self.scheme else "accuracy"
+        self.chosen_by = chosen_by(usual if config.choose_by == "auto" else config.choose_by)
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
     ) -> Measures:
-        """See `Task.evaluate`; also `accuracy`, `tokens`, and where labels mark spans `precision`, `recall`
-        and `f1` of these."""
+        """See `Task.evaluate`; also `accuracy`, `tokens`, `macro_f1` of the labels, and where these mark
+        spans `precision`, `recall` and `f1` of them, and `macro_f1` of their types."""
         sentences = self._data.parts[part]
         workspace = workspaces(steps_at_once(self.chain, sentences.inputs), self.config.batch_size)
         return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
+
+    def log_probabilities(
+        self, model: Model, part: str, stop: Callable[[], bool]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See `LabelledTask.log_probabilities`."""
+        sentences = self._data.parts[part]
+        steps = steps_at_once(self.chain, sentences.inputs)
+        workspace = model.workspace(steps, self.config.batch_size)
+        return outputs(model, sentences.inputs, workspace, stop), sentences.labels.values
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured on the validation and test sentences; also the accuracy of telling always the
@@ -119,7 +143,8 @@ class Labelled:
     def measures(self) -> Measures:
         """In numbers for a record."""
         accuracy = {"loss": self.loss, "accuracy": float(np.mean(self.labels == self.told))}
-        return {**accuracy, **(self.counts.rates() if self.spans else {}), "tokens": self.labels.size}
+        rates = self.counts.rates() if self.spans else {}
+        return {**accuracy, **rates, "macro_f1": self.counts.macro_f1, "tokens": self.labels.size}
 
 
 def measure(
@@ -168,7 +193,7 @@ def _count(
     return scheme.count(sentences.labels.values, told, sentences.labels.starts)
 
 
-def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
+def _load(config: TaggerConfig, word_rule: int, like: ReadsAs | None) -> TaggingData:
     """Read the data that a configuration names; raises as `load_data`, and if it names none."""
     if config.data is None:
         raise UsageError("--data is missing; give a CoNLL or JSON lines file, or a folder with train.conll")
@@ -179,4 +204,5 @@ def _load(config: TaggerConfig, word_rule: int) -> TaggingData:
     }
     columns = TokenColumns(config.token_column, config.tag_column)
     fractions = config.valid_fraction, config.test_fraction
-    return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule)
+    own = () if like is None else (like.vocabulary, like.labels)
+    return load_data(Path(config.data), columns, tokens, *fractions, config.seed, word_rule, *own)

@@ -78,7 +78,7 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
     where = TokenColumns(
         columns.get("token_column", saved.data.token_column), columns.get("tag_column", saved.data.tag_column)
     )
-    sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
+    _, sentences = examples_to_measure(saved, data, split, TaggerConfig, SENTENCES, where)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(sentences.inputs))
     workspace = saved.model.workspace(steps_at_once(saved.model.chain, sentences.inputs), size)
     labelled = measure(saved.model, sentences, saved.labels, Scheme.of(saved.labels), workspace)

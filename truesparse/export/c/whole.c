@@ -1,0 +1,31 @@
+/* $banner */
+#include "$name.h"
+
+#include <math.h>
+
+/* Short loops over sums that do not depend on one another: GCC makes each one instruction if it does not unroll it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define ${upper}_EACH _Pragma("GCC unroll 1") for
+#else
+#define ${upper}_EACH for
+#endif
+
+$products
+$arrays
+$math
+$look_up$cell
+$labels_definition
+int ${name}_run(${name}_state *state, $sequence, size_t steps, float *room, float *$scores_name)
+{
+    float *from = room; /* what a layer reads, $width numbers a step, and what it makes of it */
+    float *to = room + $width * steps;
+    float *swap;
+    size_t t, j;
+    if (steps == 0) {
+        return -1;
+    }
+$begin
+$run
+    return 0;
+}
+$softmax_function

@@ -1,0 +1,169 @@
+"""Dense models from other programs, pruned and trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.export.imported import Dense, Names, check_density, read_dense, read_names
+from truesparse.layers.bidirectional.spec import Bidirectional
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.spec import Recurrent
+from truesparse.model.saving import save_model
+from truesparse.settings import flag
+from truesparse.tasks.registry import TASKS
+from truesparse.tasks.sources import resolve
+from truesparse.training.config import Config
+from truesparse.training.reporter import Reporter
+
+
+def finetune(
+    path: Path,
+    out: Path,
+    density: float,
+    data: Path,
+    flags: Mapping[str, Any],
+    run: Path | None = None,
+    vocabulary: Path | None = None,
+    labels: Path | None = None,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **reading: Any,
+) -> dict[str, Any]:
+    """Prune a dense model, train it on, and measure it before, between and after.
+
+    The run begins with the pruned model as with ``--start-topology`` and ``--start-values last``, so it can
+    be resumed as any other.
+
+    Parameters
+    ----------
+    path, **reading
+        As in `truesparse.export.imported.read_dense`.
+    out : Path
+        The file of the pruned model, which the run goes on to need until its first checkpoint.
+    density : float
+        Fraction of each matrix to keep, in (0, 1].
+    data : Path
+        What to train on, as for training.
+    flags : mapping
+        Other settings of training by their names. The method is ``static`` if none is given: what is largest
+        is worth keeping.
+    run : Path, optional
+        Folder of the run.
+    vocabulary, labels : Path, optional
+        See `truesparse.export.imported.read_names`.
+    reporter, stop
+        As in `truesparse.tasks.run.train_model`.
+
+    Returns
+    -------
+    dict
+        `dense`, `pruned`, `finetuned`: for each `nnz`, and what the task measures on the parts `valid` and
+        `test`; `run`, the results of the run; `out`.
+
+    Raises
+    ------
+    UsageError, TruesparseError, TrainingStopped
+        As `read_dense` and `train_model`; nothing is written before the data have been read.
+    """
+    from truesparse.kernels.threads import set_threads
+    from truesparse.model.loading import load_model
+    from truesparse.tasks.run import train_model
+    from truesparse.training import rundir
+
+    check_density(density)
+    if out.exists():
+        raise UsageError(f"{out} exists; choose another --out or remove it")
+    if run is not None:
+        rundir.check_free(run)
+    dense = read_dense(path, **reading)
+    names = read_names(dense.chain, str(path), vocabulary, labels)
+    config = _configuration(dense, names, str(path), data, out, flags)
+    if names.labels and labels is None:
+        raise UsageError(
+            f"--finetune needs the labels of {path} in the order of its {len(names.labels):,} outputs; give"
+            " --labels"
+        )
+    set_threads(config.threads)
+    task = config.make_task(like=names)
+
+    def measured(model: Any) -> dict[str, Any]:
+        parts = {part: task.evaluate(model, part, model.workspace) for part in ("valid", "test")}
+        return {"nnz": model.arena.nnz, **parts}
+
+    found = {"dense": measured(dense.pruned(1.0))}
+    pruned = dense.pruned(density)
+    found["pruned"] = measured(pruned)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    save_model(out, pruned, **task.reading)
+    results = train_model(config, run, reporter, stop)
+    found["finetuned"] = measured(load_model(Path(results["run_dir"]) / rundir.MODEL).model)
+    return {"out": str(out), **found, "run": results}
+
+
+def _configuration(
+    dense: Dense, names: Names, source: str, data: Path, out: Path, flags: Mapping[str, Any]
+) -> Config:
+    """The configuration of the run that trains a dense model on."""
+    if not dense.chain.tokens:
+        raise UsageError(
+            f"{source} reads features, and --finetune is for models of text; import it without --finetune,"
+            " and train it on from Python"
+        )
+    if names.vocabulary is None:
+        raise UsageError(f"--finetune needs to know what the tokens of {source} are; give --vocabulary")
+    task, decided = _decided(dense.chain, source, bool(names.labels))
+    kind = TASKS[task]
+    for name in flags:
+        if name not in kind.fields():
+            raise UsageError(f"{flag(name)} is not for a {kind.KIND}, as {source} is one; leave it out")
+    if "level" in kind.fields():
+        decided["level"] = names.vocabulary.level
+    begun = {"data": str(data), "start_topology": str(out.absolute()), "start_values": "last"}
+    return resolve({"method": "static", **flags, **decided, **begun}, task=kind).filled()
+
+
+def _decided(chain: ChainSpec, source: str, labelled: bool) -> tuple[str, dict[str, Any]]:
+    """The task that trains such a model, and its settings that say what the model is.
+
+    Raises
+    ------
+    TruesparseError
+        No task makes one like it.
+    """
+    layers, head = list(chain.layers), chain.head
+    embedding, *rest = layers[:-1]
+    pools = [layer for layer in rest if isinstance(layer, Pool)]
+    recurrent = [layer for layer in rest if isinstance(layer, Recurrent | Bidirectional)]
+    if (
+        not isinstance(embedding, Embedding)
+        or not isinstance(head, Softmax)
+        or not recurrent
+        or rest != [recurrent[0]] * len(recurrent) + pools
+    ):
+        raise TruesparseError(
+            f"{source} has layers that truesparse train makes no model of: what --finetune trains is an"
+            " embedding, recurrent layers of one kind and size, and an output layer; import it without"
+            " --finetune, and train it on from Python"
+        )
+    both = isinstance(recurrent[0], Bidirectional)
+    cell = recurrent[0].cell if isinstance(recurrent[0], Bidirectional) else recurrent[0]
+    own = {name: value for name, value in asdict(cell).items() if name in ("reset_gate",)}
+    decided: dict[str, Any] = {
+        "cell": cell.TYPE,
+        "hidden_size": cell.units,
+        "layers": len(recurrent),
+        "embedding_size": embedding.size,
+        "bidirectional": both,
+        **own,
+    }
+    if not labelled:
+        return "lm", {**decided, "tied": head.tied}
+    decided["output"] = "sparse" if head.sparse else "dense"
+    return ("classifier", {**decided, "pooling": pools[0].kind}) if pools else ("tagger", decided)

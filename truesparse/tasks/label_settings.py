@@ -1,0 +1,55 @@
+"""Settings that tasks with labels share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from truesparse.settings import setting
+
+
+def class_weight_setting() -> Any:
+    """The field for how much each label counts; see `truesparse.data.weights.read_class_weight`."""
+    return setting(
+        None,
+        "How much examples of each label count in training: such as bad=2,good=1, 1 for a label that is left"
+        " out, or balanced: each label as much as any other.",
+        shown="all the same",
+    )
+
+
+def choose_setting(*names: str) -> Any:
+    """The field for what measure the best model is chosen by; the first name is the default."""
+    return setting(
+        names[0],
+        "Measure of the validation data by which the best model is chosen; of equal ones, the lowest loss.",
+        choices=names,
+    )
+
+
+def calibrate_setting() -> Any:
+    """The field for whether probabilities are calibrated."""
+    return setting(
+        False,
+        "After training, fit a temperature to the validation data that scores are divided by, so that"
+        " probabilities can be believed; it is kept in the model file.",
+    )
+
+
+def calibration_lines(results: Mapping[str, Any]) -> list[str]:
+    """What calibration came to, in lines for people."""
+    if "temperature" not in results:
+        return []
+    line = f"calibrated with temperature {results['temperature']:.3g}: expected calibration error"
+    parts = (
+        f"{word} {results[f'{part}_calibration_error_before']:.2%} before,"
+        f" {results[f'{part}_calibration_error']:.2%} after"
+        for part, word in (("valid", "validation"), ("test", "test"))
+        if f"{part}_calibration_error" in results
+    )
+    return [f"{line} {'; '.join(parts)}"]
+
+
+def chosen_by(name: str) -> tuple[str, ...]:
+    """The measures that `truesparse.training.task.Task` compares, from what `choose_setting` was given."""
+    return tuple(dict.fromkeys((name.replace("-", "_"), "loss")))
