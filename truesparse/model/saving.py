@@ -79,8 +79,8 @@ def check_reading(
             raise UsageError(f"the model cannot be saved so: {error}") from None
     if chain.whole and chain.per_step and vocabulary is not None and not labels:
         raise UsageError(
-            "a model that reads in both directions is no language model; give a TokenEncoder and the labels of"
-            " its outputs"
+            "a model that reads in both directions is no language model; give a TokenEncoder and the labels"
+            " of its outputs"
         )
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
