@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, Subwords, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder, container, model_kind, names_outputs
@@ -127,7 +127,9 @@ def document_of(
             "config": {**history},
         }
     )
+    newer = isinstance(vocabulary, Subwords)  # a reader of version 2 knows none
     return {
+        **({"format_version": 3} if newer else {}),
         "kind": kind,
         "truesparse_version": __version__,
         "model": chain.to_document(),
