@@ -4,7 +4,7 @@
     python benchmarks/sequences.py [NAME ...] --out benchmarks/results/sequences
 
 Each set is trained from several seeds with `truesparse train sequences`, at a sparsity of 90 % and dense, all
-else the same: the defaults of the command, for small sets a smaller batch and more to choose the model by. The
+else the same: the defaults of the command, for small sets a smaller batch and more to choose by. The
 baselines are 1-NN with dynamic time warping (classes), the seasonal naive forecast and a ridge regression on
 the values that the model reads (forecasts). Only where data lie is asked of sktime and statsmodels, so their
 own dependencies are not needed.
