@@ -37,7 +37,7 @@ def read(path: Path, columns: SeriesColumns = COLUMNS, labelled: bool = True) ->
 
 
 def test_a_window_has_what_is_known_when_the_forecast_is_made(tmp_path: Path) -> None:
-    inputs, labels = encode(read(write(tmp_path / "a.csv")), ENCODER)
+    inputs, labels, *_ = encode(read(write(tmp_path / "a.csv")), ENCODER)
     assert len(inputs) == 2 * (30 - 2 - 4 - 3 + 1)
     chosen = np.array([0, 1, 22, 43])  # the first two of the first series, the first and last of the second
     windows, lengths = inputs.batch(chosen, 5)
@@ -60,7 +60,7 @@ def test_the_last_window_is_as_if_the_next_steps_were_there(tmp_path: Path) -> N
     columns = COLUMNS._replace(encoder=ENCODER)
     told = read(write(tmp_path / "a.csv", 27, 3), columns, labelled=False)
     last = last_windows(told, ENCODER)
-    every, _ = encode(read(write(tmp_path / "b.csv", 30)), ENCODER)
+    every = encode(read(write(tmp_path / "b.csv", 30)), ENCODER).inputs
     ends = np.array([21, 43])
     np.testing.assert_array_equal(last.batch(np.arange(2), 2)[0], every.batch(ends, 2)[0])
     np.testing.assert_array_equal(last.naive, every.naive[:, ends])
@@ -70,7 +70,7 @@ def test_parts_follow_one_another_in_time(tmp_path: Path) -> None:
     data = load_series(write(tmp_path / "a.csv", 60), COLUMNS, 0.1, 0.2, 1)
     assert data.encoder == ENCODER
     forecast = {}
-    for part, (inputs, labels) in data.parts.items():
+    for part, (inputs, labels, *_) in data.parts.items():
         forecast[part] = (labels + inputs.naive)[:, : len(inputs) // 2] - 100
     ends = {part: (int(first.min()), int(first.max())) for part, first in forecast.items()}
     # Of 60 steps the last 12, of the 48 before the last 5; the first step that is forecast has 6 before it.

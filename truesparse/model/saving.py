@@ -77,6 +77,11 @@ def check_reading(
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None
+    if chain.whole and chain.per_step and vocabulary is not None and not labels:
+        raise UsageError(
+            "a model that reads in both directions is no language model; give a TokenEncoder and the labels"
+            " of its outputs"
+        )
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
             "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from truesparse.errors import UsageError, typed
 from truesparse.settings import flag, fraction, setting
 from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.sequences import PRESETS as OF_SEQUENCES
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.training.config import preset_of
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
+
+# Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
+PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
 
@@ -32,6 +37,7 @@ series. Files are CSV, NPZ (arrays X and y),
 training sequences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
 TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
 """
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
 
     data: str | None = setting(
@@ -40,6 +46,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         " or with NAME_TRAIN.ts and NAME_TEST.ts.",
         shown="none: it must be given",
     )
+    preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
         "What is told: a label or numbers of each sequence, or of each step, or the next steps. auto is what"

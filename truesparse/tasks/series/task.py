@@ -77,7 +77,7 @@ class SeriesLearning(LabelledTask):
             inputs, labels = pieces(inputs, config.length), pieces(labels, config.length)
         batches = SequenceBatches(inputs, labels, config.batch_size, config.seed, weights)
         super().__init__(config, chain, batches, data)
-        self._data, self._encoder = data, encoder
+        self.data, self._encoder = data, encoder
         self.longest = max(batches.longest, self._steps(data.parts["valid"]))
         self.chosen_by = chosen_by(config.choose_by if encoder.labels else "loss")
 
@@ -90,7 +90,7 @@ class SeriesLearning(LabelledTask):
     ) -> Measures:
         """See `Task.evaluate`; also `accuracy` and `macro_f1`, or `rmse`, `mae` and `r2`; and how many
         `sequences` or `steps`."""
-        examples = self._data.parts[part]
+        examples = self.data.parts[part]
         workspace = workspaces(self._steps(examples), self.config.batch_size)
         return measure(model, examples, self._encoder, workspace, stop).measures
 
@@ -98,15 +98,15 @@ class SeriesLearning(LabelledTask):
         self, model: Model, part: str, stop: Callable[[], bool]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """See `LabelledTask.log_probabilities`."""
-        examples = self._data.parts[part]
+        examples = self.data.parts[part]
         workspace = model.workspace(self._steps(examples), self.config.batch_size)
         return outputs(model, examples.inputs, workspace, stop), _right(examples)
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
         the mean, or of the seasonal naive forecast."""
-        inputs = self._data.parts["test"].inputs
-        train, tested = (_right(self._data.parts[part]) for part in ("train", "test"))
+        inputs = self.data.parts["test"].inputs
+        train, tested = (_right(self.data.parts[part]) for part in ("train", "test"))
         if self._encoder.labels:
             return {
                 "valid_accuracy": valid["accuracy"],
