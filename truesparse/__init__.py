@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from truesparse.data.encoder import TokenEncoder as TokenEncoder
     from truesparse.data.sequences import SequenceBatches as SequenceBatches
     from truesparse.data.sequences import Sequences as Sequences
+    from truesparse.data.subwords import Subwords as Subwords
     from truesparse.data.vocabulary import Vocabulary as Vocabulary
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError

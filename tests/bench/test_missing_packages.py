@@ -38,6 +38,7 @@ for name, module in list(sys.modules.items()):
 EXTRAS = (
     "torch",
     "keras",
+    "tokenizers",
     "matplotlib",
     "onnx",
     "onnxruntime",

@@ -71,7 +71,7 @@ def test_help_imports_neither_numba_nor_numpy(arguments: list[str]) -> None:
         (["trian"], "no such command 'trian'"),
         (["train", "lm", "--densty", "1"], "no such option"),
         (["train", "lm", "--layers", "two"], "invalid value for '--layers': 'two' is not a valid integer;"),
-        (["train", "lm", "--level", "x"], "'x' is not one of 'word', 'char';"),
+        (["train", "lm", "--level", "x"], "'x' is not one of 'word', 'char', 'subword';"),
         (["evaluate"], "missing argument 'MODEL_OR_RUN';"),
     ],
 )

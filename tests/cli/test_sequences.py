@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -304,3 +305,21 @@ def test_changed_data_are_refused(trained) -> None:
     result = CliRunner().invoke(main, ["evaluate", "classify"])
     path.write_text(before)
     assert "is not as it was when the model was trained on it" in result.stderr
+
+
+def test_reports(trained) -> None:
+    """What a page says of the test sequences, which the runtime reads, is what training measured."""
+    for goal, results in trained.items():
+        assert command("report", goal) == f"{goal}/report.html\n"
+        page = Path(goal, "report.html").read_text(encoding="utf-8")
+        if "test_accuracy" in results:
+            assert f"accuracy {results['test_accuracy']:.2%} (with" in page
+            assert "Confusion matrix" in page
+            continue
+        assert "Largest errors" in page
+        names = ("promo, 2 later", "change of target") if goal == "forecast" else ("u", "v")
+        assert all(f"<td>{name}</td>" in page for name in names)
+        if goal != "forecast":  # whose steps have deviations of their own
+            (deviations,) = re.findall(r"mean squared error ([0-9.]+) standard deviations", page)
+            (scale,) = truesparse.load(goal).chain.head.scale
+            assert float(deviations) * scale == pytest.approx(results["test_rmse"], rel=1e-3)

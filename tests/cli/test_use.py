@@ -124,12 +124,29 @@ def test_generate(run, trained: dict[str, float]) -> None:
     assert run("generate", "run", "--prompt", "w1 w3", "--length", 20, "--seed", 3).stdout == result.stdout
     assert run("generate", "run", "--prompt", "w1 w3", "--length", 20, "--seed", 4).stdout != result.stdout
     assert len(run("generate", "run", "--length", 5, "--temperature", 0, "--top-k", 2).stdout.split()) <= 5
+    nucleus = run("generate", "run", "--prompt", "w1 w3", "--length", 20, "--seed", 3, "--top-p", 1e-6).stdout
+    assert nucleus == run("generate", "run", "--prompt", "w1 w3", "--length", 20, "--temperature", 0).stdout
+    prefixed = run("generate", "run", "--prompt", "w1", "--length", 1, "--prefix", "w3").stdout.split()
+    assert prefixed[1].startswith("w3")
+    beam = run("generate", "run", "--prompt", "w1 w3", "--beam", 4, "--length", 3, "--length-penalty", 0)
+    assert beam.stdout.startswith("w1 w3")
+    assert beam.stdout.count("\n") == 1
+    lines = run("generate", "run", "--prompt", "w1 w1", "--suggest", 3).stdout.splitlines()
+    assert [line[6:9] for line in lines] == [" w1"] * 3
+    shown = [line[:6] for line in lines]
+    assert shown == sorted(shown, reverse=True)
 
 
 def test_generate_refuses(run, trained: dict[str, float]) -> None:
     for flags, sentence in (
         (["--temperature", "-1"], "--temperature is -1.0; it must be 0 or more"),
         (["--prompt", "giraffe"], "the word 'giraffe' is not"),
+        (["--top-p", "0"], "--top-p is 0.0; it must be above 0 and at most 1"),
+        (["--prefix", "x"], "no token of the vocabulary begins with 'x', as --prefix asks"),
+        (["--beam", "-1"], "--beam is -1; it must be 1 or more"),
+        (["--beam", "2", "--top-k", "3"], "--beam takes what is likeliest and draws nothing; leave"),
+        (["--suggest", "2", "--beam", "3"], "--suggest does not go with --beam; leave one of the two out"),
+        (["--suggest", "-2"], "--suggest is -2; it must be 1 or more"),
     ):
         result = run("generate", "run", *flags)
         assert result.exit_code in (1, 2)

@@ -28,3 +28,10 @@ def test_digits() -> None:
     shown = output("digits.py")
     assert len(re.findall(r"^0\.\d+  \{", shown, re.MULTILINE)) == 6
     assert float(re.search(r"test accuracy ([\d.]+)", shown)[1]) > 0.9
+
+
+def test_filter(tmp_path: Path) -> None:
+    """With fewer sequences than it takes to learn the filter well."""
+    shown = output("filter.py", tmp_path, 64)
+    assert float(re.search(r"weights, error ([\d.e+-]+) of the variance", shown)[1]) < 0.5
+    assert (tmp_path / "filter" / "model.c").is_file()

@@ -14,7 +14,11 @@ from export.conftest import (
     save,
 )
 
+from truesparse.data import Subwords
 from truesparse.export import export_model
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
+from truesparse.model.saving import save_model
 from truesparse.runtime import Classifier, LanguageModel, Tagger
 
 
@@ -92,3 +96,18 @@ def test_without_a_vocabulary_the_example_reads_numbers(tmp_path: Path) -> None:
             ["./program", "3", word], cwd=tmp_path / "out", capture_output=True, text=True
         )
         assert result.returncode == 1
+
+
+@needs_compiler
+def test_subwords_are_bytes_in_c(tmp_path: Path) -> None:
+    characters = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    table = Subwords((*map(chr, characters), *(chr(256 + place) for place in range(68))))
+    model = random_model(language_model(256, 4, 6, 1), 0.9, np.random.default_rng(1))
+    for token in (0, 0xFF, ord("a"), ord('"'), ord("0")):
+        number = table.token_bytes.index(bytes([token]))
+        model.arena.biases["output.bias"][number] = 20 + token / 100
+    save_model(tmp_path / "m.safetensors", model, table)
+    export_model(tmp_path / "m.safetensors", "c", tmp_path / "out")
+    assert compile_and_run(tmp_path / "out", "--self-test").returncode == 0
+    said = subprocess.run(["./program", "a"], cwd=tmp_path / "out", capture_output=True, check=True).stdout
+    assert [line[7:] for line in said.splitlines()] == [b"\xff", b"a", b"0", b'"', b"\0"]

@@ -97,12 +97,16 @@ def test_other_files(tmp_path: Path) -> None:
         container.Reader(foreign)
 
 
-def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "FORMAT_VERSION", 3)
-    container.write(tmp_path / "m", TENSORS, DOCUMENT)
-    monkeypatch.undo()
-    with pytest.raises(TruesparseError, match=r"has format version 3.* upgrade"):
+def test_a_newer_version(tmp_path: Path) -> None:
+    newer = container.FORMAT_VERSION + 1
+    container.write(tmp_path / "m", TENSORS, DOCUMENT | {"format_version": newer})
+    with pytest.raises(TruesparseError, match=rf"has format version {newer}.* upgrade"):
         container.Reader(tmp_path / "m")
+
+
+def test_files_that_earlier_versions_can_read_say_so(tmp_path: Path) -> None:
+    container.write(tmp_path / "m", TENSORS, DOCUMENT)
+    assert container.Reader(tmp_path / "m").document["format_version"] == 2
 
 
 def test_a_write_that_fails_leaves_the_earlier_file(file: Path) -> None:

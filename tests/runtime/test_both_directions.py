@@ -9,7 +9,7 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Sequences, TextEncoder, TokenEncoder, Vocabulary
-from truesparse.errors import TruesparseError
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
@@ -60,3 +60,14 @@ def test_what_is_said_of_whole_sequences_is_what_training_says(chain: ChainSpec,
         np.testing.assert_allclose(model.log_probabilities(sequences), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(TruesparseError, match="reads in both directions has no stream"):
         model.stream()
+
+
+def test_a_model_without_labels_reads_numbers_and_is_no_language_model(tmp_path: Path) -> None:
+    trained = random_model(SIZES["steps"], 0.3, np.random.default_rng(1))
+    with pytest.raises(UsageError, match="is no language model; give a TokenEncoder and the labels"):
+        trained.save(tmp_path / "m", Vocabulary(WORDS))
+    trained.save(tmp_path / "m")
+    ids = np.arange(7, dtype=np.int32)
+    (said,) = runtime.load(tmp_path / "m").predict([ids])
+    expected = trained.predict_steps(ids[:, None], trained.workspace(7, 1))[:, :, 0]
+    np.testing.assert_array_equal(said, expected.argmax(axis=1))

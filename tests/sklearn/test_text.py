@@ -96,3 +96,29 @@ def test_what_needs_a_fit_before(reviews) -> None:
     model = SparseTextClassifier(**SMALL).fit(texts[:50], labels[:50])
     with pytest.raises(ValueError, match="row 0 of y has the class 'odd'"):
         model.partial_fit(["great"], ["odd"])
+
+
+def test_pieces_of_words(reviews, tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    texts, labels = reviews
+    model = SparseTextClassifier(**SMALL, level="subword", vocabulary=270).fit(texts, labels)
+    assert len(model.encoder_.vocabulary) == 270
+    assert model.predict(["greatest", "AWFULLY"]).tolist() == ["good", "bad"]
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m").encoder
+    assert again is not None
+    assert again == model.encoder_
+    with pytest.raises(ValueError, match="vocabulary is 255; of subwords it must be at least 256"):
+        SparseTextClassifier(level="subword", vocabulary=255).fit(texts, labels)
+
+
+def test_word_vectors(reviews, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).normal(size=24).astype(np.float32)
+    (tmp_path / "words.vec").write_text(f"w0 {' '.join(map(str, numbers))}\nelsewhere {'1 ' * 24}\n")
+    whole = {"method": "dense", "density": 1.0, "distribution": "uniform"}
+    file = {"vectors": str(tmp_path / "words.vec"), "freeze_vectors": True}
+    model = SparseTextClassifier(**SMALL | {"epochs": 1}, **whole, **file).fit(*reviews)
+    table = model.network_.model.arena.matrices["embedding.weight"].to_scipy().toarray()
+    np.testing.assert_array_equal(table[model.encoder_.vocabulary.tokens.index("w0")], numbers)
+    with pytest.raises(ValueError, match="there is no file elsewhere"):
+        SparseTextClassifier(vectors="elsewhere").fit(*reviews)

@@ -104,7 +104,7 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"epochs": 1.5}, "--epochs is 1.5; it must be a whole number"),
         ({"layers": True}, "--layers is True; it must be a whole number"),
         ({"tied": 1}, "--tied is 1; it must be true or false"),
-        ({"level": "syllable"}, "--level is 'syllable'; it must be word or char"),
+        ({"level": "syllable"}, "--level is 'syllable'; it must be word, char or subword"),
         ({"optimizer": "sgdd"}, "no optimizer 'sgdd'; did you mean sgd"),
         (
             {"preset": "ptb"},

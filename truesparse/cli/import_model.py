@@ -15,7 +15,7 @@ from truesparse.tasks.registry import TASKS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The settings that the dense model decides, or that have no meaning for it; two are flags of import too.
+# The settings that the dense model decides, or that have no meaning for it, or that have another default.
 _DECIDED = frozenset(
     [
         "data",
@@ -43,14 +43,18 @@ _DECIDED = frozenset(
         "output",
         "vocabulary",
         "min_count",
+        "vectors",
+        "freeze_vectors",
+        "method",
     ]
 )
 
 
 def _training_options(command: F) -> F:
-    """Give a command the flags of all tasks that say how a model is trained on; None if not given."""
+    """Give a command the flags of the tasks on texts that say how a model is trained on."""
     taken = set(_DECIDED)
-    for kind in TASKS.values():
+    for name in ("lm", "classifier", "tagger"):  # those of models that can be imported with their words
+        kind = TASKS[name]
         own = kind.fields().keys() - taken
         taken |= own
         command = config_options(kind, own)(command) if own else command
@@ -97,6 +101,11 @@ def _training_options(command: F) -> F:
 )
 @path_option(
     "--run", "With --finetune: folder of the run.  [default: runs/<date>-<name of the data>]", metavar="DIR"
+)
+@click.option(
+    "--method",
+    metavar="NAME",
+    help="Sparse training method; truesparse methods lists them.  [default: static]",
 )
 @_training_options
 @json_option

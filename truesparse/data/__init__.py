@@ -6,6 +6,7 @@ from truesparse.data.labelled import Columns, load_classification_data
 from truesparse.data.parts import LabelledData
 from truesparse.data.sequences import SequenceBatches, Sequences
 from truesparse.data.series_encoder import SeriesEncoder
+from truesparse.data.subwords import Subwords
 from truesparse.data.text import Corpus, load_corpus, load_evaluation_text, unigram_perplexity
 from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import tokenise
@@ -19,6 +20,7 @@ __all__ = [
     "SequenceBatches",
     "Sequences",
     "SeriesEncoder",
+    "Subwords",
     "TextEncoder",
     "TokenEncoder",
     "Vocabulary",

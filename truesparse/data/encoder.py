@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.subwords import Subwords
 from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import UNKNOWN, WORD_RULE, split_words
 from truesparse.errors import TruesparseError, UsageError
@@ -99,7 +100,7 @@ class TokenEncoder:
         """
         if not isinstance(document, dict) or type(document.get("lower_case")) is not bool:
             raise TruesparseError("the settings of the text have no valid lower_case")
-        if UNKNOWN not in vocabulary:
+        if vocabulary.unknown is None:
             raise TruesparseError(f"the vocabulary lacks {UNKNOWN}")
         return cls(vocabulary, document["lower_case"])
 
@@ -111,11 +112,12 @@ class TextEncoder:
     Parameters
     ----------
     vocabulary : Vocabulary
-        Has ``<unk>``, and ``<pad>`` where texts are padded with it.
+        Has ``<unk>``, and ``<pad>`` where texts are padded with it; or is one of subwords, which needs
+        neither.
     length : int
-        The most words of a text that are read.
+        The most words or subwords of a text that are read.
     lower_case, punctuation : bool
-        See `split_words`.
+        See `split_words`. Subwords are of all that a text has, whatever `punctuation` is.
     truncation : {"before", "after"}
         Which end of a longer text is cut off: the words before the last `length`, or those after the first.
     padding : {"masked", "before", "after"}
@@ -138,6 +140,8 @@ class TextEncoder:
         for name, choices in ("truncation", TRUNCATIONS), ("padding", PADDINGS):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} is {shown(getattr(self, name))}; it must be {listed(choices)}")
+        if isinstance(self.vocabulary, Subwords) and self.padding != "masked":
+            raise UsageError(f"--padding {self.padding} needs words; of subwords it must be masked")
 
     @classmethod
     def build(
@@ -151,6 +155,7 @@ class TextEncoder:
         truncation: str = "before",
         padding: str = "masked",
         word_rule: int = WORD_RULE,
+        level: str = "word",
     ) -> TextEncoder:
         """Take the vocabulary from the texts to train on.
 
@@ -165,7 +170,13 @@ class TextEncoder:
             Words that occur fewer times become ``<unk>``.
         word_rule : int
             Version of the rule that says what a word is.
+        level : {"word", "subword"}
+            What a token is.
         """
+        if level == "subword":
+            read = (text.lower() if lower_case else text for text in texts)
+            subwords = Subwords.learn(map(str.strip, read), size)
+            return cls(subwords, length, lower_case, punctuation, truncation, padding)
         special = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
         words = (word for text in texts for word in split_words(text, lower_case, punctuation, word_rule))
         vocabulary = frequent_words(words, size, min_count, special, True, word_rule)
@@ -178,12 +189,13 @@ class TextEncoder:
         -------
         ndarray of int32, shape (at most `length`,)
         """
-        words = split_words(text, self.lower_case, self.punctuation, self.vocabulary.word_rule)
-        if not words:
-            return np.empty(0, np.int32)
-        words = words[-self.length :] if self.truncation == "before" else words[: self.length]
-        ids = self.vocabulary.encode_tokens(words)
-        if self.padding == "masked" or len(ids) == self.length:
+        if isinstance(self.vocabulary, Subwords):
+            ids = self.vocabulary.encode((text.lower() if self.lower_case else text).strip())
+        else:
+            words = split_words(text, self.lower_case, self.punctuation, self.vocabulary.word_rule)
+            ids = self.vocabulary.encode_tokens(words)
+        ids = ids[-self.length :] if self.truncation == "before" else ids[: self.length]
+        if self.padding == "masked" or len(ids) in (0, self.length):
             return ids
         padding = np.full(self.length - len(ids), self.vocabulary.encode_tokens([PAD])[0], np.int32)
         return np.concatenate([padding, ids] if self.padding == "before" else [ids, padding])
@@ -210,7 +222,9 @@ class TextEncoder:
             raise TruesparseError("the settings of the text have no valid lower_case or punctuation")
         if truncation not in TRUNCATIONS or padding not in PADDINGS:
             raise TruesparseError("the settings of the text have no valid truncation or padding")
-        needed = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
+        needed: tuple[str, ...] = (UNKNOWN,) if padding == "masked" else (UNKNOWN, PAD)
+        if isinstance(vocabulary, Subwords):
+            needed = () if padding == "masked" else (PAD,)
         if any(token not in vocabulary for token in needed):
             raise TruesparseError(f"the vocabulary lacks {' or '.join(needed)}")
         return cls(vocabulary, length, lower_case, punctuation, truncation, padding)

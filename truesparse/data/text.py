@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from truesparse.data.files import find_file, read_text, without_packing
+from truesparse.data.subwords import SUBWORDS, Subwords
 from truesparse.data.vocabulary import Vocabulary
 from truesparse.data.words import EOS, WORD_RULE, Level, tokenise
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import listed
 
 SPLITS = ("train", "valid", "test")
 
@@ -23,6 +25,9 @@ LAYOUTS = (
     (("wiki.train.tokens", "wiki.train.shuffled.tokens"), ("wiki.valid.tokens",), ("wiki.test.tokens",)),
     (("train.txt",), ("valid.txt", "val.txt", "dev.txt"), ("test.txt",)),
 )
+
+# What a text has of each level.
+_UNITS = {"word": "words", "char": "characters", "subword": "subwords"}
 
 # Words of plain text that occur less often in the training part become <unk>.
 PLAIN_TEXT_MIN_COUNT = 3
@@ -55,6 +60,7 @@ def load_corpus(
     level: Level = "word",
     vocabulary: Vocabulary | None = None,
     word_rule: int = WORD_RULE,
+    size: int = SUBWORDS,
 ) -> Corpus:
     """Read a text and number its tokens.
 
@@ -75,12 +81,15 @@ def load_corpus(
     path : Path, str or None
         A folder, a file, or None for the documentation of the Python language that is part of the standard
         library (`pydoc_data.topics`), treated as plain text.
-    level : {"word", "char"}
-        Of words or of characters. Ignored where a vocabulary is given.
+    level : {"word", "char", "subword"}
+        Of words, of characters, or of pieces of words that are learned from the training part, whose text
+        stays as it is. Ignored where a vocabulary is given.
     vocabulary : Vocabulary, optional
         Use this one, its level and its rule, for example those of a saved model, instead of making one.
     word_rule : int
         Version of the rule that says what a word is, for a vocabulary that is made.
+    size : int
+        The most tokens of a vocabulary of subwords that is made.
 
     Returns
     -------
@@ -96,11 +105,13 @@ def load_corpus(
     """
     if vocabulary is not None:
         level, word_rule = vocabulary.level, vocabulary.word_rule
-    elif level not in ("word", "char"):
-        raise UsageError(f'--level is {level!r}; it must be "word" or "char"')
+    elif level not in _UNITS:
+        raise UsageError(f"--level is {level!r}; it must be {listed(map(repr, _UNITS))}")
     plain_text = vocabulary.plain_text if vocabulary is not None else path is None or not Path(path).is_dir()
     train, valid, test = _read_parts(path, level, plain_text, word_rule)
-    if vocabulary is None:
+    if vocabulary is None and level == "subword":
+        vocabulary = Subwords.learn(["".join(train)], size)
+    elif vocabulary is None:
         min_count = PLAIN_TEXT_MIN_COUNT if plain_text and level == "word" else 1
         vocabulary = Vocabulary.build(train, level, plain_text, min_count, word_rule)
         if not all(token in vocabulary for part in (valid, test) for token in set(part)):
@@ -108,13 +119,13 @@ def load_corpus(
     name = "python-docs" if path is None else Path(without_packing(Path(path).resolve().name)).stem or "text"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     source = f"documentation of the Python {version} language (built in)" if path is None else str(path)
-    sizes = " / ".join(f"{len(part):,}" for part in (train, valid, test))
-    unit = "characters" if level == "char" else "words"
+    parts = [vocabulary.encode_tokens(part) for part in (train, valid, test)]
+    sizes = " / ".join(f"{len(part):,}" for part in parts)
     return Corpus(
         name,
-        f"{source}: {sizes} {unit} to train / validate / test, vocabulary {len(vocabulary):,}",
+        f"{source}: {sizes} {_UNITS[level]} to train / validate / test, vocabulary {len(vocabulary):,}",
         vocabulary,
-        *(vocabulary.encode_tokens(part) for part in (train, valid, test)),
+        *parts,
     )
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from truesparse.data.words import EOS, UNKNOWN, WORD_RULE, Level, tokenise
 from truesparse.errors import TruesparseError
-from truesparse.settings import check_kind
+from truesparse.settings import check_kind, listed
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Vocabulary:
         Unknown level or version, no tokens, or one token twice.
     """
 
+    LEVELS: ClassVar[tuple[str, ...]] = ("word", "char")
+
     tokens: tuple[str, ...]
     level: Level = "word"
     plain_text: bool = False
@@ -46,8 +48,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         check_kind("tokens", self.tokens, Collection, "a tuple of texts")
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        if self.level not in ("word", "char"):
-            raise TruesparseError(f'the level of a vocabulary must be "word" or "char", not {self.level!r}')
+        if self.level not in self.LEVELS:
+            levels = listed(f'"{level}"' for level in self.LEVELS)
+            raise TruesparseError(f"the level of a vocabulary must be {levels}, not {self.level!r}")
         if type(self.word_rule) is not int or not 1 <= self.word_rule <= WORD_RULE:
             raise TruesparseError(
                 f"the vocabulary has the word rule {self.word_rule!r}, but this version of truesparse knows"
@@ -106,6 +109,16 @@ class Vocabulary:
     def unknown(self) -> int | None:
         """Number of ``<unk>``; None if the vocabulary does not have it."""
         return self._ids.get(UNKNOWN)
+
+    @property
+    def line_end(self) -> int:
+        """Number of the token that ends a line, or of the most frequent one."""
+        return next((self._ids[token] for token in (EOS, "\n") if token in self._ids), 0)
+
+    @cached_property
+    def token_bytes(self) -> tuple[bytes, ...]:
+        """What each token stands for, in UTF-8; of subwords not always whole characters."""
+        return tuple(token.encode("utf-8", "replace") for token in self.tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -169,10 +182,27 @@ class Vocabulary:
         spaced = " ".join("\n" if token == EOS else token for token in tokens)
         return spaced.replace(" \n", "\n").replace("\n ", "\n")
 
+    def pieces(self, ids: Iterable[int], after: Sequence[int] = ()) -> Iterator[str]:
+        """Text of numbers as they come, each with what parts it from the one before.
+
+        Parameters
+        ----------
+        ids : iterable of int
+        after : sequence of int
+            Numbers of what came before, which is not told again.
+        """
+        last = list(after[-1:])
+        for number in ids:
+            yield self.decode([*last, number])[len(self.decode(last)) :]
+            last = [number]
+
+    def to_document(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {name: getattr(self, name) for name in ("level", "plain_text", "word_rule", "tokens")}
+
     def to_json(self) -> str:
         """The vocabulary as a JSON object, for a model file."""
-        fields = {name: getattr(self, name) for name in ("level", "plain_text", "word_rule", "tokens")}
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(self.to_document(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
@@ -183,6 +213,8 @@ class Vocabulary:
         TruesparseError
             The text is not what `to_json` writes.
         """
+        from truesparse.data.subwords import Subwords, read_merges  # which are vocabularies
+
         try:
             fields = json.loads(text)
             tokens, level, plain_text = fields["tokens"], fields["level"], fields["plain_text"]
@@ -195,4 +227,7 @@ class Vocabulary:
             raise TruesparseError(
                 "the tokens of the vocabulary are not a list of strings; use a file that truesparse wrote"
             )
-        return cls(tuple(tokens), level, bool(plain_text), fields.get("word_rule", 1))
+        own = level, bool(plain_text), fields.get("word_rule", 1)
+        if level in Subwords.LEVELS:
+            return Subwords(tuple(tokens), *own, read_merges(fields.get("merges")))
+        return Vocabulary(tuple(tokens), *own)

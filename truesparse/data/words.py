@@ -14,7 +14,7 @@ from functools import cache
 from itertools import chain
 from typing import Literal
 
-Level = Literal["word", "char"]
+Level = Literal["word", "char", "subword"]
 
 EOS = "<eos>"
 UNKNOWN = "<unk>"
@@ -62,8 +62,9 @@ def tokenise(
     ----------
     text : str
         Lines end with a line feed.
-    level : {"word", "char"}
-        "char" makes every character a token, line feeds and spaces included.
+    level : {"word", "char", "subword"}
+        "char" makes every character a token, line feeds and spaces included. Of "subword" the text stays as
+        it is: what its tokens are, the vocabulary knows.
     plain_text : bool
         How words are found. False, for text that is tokenised already: words are what white space separates,
         and every line end, of empty lines too, becomes ``<eos>`` (the convention of Penn Treebank and
@@ -82,7 +83,7 @@ def tokenise(
     -------
     sequence of str
     """
-    if level == "char":
+    if level != "word":
         return text
     if not plain_text:
         return text.replace("\n", f" {EOS} ").split()

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import Subwords
 from truesparse.errors import UsageError
-from truesparse.export.c_arrays import lines, numbers, read_template, string
+from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
 from truesparse.export.c_inputs import input_text, test_inputs, test_text
 from truesparse.export.c_network import network
 from truesparse.export.c_whole import whole_network, whole_text
@@ -78,7 +79,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     upper = name.upper()
     chain = stored.chain
     parts = (whole_network if chain.whole else network)(stored, dtype, name)
-    words = _vocabulary(stored)
+    words = _vocabulary(stored, name)
     values = {
         "name": name,
         "upper": upper,
@@ -189,12 +190,28 @@ def _test(stored: StoredModel, dtype: str) -> dict[str, str]:
     }
 
 
-def _vocabulary(stored: StoredModel) -> dict[str, str]:
+def _vocabulary(stored: StoredModel, name: str) -> dict[str, str]:
     """What goes into the header of the vocabulary; nothing if there is none."""
     vocabulary = stored.vocabulary
     if vocabulary is None:
         return {}
+    if isinstance(vocabulary, Subwords):
+        strings, bytes_of = map(byte_string, vocabulary.token_bytes), map(len, vocabulary.token_bytes)
+        lengths = _LENGTHS.format(
+            name=name, upper=name.upper(), lengths=",\n".join(lines(list(map(str, bytes_of))))
+        )
+    else:
+        strings, lengths = map(string, vocabulary.tokens), ""
     return {
-        "words": ",\n".join(f"    {string(token)}" for token in vocabulary.tokens),
+        "words": ",\n".join(f"    {token}" for token in strings),
+        "lengths": lengths,
         "unknown": str(-1 if vocabulary.unknown is None else vocabulary.unknown),
     }
+
+
+_LENGTHS = """
+/* Tokens are bytes, which need not be whole characters of UTF-8, and may be zero: so many each. */
+static const unsigned short {name}_lengths[{upper}_TOKENS] = {{
+{lengths}
+}};
+"""

@@ -101,11 +101,22 @@ def string(text: str) -> str:
         The text is longer than compilers need to accept, or has a zero byte, which ends strings.
     """
     data = text.encode()
-    if len(data) > _LONGEST_STRING or 0 in data:
-        raise TruesparseError(
-            f"the token {text[:20]!r} cannot be a string in C; train with a vocabulary that does not have it"
-        )
+    if 0 in data:
+        raise _no_string(text)
+    return byte_string(data)
+
+
+def byte_string(data: bytes) -> str:
+    """A string constant of bytes, of which any may be zero; raises as `string` if there are too many."""
+    if len(data) > _LONGEST_STRING:
+        raise _no_string(data.decode("utf-8", "replace"))
     return '"' + "".join(_character(byte) for byte in data) + '"'
+
+
+def _no_string(text: str) -> TruesparseError:
+    return TruesparseError(
+        f"the token {text[:20]!r} cannot be a string in C; train with a vocabulary that does not have it"
+    )
 
 
 def _character(byte: int) -> str:

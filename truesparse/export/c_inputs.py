@@ -8,6 +8,7 @@ from string import Template
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import Subwords
 from truesparse.export.c_arrays import lines, numbers, read_template
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
@@ -76,7 +77,8 @@ def _words(stored: StoredModel) -> dict[str, str]:
     if stored.vocabulary is not None:
         text |= {"include": '#include "${name}_vocabulary.h"', "token_number": _WORD}
         if stored.chain.head.outputs == stored.chain.tokens:
-            text["print_output"] = "    puts(${name}_vocabulary[output]);"
+            subwords = isinstance(stored.vocabulary, Subwords)
+            text["print_output"] = _PRINT_BYTES if subwords else "    puts(${name}_vocabulary[output]);"
     if stored.labels:
         text["print_output"] = "    puts(${name}_labels[output]);"
     return text
@@ -101,6 +103,9 @@ def _features(stored: StoredModel) -> dict[str, str]:
     return text
 
 
+_PRINT_BYTES = """\
+    fwrite(${name}_vocabulary[output], 1, ${name}_lengths[output], stdout);
+    putchar('\\n');"""
 _SOFTMAX_COMMENT = """\
 /* Turn ${upper}_OUTPUTS scores into probabilities, in place. */
 void ${name}_softmax(float *scores);

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data import SeriesEncoder, Subwords, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder, container, model_kind, names_outputs
@@ -77,6 +77,11 @@ def check_reading(
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None
+    if chain.whole and chain.per_step and vocabulary is not None and not labels:
+        raise UsageError(
+            "a model that reads in both directions is no language model; give a TokenEncoder and the labels"
+            " of its outputs"
+        )
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
             "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
@@ -127,7 +132,9 @@ def document_of(
             "config": {**history},
         }
     )
+    newer = isinstance(vocabulary, Subwords)  # a reader of version 2 knows none
     return {
+        **({"format_version": 3} if newer else {}),
         "kind": kind,
         "truesparse_version": __version__,
         "model": chain.to_document(),

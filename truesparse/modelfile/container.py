@@ -20,7 +20,8 @@ import safetensors
 from truesparse.errors import TruesparseError
 from truesparse.modelfile.files import replacing
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # the newest that is read
+_USUAL_VERSION = 2  # of what a document does not say otherwise, so that earlier readers can read it
 
 # Types of tensors and what safetensors calls them, in the order in which it has them in a file.
 _TYPES = {
@@ -51,7 +52,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
     tensors : mapping of str to ndarray
         C-contiguous arrays. They are not copied. The order does not matter.
     document : mapping
-        What JSON can hold.
+        What JSON can hold. `format_version`, if it needs more than the usual one.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], document: Mapping[str, 
     The same contents make the same bytes. `safetensors.numpy.save_file` draws the order of the metadata each
     time.
     """
-    text = json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({"format_version": _USUAL_VERSION, **document}, ensure_ascii=False, allow_nan=False)
     text = text.encode("utf-8", "backslashreplace").decode()  # JSON's own escapes of what is no UTF-8
     metadata = {"truesparse": text, "crc32": _checksum(text, tensors, tensors.__getitem__)}
     names, header = _header(tensors, metadata)

@@ -34,12 +34,15 @@ class DensityRates(NamedTuple):
     apart: Collection[str] = ()
 
     def stretches(self, arena: Arena) -> Iterator[tuple[slice, float]]:
-        """Stretches of the flat arrays, which together are all, and the factor of the rate of each."""
-        if not self.exponent:
+        """Stretches of the flat arrays, which together are all but what is frozen, and the factor of the rate
+        of each."""
+        if not self.exponent and not arena.frozen:
             yield slice(0, arena.size), 1.0
             return
         starts = [*(where.start for where in arena.layout.values()), arena.size]
         for name, start, end in zip(arena.layout, starts[:-1], starts[1:], strict=True):
+            if name in arena.frozen:
+                continue
             own = name in arena.matrices and name not in self.apart
             yield slice(start, end), arena.matrices[name].density ** -self.exponent if own else 1.0
 
@@ -76,7 +79,8 @@ class Optimizer:
         raise NotImplementedError
 
     def _stretches(self) -> Iterator[tuple[slice, float]]:
-        """Stretches of the flat arrays, which together are all, and the learning rate of each."""
+        """Stretches of the flat arrays, which together are all but what is frozen, and the learning rate of
+        each."""
         for stretch, factor in self.rates.stretches(self.arena):
             yield stretch, self.lr * factor
 

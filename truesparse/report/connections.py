@@ -11,6 +11,7 @@ from truesparse.csr import CSR
 from truesparse.layers.chain import EMBEDDING
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile import StoredModel
+from truesparse.tasks.examined import shown_tokens
 
 _BLOCK = 512  # tokens whose connections are followed together
 
@@ -65,7 +66,7 @@ def connections(stored: StoredModel) -> Connections | None:
         return Connections(names, "feature", reads.sum(axis=0), len(reads), layer)
     table = stored.matrices[EMBEDDING]
     vocabulary = stored.vocabulary
-    names = list(vocabulary.tokens) if vocabulary else [f"token {n}" for n in range(chain.tokens)]
+    names = list(shown_tokens(vocabulary)) if vocabulary else [f"token {n}" for n in range(chain.tokens)]
     reached = np.empty(chain.tokens, np.int64)
     spread = reads.T.astype(np.float32)
     for start in range(0, chain.tokens, _BLOCK):

@@ -130,7 +130,7 @@ def about(run: Run) -> Markup:
         ["data", vars(config).get("data") or "the documentation that comes with Python"],
     ]
     if vocabulary is not None:
-        kind = "characters" if vocabulary.level == "char" else "words"
+        kind = {"char": "characters", "word": "words"}.get(vocabulary.level, "pieces of words")
         rows.append(["vocabulary", f"{len(vocabulary):,} {kind}"])
     if model.labels:
         names = ", ".join(model.labels[:12]) + (", …" if len(model.labels) > 12 else "")

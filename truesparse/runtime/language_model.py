@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
@@ -14,6 +14,7 @@ from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
 from truesparse.runtime.reader import Reader, Stream
 from truesparse.runtime.recurrent import Array, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
+from truesparse.runtime.search import Beam, Beginning, check_search, inside_word, last_word, search
 
 
 class LanguageModel(Reader):
@@ -51,6 +52,8 @@ class LanguageModel(Reader):
         temperature: float = 1.0,
         top_k: int = 0,
         rng: np.random.Generator | None = None,
+        top_p: float = 1.0,
+        prefix: str = "",
     ) -> Iterator[str]:
         """Go on from a text.
 
@@ -65,6 +68,10 @@ class LanguageModel(Reader):
         top_k : int
             Draw among the so many most probable tokens; 0 for all.
         rng : Generator, optional
+        top_p : float
+            Draw among the most probable tokens, as few as have this probability together; 1 for all.
+        prefix : str
+            What the text that it adds is to begin with; of a model of words, letters of the first word.
 
         Yields
         ------
@@ -74,18 +81,15 @@ class LanguageModel(Reader):
         Raises
         ------
         UsageError, TruesparseError
-            An argument is out of range, the model has no vocabulary, or the prompt has a token that is not in
-            it.
+            An argument is out of range, the model has no vocabulary, the prompt has a token that is not in
+            it, or no token goes with the prefix.
         """
-        check_sampling(length, temperature, top_k)
-        vocabulary = need_vocabulary(self.vocabulary, self._path)
-        ids = vocabulary.encode(prompt)
+        check_sampling(length, temperature, top_k, top_p)
+        ids, start, vocabulary = self._begin(prompt)
+        beginning = Beginning(vocabulary, prefix)
         yield vocabulary.decode(ids)
-        last = [int(ids[-1])] if ids.size else []
-        for token in self.sample(ids if last else [_line_end(vocabulary)], length, temperature, top_k, rng):
-            # with the space that parts the two
-            yield vocabulary.decode([*last, token])[len(vocabulary.decode(last)) :]
-            last = [token]
+        tokens = self._sample(start, length, temperature, top_k, rng, top_p, beginning)
+        yield from vocabulary.pieces(tokens, ids.tolist())
 
     def sample(
         self,
@@ -94,6 +98,7 @@ class LanguageModel(Reader):
         temperature: float = 1.0,
         top_k: int = 0,
         rng: np.random.Generator | None = None,
+        top_p: float = 1.0,
     ) -> Iterator[int]:
         """Draw tokens one after another, each given all before it.
 
@@ -101,7 +106,7 @@ class LanguageModel(Reader):
         ----------
         prompt : array_like of int, shape (n_tokens,)
             What comes first; at least one token. Not among the tokens drawn.
-        length, temperature, top_k, rng
+        length, temperature, top_k, rng, top_p
             As in `generate`.
 
         Yields
@@ -113,17 +118,161 @@ class LanguageModel(Reader):
         UsageError, TruesparseError
             An argument is out of range, or the scores are not finite.
         """
-        check_sampling(length, temperature, top_k)
+        check_sampling(length, temperature, top_k, top_p)
+        yield from self._sample(prompt, length, temperature, top_k, rng, top_p)
+
+    def _sample(
+        self,
+        prompt: ArrayLike,
+        length: int,
+        temperature: float,
+        top_k: int,
+        rng: np.random.Generator | None,
+        top_p: float,
+        beginning: Beginning | None = None,
+    ) -> Iterator[int]:
         rng = rng or np.random.default_rng()
         stream = self.stream()
         log_probabilities = stream.read(prompt)
+        rest = b"" if beginning is None else beginning.letters
         for place in range(length):
-            if np.isnan(log_probabilities).any():
-                raise scores_overflow(self._path)
-            token = draw(log_probabilities, rng, temperature, top_k)
+            self._check_scores(log_probabilities)
+            if rest:
+                assert beginning is not None
+                log_probabilities[~beginning.allowed(rest)] = -np.inf
+            token = draw(log_probabilities, rng, temperature, top_k, top_p)
+            if rest:
+                assert beginning is not None
+                rest = beginning.rest(rest, token)
             yield token
             if place < length - 1:
                 log_probabilities = stream.step(token)
+
+    def beam(
+        self,
+        prompt: str = "",
+        length: int = 100,
+        beams: int = 5,
+        length_penalty: float = 1.0,
+        prefix: str = "",
+    ) -> list[tuple[str, float]]:
+        """Search for the likeliest ends of a line, which nothing is drawn for.
+
+        Parameters
+        ----------
+        prompt, prefix
+            As in `generate`.
+        length : int
+            The most tokens to write.
+        beams : int
+            How many beginnings are kept at each step, and texts returned at most.
+        length_penalty : float
+            Texts are compared by their log-probability divided by this power of their number of tokens: 0
+            prefers short ones, 1 goes by the mean.
+
+        Returns
+        -------
+        list of (str, float)
+            What comes after the prompt, to the end of the line, and its log-probability; the best first.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            As `generate`.
+        """
+        check_search(beams, length, length_penalty)
+        ids, start, vocabulary = self._begin(prompt)
+        ends = np.array([b"\n" in token for token in vocabulary.token_bytes])
+        if vocabulary.level == "word":
+            ends = np.array([token == EOS for token in vocabulary.tokens])
+        found = self._search(start, ends, Beginning(vocabulary, prefix), length, beams, length_penalty)
+        texts = ("".join(vocabulary.pieces(beam.tokens, ids.tolist())) for beam in found)
+        return [
+            (text.partition("\n")[0], beam.log_probability) for text, beam in zip(texts, found, strict=True)
+        ]
+
+    def suggest(self, text: str, count: int = 3, length: int = 20) -> list[tuple[str, float]]:
+        """Words that may complete the last one of a text, as a keyboard suggests them.
+
+        Parameters
+        ----------
+        text : str
+            What was typed. If its end is white space, or nothing was typed, whole words are suggested.
+        count : int
+            How many, at most.
+        length : int
+            The most tokens of a word, for a model of characters or subwords.
+
+        Returns
+        -------
+        list of (str, float)
+            Words, and their probability given all before the last word, the most probable first. None if the
+            model knows no word that begins so.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            `count` or `length` is not positive, or the model has no vocabulary.
+        """
+        check_search(count, length, 0.0, "--suggest")
+        vocabulary = need_vocabulary(self.vocabulary, self._path)
+        ids, typed = last_word(vocabulary, text)
+        start = ids if ids.size else [vocabulary.line_end]
+        try:
+            beginning = Beginning(vocabulary, typed)
+        except UsageError:
+            return []
+        words: dict[str, float] = {}
+        if vocabulary.level == "word":
+            scores = self.stream().read(start)
+            self._check_scores(scores)
+            scores[~beginning.allowed(beginning.letters)] = -np.inf
+            for place in np.argsort(-scores, kind="stable")[: count + 1]:
+                if vocabulary.tokens[place] != EOS and np.isfinite(scores[place]):
+                    words[vocabulary.tokens[place]] = float(np.exp(scores[place]))
+        else:
+            ends = np.array([not inside_word(token) for token in vocabulary.token_bytes])
+            for beam in self._search(start, ends, beginning, length, 4 * count, 0.0, any_end=True):
+                word = vocabulary.decode(beam.tokens).strip()
+                if word and beam.ended:  # one that is cut in different ways is one word
+                    words[word] = words.get(word, 0.0) + float(np.exp(beam.log_probability))
+        return sorted(words.items(), key=lambda pair: -pair[1])[:count]
+
+    def _begin(self, prompt: str) -> tuple[NDArray[np.int32], ArrayLike, Vocabulary]:
+        """The numbers of a prompt, what the model reads for it, and the vocabulary."""
+        vocabulary = need_vocabulary(self.vocabulary, self._path)
+        ids = vocabulary.encode(prompt)
+        return ids, ids if ids.size else [vocabulary.line_end], vocabulary
+
+    def _search(
+        self,
+        prompt: ArrayLike,
+        ends: NDArray[np.bool_],
+        beginning: Beginning,
+        length: int,
+        beams: int,
+        penalty: float,
+        any_end: bool = False,
+    ) -> list[Beam]:
+        """Find likely texts after a prompt; see `search`."""
+        stream = self.stream()
+        first = stream.read(prompt)
+        self._check_scores(first)
+        wide = self.stream(beams)
+        wide.state = {name: np.repeat(array, beams, axis=1) for name, array in stream.state.items()}
+
+        def step(parents: Sequence[int], tokens: Sequence[int]) -> Array:
+            left = [0] * (beams - len(parents))  # there may be fewer beginnings than the stream has room for
+            wide.state = {name: array[:, [*parents, *left]] for name, array in wide.state.items()}
+            scores = wide.step([*tokens, *left])[: len(tokens)]
+            self._check_scores(scores)
+            return scores
+
+        return search(first, step, ends, beginning, length, beams, penalty, any_end)
+
+    def _check_scores(self, scores: Array) -> None:
+        if np.isnan(scores).any():
+            raise scores_overflow(self._path)
 
 
 class LanguageModelStream(Stream):
@@ -176,9 +325,3 @@ class LanguageModelStream(Stream):
         for numbers in steps[:-1]:
             self.advance(numbers)
         return self.step(steps[-1])
-
-
-def _line_end(vocabulary: Vocabulary) -> int:
-    """Number of the token that ends a line, or of the most frequent one."""
-    tokens = vocabulary.tokens
-    return next((tokens.index(token) for token in (EOS, "\n") if token in tokens), 0)

@@ -87,8 +87,8 @@ def load_sequence_model(path: str | Path) -> SequenceModel:
 
 def as_model(stored: StoredModel) -> RuntimeModel:
     """The model that was stored, ready for use."""
-    if stored.chain.features:
-        return SequenceModel(stored)
+    if stored.chain.features or (stored.chain.whole and stored.kind == "language model"):
+        return SequenceModel(stored)  # what reads in both directions predicts no next token
     return _KINDS[stored.kind](stored)
 
 

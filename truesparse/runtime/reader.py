@@ -185,7 +185,7 @@ class Stream:
         if reader.chain.whole:
             raise TruesparseError(
                 "a model that reads in both directions has no stream, as it says nothing before a sequence is"
-                " whole; use log_probabilities"
+                " whole; use predict"
             )
         self._chain = reader.chain
         self._recurrent = reader._recurrent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -79,8 +79,10 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
         samples: Samples,
         held_out: Samples | None,
         passes: int,
+        tokens: Sequence[str] = (),
     ) -> None:
-        """Train; keep the last model, or the best one by the held-out data."""
+        """Train; keep the last model, or the best one by the held-out data. `tokens` are what the rows of the
+        embedding stand for."""
         told = self._fit_settings()
         calibrate = vars(self).get("calibrate", False)
         if calibrate and held_out is None:
@@ -89,7 +91,9 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
         with as_value_error():
             check_kind("reporter", reporter, Reporter, "a truesparse.Reporter or None")
         with closing(reporter), as_value_error(), kernel_threads(effective_n_jobs(self.n_jobs)):
-            network = Network(config, chain, samples, self.network_.model if self._goes_on() else None)
+            network = Network(
+                config, chain, samples, self.network_.model if self._goes_on() else None, tokens
+            )
             self.loss_curve_, self.validation_scores_ = [], []
             best: tuple[float, ...] | None = None
             highest, stale = -np.inf, 0

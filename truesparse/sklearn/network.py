@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from truesparse.training.calibration import fit_temperature, model_with_temperat
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
 from truesparse.training.training import StepMeasures
+from truesparse.training.vectors import use_vectors
 
 # Not all of Numba's threading layers may be entered by several threads at once, as joblib's have it.
 _ONE_AT_A_TIME = threading.Lock()
@@ -75,6 +77,8 @@ class Network:
         What it will be trained on first.
     start : Model, optional
         The model whose weights and connections it begins with; random ones if not given.
+    tokens : sequence of str
+        What the rows of the embedding stand for, if the configuration names vectors of words.
 
     Attributes
     ----------
@@ -93,7 +97,12 @@ class Network:
     """
 
     def __init__(
-        self, config: SequenceConfig, chain: ChainSpec, samples: Samples, start: Model | None = None
+        self,
+        config: SequenceConfig,
+        chain: ChainSpec,
+        samples: Samples,
+        start: Model | None = None,
+        tokens: Sequence[str] = (),
     ) -> None:
         self.config = config
         self.chain = chain
@@ -103,6 +112,8 @@ class Network:
         steps = len(batches)
         if start is None:
             self.model, _ = build_model(config, chain, batches, rngs["initial"])
+            if vectors := vars(config).get("vectors"):
+                use_vectors(self.model, Path(vectors), tokens)
         else:
             self.model = _started(config, chain, start)
         self.training = build_training(config, self.model, rngs, chain, steps, config.epochs * steps)

@@ -27,6 +27,7 @@ from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.classifier.task import text_settings
 from truesparse.tasks.sequences import sequence_chain
+from truesparse.training.vectors import sized
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -105,14 +106,16 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         weights = self._weights(sample_weight, numbers)
         rows = np.arange(len(texts)) if weights is None else np.flatnonzero(weights)
         train, valid = (rows[part] for part in self._hold_out(len(rows), numbers[rows]))
-        config = self._configuration(ClassifierConfig)
-        if not goes_on:
-            self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
+        with as_value_error():
+            config = sized(self._configuration(ClassifierConfig))
+            if not goes_on:
+                self.encoder_ = TextEncoder.build([texts[k] for k in train], **text_settings(config))
         samples = Samples(self._encoded(texts), numbers, weights)
         held_out = samples.select(valid) if valid.size else None
         with as_value_error():
             chain = sequence_chain(config, len(self.encoder_.vocabulary), len(self.classes_))
-        self._fit(config, chain, samples.select(train), held_out, config.epochs)
+        tokens = self.encoder_.vocabulary.tokens
+        self._fit(config, chain, samples.select(train), held_out, config.epochs, tokens)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a fitted model with one more pass over some texts.

@@ -45,6 +45,8 @@ class Arena:
     matrices : dict of str to SparseMatrix
     version : int
         Grows whenever values changed (`touch`), so that copies know when they are out of date.
+    frozen : frozenset of str
+        Names of matrices that training leaves as they are.
 
     Raises
     ------
@@ -60,7 +62,7 @@ class Arena:
     has the size of a dense matrix.
     """
 
-    __slots__ = ("matrices", "_numbers", "_bias_sizes")
+    __slots__ = ("matrices", "frozen", "_numbers", "_bias_sizes")
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Arena:
         # Matrices refer to these, not to the arena: without a circle, memory is free when a model is gone.
         self._numbers = numbers = Numbers()
         self.matrices = {name: SparseMatrix(name, numbers, *entry) for name, entry in patterns.items()}
+        self.frozen: frozenset[str] = frozenset()
         self._bias_sizes = dict(biases)
         numbers.layout = self._lay_out({})
         numbers.values = aligned_zeros(self._end())
@@ -82,7 +85,7 @@ class Arena:
         patterns = {
             name: (matrix.pattern, matrix.blocks, matrix.group) for name, matrix in self.matrices.items()
         }
-        return _restored, (patterns, self._bias_sizes, self.values, self.states)
+        return _restored, (patterns, self._bias_sizes, self.values, self.states, self.frozen)
 
     @property
     def values(self) -> Flat:
@@ -113,6 +116,11 @@ class Arena:
     def size(self) -> int:
         """Length of the flat arrays, padding included."""
         return self.values.size
+
+    @property
+    def changing(self) -> dict[str, SparseMatrix]:
+        """The matrices that are not frozen."""
+        return {name: matrix for name, matrix in self.matrices.items() if name not in self.frozen}
 
     @property
     def nnz(self) -> int:
@@ -177,6 +185,11 @@ class Arena:
         from truesparse.kernels.fill import fill_zero
 
         fill_zero(self.grads)
+
+    def drop_frozen_gradients(self) -> None:
+        """Set the gradients of the matrices that are frozen to 0."""
+        for name in self.frozen:
+            self.grads[self.layout[name]] = 0
 
     def apply(self, rewiring: Rewiring) -> None:
         """Move every entry to its new place: the only thing that does.
@@ -269,9 +282,11 @@ def _restored(
     biases: Mapping[str, int],
     values: Flat,
     states: Mapping[str, Flat],
+    frozen: frozenset[str] = frozenset(),
 ) -> Arena:
     """An arena from what `Arena.__reduce__` gave."""
     arena = Arena(patterns, biases)
+    arena.frozen = frozen
     arena.values[...] = values
     for name, state in states.items():
         arena.add_state(name)[...] = state

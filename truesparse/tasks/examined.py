@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data import Vocabulary
+
 SECONDS = 10.0  # that a look takes at most, but for its first step
 WORST = 12  # examples that are shown
 AROUND = 8  # tokens that are shown on either side of one
@@ -65,6 +67,13 @@ class Examined:
     listings: list[Listing]
     labels: tuple[str, ...] = ()
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+
+def shown_tokens(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """The tokens as people read them: pieces of words with the spaces that they have, not as bytes."""
+    if vocabulary.level in ("word", "char"):
+        return vocabulary.tokens
+    return tuple(vocabulary.decode([number]) for number in range(len(vocabulary)))
 
 
 def in_time(count: int, size: int, seconds: float = SECONDS) -> Iterator[NDArray[np.int64]]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
@@ -34,6 +35,7 @@ from truesparse.training.restoring import restored_config
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import make_generators
 from truesparse.training.task import Task
+from truesparse.training.vectors import sized, use_vectors
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
@@ -82,7 +84,7 @@ def train_model(
         `stop` returned True; all is saved.
     """
     reporter = with_logs(reporter or Reporter(), config.log)
-    config = _found(config.filled(), "start_topology")
+    config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
     if out is not None:
         rundir.check_free(out)
     task = _make_task(config)
@@ -166,6 +168,8 @@ def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
     generators = make_generators(task.config.seed)
     model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    if vectors := vars(task.config).get("vectors"):
+        task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
     trainer.state.flops = flops
     trainer.check_plan()
@@ -192,7 +196,11 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    task = config.make_task(**reading, **({"like": saved} if config.start_values == "last" else {}))
+    if config.start_values == "last" or isinstance(
+        words, Subwords
+    ):  # which another version might learn otherwise
+        reading["like"] = saved
+    task = config.make_task(**reading)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -216,7 +224,7 @@ def _with_path(config: Config, name: str, path: str | None) -> Config:
 
 def _found(config: Config, name: str = "data") -> Config:
     """A configuration, such as for a run's folder, of which a path is found from any working directory."""
-    path = vars(config)[name]
+    path = vars(config).get(name)
     return config if path is None else _with_path(config, name, str(Path(path).absolute()))
 
 

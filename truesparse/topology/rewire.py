@@ -34,7 +34,7 @@ class Rules:
 
 def rewire(arena: Arena, rules: Rules, update: Update, gates: str) -> dict[str, Changed]:
     """Change the topology of all matrices of an arena once; see `truesparse.topology.Method.update`."""
-    parts = {name: parts_of(matrix, gates, update.importance) for name, matrix in arena.matrices.items()}
+    parts = {name: parts_of(matrix, gates, update.importance) for name, matrix in arena.changing.items()}
     all_parts = [part for mine in parts.values() for part in mine]
     fractions = _fractions(rules, all_parts, update)
     keeps = {
@@ -50,7 +50,7 @@ def rewire(arena: Arena, rules: Rules, update: Update, gates: str) -> dict[str, 
     in_place = all(sum(counts[name]) == sum(map(_dropped, keeps[name])) for name in parts)
     changes: dict[str, Rewired] = {}
     changed: dict[str, Changed] = {}
-    for name, matrix in arena.matrices.items():
+    for name, matrix in arena.changing.items():
         mine, kept, new = parts.pop(name), keeps.pop(name), counts.pop(name)
         if not any(new) and not any(map(_dropped, kept)):
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from truesparse.data.batches import Batches
-from truesparse.layers.chain import ChainSpec
+from truesparse.layers.chain import EMBEDDING, ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.topology import Beginning, Method, get_method, initial_counts
@@ -127,6 +127,7 @@ def build_training(
         See `Training`.
     """
     method = get_method(config.method)
+    model.arena.frozen = frozenset({EMBEDDING} if vars(config).get("freeze_vectors") else ())
     counts = {}
     if method.shrinks:
         density = wanted_density(config, chain)

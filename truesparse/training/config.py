@@ -26,6 +26,7 @@ from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.logs import log_setting
 from truesparse.training.stopping import minutes_setting, patience_setting
 from truesparse.training.toml import read_toml, to_toml
+from truesparse.training.vectors import check_vectors
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -165,6 +166,7 @@ class Config:
             if chosen in options:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
+        check_vectors(self)
         preset = getattr(self, "preset", None)
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")

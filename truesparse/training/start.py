@@ -138,6 +138,8 @@ def _began_with(saved: SavedModel, history: Any, kind: type[Config]) -> Model:
             f"{saved.path} is of a run with --method {config.method}, whose first values follow from its data"
             f"{other}"
         )
+    if vars(config).get("vectors") is not None:
+        raise UsageError(f"{saved.path} is of a run with --vectors, which are its first values{other}")
     return first_model(config, saved.model.chain, make_generators(config.seed)["initial"])
 
 

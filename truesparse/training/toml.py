@@ -15,7 +15,7 @@ from typing import Any
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import flag, shown
 
-PATHS = ("data", "start_topology")  # the fields that name files
+PATHS = ("data", "start_topology", "vectors")  # the fields that name files
 _SCHEME = "file://"
 
 

@@ -128,6 +128,7 @@ class Training:
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
         arena.zero_grad()
         loss = self.add_gradients(batch)
+        arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
         self.check_finite(norm, "norm of the gradient", number, batch)

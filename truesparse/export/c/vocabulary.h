@@ -13,5 +13,5 @@
 static const char *const ${name}_vocabulary[${upper}_TOKENS] = {
 $words
 };
-
+$lengths
 #endif

@@ -11,6 +11,7 @@ from truesparse.settings import fraction, setting
 from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -66,14 +67,21 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
     test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")
-    length: int = setting(400, "Words of a text that are read, T.", low=1, high=1 << 20)
+    length: int = setting(400, "Words, or pieces of words, of a text that are read, T.", low=1, high=1 << 20)
     truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
     padding: str = setting(
         "masked",
         "Stop at the end of a shorter text, or read <pad> before or after it.",
         choices=("masked", "before", "after"),
     )
-    vocabulary: int = setting(20_000, "Most frequent words that are known, V.", low=2)
+    level: str = setting(
+        "word",
+        "Read words or pieces of words; the latter need --padding masked.",
+        choices=("word", "subword"),
+    )
+    vocabulary: int = setting(20_000, "Most frequent words, or pieces of them, that are known, V.", low=2)
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")

@@ -216,4 +216,4 @@ def load_data(
 def text_settings(config: ClassifierConfig) -> dict[str, Any]:
     """What `truesparse.data.TextEncoder.build` takes besides the texts."""
     own = {name: getattr(config, name) for name in TextEncoder.SETTINGS}
-    return {"size": config.vocabulary, "min_count": config.min_count, **own}
+    return {"size": config.vocabulary, "min_count": config.min_count, "level": config.level, **own}

@@ -8,7 +8,7 @@ import numpy as np
 
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
 from truesparse.runtime import LanguageModel
-from truesparse.tasks.examined import SECONDS, WORST, Examined, Listing, Passage
+from truesparse.tasks.examined import SECONDS, WORST, Examined, Listing, Passage, shown_tokens
 from truesparse.tasks.lm.use import text_of_training
 from truesparse.training.evaluation import perplexity
 
@@ -37,7 +37,7 @@ def examine(stored: StoredModel) -> Examined:
     if np.isnan(loss).any():
         raise scores_overflow(stored.path)
     right = text[first + 1 : len(losses) + 1]
-    tokens, gap = vocabulary.tokens, "" if vocabulary.level == "char" else " "
+    tokens, gap = shown_tokens(vocabulary), " " if vocabulary.level == "word" else ""
     surprising: list[tuple[str | Passage, ...]] = []
     for place in np.argsort(-loss, axis=None, kind="stable")[:WORST]:
         step, lane = np.unravel_index(place, loss.shape)

@@ -12,6 +12,7 @@ from truesparse.layers.models import ONE_DIRECTION, language_model
 from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -90,7 +91,12 @@ saves and stops.
         shown="the Python documentation that comes with Python",
     )
     preset: str = preset_of(PRESETS)
-    level: str = setting("word", "Predict words or characters.", choices=("word", "char"))
+    level: str = setting(
+        "word", "Predict words, characters or pieces of words.", choices=("word", "char", "subword")
+    )
+    vocabulary: int | None = setting(None, "Pieces of words of --level subword, V.", low=256, shown="4000")
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
@@ -118,6 +124,8 @@ saves and stops.
         super().__post_init__()
         if self.bidirectional:
             raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
+        if self.vocabulary is not None and self.level != "subword":
+            raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
         if self.tied and self.embedding_size not in (None, self.hidden_size):
             raise UsageError(
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
@@ -137,10 +145,12 @@ saves and stops.
     @staticmethod
     def describe(results: Mapping[str, Any]) -> list[str]:
         """See `Config.describe`."""
+        from truesparse.tasks.lm.measures import comparable
+
         run = results["run_dir"]
         return [
             f"validation perplexity {results['valid_perplexity']:.2f}, test {results['test_perplexity']:.2f}"
-            f" (unigram model {results['unigram_perplexity']:.2f})",
+            f" (unigram model {results['unigram_perplexity']:.2f}){comparable(results, 'test_')}",
             f"the run is in {run}; see what it writes with: truesparse generate {typed(run)}",
         ]
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from truesparse.data import Corpus, Windows, load_corpus, unigram_perplexity
+from truesparse.data.subwords import SUBWORDS
 from truesparse.data.words import WORD_RULE, Level
+from truesparse.tasks.lm.measures import text_measures
 from truesparse.tasks.lm.settings import LanguageModelConfig, language_model_chain
 from truesparse.training.evaluation import evaluate, perplexity
 from truesparse.training.task import Measures, ReadsAs, Task, Workspaces, crc32_of
@@ -48,10 +50,10 @@ class LanguageModeling(Task):
         like: ReadsAs | None = None,
     ) -> None:
         if corpus is None:
-            level = cast(Level, config.level)
+            level, most = cast(Level, config.level), config.vocabulary or SUBWORDS
             words = like.vocabulary if like is not None else None
             words = words if words is not None and words.level == level else None
-            corpus = load_corpus(config.data, level, words, word_rule)
+            corpus = load_corpus(config.data, level, words, word_rule, most)
         size = config.batch_size, config.bptt
         varied = config.seed if config.random_windows else None
         self.windows = {
@@ -69,6 +71,7 @@ class LanguageModeling(Task):
         self.description = corpus.description
         self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": corpus.vocabulary}
+        self._test_text = corpus.test
 
     def evaluate(
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
@@ -83,10 +86,12 @@ class LanguageModeling(Task):
         return {"loss": loss, "perplexity": perplexity(loss)}
 
     def results(self, valid: Measures, test: Measures) -> Measures:
-        """Perplexities, also those of a model that knows only how often each token occurs."""
+        """Perplexities, also of a model that knows only how often each token occurs; `text_measures`."""
+        of_text = text_measures(test["loss"], self._test_text, self.reading["vocabulary"])
         return {
             "valid_perplexity": perplexity(valid["loss"]),
             "test_perplexity": test["perplexity"],
             "unigram_perplexity": self._unigram["test"],
             "valid_unigram_perplexity": self._unigram["valid"],
+            **{f"test_{name}": value for name, value in of_text.items()},
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +12,28 @@ from numpy.typing import NDArray
 from truesparse.data import Vocabulary, load_corpus, load_evaluation_text
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import StoredModel, need_vocabulary
+from truesparse.tasks.lm.measures import comparable, text_measures
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.rundata import find_data
 from truesparse.training.evaluation import evaluate_stream, perplexity
 from truesparse.training.task import crc32_of
 
 
-class TextEvaluation(NamedTuple):
+@dataclass(frozen=True)
+class TextEvaluation:
     """Mean loss per token, in nats, over how many tokens; of which part of the data, "all" for a whole file;
     and which fraction of the text is ``<unk>``.
 
     `unknown` is None for a vocabulary without ``<unk>``. A high one says that the text does not fit the
-    vocabulary, which makes the loss low: unknown words are easily told.
+    vocabulary, which makes the loss low: unknown words are easily told. `comparable` is what `text_measures`
+    says.
     """
 
     loss: float
     tokens: int
     part: str
     unknown: float | None
+    comparable: dict[str, float] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:
@@ -37,7 +42,8 @@ class TextEvaluation(NamedTuple):
 
     def values(self) -> dict[str, Any]:
         """See `Evaluated.values`."""
-        return {name: getattr(self, name) for name in ("loss", "perplexity", "tokens", "unknown")}
+        own = {name: getattr(self, name) for name in ("loss", "perplexity", "tokens", "unknown")}
+        return own | self.comparable
 
     def summary(self) -> str:
         """See `Evaluated.summary`."""
@@ -45,7 +51,7 @@ class TextEvaluation(NamedTuple):
         unknown = "" if self.unknown is None else f", {100 * self.unknown:.1f} % of them <unk>"
         return (
             f"{part}perplexity {self.perplexity:.2f}"
-            f" (loss {self.loss:.4f} over {self.tokens:,} tokens{unknown})"
+            f" (loss {self.loss:.4f} over {self.tokens:,} tokens{unknown}){comparable(self.comparable)}"
         )
 
     def table(self) -> list[list[str]]:
@@ -64,7 +70,8 @@ def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns:
         ids = load_evaluation_text(data, vocabulary, split)
     result = evaluate_stream(saved.model, ids, saved.data.batch_size, saved.data.bptt)
     number = vocabulary.unknown
-    return TextEvaluation(*result, split, None if number is None else float(np.mean(ids == number)))
+    unknown = None if number is None else float(np.mean(ids == number))
+    return TextEvaluation(*result, split, unknown, text_measures(result.loss, ids[1:], vocabulary))
 
 
 def text_of_training(

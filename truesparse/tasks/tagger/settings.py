@@ -17,6 +17,7 @@ from truesparse.tasks.label_settings import (
 )
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -86,6 +87,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         high=1 << 20,
     )
     vocabulary: int = setting(20_000, "Most frequent tokens that are known, V.", low=2)
+    vectors: str | None = vectors_setting()
+    freeze_vectors: bool = freeze_setting()
     min_count: int = setting(
         2,
         "Tokens that occur less often in the training sentences are unknown; it learns of them too.",
