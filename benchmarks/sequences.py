@@ -3,11 +3,11 @@
     pip install scikit-learn sktime statsmodels
     python benchmarks/sequences.py [NAME ...] --out benchmarks/results/sequences
 
-Each set is trained from several seeds with `truesparse train sequences`, at a sparsity of 90 % and dense, all
-else the same: the defaults of the command, for small sets a smaller batch and more to choose by. The
-baselines are 1-NN with dynamic time warping (classes), the seasonal naive forecast and a ridge regression on
-the values that the model reads (forecasts). Only where data lie is asked of sktime and statsmodels, so their
-own dependencies are not needed.
+Each set is trained from several seeds with `truesparse train sequences`, at a sparsity of 90 % and dense,
+all else the same: the defaults of the command, for small sets a smaller batch and more to choose the model
+by. The baselines are 1-NN with dynamic time warping (classes), the seasonal naive forecast and a ridge
+regression on the values that the model reads (forecasts). Only where data lie is asked of sktime and
+statsmodels, so their own dependencies are not needed.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def main() -> None:
     """Run the sets that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*SETS, []], metavar="NAME", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, help="folder for results.json, which grows, and table.md")
+    parser.add_argument("--out", type=Path, help="folder for results.json, which grows")
     given = parser.parse_args()
     found = [run(name) for name in given.names or SETS]
     if given.out is not None:
@@ -233,7 +233,6 @@ def main() -> None:
         known.update({one["set"]: one for one in found})
         found = [known[name] for name in SETS if name in known]
         file.write_text(json.dumps(found, indent=1) + "\n")
-        (given.out / "table.md").write_text(table(found))
     print(table(found))
 
 
