@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batches
@@ -180,5 +181,5 @@ def crc32_of(arrays: Iterable[NDArray[Any]]) -> int:
     """CRC-32 of the bytes of arrays one after another, to tell data from others."""
     value = 0
     for array in arrays:
-        value = zlib.crc32(array.data, value)
+        value = zlib.crc32(np.ascontiguousarray(array).data, value)
     return value
