@@ -102,7 +102,6 @@ SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": digits,
     "ItalyPowerDemand": archive("ItalyPowerDemand"),
     "BasicMotions": archive("BasicMotions"),
-    "JapaneseVowels": archive("JapaneseVowels"),
     "airline": airline,
     "sunspots": sunspots,
     "co2": co2,

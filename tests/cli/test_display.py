@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from truesparse.cli import display
-from truesparse.cli.train_run import _reporter
+from truesparse.cli.train_run import display_for
 from truesparse.training.reporter import Progress, Record, RunInfo
 
 INFO = RunInfo(
@@ -197,5 +197,5 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
 ) -> None:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr("sys.stdout", terminal)
-    assert type(_reporter(as_json=False, quiet=False)) is kind
-    assert type(_reporter(as_json=False, quiet=True)) is display.Silent
+    assert type(display_for(as_json=False, quiet=False)) is kind
+    assert type(display_for(as_json=False, quiet=True)) is display.Silent

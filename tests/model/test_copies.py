@@ -9,6 +9,7 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
+from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
@@ -16,6 +17,7 @@ from truesparse.layers.models import language_model
 from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.registry import LAYERS
 from truesparse.layers.spec import STEPS, TOKENS
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.model import random_model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
@@ -29,16 +31,16 @@ COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle
 
 def kinds_of(spec):
     """A layer of every setting that is one of several, and one with the others."""
-    settings = {}
+    settings = {"mean": (0.5,) * SIZE, "scale": (2.0,) * SIZE} if spec is Standardize else {}
     for field in dataclasses.fields(spec):
         rule = field.metadata
         if field.default is dataclasses.MISSING:
-            settings[field.name] = SIZE
+            settings[field.name] = LSTM(SIZE) if spec is Bidirectional else SIZE
         elif kind_of(field) is float and (rule["low"], rule["high"]) == (0, 1):
             settings[field.name] = 0.25  # something is dropped
     yield spec(**settings)
     for field in dataclasses.fields(spec):
-        choices = (True, False) if kind_of(field) is bool else field.metadata["choices"]
+        choices = (True, False) if kind_of(field) is bool else field.metadata.get("choices", ())
         for choice in choices:
             if choice != field.default:
                 yield spec(**{**settings, field.name: choice})
@@ -51,6 +53,8 @@ def around(layer):
         return ChainSpec(*first, layer)
     if isinstance(layer, Embedding):
         return ChainSpec(layer, *first[1:], *last)
+    if isinstance(layer, Standardize):
+        return ChainSpec(layer, *first[1:], *last, features=SIZE)
     if TOKENS in layer.TAKES:
         return ChainSpec(layer, *first, *last)
     assert STEPS in layer.TAKES
@@ -69,12 +73,15 @@ class Learner:
         choice = OPTIMIZERS[optimizer]
         self.optimizer = choice(lr=0.01).build(self.model.arena)
         self.steps = 0
-        self.state = self.model.zero_state(3)
+        self.state = None if chain.whole else self.model.zero_state(3)
 
     def train(self, steps):
         """Losses of some steps, after the second of which the topology changes."""
         chain, rng = self.model.chain, np.random.default_rng(2)
-        ids = rng.integers(0, chain.tokens, (4, 3)).astype(np.int32)
+        if chain.tokens:
+            ids = rng.integers(0, chain.tokens, (4, 3)).astype(np.int32)
+        else:
+            ids = rng.standard_normal((4, chain.features, 3)).astype(np.float32)
         shape = (4, 3) if chain.per_step else (3,)
         targets = rng.integers(0, chain.head.outputs, shape).astype(np.int32)
         if chain.head.TYPE == "squared-error":
@@ -94,7 +101,7 @@ class Learner:
     def arrays(self):
         """Whatever it stores."""
         arena = self.model.arena
-        arrays = {"values": arena.values, **arena.states, **self.state._parts()}
+        arrays = {"values": arena.values, **arena.states, **(self.state._parts() if self.state else {})}
         for name, matrix in arena.matrices.items():
             arrays |= {f"{name}.indptr": matrix.indptr, f"{name}.indices": matrix.indices}
         return arrays

@@ -102,7 +102,7 @@ NO_VOCABULARY = "has no vocabulary, so it reads numbers, not text"
         ("classifier", ["evaluate", "--data", "t.csv"], NO_VOCABULARY),
         ("classifier", ["predict", "t.csv"], NO_VOCABULARY),
         ("classifier", ["generate"], "is a classifier, not a language model"),
-        ("features", ["evaluate", "--data", "t.csv"], NO_VOCABULARY),
+        ("features", ["evaluate", "--data", "t.csv"], "is a model of no task that has a command"),
         ("features", ["generate"], "is a model of numbers, not a language model; use truesparse predict"),
         (
             "numbers",

@@ -113,3 +113,17 @@ def test_checks_of_scikit_learn_that_fit_nothing(check: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         function("SparseLSTMForecaster", clone(SparseLSTMForecaster(random_state=0)))
+
+
+def test_it_stops_early_and_goes_on_with_its_scale() -> None:
+    y = np.sin(0.3 * np.arange(120))
+    settings = {"hidden_size": 8, "density": 0.5, "random_state": 0, "epochs": 12, "season": 1, "lookback": 8}
+    model = SparseLSTMForecaster(**settings, early_stopping=True, n_iter_no_change=1, tol=10.0).fit(y)
+    assert len(model.validation_scores_) == 2  # no rise by 10
+    model.set_params(warm_start=True, early_stopping=False, epochs=1)
+    scale = model.network_.model.chain
+    model.fit(1000 * y)
+    assert model.network_.model.chain == scale
+    model.set_params(horizon=2)
+    with pytest.raises(ValueError, match="warm_start needs horizon, lookback, season"):
+        model.fit(y)

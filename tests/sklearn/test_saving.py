@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from export.conftest import library_of, needs_compiler
 
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from truesparse import runtime
+from truesparse.cli import main
 from truesparse.errors import TruesparseError
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
 
@@ -78,6 +81,21 @@ def test_the_runtime_says_the_numbers_of_the_regressor(tmp_path: Path, fitted: d
     fitted["regressor"].save(tmp_path / "m")
     said = runtime.load(tmp_path / "m").predict(X[:, :, None])
     np.testing.assert_allclose(said, fitted["regressor"].predict(X[:, :, None]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["classifier", "regressor"])
+def test_the_commands_read_what_it_saves(tmp_path: Path, fitted: dict[str, Any], name: str) -> None:
+    """Numbers of sequences have names as in files that have none."""
+    model = fitted[name]
+    predicted = model.predict(given(name)[:5])
+    model.save(tmp_path / "m")
+    np.savez(tmp_path / "x.npz", X=X[:5], y=predicted)
+    run = partial(CliRunner().invoke, main, catch_exceptions=False)
+    told = run(["predict", str(tmp_path / "m"), str(tmp_path / "x.npz"), "--json"]).stdout.splitlines()
+    assert len(told) == 5
+    shown = run(["evaluate", str(tmp_path / "m"), "--data", str(tmp_path / "x.npz"), "--json"]).stdout
+    measures = json.loads(shown)
+    assert measures["accuracy"] == 1 if name == "classifier" else measures["rmse"] < 0.01
 
 
 @needs_compiler

@@ -17,6 +17,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 
 MEND = "mend it, or take the row out"
+TOO_LARGE = "which is too large for float32"
 _UNITS: tuple[Any, ...] = ("D", "s", "ms", "us", "ns")  # of times, the coarsest that loses nothing
 
 
@@ -92,14 +93,16 @@ class Frame:
             values = np.asarray(column, np.float64)
         except (TypeError, ValueError):
             values = np.array([_number(cell) for cell in column])
-        if np.isfinite(values).all():
+        fitting = fits(values)
+        if fitting.all():
             return values
-        for row, value, cell in zip(self.rows, values, column, strict=True):
+        for row, value, fine, cell in zip(self.rows, values, fitting, column, strict=True):
             cell = cell.item() if isinstance(cell, np.generic) else cell
             empty = not cell.strip() if isinstance(cell, str) else _missing(cell)
-            if math.isfinite(value) or (gaps and empty):
+            if fine or (gaps and empty):
                 continue
-            what = "is empty" if empty else f"is {shown(cell)}, which is no finite number"
+            why = TOO_LARGE if math.isfinite(value) else "which is no finite number"
+            what = "is empty" if empty else f"is {shown(cell)}, {why}"
             raise TruesparseError(
                 f"in row {row:,} of {self.name} the column {self._title(place)} {what}; {MEND}"
             )
@@ -107,6 +110,12 @@ class Frame:
 
     def _title(self, place: int) -> str:
         return repr(self.titles[place])
+
+
+def fits(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which numbers are finite, also as float32."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32))
 
 
 def _number(cell: object) -> float:

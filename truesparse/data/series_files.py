@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.files import BytesFile, TextFile, without_packing
-from truesparse.data.frames import MEND, Frame, read_arrow, read_csv
+from truesparse.data.frames import MEND, Frame, fits, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
 from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS, SeriesEncoder
@@ -232,7 +232,7 @@ def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series
                 " sequence of X"
             )
     there = np.arange(steps) < lengths[:, None]
-    wrong = there & ~np.isfinite(x.astype(np.float64)).all(axis=2)
+    wrong = there & ~fits(x.astype(np.float64)).all(axis=2)
     if wrong.any():
         row, step = np.unravel_index(int(wrong.argmax()), wrong.shape)
         raise TruesparseError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from truesparse.data.files import TextFile
-from truesparse.data.frames import MEND
+from truesparse.data.frames import MEND, fits
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import Series, Targets
 from truesparse.data.series_encoder import CLASSIFY, REGRESS
@@ -88,11 +88,11 @@ def _steps(dimensions: list[str], where: str) -> np.ndarray:
             values = np.array(cells, np.float64)
         except ValueError:
             values = np.array([np.nan])
-        if not np.isfinite(values).all():
+        if not fits(values).all():
             place = next(k for k, cell in enumerate(cells) if not _finite(cell))
             raise TruesparseError(
                 f"{where} has {shown(cells[place].strip())} at step {place + 1:,} of dimension {number},"
-                f" which is no finite number; {MEND}"
+                f" which is no finite number of float32; {MEND}"
             )
         columns.append(values)
     if len({len(column) for column in columns}) != 1:
@@ -105,6 +105,6 @@ def _steps(dimensions: list[str], where: str) -> np.ndarray:
 
 def _finite(cell: str) -> bool:
     try:
-        return bool(np.isfinite(float(cell)))
+        return bool(fits(np.array(float(cell))))
     except ValueError:
         return False

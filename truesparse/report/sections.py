@@ -394,7 +394,8 @@ def _layer(layer: LayerSpec) -> str:
     own = ", ".join(
         f"{field.name} {_layer(value) if isinstance(value, LayerSpec) else shown_value(value)}"
         for field in dataclasses.fields(layer)
-        if (value := getattr(layer, field.name)) not in (None, field.default)
+        if field.name not in ("mean", "scale")  # a number for each feature
+        and (value := getattr(layer, field.name)) not in (None, field.default)
     )
     return f"{layer.TYPE} ({own})" if own else layer.TYPE
 

@@ -159,13 +159,16 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
         with kernel_threads(effective_n_jobs(self.n_jobs)):
             return self.network_.predict(sequences)
 
-    def _hold_out(self, n: int, stratify: NDArray[Any] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which samples are trained on, and which are held out to choose the epoch by."""
+    def _held_out_fraction(self) -> float:
+        """Which fraction is held out; 0 for none."""
         fraction = self.validation_fraction
         if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
             raise ValueError(f"validation_fraction is {fraction!r}; it must be at least 0 and below 1")
-        if self._fit_settings().early_stopping:
-            fraction = fraction or 0.1
+        return fraction or (0.1 if self._fit_settings().early_stopping else 0.0)
+
+    def _hold_out(self, n: int, stratify: NDArray[Any] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which samples are trained on, and which are held out to choose the epoch by."""
+        fraction = self._held_out_fraction()
         if not fraction:
             return np.arange(n), np.empty(0, np.int64)
         from sklearn.model_selection import train_test_split

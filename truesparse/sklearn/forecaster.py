@@ -39,7 +39,11 @@ _OF_FORECASTS = {
 }
 
 
-@with_parameters(SequenceConfig, {**_OF_FORECASTS, **OWN}, without=("embedding_size",))
+@with_parameters(
+    SequenceConfig,
+    {**_OF_FORECASTS, **OWN},
+    without=("embedding_size", "choose_by", "label_smoothing", "calibrate"),
+)
 class SparseLSTMForecaster(SparseNetworkEstimator):
     """A truly sparse recurrent network that forecasts the next steps of series.
 
@@ -80,6 +84,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
     _last: NDArray[np.float64]
     _single: bool
     _units: NDArray[np.float64]
+    _scales: tuple[Any, Any]  # mean and deviation of what is read, and of what is told
 
     def fit(self, y: Any, X: Any = None) -> Self:
         """Train anew.
@@ -109,18 +114,29 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         series, self._single = _series_of(y, X)
         config = self._configuration(SequenceConfig)
         known = ",".join(series.features[1:])
-        sizes: dict[str, Any] = {name: self._size(name) for name in ("horizon", "lookback", "season")}
+        goes_on = self._goes_on()  # with season and scale of the model that learns on
+        there = self.encoder_ if goes_on else None
+        sizes: dict[str, Any] = {
+            name: self._size(name) or (getattr(there, name) if there else 0)
+            for name in ("horizon", "lookback", "season")
+        }
         with as_value_error():
             series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
             assert series.encoder is not None
+            if there is not None and series.encoder != there:
+                raise UsageError(
+                    "warm_start needs horizon, lookback, season and covariates of the last fit; give these,"
+                    " or leave warm_start out"
+                )
             self.encoder_ = series.encoder
-            fraction = self.validation_fraction
-            if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
-                raise UsageError(f"validation_fraction is {fraction!r}; it must be at least 0 and below 1")
+            fraction = self._held_out_fraction()
             train, held_out = divide(series, fraction) if fraction else (series, None)
             samples = self._samples(train)
             of_features = scaling(samples.sequences.values, self.encoder_.read)
             of_targets = scaling(samples.targets.T, self.encoder_.told)
+            if goes_on:
+                of_features, of_targets = self._scales
+            self._scales = of_features, of_targets
             self._units = np.array(of_targets[1])
             chain = sequence_chain(
                 config,

@@ -207,10 +207,11 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
         """The head says the numbers in their own units."""
-        *layers, head = self.network_.model.chain.layers
+        chain, encoder, _ = super()._described()
+        *layers, head = chain.layers
         assert isinstance(head, SquaredError)
         own = replace(head, mean=tuple(self._mean.tolist()), scale=tuple(self._deviation.tolist()))
-        return ChainSpec(*layers, own, features=self.network_.model.chain.features), None, []
+        return ChainSpec(*layers, own, features=chain.features), encoder, []
 
     def _restore(self, model: Model) -> None:
         from truesparse.model import Model

@@ -10,7 +10,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from truesparse.data import Sequences
+from truesparse.data import Sequences, SeriesEncoder
+from truesparse.data.series_encoder import CLASSIFY, REGRESS
+from truesparse.layers.chain import ChainSpec
+from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
@@ -34,6 +37,14 @@ class SequenceEstimator(SparseNetworkEstimator):
             self._fit(config, chain, samples, None, config.epochs if hold_out else 1)
         else:
             self._fit(config, chain, samples.select(train), samples.select(valid), config.epochs)
+
+    def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
+        """With names of the numbers as in files that have none, for the commands."""
+        chain, _, labels = super()._described()
+        names = tuple(f"x{number + 1}" for number in range(chain.features))
+        features = names if chain.features > 1 else ("value",)
+        told = ("y",) if labels else tuple(f"y{number + 1}" for number in range(chain.head.outputs))
+        return chain, SeriesEncoder(CLASSIFY if labels else REGRESS, features, told), labels
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

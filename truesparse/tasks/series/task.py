@@ -71,6 +71,10 @@ class SeriesLearning(LabelledTask):
         weights = None
         if encoder.labels:
             weights = weights_of(config.class_weight, _right(train), data.labels)
+            if weights is not None and not weights.all():
+                raise UsageError(
+                    "--class-weight is 0 for a label; give it a weight above 0, or take it out of the data"
+                )
         else:
             _refuse_settings_of_labels(config)
         if encoder.per_step:
