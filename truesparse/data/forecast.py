@@ -169,9 +169,8 @@ def divide(series: Series, fraction: float) -> tuple[Series, Series]:
 def _too_short(series: Series, number: int, steps: int, less: str = "") -> TruesparseError:
     encoder = series.encoder
     assert encoder is not None
-    whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
     return TruesparseError(
-        f"{whose} of {series.name} has {steps:,} steps{less} but a season of {encoder.season:,}, a lookback"
+        f"{series.whose(number)} has {steps:,} steps{less} but a season of {encoder.season:,}, a lookback"
         f" of {encoder.lookback:,} and a horizon of {encoder.horizon:,} need {encoder.needed:,}; give a"
         " longer series, or a smaller --horizon, --lookback or --season"
     )

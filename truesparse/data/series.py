@@ -183,6 +183,11 @@ class Series:
             step_rows=rows,
         )
 
+    def whose(self, number: int) -> str:
+        """What one of the series is called in messages."""
+        own = f"the series {self.ids[number]!r}" if self.ids else "the series"
+        return f"{own} of {self.name}"
+
     def with_features(self, wanted: tuple[str, ...]) -> Series:
         """The same with features in another order, some of them left out.
 

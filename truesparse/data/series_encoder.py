@@ -19,6 +19,11 @@ LABEL_GOALS = (CLASSIFY, LABEL_STEPS)
 _MOST_STEPS = 1 << 20
 
 
+def numbered(name: str, count: int, alone: str) -> tuple[str, ...]:
+    """Names of numbers that have none: `name` with 1, 2, ... behind it, or `alone` if there is but one."""
+    return (alone,) if count == 1 else tuple(f"{name}{number}" for number in range(1, count + 1))
+
+
 @dataclass(frozen=True)
 class SeriesEncoder:
     """What the numbers of a step are called, and what is told.

@@ -14,7 +14,15 @@ from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, fits, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
-from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, REGRESS, STEP_GOALS, SeriesEncoder
+from truesparse.data.series_encoder import (
+    AUTO,
+    CLASSIFY,
+    FORECAST,
+    REGRESS,
+    STEP_GOALS,
+    SeriesEncoder,
+    numbered,
+)
 from truesparse.data.stamps import check_order, pace_of, read_stamps
 from truesparse.data.ts_files import read_ts
 from truesparse.errors import TruesparseError, UsageError
@@ -179,10 +187,9 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     for number, (first, last) in enumerate(pairwise(series.inputs.starts)):
         told = np.any(there[first:last, :targets], axis=1)
         cut = last - int(told[::-1].argmax()) if told.any() else first
-        whose = f"the series {series.ids[number]!r}" if series.ids else "the series"
         if last - cut < encoder.horizon or cut == first:
             raise TruesparseError(
-                f"{whose} of {series.name} has {last - cut:,} rows without {encoder.targets[0]!r} at its end;"
+                f"{series.whose(number)} has {last - cut:,} rows without {encoder.targets[0]!r} at its end;"
                 f" give {encoder.horizon:,} behind those with it, which say what"
                 f" {joined(map(repr, encoder.known), 'and')} will be at the next steps"
             )
@@ -239,7 +246,7 @@ def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series
             f"row {row:,} of X of {name} has NaN or infinity at step {step:,} (both count from 0); {MEND}"
         )
     inputs = Sequences(x[there], np.concatenate([[0], lengths.cumsum()]))
-    features = ("value",) if size == 1 else tuple(f"x{number + 1}" for number in range(size))
+    features = numbered("x", size, "value")
     labelled = labelled and columns.goal != FORECAST
     targets = _npz_targets(_array(arrays, "y", name), x, there, columns, name) if labelled else None
     return Series(name, features, inputs, np.arange(count), targets)
@@ -275,5 +282,4 @@ def _npz_targets(
     values = y[there] if per_step else y
     rows = np.nonzero(there)[0] if per_step else np.arange(count)
     values = values.reshape(len(rows), -1)
-    names = ("y",) if values.shape[1] == 1 else tuple(f"y{number + 1}" for number in range(values.shape[1]))
-    return Targets(names, values, per_step, rows)
+    return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows)

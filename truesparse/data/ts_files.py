@@ -12,7 +12,7 @@ from truesparse.data.files import TextFile
 from truesparse.data.frames import MEND, fits
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import Series, Targets
-from truesparse.data.series_encoder import CLASSIFY, REGRESS
+from truesparse.data.series_encoder import CLASSIFY, REGRESS, numbered
 from truesparse.data.tables import read_lines
 from truesparse.errors import TruesparseError
 from truesparse.settings import shown
@@ -52,7 +52,7 @@ def read_ts(file: TextFile, labelled: bool) -> Series:
     if not sequences:
         raise TruesparseError(f"{name} has no sequences behind a line @data; get it anew")
     size = sequences[0].shape[1]
-    features = ("value",) if size == 1 else tuple(f"dim{number + 1}" for number in range(size))
+    features = numbered("dim", size, "value")
     told = None
     if labelled and goal:
         told = Targets(

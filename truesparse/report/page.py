@@ -12,6 +12,7 @@ from truesparse.report.charts import Curve, line_chart
 from truesparse.report.markup import document, element, table
 from truesparse.report.run import Run, read_run
 from truesparse.report.sections import LOWER_IS_BETTER, MEASURES, SHARES, cards, measured, number, section
+from truesparse.report.wording import shown_value
 from truesparse.settings import flag
 from truesparse.training.reporter import common_measure
 
@@ -136,7 +137,7 @@ def _differences(runs: Sequence[Run]) -> object:
     names = list(dict.fromkeys(name for run in runs for name in run.config.fields()))
     rows = []
     for name in names:
-        values = [sections.shown_value(vars(run.config).get(name)) for run in runs]
+        values = [shown_value(vars(run.config).get(name)) for run in runs]
         if len(set(values)) > 1:
             rows.append([flag(name), *values])
     if not rows:

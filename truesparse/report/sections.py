@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import TruesparseError, typed
-from truesparse.layers.spec import LayerSpec
 from truesparse.modelfile import StoredModel
 from truesparse.report.charts import Curve, bar_table, line_chart
 from truesparse.report.connections import connections
 from truesparse.report.markup import Markup, element, joined, table
 from truesparse.report.run import Run, seconds_per_step
+from truesparse.report.wording import layer_text, shown_value, size_text, time_text
 from truesparse.settings import flag
 from truesparse.tasks.examined import Examined, Listing, Passage
 from truesparse.training.pictures import gate_densities
@@ -123,7 +122,7 @@ def _who(prefix: str) -> str:
 def about(run: Run) -> Markup:
     """What was trained on what, and on which machine."""
     config, model, end = run.config, run.model, run.end
-    layers = ", ".join(map(_layer, model.chain.layers))
+    layers = ", ".join(map(layer_text, model.chain.layers))
     vocabulary = model.vocabulary
     rows: list[list[object]] = [
         ["task", f"{config.TASK}: {model.kind}"],
@@ -144,8 +143,8 @@ def about(run: Run) -> Markup:
     ]
     if end is not None:
         rows += [
-            ["trained", f"{end['steps']:,} steps, {end['epochs']:.4g} epochs, {_time(end['seconds'])}"],
-            ["memory", f"{_size(end['peak_memory_bytes'])} at the most"],
+            ["trained", f"{end['steps']:,} steps, {end['epochs']:.4g} epochs, {time_text(end['seconds'])}"],
+            ["memory", f"{size_text(end['peak_memory_bytes'])} at the most"],
         ]
     machine = run.environment
     if machine:
@@ -344,14 +343,14 @@ def size(run: Run) -> Markup:
     if_dense = sum(2 * m.positions for m in steps)
     step = "token" if model.chain.tokens else "step"
     pairs = [
-        ("model file", _size(model.path.stat().st_size)),
-        ("dense float32 weights would be", _size(dense)),
+        ("model file", size_text(model.path.stat().st_size)),
+        ("dense float32 weights would be", size_text(dense)),
         (f"operations a {step}", f"{flops:,}"),
         ("of a dense model's", f"{flops / max(1, if_dense):.1%}"),
     ]
     try:
         seconds, what = seconds_per_step(model)
-        pairs.append((f"a {step}, {what}: NumPy runtime, this machine", _time(seconds)))
+        pairs.append((f"a {step}, {what}: NumPy runtime, this machine", time_text(seconds)))
         said = Markup()
     except TruesparseError as error:
         said = element("p", f"Its time was not measured: {error}.")
@@ -388,37 +387,3 @@ def use(run: Run) -> Markup:
 
 def _lines(lines: Sequence[str]) -> Markup:
     return Markup("\n".join(joined(line) for line in lines))
-
-
-def _layer(layer: LayerSpec) -> str:
-    own = ", ".join(
-        f"{field.name} {_layer(value) if isinstance(value, LayerSpec) else shown_value(value)}"
-        for field in dataclasses.fields(layer)
-        if field.name not in ("mean", "scale")  # a number for each feature
-        and (value := getattr(layer, field.name)) not in (None, field.default)
-    )
-    return f"{layer.TYPE} ({own})" if own else layer.TYPE
-
-
-def shown_value(value: Any) -> str:
-    """A value of a setting, for people."""
-    if value is None:
-        return "not set"
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1e6 * seconds:,.0f} µs" if seconds < 0.001 else f"{1e3 * seconds:.3g} ms"
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:,.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} GB"

@@ -14,6 +14,8 @@ from truesparse.data.series import Series, SeriesColumns
 from truesparse.data.series_encoder import FORECAST
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
@@ -84,7 +86,6 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
     _last: NDArray[np.float64]
     _single: bool
     _units: NDArray[np.float64]
-    _scales: tuple[Any, Any]  # mean and deviation of what is read, and of what is told
 
     def fit(self, y: Any, X: Any = None) -> Self:
         """Train anew.
@@ -135,8 +136,10 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             of_features = scaling(samples.sequences.values, self.encoder_.read)
             of_targets = scaling(samples.targets.T, self.encoder_.told)
             if goes_on:
-                of_features, of_targets = self._scales
-            self._scales = of_features, of_targets
+                first, *_, head = self.network_.chain.layers
+                assert isinstance(first, Standardize)
+                assert isinstance(head, SquaredError)
+                of_features, of_targets = (first.mean, first.scale), (head.mean, head.scale)
             self._units = np.array(of_targets[1])
             chain = sequence_chain(
                 config,

@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from truesparse.data import Sequences, SeriesEncoder
-from truesparse.data.series_encoder import CLASSIFY, REGRESS
+from truesparse.data.series_encoder import CLASSIFY, REGRESS, numbered
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
@@ -41,9 +41,8 @@ class SequenceEstimator(SparseNetworkEstimator):
     def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
         """With names of the numbers as in files that have none, for the commands."""
         chain, _, labels = super()._described()
-        names = tuple(f"x{number + 1}" for number in range(chain.features))
-        features = names if chain.features > 1 else ("value",)
-        told = ("y",) if labels else tuple(f"y{number + 1}" for number in range(chain.head.outputs))
+        features = numbered("x", chain.features, "value")
+        told = numbered("y", 1 if labels else chain.head.outputs, "y")
         return chain, SeriesEncoder(CLASSIFY if labels else REGRESS, features, told), labels
 
     def __sklearn_tags__(self) -> Tags:
