@@ -185,6 +185,21 @@ def test_predict_labels(trained) -> None:
     assert [row[:2] for row in rows] == [row[:2] for row in table(Path("label-steps.csv").read_text())]
 
 
+def test_predict_names_rows_that_have_names(trained) -> None:
+    rows = table(Path("classify.csv").read_text())
+    named = [["name", *rows[0]], *([f"n{number}", *row] for number, row in enumerate(rows[1:]))]
+    Path("named.csv").write_text("\n".join(",".join(row) for row in named))
+    told = table(command("predict", "classify", "named.csv", "--id-column", "name"))
+    assert [row[0] for row in told] == [row[0] for row in named]
+    assert [row[1:] for row in told] == table(command("predict", "classify", "classify.csv"))
+
+
+def test_predict_prints_nothing_before_it_refuses(trained) -> None:
+    for model in ("classify", "regress"):
+        result = CliRunner().invoke(main, ["predict", model, "-"], input="who,day,u\n")
+        assert (result.exit_code, result.stdout) == (1, ""), result.output
+
+
 def test_predict_numbers_of_files_without_them(trained) -> None:
     rows = table(Path("regress.csv").read_text())
     Path("new.csv").write_text("\n".join(f"{v},{u},{day},{who}" for who, day, u, v, _ in rows))

@@ -207,6 +207,17 @@ def test_a_target_of_whole_sequences_is_the_same_in_all_rows(tmp_path):
     assert series.select(np.array([0])).of_goal("regress").targets.values.tolist() == [["0.5"]]
 
 
+def test_rows_with_names_are_whole_sequences(tmp_path):
+    columns = SeriesColumns(id="who")
+    wide = read(text(tmp_path / "wide.csv", "who,s1,s2,y\nb,1,2,0.5\na,3,,1.5\n"), columns)
+    assert of(wide) == ([[[1], [2]], [[3]]], ["0.5", "1.5"])
+    assert wide.ids == ["b", "a"]
+    names = SeriesEncoder("regress", ("s1", "s2"), ("y",))
+    rows = text(tmp_path / "rows.csv", "who,s1,s2,y\na,1,2,0.5\nb,3,4,1.5\n")
+    assert read(rows, columns._replace(encoder=names)).features == ("s1", "s2")
+    assert read(rows, columns._replace(time="s1")).features == ("s2",)
+
+
 def write_wide(path, n=40, labels="abbb"):
     rows = [f"{k},{k % 7},{labels[k % len(labels)]}" for k in range(n)]
     return text(path, "\n".join(["s1,s2,label", *rows, ""]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import replace
 from itertools import pairwise
@@ -35,6 +36,7 @@ _LAYOUTS = {
 }
 ENDINGS = tuple(_LAYOUTS)
 LAYOUTS = tuple(dict.fromkeys(_LAYOUTS.values()))
+WIDE = ("value",)  # the only feature of a table whose rows are sequences
 
 
 def layout_of(name: str) -> str:
@@ -71,7 +73,28 @@ def read_series(
         return _from_npz(file, columns, labelled)
     else:
         frame = read_arrow(file, layout == "parquet")
-    return (_from_steps if columns.long else _from_rows)(frame, columns, labelled)
+    long = columns.long and not _named_rows(frame, columns)
+    return (_from_steps if long else _from_rows)(frame, columns, labelled)
+
+
+def _named_rows(frame: Frame, columns: SeriesColumns) -> bool:
+    """Whether each row of a table with ids is a whole sequence: each id comes once, and the columns are called
+    as steps, s1, s2, ... and the like, or are not the features of a model of other tables."""
+    if not columns.id or columns._replace(id="").long:
+        return False
+    ids = frame.texts(frame.place(columns.id, "id"), "id")
+    if len(set(ids)) < len(ids):
+        return False
+    if columns.encoder is not None:
+        return columns.encoder.features == WIDE and WIDE[0] not in frame.titles
+    taken = target_places(frame, columns, needed=False)
+    steps = [title for place, title in enumerate(frame.titles) if place not in taken and title != columns.id]
+    parts = [re.fullmatch(r"(\D*)(\d+)", title) for title in steps]
+    first = int(parts[0][2]) if parts and parts[0] else 0
+    return len(steps) > 1 and all(
+        part and parts[0] and part[1] == parts[0][1] and int(part[2]) == first + number
+        for number, part in enumerate(parts)
+    )
 
 
 def target_places(frame: Frame, columns: SeriesColumns, needed: bool) -> list[int]:
@@ -105,7 +128,9 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     """Sequences of which each is a row; empty cells at its end are beyond it."""
     taken = target_places(frame, columns, labelled)
     targets = _targets(frame, taken, False, None) if labelled else None
-    steps = [place for place in range(len(frame.titles)) if place not in taken]
+    named = [frame.place(columns.id, "id")] if columns.id else []
+    ids = frame.texts(named[0], "id") if named else ()
+    steps = [place for place in range(len(frame.titles)) if place not in (*taken, *named)]
     if not steps:
         raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
     values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
@@ -118,7 +143,7 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         what = f"nothing {where}" if there[row].any() else "no values"
         raise TruesparseError(f"row {frame.rows[row]:,} of {frame.name} has {what}; {MEND}")
     starts = np.concatenate([[0], lengths.cumsum()])
-    return Series(frame.name, ("value",), Sequences(values[there][:, None], starts), frame.rows, targets)
+    return Series(frame.name, WIDE, Sequences(values[there][:, None], starts), frame.rows, targets, ids)
 
 
 def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:

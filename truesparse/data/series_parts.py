@@ -118,7 +118,13 @@ SERIES = SeriesKind(
 
 
 def load_series(
-    path: Path, columns: SeriesColumns, valid_fraction: float, test_fraction: float, seed: int
+    path: Path,
+    columns: SeriesColumns,
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    encoder: SeriesEncoder | None = None,
+    labels: tuple[str, ...] = (),
 ) -> LabelledData:
     """Read sequences to train on, and what their model is to tell.
 
@@ -126,6 +132,8 @@ def load_series(
     ----------
     path, columns, valid_fraction, test_fraction, seed
         See `Kind.read_parts`.
+    encoder, labels
+        Of the model, if it is there already; what the data say if not given.
 
     Raises
     ------
@@ -137,8 +145,9 @@ def load_series(
     if train.encoder is not None:
         return LabelledData.of(path, SERIES, parts, (), train.encoder)
     targets = train.told()
-    labels: tuple[str, ...] = ()
-    if train.goal == CLASSIFY:
+    if labels:
+        pass
+    elif train.goal == CLASSIFY:
         labels = label_names(Labels(train.name, targets.rows, targets.texts()))
     elif train.goal == LABEL_STEPS:
         labels = in_order(set(targets.texts()))
@@ -147,5 +156,5 @@ def load_series(
                 f"all training steps of {train.name} have the label {labels[0]!r}; a model needs two"
                 " labels or more"
             )
-    encoder = SeriesEncoder(train.goal, train.features, targets.names)
+    encoder = encoder or SeriesEncoder(train.goal, train.features, targets.names)
     return LabelledData.of(path, SERIES, parts, labels, encoder)

@@ -69,8 +69,8 @@ class Config:
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
-    TEXT_COLUMN : str
-        The field that says which column it reads there; empty if there is none.
+    READ_COLUMNS : sequence of str
+        The fields that say which columns it reads there.
     """
 
     TASK: ClassVar[str]
@@ -78,7 +78,7 @@ class Config:
     HELP: ClassVar[str]
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
-    TEXT_COLUMN: ClassVar[str] = ""
+    READ_COLUMNS: ClassVar[Sequence[str]] = ()
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)

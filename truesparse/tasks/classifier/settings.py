@@ -48,7 +48,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     KIND: ClassVar[str] = "classifier"
     TASK: ClassVar[str] = "classifier"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "csv")
-    TEXT_COLUMN: ClassVar[str] = "text_column"
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("text_column",)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: str | None = setting(

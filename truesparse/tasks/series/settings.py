@@ -38,7 +38,9 @@ training sequences, by --seed. A flag beats its environment variable (TRUESPARSE
 TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
 """
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    KIND: ClassVar[str] = "model of numbers"
     LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("id_column", "time_column", "target_column")
 
     data: str | None = setting(
         None,
@@ -155,4 +157,4 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         """See `Config.make_task`."""
         from truesparse.tasks.series.task import SeriesLearning
 
-        return SeriesLearning(self)
+        return SeriesLearning(self, like=reading.get("like"))

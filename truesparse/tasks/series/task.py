@@ -14,10 +14,13 @@ from truesparse.data import LabelledData, SequenceBatches, Sequences, SeriesEnco
 from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
-from truesparse.data.series_encoder import FORECAST
+from truesparse.data.series_encoder import AUTO, FORECAST
 from truesparse.data.series_parts import load_series
 from truesparse.data.weights import weights_of
 from truesparse.errors import UsageError
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import flag, joined
 from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
@@ -25,7 +28,7 @@ from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
 from truesparse.tasks.steps import outputs, pieces, steps_at_once
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -43,6 +46,8 @@ class SeriesLearning(LabelledTask):
         Filled in.
     data : LabelledData, optional
         What the configuration names if not given.
+    like : ReadsAs, optional
+        Has the names, and mean and deviation of what it reads and tells, for data that are read.
 
     Raises
     ------
@@ -50,19 +55,20 @@ class SeriesLearning(LabelledTask):
         The data are missing or cannot be read or learned from.
     """
 
-    def __init__(self, config: SeriesConfig, data: LabelledData | None = None) -> None:
-        data = data or load_data(config)
+    def __init__(
+        self, config: SeriesConfig, data: LabelledData | None = None, like: ReadsAs | None = None
+    ) -> None:
+        if config.horizon is not None:
+            like = None  # a forecast is planned by the data
+        data = data or load_data(config, like)
         encoder, train = data.encoder, data.parts["train"]
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
-        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.read)
-        if not encoder.labels:
-            right = train.labels.values if encoder.per_step else train.labels.T
-            more["target_mean"], more["target_scale"] = scaling(right, encoder.told)
+        more |= scales(train, encoder) if like is None else scales_of(like.chain)
         chain = sequence_chain(
             config,
             0,
-            len(data.labels) or len(more["target_mean"]),
+            len(data.labels) or len(encoder.told),
             "classifier" if encoder.labels else "regressor",
             len(encoder.read),
             **more,
@@ -144,6 +150,28 @@ def _right(examples: Examples) -> NDArray[Any]:
     return labels.values.T if isinstance(labels, Sequences) else labels
 
 
+def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ...]]:
+    """Mean and deviation of what is read, and of numbers that are told: what `sequence_model` takes."""
+    found = dict(
+        zip(("feature_mean", "feature_scale"), scaling(train.inputs.values, encoder.read), strict=True)
+    )
+    if not encoder.labels:
+        right = train.labels.values if encoder.per_step else train.labels.T
+        found |= zip(("target_mean", "target_scale"), scaling(right, encoder.told), strict=True)
+    return found
+
+
+def scales_of(chain: ChainSpec) -> dict[str, tuple[float, ...]]:
+    """The same of a model, which may have none."""
+    found = {}
+    for layer in chain.layers:
+        if isinstance(layer, Standardize):
+            found |= {"feature_mean": layer.mean, "feature_scale": layer.scale}
+        if isinstance(layer, SquaredError):
+            found |= {"target_mean": layer.mean, "target_scale": layer.scale}
+    return found
+
+
 def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each column; the deviation of one that is constant counts as 1.
 
@@ -167,14 +195,17 @@ def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ..
     return tuple(mean.tolist()), tuple(np.where(constant, 1.0, scale).tolist())
 
 
-def load_data(config: SeriesConfig) -> LabelledData:
-    """Read the data that a configuration names; raises as `load_series`, and if it names none."""
+def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData:
+    """Read the data that a configuration names, with the names of a model if one is given; raises as
+    `load_series`, and if it names none."""
     if config.data is None:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
         )
+    encoder = like.encoder if like is not None and isinstance(like.encoder, SeriesEncoder) else None
+    goal = encoder.goal if encoder is not None and config.goal == AUTO else config.goal
     columns = SeriesColumns(
-        config.goal if config.horizon is None else FORECAST,
+        goal if config.horizon is None else FORECAST,
         config.target_column,
         config.id_column,
         config.time_column,
@@ -183,4 +214,6 @@ def load_data(config: SeriesConfig) -> LabelledData:
         config.lookback or 0,
         config.season or 0,
     )
-    return load_series(Path(config.data), columns, config.valid_fraction, config.test_fraction, config.seed)
+    parted = config.valid_fraction, config.test_fraction, config.seed
+    reading = () if like is None else (encoder, like.labels)
+    return load_series(Path(config.data), columns, *parted, *reading)

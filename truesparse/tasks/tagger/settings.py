@@ -53,7 +53,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     KIND: ClassVar[str] = "tagger"
     TASK: ClassVar[str] = "tagger"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "conll", "conllu", "jsonl")
-    TEXT_COLUMN: ClassVar[str] = "token_column"
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("token_column",)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: str | None = setting(
