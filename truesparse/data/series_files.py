@@ -78,8 +78,8 @@ def read_series(
 
 
 def _named_rows(frame: Frame, columns: SeriesColumns) -> bool:
-    """Whether each row of a table with ids is a whole sequence: each id comes once, and the columns are called
-    as steps, s1, s2, ... and the like, or are not the features of a model of other tables."""
+    """Whether each row of a table with ids is a whole sequence: each id comes once, and the columns are
+    called as steps, s1, s2, ... and the like, or are not the features of a model of other tables."""
     if not columns.id or columns._replace(id="").long:
         return False
     ids = frame.texts(frame.place(columns.id, "id"), "id")

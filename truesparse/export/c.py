@@ -92,9 +92,9 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **_test(stored, dtype),
     }
     values |= input_text(stored, values)
-    values["math"] = read_template("math.c").substitute(values)
     if chain.whole:
         values |= whole_text(stored, values)
+    values["math"] = _called(read_template("math.c").substitute(values), "".join(values.values()))
     kind, main = ("whole", "whole_main.c") if chain.whole else ("model", "main.c")
     files = {f"{kind}.h": f"{name}.h", f"{kind}.c": f"{name}.c", main: "main.c"}
     if words:
@@ -105,6 +105,16 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
     if chain.whole:
         report["step_bytes"] = 4 * int(parts.text["step_floats"])
     return report
+
+
+def _called(functions: str, text: str) -> str:
+    """Those functions that a text or a later one of them calls: compilers warn of the others."""
+    kept: list[str] = []
+    for function in reversed(functions.split("\n\n")):
+        defined = re.search(r"^static .*?(\w+\()", function, re.MULTILINE)
+        if defined and any(defined[1] in part for part in (text, *kept)):
+            kept.insert(0, function)
+    return "\n\n".join(kept)
 
 
 def finite_scores(stored: StoredModel, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
