@@ -185,6 +185,25 @@ def test_predict_labels(trained) -> None:
     assert [row[:2] for row in rows] == [row[:2] for row in table(Path("label-steps.csv").read_text())]
 
 
+def test_weights_count_in_training_only(trained) -> None:
+    rows = table(Path("classify.csv").read_text())
+    weights = ["w", *(["2", "0", "1"] * len(rows))[: len(rows) - 1]]
+    Path("weighed.csv").write_text(
+        "\n".join(",".join([*row, w]) for row, w in zip(rows, weights, strict=True))
+    )
+    config = {"data": "weighed.csv", "weight_column": "w", "test_fraction": 0.2, **SETTINGS}
+    task = resolve(config, task=settings.SeriesConfig).filled().make_task()
+    train = task.data.parts["train"]
+    counting = train.weights[train.weights > 0]
+    assert 0 < len(counting) < len(train.weights)
+    np.testing.assert_array_equal(task.train.weights, counting / 2)
+    with pytest.raises(truesparse.UsageError, match="weight_column does not go with horizon"):
+        resolve({**config, "horizon": 2}, task=settings.SeriesConfig)
+    for task_name in ("tagger", "lm"):
+        result = CliRunner().invoke(main, ["train", task_name, "--weight-column", "w"])
+        assert "--weight-column is for truesparse train classifier or sequences, not for" in result.stderr
+
+
 def test_predict_names_rows_that_have_names(trained) -> None:
     rows = table(Path("classify.csv").read_text())
     named = [["name", *rows[0]], *([f"n{number}", *row] for number, row in enumerate(rows[1:]))]

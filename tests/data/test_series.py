@@ -316,3 +316,43 @@ def test_streams_are_read_too():
     stream.seek(0)
     with open_file(stream, "npz", "standard input") as file:
         assert len(read_series(file, "npz", SeriesColumns(), labelled=False)) == 2
+
+
+WEIGHTS = {
+    "wide.csv": "s1,s2,w,y\n1,2,2,a\n3,4,0,b\n5,6,1,a\n7,8,4,b\n",
+    "long.csv": "who,x,w,y\na,1,2,a\na,2,2,a\nb,3,0,b\nc,5,1,a\nd,7,4,b\n",
+}
+
+
+@pytest.mark.parametrize("name", [*WEIGHTS, "arrays.npz"])
+def test_weights_of_sequences(tmp_path, name):
+    path = tmp_path / name
+    if name in WEIGHTS:
+        text(path, WEIGHTS[name])
+    else:
+        archive(path, X=np.arange(8).reshape(4, 2), y=np.array([*"abab"]), W=np.array([2, 0, 1, 4]))
+    columns = SeriesColumns("classify", id="who" if name == "long.csv" else "", weight="w", weighed=True)
+    series = read(path, columns).of_goal("classify")
+    assert series.told().weights.tolist() == [2, 0, 1, 4]
+    assert series.select(np.array([3])).told().weights.tolist() == [4]
+    assert series.inputs.values.shape[1] == 1  # the weight is no feature
+    same = read(path, columns._replace(weighed=False)).of_goal("classify")
+    assert same.told().weights is None
+    np.testing.assert_array_equal(same.inputs.values, series.inputs.values)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("wide.csv", "s1,w,y\n1,2,a\n3,-1,b\n", r"row 3 of .* has the weight '-1'; it must be a number of 0"),
+        ("wide.csv", "s1,w,y\n1,2,a\n3,nan,b\n", r"row 3 of .* has the weight 'nan'; it must be"),
+        ("wide.csv", "s1,w,y\n1,0,a\n3,0,b\n", r"every weight of .* is zero"),
+        ("wide.csv", "s1,y\n1,a\n3,b\n", r"has no column 'w'"),
+        ("long.csv", "who,x,w,y\na,1,1,a\na,2,2,a\n", r"row 3 of .* has another weight than row 2 of 'a'"),
+        ("toy.ts", "@classLabel true a b\n@data\n1,2:a\n", r"has no columns, so leave --weight-column out"),
+    ],
+)
+def test_wrong_weights(tmp_path, name, content, sentence):
+    columns = SeriesColumns("classify", id="who" if name == "long.csv" else "", weight="w", weighed=True)
+    with pytest.raises(TruesparseError, match=sentence):
+        read(text(tmp_path / name, content), columns).of_goal("classify")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, fits, read_arrow, read_csv
+from truesparse.data.labelled import check_weights, read_weight
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
 from truesparse.data.series_encoder import (
@@ -67,6 +68,10 @@ def read_series(
     """
     if isinstance(file, TextFile):
         if layout == "ts":
+            if columns.weight and columns.weighed:
+                raise UsageError(
+                    f"{file.name} has no columns, so leave --weight-column out, or give a CSV file"
+                )
             return read_ts(file, labelled and columns.goal != FORECAST)
         frame = read_csv(file)
     elif layout == "npz":
@@ -87,7 +92,7 @@ def _named_rows(frame: Frame, columns: SeriesColumns) -> bool:
         return False
     if columns.encoder is not None:
         return columns.encoder.features == WIDE and WIDE[0] not in frame.titles
-    taken = target_places(frame, columns, needed=False)
+    taken = [*target_places(frame, columns, needed=False), *_weight_places(frame, columns)]
     steps = [title for place, title in enumerate(frame.titles) if place not in taken and title != columns.id]
     parts = [re.fullmatch(r"(\D*)(\d+)", title) for title in steps]
     first = int(parts[0][2]) if parts and parts[0] else 0
@@ -115,22 +120,33 @@ def target_places(frame: Frame, columns: SeriesColumns, needed: bool) -> list[in
     return [frame.place(name, "target") for name in names if needed or name in frame.titles]
 
 
-def _targets(frame: Frame, places: list[int], per_step: bool, order: NDArray[np.int64] | None) -> Targets:
+def _targets(
+    frame: Frame, places: list[int], columns: SeriesColumns, order: NDArray[np.int64] | None
+) -> Targets:
     names = tuple(frame.titles[place] for place in places)
     values = np.array([frame.texts(place, "target") for place in places], object).T
-    rows = frame.rows
-    if order is not None:
-        values, rows = values[order], rows[order]
-    return Targets(names, values, per_step, rows)
+    weights = None
+    if columns.weight and columns.weighed:
+        given = frame.texts(frame.place(columns.weight, "weight"), "weight")
+        weights = np.array([read_weight(*cell, frame.name) for cell in zip(given, frame.rows, strict=True)])
+        check_weights(weights, frame.name)
+    targets = Targets(names, values, order is not None, frame.rows, weights=weights)
+    return targets if order is None else targets.select(order)
+
+
+def _weight_places(frame: Frame, columns: SeriesColumns) -> list[int]:
+    """Where weights are, which are no features."""
+    return [frame.titles.index(columns.weight)] if columns.weight in frame.titles else []
 
 
 def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     """Sequences of which each is a row; empty cells at its end are beyond it."""
     taken = target_places(frame, columns, labelled)
-    targets = _targets(frame, taken, False, None) if labelled else None
+    targets = _targets(frame, taken, columns, None) if labelled else None
     named = [frame.place(columns.id, "id")] if columns.id else []
     ids = frame.texts(named[0], "id") if named else ()
-    steps = [place for place in range(len(frame.titles)) if place not in (*taken, *named)]
+    other = {*taken, *named, *_weight_places(frame, columns)}
+    steps = [place for place in range(len(frame.titles)) if place not in other]
     if not steps:
         raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
     values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
@@ -152,7 +168,8 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     taken = [] if forecasts else target_places(frame, columns, labelled)
     named = [(name, what) for name, what in ((columns.id, "id"), (columns.time, "time")) if name]
     places = {what: frame.place(name, what) for name, what in named}
-    others = [place for place in range(len(frame.titles)) if place not in (*taken, *places.values())]
+    other = {*taken, *places.values(), *_weight_places(frame, columns)}
+    others = [place for place in range(len(frame.titles)) if place not in other]
     if not others:
         raise TruesparseError(
             f"{frame.name} has no columns of features; put numbers of each step into columns of their own, or"
@@ -188,7 +205,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         tuple(frame.titles[place] for place in others),
         Sequences(np.nan_to_num(values) if known else values, starts),
         rows[starts[:-1]],
-        _targets(frame, taken, True, order) if labelled and not forecasts else None,
+        _targets(frame, taken, columns, order) if labelled and not forecasts else None,
         ids,
         stamps,
         rows,
@@ -273,7 +290,7 @@ def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series
     inputs = Sequences(x[there], np.concatenate([[0], lengths.cumsum()]))
     features = numbered("x", size, "value")
     labelled = labelled and columns.goal != FORECAST
-    targets = _npz_targets(_array(arrays, "y", name), x, there, columns, name) if labelled else None
+    targets = _npz_targets(arrays, x, there, columns, name) if labelled else None
     return Series(name, features, inputs, np.arange(count), targets)
 
 
@@ -288,8 +305,13 @@ def _array(arrays: dict[str, NDArray[Any]], key: str, name: str) -> NDArray[Any]
 
 
 def _npz_targets(
-    y: NDArray[Any], x: NDArray[Any], there: NDArray[np.bool_], columns: SeriesColumns, name: str
+    arrays: dict[str, NDArray[Any]],
+    x: NDArray[Any],
+    there: NDArray[np.bool_],
+    columns: SeriesColumns,
+    name: str,
 ) -> Targets:
+    y = _array(arrays, "y", name)
     count, steps, _ = x.shape
     per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in (CLASSIFY, REGRESS)
     if y.dtype.kind not in "biufUS" or y.shape[:1] != (count,) or y.ndim > 2 + per_step:
@@ -307,4 +329,15 @@ def _npz_targets(
     values = y[there] if per_step else y
     rows = np.nonzero(there)[0] if per_step else np.arange(count)
     values = values.reshape(len(rows), -1)
-    return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows)
+    weights = None
+    if columns.weight and columns.weighed:
+        weights, wanted = _array(arrays, columns.weight.lower(), name), (count, steps)[: 1 + per_step]
+        if weights.dtype.kind not in "biuf" or weights.shape != wanted:
+            raise TruesparseError(
+                f"{columns.weight} of {name} is {weights.dtype} of shape {weights.shape}; it must be numbers"
+                f" of shape {wanted}"
+            )
+        weights = weights[there] if per_step else weights
+        weights = np.array([read_weight(*cell, name) for cell in zip(weights.tolist(), rows, strict=True)])
+        check_weights(weights, name)
+    return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows, weights=weights)

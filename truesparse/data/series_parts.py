@@ -66,7 +66,7 @@ def read(path: Path, columns: SeriesColumns) -> Series:
 
 def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
     """As `read`; what is to train on says what is to be learned."""
-    series = read(path, columns)
+    series = read(path, columns._replace(weighed=part == "train"))
     if part != "train":
         return series
     if columns.encoder is not None and columns.goal == FORECAST:
@@ -108,7 +108,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
         told = targets.numbers(series.name).astype(np.float32)
     if encoder.per_step:
         told = Sequences(told if told.ndim == 1 else np.ascontiguousarray(told.T), series.inputs.starts)
-    return Examples(series.inputs, told)
+    return Examples(series.inputs, told, targets.weights)
 
 
 SERIES = SeriesKind(

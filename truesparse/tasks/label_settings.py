@@ -18,6 +18,15 @@ def class_weight_setting() -> Any:
     )
 
 
+def weight_setting() -> Any:
+    """The field for the column of weights of examples."""
+    return setting(
+        None,
+        "Name of a column that says how much each training row counts, 0 or more.",
+        shown="all the same",
+    )
+
+
 def choose_setting(*names: str) -> Any:
     """The field for what measure the best model is chosen by; the first name is the default."""
     return setting(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
 from truesparse.settings import fraction, setting
-from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting, weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
 from truesparse.training.vectors import freeze_setting, vectors_setting
@@ -59,11 +59,7 @@ the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --prese
     preset: str = preset_of(PRESETS)
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
-    weight_column: str | None = setting(
-        None,
-        "Name of a column that says how much each training row counts, 0 or more.",
-        shown="all the same",
-    )
+    weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
     test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
 from truesparse.settings import flag, fraction, setting
-from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting, weight_setting
 from truesparse.tasks.sequences import PRESETS as OF_SEQUENCES
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
@@ -95,6 +95,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
     )
+    weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     length: int = setting(
         200,
@@ -110,6 +111,10 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             raise UsageError("--embedding-size is for words; numbers are read as they are, so leave it out")
         if self.goal == "forecast" and self.horizon is None:
             raise UsageError("--goal forecast needs --horizon, how many next steps to forecast; give it too")
+        if self.horizon is not None and self.weight_column is not None:
+            raise UsageError(
+                "--weight-column does not go with --horizon: all steps of a series count the same"
+            )
         forecasts = self.goal in ("auto", "forecast") and self.horizon is not None
         for name in ("horizon", "lookback", "season", "known_columns"):
             if getattr(self, name) and not forecasts:

@@ -16,7 +16,7 @@ from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import AUTO, FORECAST
 from truesparse.data.series_parts import load_series
-from truesparse.data.weights import weights_of
+from truesparse.data.weights import example_weights, weights_of
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
@@ -61,7 +61,7 @@ class SeriesLearning(LabelledTask):
         if config.horizon is not None:
             like = None  # a forecast is planned by the data
         data = data or load_data(config, like)
-        encoder, train = data.encoder, data.parts["train"]
+        encoder, train = data.encoder, _counting(data.parts["train"])
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
         more |= scales(train, encoder) if like is None else scales_of(like.chain)
@@ -74,15 +74,7 @@ class SeriesLearning(LabelledTask):
             **more,
         )
         inputs, labels, _ = train
-        weights = None
-        if encoder.labels:
-            weights = weights_of(config.class_weight, _right(train), data.labels)
-            if weights is not None and not weights.all():
-                raise UsageError(
-                    "--class-weight is 0 for a label; give it a weight above 0, or take it out of the data"
-                )
-        else:
-            _refuse_settings_of_labels(config)
+        weights = self._weights(config, data, train)
         if encoder.per_step:
             inputs, labels = pieces(inputs, config.length), pieces(labels, config.length)
         batches = SequenceBatches(inputs, labels, config.batch_size, config.seed, weights)
@@ -90,6 +82,20 @@ class SeriesLearning(LabelledTask):
         self.data, self._encoder = data, encoder
         self.longest = max(batches.longest, self._steps(data.parts["valid"]))
         self.chosen_by = chosen_by(config.choose_by if encoder.labels else "loss")
+
+    @staticmethod
+    def _weights(config: SeriesConfig, data: LabelledData, train: Examples) -> NDArray[np.float64] | None:
+        """How much sequences or steps count in training, the most 1; None if all count the same."""
+        if not data.labels:
+            _refuse_settings_of_labels(config)
+            own = train.weights
+            return None if own is None else example_weights(np.ones(1), np.zeros(len(own), np.int32), own)
+        weights = weights_of(config.class_weight, _right(train), data.labels, train.weights)
+        if weights is not None and not weights.all():
+            raise UsageError(
+                "--class-weight is 0 for a label; give it a weight above 0, or take it out of the data"
+            )
+        return weights
 
     def _steps(self, part: Examples) -> int:
         """How many steps a workspace must have to measure a part."""
@@ -142,6 +148,26 @@ def _refuse_settings_of_labels(config: SeriesConfig) -> None:
     for name in ("class_weight", "choose_by", "label_smoothing", "calibrate"):
         if getattr(config, name) != type(config).fields()[name].default:
             raise UsageError(f"{flag(name)} is for labels, and numbers are told here; leave it out")
+
+
+def _counting(train: Examples) -> Examples:
+    """What is trained on, without sequences of the weight 0.
+
+    Raises
+    ------
+    UsageError
+        A step has that weight.
+    """
+    inputs, labels, weights = train
+    if weights is None or weights.all():
+        return train
+    if isinstance(labels, Sequences):
+        raise UsageError(
+            "--weight-column has 0 for a step, and each step of a sequence is learned from; give it a small"
+            " weight"
+        )
+    counts = np.flatnonzero(weights)
+    return Examples(inputs.select(counts), labels[..., counts], weights[counts])
 
 
 def _right(examples: Examples) -> NDArray[Any]:
@@ -213,6 +239,7 @@ def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData
         config.horizon or 0,
         config.lookback or 0,
         config.season or 0,
+        weight=config.weight_column or "",
     )
     parted = config.valid_fraction, config.test_fraction, config.seed
     reading = () if like is None else (encoder, like.labels)

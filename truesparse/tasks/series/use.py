@@ -73,7 +73,7 @@ def columns_of(saved: SavedModel | StoredModel, **given: str) -> SeriesColumns:
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
     encoder = encoder_of(saved)
     target, id, time = (names | given).values()
-    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder)
+    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder, weight=saved.data.weight_column)
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
