@@ -18,6 +18,7 @@ from training_helpers import StopAt
 import truesparse
 from truesparse.cli import main
 from truesparse.data.series_encoder import AUTO, GOALS
+from truesparse.tasks.label_settings import calibration_lines
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.series import settings
 from truesparse.tasks.sources import resolve
@@ -204,6 +205,23 @@ def test_weights_count_in_training_only(trained) -> None:
         assert "--weight-column is for truesparse train classifier or sequences, not for" in result.stderr
 
 
+def test_a_temperature_at_its_limit_is_told() -> None:
+    results = {"temperature": 0.1, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
+    calibrated, limit = calibration_lines(results)
+    assert limit.startswith("the temperature is at its limit of 0.1: the validation data")
+    assert calibration_lines({**results, "temperature": 0.2}) == [calibrated.replace("0.1:", "0.2:")]
+    assert len(calibration_lines({**results, "temperature": 9.9999999})) == 2
+
+
+def test_presets() -> None:
+    made = [resolve({"preset": name}, task=settings.SeriesConfig) for name in settings.PRESETS]
+    assert [(one.cell, one.bidirectional) for one in made] == [
+        ("lstm", False),
+        ("gru", False),
+        ("lstm", True),
+    ]
+
+
 def test_predict_names_rows_that_have_names(trained) -> None:
     rows = table(Path("classify.csv").read_text())
     named = [["name", *rows[0]], *([f"n{number}", *row] for number, row in enumerate(rows[1:]))]
@@ -307,6 +325,10 @@ def test_info_and_a_picture(trained) -> None:
         ("predict regress-steps label-steps.csv", "is 'w0', which is no finite number"),
         ("evaluate regress --tag-column x", "its data have --target-column, --id-column and --time-column"),
         ("generate classify", "classify"),
+        (
+            "train sequences --data label-steps.csv --id-column who --time-column day --pooling mean",
+            "--pooling is for sequences, and each step tells something here",
+        ),
         ("train sequences --goal forecast", "--goal forecast needs --horizon"),
         ("train sequences --goal regress --horizon 2", "--horizon does not go with --goal regress"),
         ("train sequences --season 2", "--season does not go with a run without --horizon"),

@@ -318,6 +318,17 @@ def test_streams_are_read_too():
         assert len(read_series(file, "npz", SeriesColumns(), labelled=False)) == 2
 
 
+def test_a_label_of_steps_stays_in_the_training_part(tmp_path):
+    rows = [f"{who},{step},{'rare' if who == 3 else 'ab'[step % 2]}" for who in range(8) for step in range(2)]
+    path = text(tmp_path / "steps.csv", "\n".join(["who,x,y", *rows, ""]))
+    columns = SeriesColumns("label-steps", id="who")
+    for seed in range(8):
+        data = load_series(path, columns, 0.2, 0.4, seed)
+        assert data.labels == ("a", "b", "rare")
+        assert 2 in data.parts["train"].labels.values
+        assert len(data.parts["test"].inputs) == 3
+
+
 WEIGHTS = {
     "wide.csv": "s1,s2,w,y\n1,2,2,a\n3,4,0,b\n5,6,1,a\n7,8,4,b\n",
     "long.csv": "who,x,w,y\na,1,2,a\na,2,2,a\nb,3,0,b\nc,5,1,a\nd,7,4,b\n",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +80,22 @@ def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
 
 
 def _take(train: Series, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A fraction of the sequences at random, of labels the same of each, in the order of the file."""
+    """A fraction of the sequences at random, in the order of the file: of labels the same of each, and of
+    those of steps no sequence that is the last one left with a label."""
     if train.goal == CLASSIFY:
         return stratified(train.told().texts(), fraction, rng)
-    return np.sort(rng.permutation(len(train))[: round(fraction * len(train))])
+    order, wanted = rng.permutation(len(train)), round(fraction * len(train))
+    if train.goal != LABEL_STEPS:
+        return np.sort(order[:wanted])
+    texts, starts = np.array(train.told().texts()), train.inputs.starts
+    labels = [set(texts[first:last]) for first, last in pairwise(starts)]
+    left = Counter(label for own in labels for label in own)
+    taken: list[int] = []
+    for number in order:
+        if len(taken) < wanted and all(left[label] > 1 for label in labels[number]):
+            left.subtract(labels[number])
+            taken.append(number)
+    return np.array(sorted(taken), np.int64)
 
 
 def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Examples:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
-PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
+_SEQUENCES: dict[str, Any] = {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "sequences": _SEQUENCES,
+    "sequences-gru": {**_SEQUENCES, "cell": "gru"},
+    "sequences-both": {**_SEQUENCES, "bidirectional": True},
+}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
 

@@ -64,6 +64,8 @@ class SeriesLearning(LabelledTask):
         encoder, train = data.encoder, _counting(data.parts["train"])
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
+        if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
+            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
         more |= scales(train, encoder) if like is None else scales_of(like.chain)
         chain = sequence_chain(
             config,
