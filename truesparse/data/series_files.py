@@ -338,6 +338,7 @@ def _npz_targets(
                 f" of shape {wanted}"
             )
         weights = weights[there] if per_step else weights
-        weights = np.array([read_weight(*cell, name) for cell in zip(weights.tolist(), rows, strict=True)])
+        cells = zip(weights.tolist(), rows.tolist(), strict=True)
+        weights = np.array([read_weight(cell, row, name) for cell, row in cells])
         check_weights(weights, name)
     return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows, weights=weights)

@@ -126,15 +126,16 @@ def _configuration(
     dense: Dense, names: Names, source: str, data: Path, out: Path, flags: Mapping[str, Any]
 ) -> Config:
     """The configuration of the run that trains a dense model on."""
-    if dense.chain.tokens and names.vocabulary is None:
+    words = names.vocabulary
+    if dense.chain.tokens and words is None:
         raise UsageError(f"--finetune needs to know what the tokens of {source} are; give --vocabulary")
     task, decided = _decided(dense.chain, source, bool(names.labels))
     kind = TASKS[task]
     for name in flags:
         if name not in kind.fields():
             raise UsageError(f"{flag(name)} is not for a {kind.KIND}, as {source} is one; leave it out")
-    if "level" in kind.fields():
-        decided["level"] = names.vocabulary.level
+    if words is not None and "level" in kind.fields():
+        decided["level"] = words.level
     begun = {"data": str(data), "start_topology": str(out.absolute()), "start_values": "last"}
     return resolve({"method": "static", **flags, **decided, **begun}, task=kind).filled()
 

@@ -191,7 +191,7 @@ def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ..
 
 def scales_of(chain: ChainSpec) -> dict[str, tuple[float, ...]]:
     """The same of a model, which may have none."""
-    found = {}
+    found: dict[str, tuple[float, ...]] = {}
     for layer in chain.layers:
         if isinstance(layer, Standardize):
             found |= {"feature_mean": layer.mean, "feature_scale": layer.scale}
