@@ -64,9 +64,9 @@ def _entries(matrix: SparseMatrix, rows: NDArray[Any]) -> NDArray[np.int64]:
 
 def _stretches(arena: Arena, without: Collection[str]) -> Iterator[slice]:
     """Stretches of the flat arrays, as long as can be, that have all but some matrices."""
-    starts = [*(where.start for where in arena.layout.values()), arena.size]
+    ends = [*(where.start for where in arena.layout.values()), arena.size][1:]
     begin = end = 0
-    for name, start, stop in zip(arena.layout, starts[:-1], starts[1:], strict=True):
+    for name, stop in zip(arena.layout, ends, strict=True):
         if name in without:
             if begin < end:
                 yield slice(begin, end)

@@ -26,9 +26,9 @@ class MPICommunicator(Communicator):
     Notes
     -----
     An array is cut into as many pieces as there are ranks. Each rank receives one piece of all the others,
-    adds them up in the order of the ranks, and sends the sum to all: n ranks each send 2 (n - 1) / n times the
-    array, as little as can be. So all have the same bits, whatever the library of MPI, which an all-reduction
-    of its own does not promise.
+    adds them up in the order of the ranks, and sends the sum to all: n ranks each send 2 (n - 1) / n times
+    the array, as little as can be. So all have the same bits, whatever the library of MPI, which an
+    all-reduction of its own does not promise.
     """
 
     def __init__(self) -> None:
