@@ -172,7 +172,14 @@ def resume_run(
 def _of_rank(
     reporter: Reporter | None, stop: Callable[[], bool], config: Config, communicator: Communicator
 ) -> tuple[Reporter, Callable[[], bool]]:
-    """Who is told of training on this rank, and a wish to stop that is the same on all."""
+    """Who is told of training on this rank, and a wish to stop that is the same on all.
+
+    Raises
+    ------
+    UsageError
+        The ranks do not divide a batch.
+    """
+    communicator.check_batch_size(config.batch_size)
     if communicator.size == 1:
         return with_logs(reporter or Reporter(), config.log), stop
     told = Reporter() if communicator.rank else with_logs(reporter or Reporter(), config.log)
@@ -185,11 +192,9 @@ def _shared(task: Task, communicator: Communicator) -> Task:
     Raises
     ------
     UsageError
-        They have not, or do not divide a batch.
+        They have not.
     """
-    config = task.config
-    communicator.check_batch_size(config.batch_size)
-    own = {name: value for name, value in asdict(config).items() if name not in _OF_MACHINE}
+    own = {name: value for name, value in asdict(task.config).items() if name not in _OF_MACHINE}
     again = "give all ranks the same flags, files and environment variables"
     same_everywhere(
         communicator,

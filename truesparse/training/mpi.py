@@ -59,7 +59,8 @@ class MPICommunicator(Communicator):
             self._received = np.empty(self.size * own, np.float32)
         received = self._received[: self.size * own].reshape(self.size, own)
         pieces = [flat, (counts, starts), MPI.FLOAT]
-        self._world.Alltoallv(pieces, [received, (own,) * self.size, MPI.FLOAT])
+        places = np.full(self.size, own), np.arange(self.size) * own
+        self._world.Alltoallv(pieces, [received, places, MPI.FLOAT])
         np.add(received[0], received[1], out=flat[mine])
         for other in received[2:]:
             flat[mine] += other
