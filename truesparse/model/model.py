@@ -163,6 +163,7 @@ class Model:
         lengths: NDArray[np.int32] | None = None,
         rng: np.random.Generator | None = None,
         weights: NDArray[np.float64] | None = None,
+        share: float = 1.0,
     ) -> float:
         """Return the mean loss, and add its gradients of every parameter to the arena.
 
@@ -183,6 +184,8 @@ class Model:
         weights : ndarray of float64, shape (B,), optional
             How much each sequence counts in the mean, ``sum(weight * loss) / sum(weight)``: 0 or more, 0 in
             places that hold none. Without, all count the same.
+        share : float
+            What the loss and its gradients are multiplied by, for one that is a part of a larger mean.
 
         Returns
         -------
@@ -193,7 +196,7 @@ class Model:
         with dropped_weights(self.arena, self._dropped, rng) if self._dropped else _WHOLE:
             x, used = self._run(inputs, ws, state, lengths)
             count = self._place(targets, ws, weights)
-            scale = 1.0 / count
+            scale = share / count
             top = ws.gradient_of(len(self.layers))
             assert top is not None
             loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)

@@ -82,3 +82,15 @@ def dense_flops_per_token(chain: ChainSpec) -> int:
 def _flops_per_weight(chain: ChainSpec) -> dict[str, int]:
     """Of one token, for the weights of each matrix."""
     return {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}
+
+
+def densities(arena: Arena) -> dict[str, Any]:
+    """`density` of each matrix, and `density_per_gate` of those that are stacked."""
+    return {
+        "density": {name: matrix.density for name, matrix in arena.matrices.items()},
+        "density_per_gate": {
+            name: (matrix.block_nnz() * matrix.blocks / math.prod(matrix.shape)).tolist()
+            for name, matrix in arena.matrices.items()
+            if matrix.blocks > 1
+        },
+    }

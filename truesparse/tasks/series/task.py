@@ -95,8 +95,8 @@ class SeriesLearning(LabelledTask):
         """See `Task.evaluate`; also `accuracy` and `macro_f1`, or `rmse`, `mae` and `r2`; and how many
         `sequences` or `steps`."""
         examples = self.data.parts[part]
-        workspace = workspaces(self._steps(examples), self.config.batch_size)
-        return measure(model, examples, self._encoder, workspace, stop).measures
+        workspace = workspaces(self._steps(examples), self.config.batch_size // self.communicator.size)
+        return measure(model, examples, self._encoder, workspace, stop, self.communicator).measures
 
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
