@@ -18,8 +18,8 @@ from truesparse.optim.settings import OptimizerSettings
 from truesparse.settings import Settings, check_kind, seed_setting, setting, shown
 from truesparse.sparse import Arena, Rewiring
 from truesparse.topology import Beginning, Method, get_method, initial_counts
-from truesparse.topology.snapshots import Snapshot
 from truesparse.topology.settings import GATES, IMPORTANCES
+from truesparse.topology.snapshots import Snapshot
 from truesparse.training.build import prepare, start_training
 from truesparse.training.evaluation import evaluate
 from truesparse.training.reporter import Reporter

@@ -92,7 +92,7 @@ def _read(path: Path) -> Snapshot:
                 indptr = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
                 pattern = Pattern(indptr, reader.get(f"{name}.indices"), (lengths.size, columns))
                 pattern.check(f"{name} in {path}")
-                if not (1 <= group and 1 <= blocks and lengths.size * group % blocks == 0):
+                if not (group >= 1 and blocks >= 1 and lengths.size * group % blocks == 0):
                     raise reader.corrupt()
                 if blocks > 1 and group not in (1, blocks):
                     raise reader.corrupt()
