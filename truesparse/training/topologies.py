@@ -51,7 +51,7 @@ def read_topologies(run: Path) -> list[Snapshot]:
     TruesparseError
         A file cannot be read or is not as it was written.
     """
-    return [_read(path) for path in _files(run)]
+    return [_read(path) for path in topology_files(run)]
 
 
 def begin_keeping(evolution: Evolution, run: Path, step: int) -> None:
@@ -65,7 +65,7 @@ def begin_keeping(evolution: Evolution, run: Path, step: int) -> None:
     try:
         if (run / FOLDER).is_dir():
             remove_unfinished(run / FOLDER)
-        for path in _files(run):
+        for path in topology_files(run):
             if path.stem > f"step-{step:010}":
                 path.unlink()
     except OSError as error:
@@ -75,7 +75,8 @@ def begin_keeping(evolution: Evolution, run: Path, step: int) -> None:
         evolution.keep(0)
 
 
-def _files(run: Path) -> list[Path]:
+def topology_files(run: Path) -> list[Path]:
+    """The files of the snapshots of a run, from the first to the last."""
     return sorted((run / FOLDER).glob("step-*.safetensors"))
 
 
