@@ -159,6 +159,7 @@ def build_training(
         config.track_positions,
         clock,
         communicator,
+        config.keep_topologies,
     )
 
 
@@ -173,6 +174,7 @@ def start_training(
     track_positions: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     communicator: Communicator = SERIAL,
+    keep_topologies: int | None = None,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -187,7 +189,7 @@ def start_training(
         Draws what dropout drops.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.
-    track_positions : bool
+    track_positions, keep_topologies
         See `Evolution`.
     clock, communicator
         See `Training`.
@@ -196,5 +198,5 @@ def start_training(
     built = optimizer.build(model.arena, lookups)
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
-    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
+    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay(), communicator)
