@@ -1,6 +1,6 @@
 """Draw docs/speed.png, the picture in the README, from the records of `truesparse bench step`.
 
-    python benchmarks/speed_picture.py [FILE.png]
+python benchmarks/speed_picture.py [FILE.png]
 """
 
 from __future__ import annotations

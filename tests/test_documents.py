@@ -9,13 +9,18 @@ from pathlib import Path
 
 import click
 import pytest
+from command_helpers import parse
 
 from truesparse.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-MORE = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").rglob("*.md")), ROOT / "examples" / "README.md"]
+MORE = [
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+    ROOT / "examples" / "README.md",
+]
 LINE, PAGE, SENTENCE = 140, 300, 20  # characters, lines, words
 
 
@@ -84,16 +89,6 @@ def commands(text: str) -> Iterator[list[str]]:
                     yield given[1:end]
 
 
-def parse(command: click.Command, arguments: list[str], parent: click.Context | None = None) -> None:
-    """Let click read the arguments of a command, and of that of a group, without carrying it out."""
-    with command.make_context(command.name, arguments, parent) as context:
-        rest = [*getattr(context, "_protected_args", []), *context.args] if isinstance(command, click.Group) else []
-        if rest:
-            name, inner, more = command.resolve_command(context, rest)
-            assert inner is not None, f"there is no command {name}"
-            parse(inner, more, context)
-
-
 @pytest.mark.parametrize("path", named(PAGES + MORE))
 def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
@@ -103,7 +98,9 @@ def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_wrong_commands_do_not_parse() -> None:
-    (first, second) = commands("```sh\n$ truesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n```\n")
+    (first, second) = commands(
+        "```sh\n$ truesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n```\n"
+    )
     for arguments in (first, second):
         with pytest.raises(click.UsageError):
             parse(main, arguments)
@@ -120,6 +117,6 @@ def test_readme_in_python(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(README.read_text(encoding="utf-8"), "python")
-    exec(code, {})  # noqa: S102
+    exec(code, {})
     assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
     assert (tmp_path / "counting.safetensors").is_file()
