@@ -23,8 +23,7 @@ def test_flags_are_in_groups(run, task: str) -> None:
     shown = run("train", task, "--help").stdout
     assert re.findall(r"^(\w+):$", shown, re.MULTILINE) == [*GROUPS, "Examples"]
     first = ("--data", "--preset", "--density", "--epochs", "--out")
-    places = [shown.index(f"
-  {name} ") for name in first]
+    places = [shown.index(f"\n  {name} ") for name in first]
     assert places == sorted(places)
     for field in TASKS[task].fields():
         assert f"--{field.replace('_', '-')} " in shown
