@@ -65,6 +65,8 @@ class Config:
         Named sets of values; the first one is the default.
     HELP : str
         What the command prints of itself.
+    EXAMPLES : str
+        Commands that its help ends with, one a line.
     KIND : str
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
@@ -76,6 +78,7 @@ class Config:
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
     HELP: ClassVar[str]
+    EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
