@@ -27,6 +27,8 @@ from truesparse.sparse.products import add_gradient, multiply, multiply_transpos
 class LinearLayer(Layer):
     """See `Layer`."""
 
+    FIRST = True
+
     __slots__ = ("weight", "bias", "_activation", "_bends", "_once")
 
     def __init__(self, place: Place, arena: Arena) -> None:
@@ -62,7 +64,8 @@ class LinearLayer(Layer):
             activation_backward(self._activation, ws.shape[2])(sums, dy[:used])
         if not self._once:
             window.panels.clear_after(ws, window.steps)
-        multiply_transposed(dx[:used], self.weight, sums)
+        if dx is not None:
+            multiply_transposed(dx[:used], self.weight, sums)
         add_gradient(self.weight, sums, x)
         row_sums(ws.shape[2])(self.arena.bias_grads[self.bias], sums, thread_count())
 
