@@ -150,6 +150,7 @@ def build_training(
         planned,
         config.track_positions,
         clock,
+        config.keep_topologies,
     )
 
 
@@ -163,6 +164,7 @@ def start_training(
     planned: int,
     track_positions: bool = False,
     clock: Callable[[], float] = time.perf_counter,
+    keep_topologies: int | None = None,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -177,7 +179,7 @@ def start_training(
         Draws what dropout drops.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.
-    track_positions : bool
+    track_positions, keep_topologies
         See `Evolution`.
     clock : callable
         See `Training`.
@@ -186,5 +188,5 @@ def start_training(
     built = optimizer.build(model.arena, lookups)
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
-    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
+    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())

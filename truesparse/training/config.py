@@ -152,6 +152,12 @@ class Config:
     track_positions: bool = setting(
         False, "Keep a bit for every position, and tell which share of them has ever held a weight."
     )
+    keep_topologies: int | None = setting(
+        None,
+        "Keep so many snapshots of the connections, evenly over their updates, for truesparse distance.",
+        low=2,
+        shown="none",
+    )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
     tune: bool = setting(

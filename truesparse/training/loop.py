@@ -33,6 +33,7 @@ from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.stopping import is_late, is_stale
 from truesparse.training.task import Task
+from truesparse.training.topologies import begin_keeping
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -98,12 +99,7 @@ class Trainer:
         self.stop = stop
         self._compile_seconds = compile_seconds
         self.training = build_training(
-            config,
-            model,
-            generators,
-            task.chain,
-            self.steps_per_epoch,
-            self.total_steps,
+            *(config, model, generators, task.chain, self.steps_per_epoch, self.total_steps),
             lambda: time.perf_counter() - compile_seconds(),
         )
         self.training.workspace(task.longest, config.batch_size)
@@ -191,6 +187,7 @@ class Trainer:
         self._ending = self._is_over()
         first_step = self.state.step
         kept = run.keep_records(self.state.records)
+        begin_keeping(self._evolution, run.path, first_step)
         try:
             if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
                 self.state.records = kept
@@ -208,6 +205,7 @@ class Trainer:
                     self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
                     self.reporter.compiled(self._compile_seconds())
+            self._evolution.keep_last(self.state.step)
         except EvaluationStopped:
             self._save()
             raise TrainingStopped(
