@@ -85,7 +85,7 @@ def read(path: Path, columns: SeriesColumns) -> Series:
 
 
 def _digits() -> Series:
-    """Images of 8 x 8 pixels that come with scikit-learn."""
+    """Images of 8 x 8 pixels that come with scikit-learn, as bright as those of files."""
     if find_spec("sklearn") is None:
         raise UsageError(
             "--data is missing; give a file, or install scikit-learn for its images of digits, with: pip"
@@ -97,7 +97,7 @@ def _digits() -> Series:
     count, features = digits.data.shape
     rows = np.arange(count)
     targets = Targets(("digit",), digits.target[:, None], False, rows)
-    inputs = Sequences(digits.data, np.arange(count + 1))
+    inputs = Sequences(np.rint(digits.data * (255 / 16)), np.arange(count + 1))
     return Series("the built-in digits", numbered("x", features, "x"), inputs, rows, targets)
 
 

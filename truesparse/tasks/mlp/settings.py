@@ -29,6 +29,7 @@ _RIGL: dict[str, Any] = {
     "lr": 0.002,
     "epochs": 20,
     "batch_size": 128,
+    "keep_topologies": 13,
 }
 PRESETS: dict[str, dict[str, Any]] = {  # benchmarks/results/mnist
     "mnist": _RIGL,
