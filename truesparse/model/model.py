@@ -63,7 +63,7 @@ class Model:
     and then an optimizer on `model.arena`.
     """
 
-    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys", "_dropped")
+    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys", "_dropped", "_first")
 
     def __init__(
         self,
@@ -85,6 +85,9 @@ class Model:
             (number for number, layer in enumerate(self.layers) if layer.KEYS),
             key=lambda number: self.layers[number].KEYS,
         )
+        # Below the first layer with numbers nobody reads a gradient
+        learning = (number for number, place in enumerate(places) if place.vectors or place.matrices)
+        self._first = next(learning, 0)
         self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
         kept = 1.0
         for layer in self.layers:
@@ -200,8 +203,9 @@ class Model:
             top = ws.gradient_of(len(self.layers))
             assert top is not None
             loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)
-            for number in reversed(range(len(self.layers))):
-                layer, dx, dy = self.layers[number], ws.gradient_of(number), ws.gradient_of(number + 1)
+            for number in reversed(range(self._first, len(self.layers))):
+                layer, dy = self.layers[number], ws.gradient_of(number + 1)
+                dx = None if number == self._first and layer.FIRST else ws.gradient_of(number)
                 layer.backward(dx, dy, ws.x[number], ws.layers[number], ws.window)
         ws.done = True
         return float(loss * scale)

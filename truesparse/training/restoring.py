@@ -34,7 +34,7 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
     """
     if not isinstance(saved.history, dict):
         raise _broken(saved, "its configuration is missing")
-    unknown = sorted(saved.history.keys() - kind.fields().keys())
+    unknown = sorted(saved.history.keys() - kind.fields().keys() - kind.UNUSED)
     try:
         if unknown:
             raise UsageError(f"its configuration has the unknown key {shown(unknown[0])}")

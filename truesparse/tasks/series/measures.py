@@ -116,7 +116,7 @@ def measure(
     """
     said = outputs(model, examples.inputs, workspace, stop, communicator)
     right = examples.labels.values if isinstance(examples.labels, Sequences) else examples.labels
-    counted = "steps" if encoder.per_step else "sequences"
+    counted = "steps" if encoder.per_step else "rows" if model.chain.feed_forward else "sequences"
     if encoder.labels:
         return classified(said, right, counted)
     head = model.chain.head

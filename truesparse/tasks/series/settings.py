@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
+def reads_rows(saved: SavedModel | StoredModel) -> bool:
+    """Whether a model reads rows of features, each as a sequence of one step."""
+    return saved.chain.feed_forward and not saved.chain.per_step
+
+
 PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
@@ -44,7 +49,8 @@ truesparse train sequences --data sales.csv --target-column sales --time-column 
 truesparse train sequences --resume RUN
 """
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
+    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "idx", "ts", "parquet", "arrow")
+    FLAT: ClassVar[bool] = False  # whether a row of a file is features and not a sequence
 
     data: str | None = setting(
         None,
@@ -125,7 +131,7 @@ truesparse train sequences --resume RUN
         """See `Config.made`."""
         from truesparse.data import SeriesEncoder
 
-        return isinstance(saved.encoder, SeriesEncoder)
+        return isinstance(saved.encoder, SeriesEncoder) and not reads_rows(saved)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
