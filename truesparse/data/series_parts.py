@@ -118,7 +118,12 @@ SERIES = SeriesKind(
 
 
 def load_series(
-    path: Path, columns: SeriesColumns, valid_fraction: float, test_fraction: float, seed: int
+    path: Path,
+    columns: SeriesColumns,
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    linear: tuple[float, ...] | None = None,
 ) -> LabelledData:
     """Read sequences to train on, and what their model is to tell.
 
@@ -126,6 +131,8 @@ def load_series(
     ----------
     path, columns, valid_fraction, test_fraction, seed
         See `Kind.read_parts`.
+    linear : tuple of float, optional
+        The linear part of forecasts, see `SeriesEncoder`; found in the data if not given.
 
     Raises
     ------
@@ -135,7 +142,11 @@ def load_series(
     parts = SERIES.read_parts(path, columns, valid_fraction, test_fraction, seed)
     train = parts["train"]
     if train.encoder is not None:
-        return LabelledData.of(path, SERIES, parts, (), train.encoder)
+        if linear is None:
+            forecaster = forecast.with_linear(train, parts["valid"], train.encoder)
+        else:
+            forecaster = replace(train.encoder, linear=linear)
+        return LabelledData.of(path, SERIES, parts, (), forecaster)
     targets = train.told()
     labels: tuple[str, ...] = ()
     if train.goal == CLASSIFY:

@@ -196,8 +196,9 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    # Other versions of the package may learn other subwords from the same text.
-    if config.start_values == "last" or isinstance(words, Subwords):
+    # Other versions of the package may learn other subwords from the same text, or no linear forecasts.
+    forecasts = getattr(saved.encoder, "horizon", 0)
+    if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
     task = config.make_task(**reading)
     if not moved:  # a model file names the data as the user did, resumed or not

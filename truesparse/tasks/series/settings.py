@@ -142,6 +142,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             if "naive_rmse" in results:
                 every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
                 simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+                if "linear_rmse" in results:
+                    simple += f"; with the linear part: {results['linear_rmse']:.6g}"
             else:
                 simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
             told = (
@@ -153,6 +155,6 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.tasks.series.task import SeriesLearning
+        from truesparse.tasks.series.task import SeriesLearning, load_data
 
-        return SeriesLearning(self)
+        return SeriesLearning(self, load_data(self, reading.get("like")))
