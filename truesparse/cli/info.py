@@ -105,6 +105,8 @@ def _print_tables(description: dict[str, Any]) -> None:
         f"FLOPs of one token going forward: {share:.3f} of a dense model's. A lookup has none.\n"
         f"{total['biases']:,} biases are dense."
     )
+    if "linear" in total:
+        click.echo(f"{total['linear']:,} coefficients of the linear part are dense, and are no weights.")
     for row in matrices:
         if row["group"] > 1:
             click.echo(f"{row['name']}: {row['group']} rows share their connections.")

@@ -276,8 +276,9 @@ def _restored(
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    # Other versions of the package may learn other subwords from the same text.
-    if config.start_values == "last" or isinstance(words, Subwords):
+    # Other versions of the package may learn other subwords from the same text, or no linear forecasts.
+    forecasts = getattr(saved.encoder, "horizon", 0)
+    if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
     task = _shared(config.make_task(**reading), communicator)
     if not moved:  # a model file names the data as the user did, resumed or not

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from truesparse.layers.chain import ChainSpec
     from truesparse.model import Model
+    from truesparse.modelfile import Encoder
     from truesparse.sparse import Arena
 
 
-def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
+def describe(chain: ChainSpec, arena: Arena, encoder: Encoder = None) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
     chain : ChainSpec
     arena : Arena
+    encoder : TextEncoder, TokenEncoder, SeriesEncoder or None
 
     Returns
     -------
@@ -29,7 +31,8 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
         `dense_flops` (of one token going forward: a multiplication and an addition for each weight; none for
         the lookup in an embedding that is not also the output layer, and none for the output layer of a
         classifier, which is used once a text); `total`: `nnz`,
-        `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
+        `dense_parameters`, `density`, `biases`, `linear` (of forecasts, coefficients),
+        `bytes` (biases too), `flops`, `dense_flops`.
     """
     rows = []
     flops, gates = _flops_per_weight(chain), chain.gates
@@ -61,6 +64,8 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
+    if linear := getattr(encoder, "linear", ()):
+        total["linear"] = len(linear)
     return {
         "gates": list(dict.fromkeys(gate for own in gates.values() for gate in own)),
         "matrices": rows,

@@ -125,7 +125,7 @@ def measure(
     told: NDArray[Any] = said.T
     if isinstance(examples.inputs, Windows):
         counted = "forecasts"
-        told, right = told + examples.inputs.naive, right + examples.inputs.naive
+        told, right = told + examples.inputs.simple, right + examples.inputs.simple
     return Estimated.of(
         told, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
     )

@@ -154,6 +154,8 @@ truesparse train sequences --resume RUN
             if "naive_rmse" in results:
                 every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
                 simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+                if "linear_rmse" in results:
+                    simple += f"; with the linear part: {results['linear_rmse']:.6g}"
             else:
                 simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
             told = (
@@ -165,6 +167,6 @@ truesparse train sequences --resume RUN
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.tasks.series.task import SeriesLearning
+        from truesparse.tasks.series.task import SeriesLearning, load_data
 
-        return SeriesLearning(self)
+        return SeriesLearning(self, load_data(self, reading.get("like")))
