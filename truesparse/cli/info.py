@@ -41,8 +41,8 @@ def info(path: Path | None, as_json: bool) -> None:
     from truesparse.training.describe import describe
 
     file = find_model(path)
-    chain, arena = load_arena(file)
-    description = describe(chain, arena)
+    chain, arena, encoder = load_arena(file)
+    description = describe(chain, arena, encoder)
     work = _work(path, chain, arena)
     if as_json:
         from truesparse.training.reporter import to_json
