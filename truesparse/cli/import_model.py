@@ -37,6 +37,7 @@ _DECIDED = frozenset(
         "init_scale",
         "track_positions",
         "keep_topologies",
+        "recipe",
         "tied",
         "output_group",
         "level",
