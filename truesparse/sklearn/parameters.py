@@ -23,6 +23,7 @@ _OF_METHODS = ("distribution", "gates")  # with some there is no choice
 _OF_RUNS = frozenset(
     {
         "preset",
+        "recipe",
         "data",
         "max_steps",
         "patience",

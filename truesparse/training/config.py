@@ -63,6 +63,8 @@ class Config:
         What is trained: the name of the command after ``truesparse train``.
     PRESETS : dict of str to dict
         Named sets of values; the first one is the default.
+    RECIPES : dict of str to dict
+        Named sets of values that beat those of the preset; a task that has any has a field `recipe`.
     HELP : str
         What the command prints of itself.
     EXAMPLES : str
@@ -79,6 +81,7 @@ class Config:
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    RECIPES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     HELP: ClassVar[str]
     EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
