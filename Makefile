@@ -1,6 +1,6 @@
 # Everything CI checks, in the active environment: make check
 
-.PHONY: check lint imports types test format
+.PHONY: check lint imports types test docs format
 
 check: lint imports types test
 
@@ -16,6 +16,10 @@ types:
 
 test:
 	pytest
+
+# The site, in build/site; a warning, such as a link that leads nowhere, is an error.
+docs:
+	sphinx-build -c docs -d build/doctrees -W --keep-going -q . build/site
 
 format:
 	ruff check --fix .
