@@ -1,7 +1,7 @@
 """How Sphinx builds the site: ``make docs``.
 
-The pages are the Markdown files as they stand, of the whole repository, so that a link works on a code host and on the
-site. This file adds what only the site has: a menu, made of the lists in docs/index.md, and the reference
+The pages are the Markdown files of the whole repository as they stand, so a link works on a code host and on
+the site. This file adds what only the site has: a menu, made of the lists in docs/index.md, and the reference
 of the public names, made of their docstrings.
 """
 
@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("truesparse", "truesparse.sklearn", "truesparse.runtime", "truesparse.topology")
 
 # Methods that scikit-learn adds to every estimator, whose docstrings link to its own pages.
-ROUTING = ", ".join(f"set_{name}_request" for name in ("fit", "partial_fit", "predict", "score"))
+ROUTING = "   :exclude-members: " + ", ".join(
+    f"set_{name}_request" for name in ("fit", "partial_fit", "predict", "score")
+)
 
 project = "truesparse"
 author = "The truesparse developers"
@@ -46,7 +48,8 @@ def menu(text: str) -> str:
     trees = []
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         title = section.partition("\n")[0]
-        pages = re.findall(r"\]\(([^)#:]+)\.md\)", section)
+        links = re.findall(r"^- \[([^]]+)\]\(([^)#:]+)\.md\)", section, re.MULTILINE)
+        pages = [f"{name} <{page}>" for name, page in links]
         if title == "Reference":
             pages += [f"reference/{package}" for package in PACKAGES]
         trees.append("\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"]))
@@ -59,8 +62,13 @@ def reference(package: str) -> str:
     lines = [package, "=" * len(package), "", f".. automodule:: {package}", ""]
     for name in sorted(module.__all__, key=str.lower):
         value = getattr(module, name)
+        if package != PACKAGES[0] and name in import_module(PACKAGES[0]).__all__:
+            continue  # the first page has it
         if inspect.isclass(value):
-            lines += [f".. autoclass:: {package}.{name}", "   :members:", f"   :exclude-members: {ROUTING}", ""]
+            if value.__name__ != name:  # of which Sphinx would say no more than that it is an alias
+                lines += [f"``{package}.{name}`` is the class", ""]
+            path = f"{package}.{name}" if value.__name__ == name else f"{value.__module__}.{value.__name__}"
+            lines += [f".. autoclass:: {path}", "   :members:", ROUTING, ""]
         elif callable(value):
             lines += [f".. autofunction:: {package}.{name}", ""]
     return "\n".join(lines)

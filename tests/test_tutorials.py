@@ -19,13 +19,18 @@ NEEDS = {
     "language-model": ("matplotlib",),
     "microcontroller": ("torch",),
 }
-SMALL = ["--hidden-size", "8", "--epochs", "1", "--threads", "1"]
+SMALL = {
+    "train": ["--hidden-size", "8", "--epochs", "1", "--max-steps", "20", "--threads", "1"],
+    "import": ["--epochs", "1", "--threads", "1"],
+}
 EXCERPTS = {"own-layer": ROOT / "examples" / "elman.py"}  # of which the page shows lines
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
     """The code blocks and their languages."""
-    yield from re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    yield from re.findall(
+        r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in TUTORIALS.glob("*.md")} - EXCERPTS.keys()))
@@ -43,7 +48,9 @@ def test_tutorial(run, name: str) -> None:
             for line in code.splitlines():
                 program, *arguments = shlex.split(line, comments=True)
                 if program == "truesparse":
-                    small = SMALL if arguments[0] == "train" else SMALL[2:] if arguments[0] == "import" else []
+                    small = (
+                        SMALL if arguments[0] == "train" else SMALL[2:] if arguments[0] == "import" else []
+                    )
                     result = run(*arguments, *small)
                     assert result.exit_code == 0, result.output
                     print(result.stdout)
