@@ -37,6 +37,7 @@ _DECIDED = frozenset(
         "start_values",
         "init_scale",
         "track_positions",
+        "keep_topologies",
         "tied",
         "output_group",
         "level",

@@ -54,6 +54,12 @@ def training_command(kind: type[Config]) -> click.Command:
         " --max-steps, --patience and --max-minutes.",
         metavar="RUN",
     )
+    @click.option(
+        "--mpi/--no-mpi",
+        default=None,
+        help="Share each batch among the processes of a job, of which every one runs this command."
+        "  [default: yes if mpiexec or srun has started several]",
+    )
     @json_option
     @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
     @click.option("--print-config", is_flag=True, help="Print the configuration as TOML and exit.")
@@ -62,6 +68,7 @@ def training_command(kind: type[Config]) -> click.Command:
         config_file: Path | None,
         out: Path | None,
         resume: Path | None,
+        mpi: bool | None,
         as_json: bool,
         quiet: bool,
         print_config: bool,
@@ -77,17 +84,21 @@ def training_command(kind: type[Config]) -> click.Command:
                 return
 
         from truesparse.tasks.run import resume_run, train_model
+        from truesparse.training.communicator import find_communicator
 
-        reporter = display_for(as_json, quiet)
+        communicator = find_communicator(mpi)
+        reporter = display_for(as_json, quiet or communicator.rank > 0)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
                 return asked() or reporter.unread
 
             if resume is not None:
-                results = resume_run(resume, given, reporter, stop, kind)
+                results = resume_run(resume, given, reporter, stop, kind, communicator=communicator)
             else:
-                results = train_model(config, out, reporter, stop)
+                results = train_model(config, out, reporter, stop, communicator=communicator)
+        if communicator.rank:
+            return
         if as_json:
             from truesparse.training.reporter import to_json
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
+def reads_rows(saved: SavedModel | StoredModel) -> bool:
+    """Whether a model reads rows of features, each as a sequence of one step."""
+    return saved.chain.feed_forward and not saved.chain.per_step
+
+
 PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
@@ -44,7 +49,8 @@ truesparse train sequences --data sales.csv --target-column sales --time-column 
 truesparse train sequences --resume RUN
 """
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
+    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "idx", "ts", "parquet", "arrow")
+    FLAT: ClassVar[bool] = False  # whether a row of a file is features and not a sequence
 
     data: str | None = setting(
         None,
@@ -125,7 +131,7 @@ truesparse train sequences --resume RUN
         """See `Config.made`."""
         from truesparse.data import SeriesEncoder
 
-        return isinstance(saved.encoder, SeriesEncoder)
+        return isinstance(saved.encoder, SeriesEncoder) and not reads_rows(saved)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
@@ -148,6 +154,8 @@ truesparse train sequences --resume RUN
             if "naive_rmse" in results:
                 every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
                 simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+                if "linear_rmse" in results:
+                    simple += f"; with the linear part: {results['linear_rmse']:.6g}"
             else:
                 simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
             told = (
@@ -159,6 +167,6 @@ truesparse train sequences --resume RUN
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.tasks.series.task import SeriesLearning
+        from truesparse.tasks.series.task import SeriesLearning, load_data
 
-        return SeriesLearning(self)
+        return SeriesLearning(self, load_data(self, reading.get("like")))
