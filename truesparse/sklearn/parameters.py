@@ -31,6 +31,8 @@ _OF_RUNS = frozenset(
         "log_interval",
         "log",
         "track_positions",
+        "local_steps",
+        "comm_dtype",
         "seed",
         "threads",
     }

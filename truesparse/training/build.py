@@ -159,6 +159,7 @@ def build_training(
         config.track_positions,
         clock,
         communicator,
+        config.local_steps,
     )
 
 
@@ -173,6 +174,7 @@ def start_training(
     track_positions: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     communicator: Communicator = SERIAL,
+    local_steps: int = 1,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -189,7 +191,7 @@ def start_training(
         Steps of an epoch and of the run.
     track_positions : bool
         See `Evolution`.
-    clock, communicator
+    clock, communicator, local_steps
         See `Training`.
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
@@ -197,4 +199,5 @@ def start_training(
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
-    return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay(), communicator)
+    decay = optimizer.decay()
+    return Training(model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps)
