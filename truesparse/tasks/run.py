@@ -326,6 +326,7 @@ def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model,
     """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
     task = trainer.task
     best = task.communicator.broadcast(load_model(run.model).model if run.writes else None)
+    assert best is not None
     if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
         return best, {}
     best, measures = task.calibrated(best, test, trainer.stop)

@@ -159,6 +159,11 @@ def find_communicator(mpi: bool | None = None) -> Communicator:
     return communicator if communicator.size > 1 else SERIAL
 
 
+def counted(ranks: int) -> str:
+    """Such as "2 ranks"."""
+    return f"{ranks} rank{'s' * (ranks > 1)}"
+
+
 def _lanes(batch: Batch, lanes: slice) -> Batch:
     def some(array: Any) -> Any:
         return None if array is None else np.ascontiguousarray(array[..., lanes])
