@@ -208,10 +208,11 @@ class Trainer:
                     self._settle()
                 if self._ending or is_stale(self.state.stale, self.config.patience):
                     break
-                if self.stop():
-                    raise EvaluationStopped
-                if communicator.any(time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS):
-                    self._save()
+                if self.training.together:  # a checkpoint has the weights of all ranks
+                    if self.stop():
+                        raise EvaluationStopped
+                    if communicator.any(time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS):
+                        self._save()
                 with self._threads:
                     self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
@@ -291,6 +292,7 @@ class Trainer:
     def _evaluate(self) -> tuple[bool, float]:
         """Measure the model, and keep it if it is the best; returns whether it is, and its loss."""
         state = self.state
+        self.training.come_together()
         optimizer = self.training.optimizer
         with optimizer.averaged():
             measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)

@@ -12,7 +12,7 @@ import numpy as np
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 from truesparse.training.checkpoint import Checkpoint
-from truesparse.training.communicator import SERIAL, Communicator
+from truesparse.training.communicator import SERIAL, Communicator, counted
 from truesparse.training.config import Config
 from truesparse.training.state import TrainingState, part_generators
 from truesparse.training.training import Training
@@ -143,11 +143,6 @@ def restore_generators(
                 " bits",
                 stacklevel=2,
             )
-
-
-def counted(ranks: int) -> str:
-    """Such as "2 ranks"."""
-    return f"{ranks} rank{'s' * (ranks > 1)}"
 
 
 def _broken(saved: Checkpoint, what: str) -> TruesparseError:
