@@ -26,6 +26,7 @@ from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.config import Config
+from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.logs import with_logs
@@ -72,7 +73,8 @@ def train_model(
         (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
-        dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
+        dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology
         updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
@@ -276,6 +278,8 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         **measures,
         "training_flops": state.flops,
         "relative_flops": trainer.relative_flops,
+        "inference_flops": flops_per_token(best),
+        "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
         "update_seconds": state.update_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,14 +70,18 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
 
 def flops_per_token(model: Model) -> int:
     """Multiplications and additions of one token going forward; see `describe`."""
-    flops = _flops_per_weight(model.chain)
-    return sum(flops[name] * matrix.nnz for name, matrix in model.arena.matrices.items())
+    return forward_flops(model.chain, {name: matrix.nnz for name, matrix in model.arena.matrices.items()})
+
+
+def forward_flops(chain: ChainSpec, counts: Mapping[str, int]) -> int:
+    """The same of a model with so many weights in each matrix."""
+    flops = _flops_per_weight(chain)
+    return sum(flops[name] * count for name, count in counts.items())
 
 
 def dense_flops_per_token(chain: ChainSpec) -> int:
     """The same of a dense model."""
-    flops = _flops_per_weight(chain)
-    return sum(flops[matrix.name] * matrix.positions for matrix in chain.matrices)
+    return forward_flops(chain, {matrix.name: matrix.positions for matrix in chain.matrices})
 
 
 def _flops_per_weight(chain: ChainSpec) -> dict[str, int]:
