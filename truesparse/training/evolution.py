@@ -31,6 +31,10 @@ class TopologyChange(NamedTuple):
     seconds: float
 
 
+def _forget(snapshot: Snapshot) -> None:
+    """Keep nothing."""
+
+
 class Evolution:
     """The topology updates of a run.
 
@@ -75,7 +79,7 @@ class Evolution:
         keep_topologies: int | None = None,
     ) -> None:
         self.method = method
-        self.kept: Callable[[Snapshot], object] = lambda snapshot: None
+        self.kept: Callable[[Snapshot], object] = _forget  # estimators are pickled: no lambda
         self._matrices = beginning.arena.matrices
         self._keep = keep_topologies
         self._settings = beginning.settings
