@@ -25,7 +25,7 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     layers: list[LayerWiring] = []
     source: str | tuple[str, ...] = FIXED
     last = next((_units(place) for place in reversed(chain.places) if _cells(place)), FIXED)
-    fixed = any(place.inner for place in chain.places)
+    fixed = any(place.inner or (place.spec.whole and not place.directions) for place in chain.places)
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):

@@ -71,6 +71,8 @@ class Config:
         What files may have that ``truesparse predict`` reads for a model of the task.
     TEXT_COLUMN : str
         The field that says which column it reads there; empty if there is none.
+    UNUSED : frozenset of str
+        Fields of other tasks that mean nothing here: there are no flags for them.
     """
 
     TASK: ClassVar[str]
@@ -79,6 +81,7 @@ class Config:
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
+    UNUSED: ClassVar[frozenset[str]] = frozenset()
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
@@ -314,10 +317,11 @@ class Config:
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The fields by name, those of the task first."""
+        """The fields by name, those of the task first, without those that it does not use."""
         own = [vars(kind).get("__annotations__", {}) for kind in cls.__mro__]
         rank = {name: place for place, names in reversed(list(enumerate(own))) for name in names}
-        return {field.name: field for field in sorted(dataclasses.fields(cls), key=lambda f: rank[f.name])}
+        every = sorted(dataclasses.fields(cls), key=lambda f: rank[f.name])
+        return {field.name: field for field in every if field.name not in cls.UNUSED}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -328,7 +332,7 @@ class Config:
         UsageError
             As the class; also for a name that is no field.
         """
-        cls.check_names(values, "the configuration")
+        cls.check_names((name for name in values if name not in cls.UNUSED), "the configuration")
         return cls(**values)
 
     @classmethod

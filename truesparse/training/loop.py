@@ -226,6 +226,7 @@ class Trainer:
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
         batch = self.task.train.batch(epoch, k)
+        density = self.model.arena.nnz / self.task.chain.dense_parameters
         done = self.training.step(batch)
         state.step += 1
         state.settled = False
@@ -233,6 +234,7 @@ class Trainer:
         state.tokens += batch.tokens
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.step_seconds += seconds
+        state.net_seconds += seconds * density
         state.epoch["steps"] += seconds
         state.interval["loss"] += done.loss * batch.counted
         state.interval["weight"] += batch.counted
@@ -307,6 +309,7 @@ class Trainer:
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
+            net_seconds=state.net_seconds,
         )
         return best, measures["loss"]
 
@@ -345,6 +348,7 @@ class Trainer:
             training_flops=state.flops,
             relative_flops=self.relative_flops,
             epoch_seconds=sum(state.epoch.values()),
+            net_seconds=state.net_seconds,
             update_seconds=state.epoch["updates"],
         )
         state.epoch = dict.fromkeys(state.epoch, 0.0)
