@@ -47,7 +47,7 @@ class MaskedLanguageModeling(Task):
         size = config.batch_size, config.length, words
         train = MaskedWindows(corpus.train, *size, config.mask_rate, config.seed, name="training text")
         super().__init__(config, config.chain(len(words)), train)
-        self._parts = {
+        self.parts = {
             part: measured(text, *size, f"{part} text")
             for part, text in (("valid", corpus.valid), ("test", corpus.test))
         }
@@ -61,7 +61,7 @@ class MaskedLanguageModeling(Task):
         self, model: Model, part: str, workspaces: Workspaces, stop: Callable[[], bool] = lambda: False
     ) -> Measures:
         """See `Task.evaluate`; also `perplexity` of the hidden tokens, and `tokens` of the text."""
-        windows = self._parts[part]
+        windows = self.parts[part]
         workspace = workspaces(windows.longest, windows.batch_size)
         loss, tokens = evaluate(model, windows, workspace, stop)
         return {**self.of_loss(loss), "tokens": tokens}

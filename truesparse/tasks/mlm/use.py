@@ -18,7 +18,9 @@ from truesparse.data.tables import csv_row, read_lines
 from truesparse.errors import TruesparseError
 from truesparse.layers.positions.spec import Positions
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import need_vocabulary, scores_overflow
+from truesparse.modelfile import need_vocabulary
+from truesparse.runtime import load_masked_language_model
+from truesparse.runtime.masked import Told
 from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.mlm.task import measured
 from truesparse.tasks.rundata import LARGEST_BATCH, find_data
@@ -83,11 +85,7 @@ class MaskPredictor:
     """A row for each hidden word, with the most probable words; see `Predictor`."""
 
     def __init__(self, saved: SavedModel) -> None:
-        self._vocabulary = need_vocabulary(saved.vocabulary, saved.path)
-        saved.check_finite()
-        self._saved = saved
-        self._longest = _longest(saved)
-        self._workspace = saved.model.workspace(self._longest, 1)
+        self._model = load_masked_language_model(saved.path)
         self._without = 0
 
     def layout(self, name: str) -> str:
@@ -104,7 +102,10 @@ class MaskPredictor:
         for chunk in read_lines(file):
             lines = []
             for number, text in chunk:
-                told = self._tell(text, number, file.name)
+                try:
+                    told = self._model.fill(text, _LIKELY)
+                except TruesparseError as error:
+                    raise TruesparseError(f"line {number:,} of {file.name}: {error}") from None
                 self._without += not told
                 lines += [_row(number, words, as_json) for words in told]
             yield "".join(lines)
@@ -113,30 +114,8 @@ class MaskPredictor:
         """How many lines hide nothing."""
         return f"{self._without:,} of the lines have no {MASK}" if self._without else ""
 
-    def _tell(self, text: str, number: int, name: str) -> list[list[tuple[str, float]]]:
-        """For each word that a line hides the most probable ones."""
-        mask = len(self._vocabulary) - 1
-        pieces = [self._vocabulary.encode(piece) for piece in text.split(MASK)]
-        ids = np.concatenate([part for piece in pieces for part in (piece, [mask])][:-1]).astype(np.int32)
-        if len(pieces) == 1:
-            return []
-        if len(ids) > self._longest:
-            raise TruesparseError(
-                f"line {number:,} of {name} has {len(ids):,} tokens, but the model reads {self._longest:,} at"
-                " once; give shorter lines"
-            )
-        said = self._saved.model.predict_steps(ids[:, None], self._workspace)[ids == mask, :mask, 0]
-        if np.isnan(said).any():
-            raise scores_overflow(self._saved.path)
-        order = np.argsort(-said, axis=1, kind="stable")[:, :_LIKELY]
-        tokens = self._vocabulary.tokens
-        return [
-            [(tokens[word], float(np.exp(own[word]))) for word in words]
-            for own, words in zip(said, order, strict=True)
-        ]
 
-
-def _row(number: int, words: list[tuple[str, float]], as_json: bool) -> str:
+def _row(number: int, words: Told, as_json: bool) -> str:
     if as_json:
         told = {word: round(probability, 6) for word, probability in words}
         return json.dumps({"line": number, "words": told}, ensure_ascii=False) + "\n"
