@@ -19,18 +19,26 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     list of LayerWiring
         The units of the embedding are its features, and its inputs the words. Words and outputs have an order
         of their own, so the rows of the output layer are not matched. With tied weights the features of the
-        embedding are the units of the layer before the head, and the one matrix is the embedding's.
+        embedding are the units of the layer before the head, and the one matrix is the embedding's. Where
+        layers add to their input, no units are matched: all of them would have to keep one order.
     """
     layers: list[LayerWiring] = []
     source: str | tuple[str, ...] = FIXED
     last = next((_units(place) for place in reversed(chain.places) if _cells(place)), FIXED)
+    fixed = any(place.inner or (place.spec.whole and not place.directions) for place in chain.places)
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
             source = (last if chain.head.tied and isinstance(last, str) else FIXED) or place.name
+            source = FIXED if fixed else source
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
-        elif place.spec is chain.head:
-            layers += [LayerWiring(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
+        elif place.spec is chain.head or fixed:
+            layers += [
+                LayerWiring(
+                    place.name if place.spec is chain.head else name, FIXED, ((Input(name, source),),)
+                )
+                for name in matrices
+            ]
         elif matrices:
             for cell in _cells(place):
                 sums, gates = _sums(cell, source), cell.matrices[0].gates

@@ -78,8 +78,9 @@ def train_model(
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
-        `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `step_seconds` and
+        `net_seconds` (of all steps, and each times the density in it), `update_seconds` (of all topology
+        updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
@@ -302,6 +303,8 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
+        "step_seconds": state.step_seconds,
+        "net_seconds": state.net_seconds,
         "update_seconds": state.update_seconds,
         "threads": trainer.threads,
         **({"ranks": task.communicator.size} if task.communicator.size > 1 else {}),

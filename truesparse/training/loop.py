@@ -236,12 +236,14 @@ class Trainer:
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
         batch = self.task.train.batch(epoch, k)
+        density = self.model.arena.nnz / self.task.chain.dense_parameters
         done = self.training.step(batch)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.add_step(done.loss, batch.counted, batch.tokens, seconds)
+        state.net_seconds += seconds * density
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         self._ending = self._is_over()
         if state.step % self.config.log_interval == 0 or self._ending:
@@ -313,6 +315,7 @@ class Trainer:
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
+            net_seconds=state.net_seconds,
         )
         return best, measures["loss"]
 
@@ -347,6 +350,7 @@ class Trainer:
             training_flops=state.flops,
             relative_flops=self.relative_flops,
             epoch_seconds=sum(state.epoch.values()),
+            net_seconds=state.net_seconds,
             update_seconds=state.epoch["updates"],
         )
         state.epoch = dict.fromkeys(state.epoch, 0.0)

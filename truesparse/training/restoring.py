@@ -75,6 +75,8 @@ def restored_state(saved: Checkpoint, chosen_by: Collection[str] = ()) -> Traini
         raise _broken(saved, "best and best_nnz do not fit each other")
     if not _is_count(state.stale):
         raise _broken(saved, f"stale is {str(state.stale)[:40]}")
+    if not _is_sum(state.net_seconds):
+        raise _broken(saved, f"net_seconds is {str(state.net_seconds)[:40]}")
     if not _is_changes(state.changed):
         raise _broken(saved, "changed has no pairs of counts")
     return state
