@@ -83,6 +83,28 @@ def lstm_window(x, h, c, w_ih, w_hh, bias):
     return np.stack(outputs), h, c
 
 
+def cumax(scores):
+    """Running sums of the softmax over the first axis."""
+    powers = np.exp(scores - scores.max(axis=0))
+    return np.cumsum(powers / powers.sum(axis=0), axis=0)
+
+
+def on_lstm_window(x, h, c, w, m, bias, bias_master):
+    """Outputs, last h and c of an LSTM with ordered neurons; `w` and `m` are the matrices for inputs and
+    state, of the gates and of the master gates."""
+    outputs = []
+    chunk = 2 * len(h) // len(bias_master)
+    for x_t in x:
+        i, f, g, o = np.split(w[0] @ x_t + w[1] @ h + bias[:, None], 4)
+        forget, add = np.split(m[0] @ x_t + m[1] @ h + bias_master[:, None], 2)
+        forget, add = np.repeat(cumax(forget), chunk, axis=0), np.repeat(1 - cumax(add), chunk, axis=0)
+        both = forget * add
+        c = (sigmoid(f) * both + forget - both) * c + (sigmoid(i) * both + add - both) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        outputs.append(h)
+    return np.stack(outputs), h, c
+
+
 def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
     """Outputs and last state of a recurrent highway layer; `mask` is that of the state in the products."""
     outputs = []
@@ -133,7 +155,12 @@ def run_layer(parameters, place, x, state):
     if place.spec.TYPE == "gru":
         y, h = gru_window(x, state[f"{name}.h"], w_ih, w_hh, bias, parameters.get(f"{name}.bias_hn"))
         return y, {f"{name}.h": h}
-    y, h, c = lstm_window(x, state[f"{name}.h"], state[f"{name}.c"], w_ih, w_hh, bias)
+    h, c = state[f"{name}.h"], state[f"{name}.c"]
+    if place.spec.TYPE == "on-lstm":
+        masters = parameters[f"{name}.master_ih"], parameters[f"{name}.master_hh"]
+        y, h, c = on_lstm_window(x, h, c, (w_ih, w_hh), masters, bias, parameters[f"{name}.bias_master"])
+    else:
+        y, h, c = lstm_window(x, h, c, w_ih, w_hh, bias)
     return y, {f"{name}.h": h, f"{name}.c": c}
 
 
