@@ -3,9 +3,9 @@
 Letters: T time steps, B batch, H hidden units, M chunks of H / M units; gates in the order i, f, g, o, master
 gates in the order forget, input. A step takes three regions forward: the products of all gates, the
 cumulative softmax of the master gates, for which all of their products are needed, and the units; and two
-backward. Threads share units and chunks, but strips of sequences where there is a cumulative softmax. Gates
-may share their connections, `g` = 4 rows of W_hh then being a group, and 2 rows of the master gates' matrix.
-Layout: see `truesparse.kernels.layout`.
+backward. Threads share units and chunks, but strips of sequences where there is a cumulative softmax. The
+four gates of a unit may share their connections, `g` = 4 rows of W_hh then being a group; a master gate has
+connections of its own. Layout: see `truesparse.kernels.layout`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def on_lstm_forward(w: int, n: int, g: int = 1):
     ``c`` : float32 `[T + 1, strips, H w]` lane-split, c[0] given, c[t + 1] written;
     ``h`` : float32 `[2, strips, H w]` lane-split, h[0] given; step t reads h[t % 2] and writes the other;
     ``indptr, indices, data`` : CSR arrays of W_hh `[4H, H]`, with an index over groups;
-    ``its_indptr, its_indices, its_data`` : those of M_hh `[2M, H]`;
+    ``its_indptr, its_indices, its_data`` : those of M_hh `[2M, H]`, whose rows have no groups;
     ``begin, end`` : int, the steps to run; ``steps`` : int, those of the window; ``shares`` : int, tasks a
     region (the number of threads).
 
@@ -118,8 +118,7 @@ def on_lstm_forward(w: int, n: int, g: int = 1):
     Shen, Tan, Sordoni & Courville, "Ordered neurons: integrating tree structures into recurrent neural
     networks", 2019, equations 1 to 13.
     """
-    of_masters = 1 if g == 1 else MASTERS
-    sets, its_sets = sum_sets(w, g), sum_sets(w, of_masters)
+    sets = sum_sets(w, g)
 
     @parallel_jit
     def on_lstm_forward_kernel(
@@ -141,46 +140,22 @@ def on_lstm_forward(w: int, n: int, g: int = 1):
         steps,
         shares,
     ):
-        units, strips = y.shape[1], h.shape[1]
-        chunks = masters.shape[1] // MASTERS
+        units, rows, strips = y.shape[1], masters.shape[1], h.shape[1]
+        chunks = rows // MASTERS
         chunk = units // chunks
         size = units * w
         for t in range(begin, end):
             for task in prange(strips * shares):
                 strip, share, first, last = task_share(indptr, units, GATES // g, task, shares)
+                zero = gbroadcast(_ZERO, GATES, w)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
-                its_base = step_place(t, MASTERS * chunks, n, w, strips, strip)
+                its_base = step_place(t, rows, n, w, strips, strip)
                 old, _ = state_places(t, strips, strip, size)
-                if g > 1:
-                    zeros = gbroadcast(_ZERO, MASTERS, w)
-                    zero = gbroadcast(_ZERO, GATES, w)
-                for k in range(chunks * share // shares, chunks * (share + 1) // shares):
-                    row = its_base + k * n
-                    if g == 1:
-                        for gate in range(MASTERS):
-                            place = row + gate * chunks * n
-                            r = k + gate * chunks
-                            total = vload(masters, place, w)
-                            total = row_product_split(
-                                total, r, its_indptr, its_indices, its_data, h, old, units
-                            )
-                            vstore(masters, place, total)
-                    else:
-                        both = gload(masters, row, chunks * n, MASTERS, w)
-                        both = group_product(
-                            both,
-                            zeros,
-                            its_sets,
-                            k,
-                            its_indptr,
-                            its_indices,
-                            its_data,
-                            MASTERS,
-                            h,
-                            old,
-                            units,
-                        )
-                        gstore(masters, row, chunks * n, both)
+                for r in range(rows * share // shares, rows * (share + 1) // shares):
+                    place = its_base + r * n
+                    total = vload(masters, place, w)
+                    total = row_product_split(total, r, its_indptr, its_indices, its_data, h, old, units)
+                    vstore(masters, place, total)
                 for j in range(first, last):
                     ahead = min(j + _AHEAD, units - 1)
                     prefetch_gates(gates, gate_base + ahead * n, GATES, units * n, w)
@@ -197,12 +172,12 @@ def on_lstm_forward(w: int, n: int, g: int = 1):
                         sums = group_product(sums, zero, sets, j, indptr, indices, data, GATES, h, old, units)
                         gstore(gates, row, units * n, sums)
             for strip in prange(strips):
-                its_base = step_place(t, MASTERS * chunks, n, w, strips, strip)
+                its_base = step_place(t, rows, n, w, strips, strip)
                 cumulative_softmax(masters, levels, its_base, chunks, n, w)
             for task in prange(strips * shares):
-                strip, share, first, last = task_share(indptr, units, GATES // g, task, shares)
+                strip, _, first, last = task_share(indptr, units, GATES // g, task, shares)
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
-                its_base = step_place(t, MASTERS * chunks, n, w, strips, strip)
+                its_base = step_place(t, rows, n, w, strips, strip)
                 y_base = step_place(t, units, n, w, strips, strip)
                 shifted = step_place(t + 1, units, n, w, strips, strip)
                 old, new = state_places(t, strips, strip, size)
@@ -251,12 +226,12 @@ def on_lstm_backward(w: int, n: int, g: int = 1):
     ``dy`` : float32 `[panels, H, n]`, gradient of h_t from above;
     ``c`` : float32 `[T + 1, strips, H w]`, as `on_lstm_forward` left it;
     ``back`` : float32, working space, what a step hands to the one before it, lane-split: its dgates
-    `[2, strips, 4H w]`, or with groups the gradient of the state that it read, a part for each share and one
-    for the master gates `[2, strips, shares + 1, H w]`;
-    ``its_back`` : float32 `[2, strips, 2M w]`, the same for dmasters, of no use with groups;
+    `[2, strips, 4H w]`, or with groups the gradient of the state that it read, a part for each share
+    `[2, strips, shares, H w]`;
+    ``its_back`` : float32 `[2, strips, 2M w]`, working space, the dmasters of a step;
     ``dc`` : float32 `[strips, H w]` lane-split, working space;
-    ``indptr, indices, data, its_indptr, its_indices, its_data`` : W_hh and M_hh column by column (the
-    transposed index), or with groups by rows;
+    ``indptr, indices, data`` : W_hh column by column (the transposed index), or with groups by rows;
+    ``its_indptr, its_indices, its_data`` : M_hh column by column;
     ``begin, end`` : int, the steps to run, from ``end - 1`` down to ``begin``; ``steps`` : int, those of the
     window; ``shares`` : int, tasks a region, each of some chunks (see `backward_shares`).
     """
@@ -282,19 +257,18 @@ def on_lstm_backward(w: int, n: int, g: int = 1):
         steps,
         shares,
     ):
-        units, strips = dy.shape[1], dc.shape[0]
-        chunks = masters.shape[1] // MASTERS
+        units, rows, strips = dy.shape[1], masters.shape[1], dc.shape[0]
+        chunks = rows // MASTERS
         chunk = units // chunks
         size = units * w
-        its_size = MASTERS * chunks * w
-        parts = shares + 1
-        back_size = size * (GATES if g == 1 else parts)
+        its_size = rows * w
+        back_size = size * (GATES if g == 1 else shares)
         for t in range(end - 1, begin - 1, -1):
             for task in prange(strips * shares):
                 strip = task // shares
                 share = task - strip * shares
                 gate_base = step_place(t, GATES * units, n, w, strips, strip)
-                its_base = step_place(t, MASTERS * chunks, n, w, strips, strip)
+                its_base = step_place(t, rows, n, w, strips, strip)
                 dy_base = step_place(t, units, n, w, strips, strip)
                 now, later = state_places(t, strips, strip, back_size)
                 _, its_later = state_places(t, strips, strip, its_size)
@@ -321,19 +295,12 @@ def on_lstm_backward(w: int, n: int, g: int = 1):
                                 dh = row_product_split(
                                     dh, j, indptr, indices, data, back, later, GATES * units
                                 )
-                                dh = row_product_split(
-                                    dh,
-                                    j,
-                                    its_indptr,
-                                    its_indices,
-                                    its_data,
-                                    its_back,
-                                    its_later,
-                                    MASTERS * chunks,
-                                )
                             else:
-                                for other in range(parts):
+                                for other in range(shares):
                                     dh = dh + vload_row(back, later + other * size, j, units, dh)
+                            dh = row_product_split(
+                                dh, j, its_indptr, its_indices, its_data, its_back, its_later, rows
+                            )
                             dcell = vload_row(dc, strip * size, j, units, dh)
                         row = gate_base + j * n
                         i, f, a, o = gload(gates, row, units * n, GATES, w)
@@ -364,28 +331,10 @@ def on_lstm_backward(w: int, n: int, g: int = 1):
                     vstore(levels, its_base + k * n, vfma(dboth, added, dkept))
                     vstore(levels, its_base + (k + chunks) * n, _ZERO - vfma(dboth, kept, dadded))
             for strip in prange(strips):
-                its_base = step_place(t, MASTERS * chunks, n, w, strips, strip)
-                now, _ = state_places(t, strips, strip, back_size)
+                its_base = step_place(t, rows, n, w, strips, strip)
                 its_now, _ = state_places(t, strips, strip, its_size)
                 cumulative_softmax_gradients(masters, levels, its_base, chunks, n, w)
-                if g == 1:
-                    for k in range(MASTERS * chunks):
-                        dmaster = vload(masters, its_base + k * n, w)
-                        vstore_row(its_back, its_now, k, MASTERS * chunks, dmaster)
-                elif t > 0:
-                    clear(back, now + shares * size, size)
-                    for k in range(chunks):
-                        both = gload(masters, its_base + k * n, chunks * n, MASTERS, w)
-                        scatter_group(
-                            back,
-                            now + shares * size,
-                            units,
-                            both,
-                            k,
-                            its_indptr,
-                            its_indices,
-                            its_data,
-                            MASTERS,
-                        )
+                for r in range(rows):
+                    vstore_row(its_back, its_now, r, rows, vload(masters, its_base + r * n, w))
 
     return on_lstm_backward_kernel

@@ -41,8 +41,6 @@ class ONLSTMWorkspace(LSTMWorkspace):
         Pre-activations of the master gates, then their softmax, then their gradients.
     levels : ndarray of float32, shape (panels, 2M, lanes)
         The master gates F and I, then the gradients of the running sums in them.
-    dgates : ndarray of float32
-        As in an LSTM; where gates share connections it has one more part.
     dmasters : ndarray of float32, shape (2, strips, 2M * step lanes)
     dx : ndarray of float32, shape (panels, D, lanes)
         What the master gates add to the gradient of the inputs.
@@ -54,7 +52,6 @@ class ONLSTMWorkspace(LSTMWorkspace):
         super().__init__(panels, units)
         self.masters = panels.zeros(rows)
         self.levels = panels.zeros(rows)
-        self.dgates = panels.state_zeros(5 * units, 2)
         self.dmasters = panels.state_zeros(rows, 2)
         self.dx: NDArray[np.float32] = panels.zeros(inputs)
 

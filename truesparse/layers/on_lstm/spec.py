@@ -26,7 +26,7 @@ class ONLSTM(Recurrent):
     MASTERS: ClassVar[tuple[str, ...]] = ("master_f", "master_i")
     ORDERED: ClassVar[bool] = True
 
-    chunk_size: int = count("Units that share their master gates; divides the units.", 10)
+    chunk_size: int = count("Units that share their master gates; divides the units.", 8)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,14 +42,17 @@ class ONLSTM(Recurrent):
         return self.units // self.chunk_size
 
     def matrices(self, given: Signal) -> tuple[Matrix, ...]:
-        """`weight_ih` and `weight_hh`, and the same of the master gates: `master_ih` and `master_hh`."""
+        """`weight_ih` and `weight_hh`, and the same of the master gates: `master_ih` and `master_hh`.
+
+        A master gate belongs to no unit, and shares its connections with no other one.
+        """
         usual = super().matrices(given)
         masters = (
             own._replace(
                 name=own.name.replace("weight", "master"),
                 shape=(len(self.MASTERS) * self.chunks, own.shape[1]),
                 gates=self.MASTERS,
-                group=len(self.MASTERS) if self.pattern == "unit" else 1,
+                group=1,
             )
             for own in usual
         )
