@@ -187,8 +187,25 @@ def scores(parameters, chain, inputs, state):
             x, after = run_layer(parameters, place, x, state)
             new_state |= after
     weight = parameters["embedding.weight" if chain.head.tied else "output.weight"]
+    if chain.head.TYPE == "mos":
+        return mixture(parameters, chain.head, weight, x), new_state
     weight = weight.reshape(chain.head.outputs, -1)
     return np.einsum("vh,thb->tvb", weight, x) + parameters["output.bias"][:, None], new_state
+
+
+def mixture(parameters, head, weight, x):
+    """Log-probabilities of a mixture of softmaxes, (steps, outputs, B), of what it reads, (steps, H, B)."""
+    experts, size = head.experts, x.shape[1]
+    latent = np.einsum("lh,thb->tlb", parameters["output.latent"], x)
+    z = np.tanh(latent + parameters["output.bias_latent"][:, None]).reshape(len(x), experts, head.latent, -1)
+    scores = np.einsum("ve,tkeb->tkvb", weight, z) + parameters["output.bias"][:, None]
+    prior = np.einsum("kh,thb->tkb", parameters["output.prior"].reshape(experts, size), x)[:, :, None]
+    return np.log((softmax(prior) * softmax(scores, 2)).sum(axis=1))
+
+
+def softmax(scores, axis=1):
+    powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def dense_parameters(model):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from truesparse.layers.gru.spec import GRU as GRU
     from truesparse.layers.linear.spec import Linear as Linear
     from truesparse.layers.lstm.spec import LSTM as LSTM
+    from truesparse.layers.mos.spec import MixtureOfSoftmaxes as MixtureOfSoftmaxes
     from truesparse.layers.on_lstm.spec import ONLSTM as ONLSTM
     from truesparse.layers.output.spec import Softmax as Softmax
     from truesparse.layers.output.spec import SquaredError as SquaredError

@@ -123,7 +123,7 @@ class ChainSpec:
 
     def _check_tied(self) -> None:
         embedding = next((layer for layer in self.layers if isinstance(layer, Embedding)), None)
-        size = self.places[-1].given.size
+        size = self.head.width(self.places[-1].given)
         if embedding is None:
             raise UsageError("there is no embedding to tie the output layer to; leave out --tied")
         if embedding.size != size:
@@ -274,7 +274,7 @@ class ChainSpec:
                 rows = tuple(matrix.name for matrix in own if matrix.shape[0] == matrix.blocks * size)
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]
                 reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
-                if behind.spec is self.head and self.head.tied:
+                if behind.spec is self.head and self.head.tied and self.head.DIRECT:
                     reads.append(self.output_matrix)
                 found.append((size, rows, tuple(reads)))
         return found

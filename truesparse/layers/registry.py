@@ -13,6 +13,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.on_lstm.spec import ONLSTM
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
@@ -52,6 +53,7 @@ for _spec in (
     Pool,
     Softmax,
     SquaredError,
+    MixtureOfSoftmaxes,
 ):
     register(_spec)
 

@@ -28,10 +28,13 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         if isinstance(place.spec, Embedding):
-            source = last if chain.head.tied and isinstance(last, str) else place.name
+            tied = chain.head.tied and chain.head.DIRECT
+            source = last if tied and isinstance(last, str) else place.name
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif place.spec is chain.head:
-            layers += [LayerWiring(place.name, FIXED, ((Input(name, source),),)) for name in matrices]
+            for name, matrix in matrices.items():
+                read = source if matrix.reads == "input" else FIXED
+                layers.append(LayerWiring(place.name, FIXED, ((Input(name, read),),)))
         elif matrices:
             for cell in _cells(place):
                 layers += _wirings(cell, source)

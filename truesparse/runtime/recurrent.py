@@ -12,6 +12,7 @@ from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import EMBEDDING
 from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.parts import part
 from truesparse.layers.product import Product
 from truesparse.layers.step import StepState, step_of
 from truesparse.modelfile import StoredModel
@@ -159,6 +160,10 @@ class OutputLayer:
     Parameters
     ----------
     stored : StoredModel
+
+    Notes
+    -----
+    Of a head that has a `Step` of its own, that says the scores.
     """
 
     __slots__ = ("_bias", "_layers", "_mean", "_product", "_scale")
@@ -167,9 +172,13 @@ class OutputLayer:
         stored = stored.with_sparse_output()
         _, places = stored.chain.split()
         self._layers = [step_of(place, stored.matrices, stored.vectors) for place in places]
+        head = stored.chain.head
+        if part(type(head), "step"):
+            self._layers.append(step_of(stored.chain.places[-1], stored.matrices, stored.vectors))
+            self._product: Product | None = None
+            return
         self._product = Product(stored.matrices[stored.chain.output_matrix])
         self._bias = stored.vectors["output.bias"][:, None]
-        head = stored.chain.head
         self._mean, self._scale = (
             np.array(numbers, np.float32)[:, None]
             for numbers in ((head.mean, head.scale) if isinstance(head, SquaredError) else ((), ()))
@@ -180,6 +189,8 @@ class OutputLayer:
         with np.errstate(**_OVERFLOW):
             for layer in self._layers:
                 x = layer.step(x, ())
+            if self._product is None:
+                return x
             scores = self._product(x)
             scores += self._bias
             if self._mean.size:
