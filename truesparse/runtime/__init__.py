@@ -26,6 +26,7 @@ from truesparse.runtime.loading import (
     load_sequence_model,
     load_tagger,
 )
+from truesparse.runtime.parse import Parse
 from truesparse.runtime.sequence_model import SequenceModel, SequenceStream
 from truesparse.runtime.tagger import Tagger, TaggerStream
 
@@ -34,6 +35,7 @@ __all__ = [
     "ClassifierStream",
     "LanguageModel",
     "LanguageModelStream",
+    "Parse",
     "SequenceModel",
     "SequenceStream",
     "Tagger",

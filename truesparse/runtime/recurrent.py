@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.on_lstm.step import ONLSTMStep
 from truesparse.layers.output.spec import SquaredError
 from truesparse.layers.parts import part
 from truesparse.layers.product import Product
@@ -68,6 +69,24 @@ class Recurrence:
             for layer, own in zip(self.layers, state, strict=True):
                 x = layer.step(x, own)
         return x
+
+    @property
+    def ordered(self) -> list[int]:
+        """Numbers of the layers whose units are ordered, so that they say where a sentence splits."""
+        return [number for number, layer in enumerate(self.layers) if isinstance(layer, ONLSTMStep)]
+
+    def split_points(self, tokens: ArrayLike, number: int) -> Array:
+        """What `ONLSTMStep.split_point` of layer `number` says of each token of a text that is read from a
+        state of zeros."""
+        state, points = self.zero_state(1), []
+        for token in self.check(tokens, np.shape(tokens)):
+            x = self._first(token[None])
+            with np.errstate(**_OVERFLOW):
+                for place, (layer, own) in enumerate(zip(self.layers, state, strict=True)):
+                    if place == number and isinstance(layer, ONLSTMStep):
+                        points.append(layer.split_point(x, own)[0])
+                    x = layer.step(x, own)
+        return np.array(points, np.float32)
 
     def run(self, sequences: Sequence[NDArray[Any]]) -> Iterator[Array]:
         """Read sequences of which none is longer than the one before; the output of each step, as `step` has
