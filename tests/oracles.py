@@ -164,6 +164,12 @@ def run_layer(parameters, place, x, state):
     return y, {f"{name}.h": h, f"{name}.c": c}
 
 
+def srelu(x, t_left, a_left, t_right, a_right):
+    """Jin et al. 2016, equation 1; where the bends lie the wrong way round, the right one counts."""
+    left = np.where(x < t_left, t_left + a_left * (x - t_left), x)
+    return np.where(x >= t_right, t_right + a_right * (x - t_right), left)
+
+
 def scores(parameters, chain, inputs, state):
     """What the head says, (steps, outputs, B) or after pooling (1, outputs, B), and the new state, in
     float64; nothing is dropped."""
@@ -182,7 +188,14 @@ def scores(parameters, chain, inputs, state):
             name, activation = place.name, place.spec.activation
             sums = np.einsum("hd,tdb->thb", parameters[f"{name}.weight"], x)
             sums += parameters[f"{name}.bias"][:, None]
-            x = {"none": sums, "relu": np.maximum(sums, 0), "tanh": np.tanh(sums)}[activation]
+            bends = parameters.get(f"{name}.srelu", np.zeros(4)).reshape(4, -1, 1)
+            x = {
+                "none": sums,
+                "relu": np.maximum(sums, 0),
+                "tanh": np.tanh(sums),
+                "selu": 1.0507009873554805 * np.where(sums > 0, sums, 1.6732632423543772 * np.expm1(sums)),
+                "srelu": srelu(sums, *bends),
+            }[activation]
         elif "dropout" not in place.spec.TYPE:
             x, after = run_layer(parameters, place, x, state)
             new_state |= after

@@ -21,6 +21,7 @@ from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.wiring import wiring
 from truesparse.model.saving import save_model
 from truesparse.topology.distance import FIXED
+from truesparse.training.describe import dense_flops_per_token
 
 OWN = {"chain": partial(language_model, 20, 7, 9, 1, experts=3), "density": 0.4, "window": (5, 3), "steps": 4}
 TIED = {
@@ -168,6 +169,9 @@ def test_units_are_read_by_the_latent_matrix_alone():
     chain = language_model(50, 12, 20, 1, experts=3, tied=True)
     (_, _, reads), sizes = chain.hidden_units[0], {matrix.name: matrix.shape for matrix in chain.matrices}
     assert reads == ("lstm.0.weight_hh", "output.latent")
+    dense = {matrix.name: matrix.positions for matrix in chain.matrices}
+    once = sum(dense.values()) - dense["embedding.weight"]
+    assert dense_flops_per_token(chain) == 2 * (once + 3 * dense["embedding.weight"])
     assert sizes["output.latent"] == (36, 20)
     layers = {layer.sums[0][0].matrix: layer for layer in wiring(chain)}
     assert layers["embedding.weight"].units == "embedding"

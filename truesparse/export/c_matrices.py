@@ -151,14 +151,14 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     for name in first:
         own, group = identifier(prefix, name), groups[name]
         column = _COLUMN if group.size == 1 else _COLUMN_OF_GROUPS
-        text = read_template("read_token.c").safe_substitute(
+        reader = read_template("read_token.c").safe_substitute(
             function=_reader(prefix, first, name),
             first=own,
             rows=str(stored.matrices[name].shape[0]),
             column_sums=column.format(first=own, cast=expressions["cast"], **group._asdict()),
             column_scale=column_scale.format(first=own),
         )
-        readers.append(text)
+        readers.append(reader)
     upper = prefix.upper()
     functions = [
         read_template("product.c" if types["group"] == "1" else "groups.c").substitute(

@@ -85,7 +85,7 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)
     sources = _sources(body, state, weights.products, name, None if chain.tokens else "features")
-    room = max(source.room for source in sources)
+    room = max(1, *(source.room for source in sources))  # C has no array of nothing
     pooled = "state->pooled" if pools(chain) else state.top
     behind = _variables(rest, pooled, name)
     last = _sources(rest, behind, weights.products, name, pooled)

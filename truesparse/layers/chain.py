@@ -187,6 +187,11 @@ class ChainSpec:
         """Whether it has to know a sequence to its end before it says anything of it."""
         return any(isinstance(layer, Bidirectional) for layer in self.layers)
 
+    @property
+    def feed_forward(self) -> bool:
+        """Whether it reads features and no layer knows of other steps than its own."""
+        return bool(self.features) and not any(place.spec.state or place.directions for place in self.places)
+
     def split(self) -> tuple[list[Place], list[Place]]:
         """What a reader of one token after another computes at each step, and what only for scores.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
@@ -179,6 +181,53 @@ def sequence_model(
         head,
         features=0 if vocab_size else embedding_size,
     )
+
+
+def feed_forward(
+    features: int,
+    hidden_sizes: Sequence[int],
+    outputs: int,
+    kind: str = "classifier",
+    activation: str = "relu",
+    dropout: float = 0.0,
+    sparse_output: bool = False,
+    label_smoothing: float = 0.0,
+    scaled: Sequence[tuple[float, ...]] = (),
+    **head: Any,
+) -> ChainSpec:
+    """Return a chain of linear layers that maps rows of features, sequences of one step, to classes or
+    numbers.
+
+    Parameters
+    ----------
+    features : int
+    hidden_sizes : sequence of int
+        Units of each hidden layer.
+    outputs, kind, sparse_output, label_smoothing
+        As in `sequence_model`.
+    activation : str
+        Of the hidden layers; see `Linear`.
+    dropout : float
+        Fraction of the units of each hidden layer dropped in training.
+    scaled : (tuple of float, tuple of float)
+        Mean and scale of each feature, if the model is to standardize what it reads; see `Standardize`.
+    **head
+        `mean` and `scale` of numbers to be estimated; see `SquaredError`.
+
+    Raises
+    ------
+    UsageError
+        A size is out of range.
+    """
+    layers: list[LayerSpec] = [Standardize(*scaled)] if scaled else []
+    for size in hidden_sizes:
+        layers += [Linear(size, activation), *([Dropout(dropout)] if dropout else [])]
+    last: LayerSpec
+    if kind == "classifier":
+        last = Softmax(outputs, sparse=sparse_output, label_smoothing=label_smoothing)
+    else:
+        last = SquaredError(outputs, sparse=sparse_output, **head)
+    return ChainSpec(*layers, Pool(), last, features=features)
 
 
 def _rates(

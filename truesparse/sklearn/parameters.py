@@ -31,6 +31,7 @@ _OF_RUNS = frozenset(
         "log_interval",
         "log",
         "track_positions",
+        "keep_topologies",
         "seed",
         "threads",
     }

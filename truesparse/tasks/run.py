@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -25,23 +26,28 @@ from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
+from truesparse.training.communicator import SERIAL, Communicator, same_everywhere
 from truesparse.training.config import Config
+from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.logs import with_logs
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
-from truesparse.training.rundir import RunDirectory
-from truesparse.training.state import make_generators
+from truesparse.training.rundir import OtherRunDirectory, RunDirectory
+from truesparse.training.state import make_generators, part_generators
 from truesparse.training.task import Task
 from truesparse.training.vectors import sized, use_vectors
+from truesparse.version import __version__
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
 RESUMABLE = frozenset(
     {"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "log", "threads"}
 )
+
+_OF_MACHINE = frozenset({"data", "log", "threads"})  # what may differ from rank to rank
 
 
 def train_model(
@@ -50,6 +56,7 @@ def train_model(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
     test: bool = True,
+    communicator: Communicator = SERIAL,
 ) -> dict[str, Any]:
     """Train a model in a new run directory.
 
@@ -64,6 +71,9 @@ def train_model(
         Asked after each step whether to save and stop.
     test : bool
         Whether the best model is measured on the test data in the end.
+    communicator : Communicator
+        The ranks that train together, each of which makes this call; see
+        `truesparse.training.communicator.find_communicator`. Rank 0 writes, and tells its reporter.
 
     Returns
     -------
@@ -72,7 +82,8 @@ def train_model(
         (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
-        dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
+        dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology
         updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
@@ -83,21 +94,26 @@ def train_model(
     TrainingStopped
         `stop` returned True; all is saved.
     """
-    reporter = with_logs(reporter or Reporter(), config.log)
+    reporter, stop = _of_rank(reporter, stop, config, communicator)
     config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
-    if out is not None:
+    if out is not None and communicator.rank == 0:
         rundir.check_free(out)
-    task = _make_task(config)
+    task = _shared(_make_task(config), communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
     ):
-        threads = set_threads(config.threads)
+        threads = _set_threads(config.threads, communicator)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         )
-        with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
+        if communicator.rank:
+            run: RunDirectory = OtherRunDirectory(communicator.broadcast(Path()))
+        else:
+            run = RunDirectory.create(out or rundir.make_default(task.name), _found(config))
+            communicator.broadcast(run.path)
+        with closing(run):
             return _finish(trainer, run, threads, test)
 
 
@@ -108,6 +124,7 @@ def resume_run(
     stop: Callable[[], bool] = lambda: False,
     kind: type[Config] = LanguageModelConfig,
     test: bool = True,
+    communicator: Communicator = SERIAL,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
 
@@ -120,8 +137,8 @@ def resume_run(
     flags : mapping
         Configuration fields that change, and their values; only those of `RESUMABLE` may. A run that is made
         longer keeps the drop fractions of its first plan, which are 0 after its end.
-    reporter, stop, test
-        As in `train_model`.
+    reporter, stop, test, communicator
+        As in `train_model`. Another number of ranks than before goes on too, but not to the same bits.
     kind : type
         Of the run's configuration.
 
@@ -137,21 +154,75 @@ def resume_run(
         read, a run of another task, and a field that may not change.
     """
     config = _resumed_config(path, flags, kind)
-    reporter = with_logs(reporter or Reporter(), config.log)
+    reporter, stop = _of_rank(reporter, stop, config, communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
-        closing(RunDirectory(path)) as run,
+        closing(OtherRunDirectory(path) if communicator.rank else RunDirectory(path)) as run,
     ):
-        threads = set_threads(config.threads)
+        threads = _set_threads(config.threads, communicator)
         make = partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
-        if run.checkpoint.is_file():
-            trainer = _restored(run, config, "data" in flags, make)
+        if communicator.broadcast(run.checkpoint.is_file()):
+            trainer = _restored(run, config, "data" in flags, make, communicator)
         else:
-            trainer = _begin(_make_task(config), make)
+            trainer = _begin(_shared(_make_task(config), communicator), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
+
+
+def _of_rank(
+    reporter: Reporter | None, stop: Callable[[], bool], config: Config, communicator: Communicator
+) -> tuple[Reporter, Callable[[], bool]]:
+    """Who is told of training on this rank, and a wish to stop that is the same on all.
+
+    Raises
+    ------
+    UsageError
+        The ranks do not divide a batch.
+    """
+    communicator.check_batch_size(config.batch_size)
+    if communicator.size == 1:
+        return with_logs(reporter or Reporter(), config.log), stop
+    told = Reporter() if communicator.rank else with_logs(reporter or Reporter(), config.log)
+    return told, lambda: communicator.any(stop())
+
+
+def _shared(task: Task, communicator: Communicator) -> Task:
+    """A task that ranks share, once they have found that they have the same.
+
+    Raises
+    ------
+    UsageError
+        They have not.
+    """
+    own = {name: value for name, value in asdict(task.config).items() if name not in _OF_MACHINE}
+    again = "give all ranks the same flags, files and environment variables"
+    same_everywhere(
+        communicator,
+        [
+            ("version of truesparse", __version__, "install the same one everywhere"),
+            *((f"value of {flag(name)}", value, again) for name, value in own.items()),
+            ("checksum of the data", task.crc32, "give all ranks the same --data"),
+        ],
+    )
+    task.communicator = communicator
+    return task
+
+
+def _set_threads(wanted: int, communicator: Communicator) -> int:
+    """Set the threads of this rank: by default its share of the cores; more than there are get a warning."""
+    ranks, cores = communicator.neighbours, communicator.cores
+    each = max(1, cores // ranks)
+    if ranks > 1 and cores and not wanted:
+        return set_threads(each)
+    if ranks > 1 and cores and wanted > each and communicator.rank == 0:
+        warnings.warn(
+            f"{ranks} ranks of {wanted} threads are more than the {cores} cores of this machine, and disturb"
+            f" each other; use --threads {each}",
+            stacklevel=2,
+        )
+    return set_threads(wanted)
 
 
 def _make_task(config: Config) -> Task:
@@ -166,8 +237,11 @@ def _make_task(config: Config) -> Task:
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
-    generators = make_generators(task.config.seed)
-    model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    generators, ranks = make_generators(task.config.seed), task.communicator
+    part_generators(generators, ranks.rank)
+    model, flops = build_model(
+        task.config, task.chain, task.train, generators["initial"], task.reads_like, ranks
+    )
     if vectors := vars(task.config).get("vectors"):
         task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
@@ -176,7 +250,13 @@ def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     return trainer
 
 
-def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[..., Trainer]) -> Trainer:
+def _restored(
+    run: RunDirectory,
+    config: Config,
+    moved: bool,
+    make: Callable[..., Trainer],
+    communicator: Communicator,
+) -> Trainer:
     """A trainer, of `make`, where the checkpoint of a run was written; `moved` says that the user gave the
     place of the data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
@@ -196,10 +276,11 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    # Other versions of the package may learn other subwords from the same text.
-    if config.start_values == "last" or isinstance(words, Subwords):
+    # Other versions of the package may learn other subwords from the same text, or no linear forecasts.
+    forecasts = getattr(saved.encoder, "horizon", 0)
+    if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
-    task = config.make_task(**reading)
+    task = _shared(config.make_task(**reading), communicator)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -276,10 +357,13 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         **measures,
         "training_flops": state.flops,
         "relative_flops": trainer.relative_flops,
+        "inference_flops": flops_per_token(best),
+        "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
         "update_seconds": state.update_seconds,
         "threads": trainer.threads,
+        **({"ranks": task.communicator.size} if task.communicator.size > 1 else {}),
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),
@@ -304,11 +388,13 @@ def _stops_untested(trainer: Trainer, run: Path) -> Iterator[None]:
 
 def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
     """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
-    best, task = load_model(run.model).model, trainer.task
+    task = trainer.task
+    best = task.communicator.broadcast(load_model(run.model).model if run.writes else None)
     if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
         return best, {}
     best, measures = task.calibrated(best, test, trainer.stop)
-    save_model(run.model, best, history=asdict(task.config), **task.reading)
+    if run.writes:
+        save_model(run.model, best, history=asdict(task.config), **task.reading)
     return best, measures
 
 

@@ -16,7 +16,9 @@ from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.settings import check_kind
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
+from truesparse.training.lockstep import CHECK_STEPS, check_equal, reduce_gradients, reduced
 
 if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
@@ -66,6 +68,9 @@ class Training:
     decay : (float, int)
         What the learning rate is divided by whenever `settle` lowers it, and after how many epochs it falls
         in any case; 0 for none. See `OptimizerSettings.decay`.
+    communicator : Communicator, optional
+        The ranks that share each batch; each makes all calls of `step`, with the whole batch, and of all that
+        follows.
 
     Attributes
     ----------
@@ -86,6 +91,7 @@ class Training:
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.perf_counter,
         decay: tuple[float, int] = (1.0, 0),
+        communicator: Communicator = SERIAL,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -108,6 +114,8 @@ class Training:
         self._rng = rng
         self._clock = clock
         self._decay = decay
+        self._communicator = communicator
+        self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
 
@@ -126,8 +134,10 @@ class Training:
         """
         self.evolve()
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
+        if self.steps % CHECK_STEPS == 0:
+            check_equal(self._communicator, arena, self.steps)
         arena.zero_grad()
-        loss = self.add_gradients(batch)
+        loss = self._reduced(self.add_gradients(batch), batch)
         arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
@@ -214,9 +224,11 @@ class Training:
             self.optimizer.lr = lr
 
     def add_gradients(self, batch: Batch) -> float:
-        """Add the gradients of a batch to those in the arena; returns the mean loss."""
+        """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
+        has its part of both, which the others do not know yet."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
+        batch, share = self._communicator.cut(batch)
         check_batch(self.model.chain, batch)
         inputs = batch.inputs
         if batch.carries:
@@ -232,7 +244,15 @@ class Training:
             lengths=batch.lengths,
             rng=self._rng,
             weights=batch.weights,
+            share=share,
         )
+
+    def _reduced(self, loss: float, batch: Batch) -> float:
+        """Add up the gradients in the arena, and the loss, over all ranks."""
+        if self._communicator.size == 1:
+            return loss
+        reduce_gradients(self._communicator, self.model.arena, self._lookups, batch.inputs)
+        return self._communicator.sums(loss)[0]
 
     def evolve(self) -> TopologyChange | None:
         """Make the update of the topology that is due after the last step; None if none is."""
@@ -300,4 +320,4 @@ class Training:
 
     def _dense_gradients(self) -> dict[str, Any]:
         assert self._workspace is not None
-        return self.model.dense_gradients(self._workspace)
+        return reduced(self._communicator, self.model.dense_gradients(self._workspace))

@@ -154,7 +154,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         """The scores of some panels of latent numbers."""
         return super()._scores(z, ws)
 
-    def _run(self, x: Array, targets: NDArray[Any] | None, ws: Any) -> None:
+    def _run(self, x: Array, targets: NDArray[Any], ws: Any) -> None:
         """Compute latent numbers and the prior's scores, and what each expert says of its targets."""
         used = len(x)
         latents = ws.latents[:used]

@@ -37,6 +37,11 @@ class MixtureOfSoftmaxes(Softmax):
                 "; leave these settings out"
             )
 
+    @property
+    def copies(self) -> int:
+        """See `Head.copies`."""
+        return self.experts
+
     def width(self, given: Signal) -> int:
         """See `Head.width`."""
         return self.latent

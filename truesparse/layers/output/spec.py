@@ -43,6 +43,11 @@ class Head(LayerSpec):
         """A score for each output."""
         return Signal(given.kind, self.outputs)
 
+    @property
+    def copies(self) -> int:
+        """How many scores each output has: how often the linear layer is used."""
+        return 1
+
     def width(self, given: Signal) -> int:
         """How many numbers the linear layer reads."""
         return given.size

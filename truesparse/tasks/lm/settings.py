@@ -77,9 +77,16 @@ class LanguageModelConfig(Config):
 
     HELP: ClassVar[str] = """Train a truly sparse recurrent language model.
 
-Without --data it trains on the documentation that comes with Python. A flag beats its environment variable
-(TRUESPARSE_ and the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C
-saves and stops.
+Without --data it trains on the documentation that comes with Python.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that over --config, and that over
+--preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train lm
+truesparse train lm --data book.txt --level char
+truesparse train lm --preset ptb-medium --data PTB --pattern unit
+truesparse train lm --resume RUN
 """
     KIND: ClassVar[str] = "language model"
     TASK: ClassVar[str] = "lm"
