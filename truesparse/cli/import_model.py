@@ -25,6 +25,7 @@ _DECIDED = frozenset(
         "bidirectional",
         "reset_gate",
         "depth",
+        "chunk_size",
         "transform_bias",
         "hidden_size",
         "layers",

@@ -134,7 +134,7 @@ class ChainSpec:
 
     def _check_tied(self) -> None:
         embedding = next((layer for layer in self.layers if isinstance(layer, Embedding)), None)
-        size = self.places[-1].given.size
+        size = self.head.width(self.places[-1].given)
         if embedding is None:
             raise UsageError("there is no embedding to tie the output layer to; leave out --tied")
         if embedding.size != size:
@@ -286,12 +286,13 @@ class ChainSpec:
         found = []
         for place, behind in pairwise(places):
             for layer in place.directions:
-                own = layer.matrices
+                size, own = layer.output.size, layer.matrices
+                rows = tuple(matrix.name for matrix in own if matrix.shape[0] == matrix.blocks * size)
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]
                 reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
-                if behind.spec is self.head and self.head.tied:
+                if behind.spec is self.head and self.head.tied and self.head.DIRECT:
                     reads.append(self.output_matrix)
-                found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
+                found.append((size, rows, tuple(reads)))
         return found
 
     def with_head(self, **changes: Any) -> ChainSpec:
@@ -316,7 +317,7 @@ class ChainSpec:
         def sized(units: int) -> ChainSpec:
             return self.resized(units, self.units)
 
-        if sized(2) == sized(1):
+        if sized(2 * self.units) == sized(self.units):
             raise UsageError("no layer of this model has a size that could change")
         if sized(1).dense_parameters > count:
             raise UsageError(
