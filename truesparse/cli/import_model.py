@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.cli.train_run import display_for, stop_on_signal
 from truesparse.errors import UsageError, printable
@@ -30,6 +31,7 @@ _DECIDED = frozenset(
         "bidirectional",
         "reset_gate",
         "depth",
+        "chunk_size",
         "transform_bias",
         "hidden_size",
         "layers",
@@ -42,6 +44,8 @@ _DECIDED = frozenset(
         "start_values",
         "init_scale",
         "track_positions",
+        "keep_topologies",
+        "recipe",
         "tied",
         "output_group",
         "level",
@@ -56,17 +60,26 @@ _DECIDED = frozenset(
 )
 
 
+_TASKS = [TASKS[name] for name in ("lm", "classifier", "tagger", "sequences")]  # that train such models
+
+
 def _training_options(command: F) -> F:
     """Give a command the flags of the tasks that say how a model is trained on."""
     taken = set(_DECIDED)
-    for kind in TASKS.values():
+    for kind in _TASKS:
         own = kind.fields().keys() - taken
         taken |= own
         command = config_options(kind, own)(command) if own else command
     return command
 
 
-@click.command("import")
+_EXAMPLES = """
+truesparse import dense.pt --density 0.1 --vocabulary words.txt --out pruned.safetensors
+truesparse import dense.keras --density 0.1 --out pruned.safetensors
+"""
+
+
+@click.command("import", cls=Command, examples=_EXAMPLES, tasks=_TASKS, rest="The dense model")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--density",

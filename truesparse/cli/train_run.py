@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.settings import flag, listed
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from truesparse.training.config import Config
 
 
-class _Training(click.Command):
+class _Training(Command):
     """A command that says of a flag of another task whose it is."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -50,7 +51,7 @@ def training_command(kind: type[Config]) -> click.Command:
         Of the configuration; its fields become flags.
     """
 
-    @click.command(kind.TASK, cls=_Training, help=kind.HELP)
+    @click.command(kind.TASK, cls=_Training, help=kind.HELP, examples=kind.EXAMPLES, tasks=(kind,))
     @click.pass_context
     @config_options(kind)
     @path_option(
@@ -71,6 +72,12 @@ def training_command(kind: type[Config]) -> click.Command:
         " --max-steps, --patience and --max-minutes.",
         metavar="RUN",
     )
+    @click.option(
+        "--mpi/--no-mpi",
+        default=None,
+        help="Share each batch among the processes of a job, of which every one runs this command."
+        "  [default: yes if mpiexec or srun has started several]",
+    )
     @json_option
     @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
     @click.option("--print-config", is_flag=True, help="Print the configuration as TOML and exit.")
@@ -79,6 +86,7 @@ def training_command(kind: type[Config]) -> click.Command:
         config_file: Path | None,
         out: Path | None,
         resume: Path | None,
+        mpi: bool | None,
         as_json: bool,
         quiet: bool,
         print_config: bool,
@@ -94,17 +102,21 @@ def training_command(kind: type[Config]) -> click.Command:
                 return
 
         from truesparse.tasks.run import resume_run, train_model
+        from truesparse.training.communicator import find_communicator
 
-        reporter = display_for(as_json, quiet)
+        communicator = find_communicator(mpi)
+        reporter = display_for(as_json, quiet or communicator.rank > 0)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
                 return asked() or reporter.unread
 
             if resume is not None:
-                results = resume_run(resume, given, reporter, stop, kind)
+                results = resume_run(resume, given, reporter, stop, kind, communicator=communicator)
             else:
-                results = train_model(config, out, reporter, stop)
+                results = train_model(config, out, reporter, stop, communicator=communicator)
+        if communicator.rank:
+            return
         if as_json:
             from truesparse.training.reporter import to_json
 
@@ -112,6 +124,10 @@ def training_command(kind: type[Config]) -> click.Command:
         else:
             if "ended_by" in results:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
+            click.echo(
+                f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
+                f" {results['net_seconds']:,.1f} s"
+            )
             for line in kind.describe(results):
                 click.echo(printable(line))
 

@@ -35,7 +35,8 @@ class SeriesColumns(NamedTuple):
     """What is in which columns, as the settings say it; empty for a column that there is none of.
 
     Of a forecast also how it is made, with 0 for what the data tell; or the `encoder` of the model that is
-    there. A column of weights is no feature, and only read where it is to be `weighed`.
+    there. With `flat` a row is one step of as many features, not a sequence. A column of weights is no
+    feature, and only read where it is to be `weighed`.
     """
 
     goal: str = AUTO
@@ -49,6 +50,7 @@ class SeriesColumns(NamedTuple):
     encoder: SeriesEncoder | None = None
     weight: str = ""
     weighed: bool = False
+    flat: bool = False
 
     @property
     def long(self) -> bool:
@@ -204,6 +206,11 @@ class Series:
         """
         if wanted == self.features:
             return self
+        if self.inputs.longest == 1 and self.step_rows is None and len(self.features) != len(wanted):
+            raise UsageError(
+                f"the rows of {self.name} have {len(self.features):,} numbers, but the model was trained on"
+                f" {len(wanted):,}; give rows, or images, of that size"
+            )
         lost = [name for name in wanted if name not in self.features]
         if lost and self.step_rows is None:
             raise UsageError(

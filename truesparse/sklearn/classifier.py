@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
 from truesparse.sklearn.targets import (
@@ -163,7 +162,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
             if X is a list
         """
         check_is_fitted(self)
-        sequences = read_sequences(self, X, reset=False)
+        sequences = self._read(X, reset=False)
         return self._by_sequence(self._outputs(sequences), sequences, X)
 
     def predict_proba(self, X: Any) -> Any:
@@ -183,6 +182,6 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         """Accuracy, of sequences or of their steps; parameters are those of `fit`."""
         if not self.per_step_:
             return float(super().score(X, y, sample_weight))
-        sequences = read_sequences(self, X, reset=False)
+        sequences = self._read(X, reset=False)
         right, told = (np.concatenate([*some]) for some in (y, self.predict(X)))
         return float(accuracy_score(right, told, sample_weight=self._weights(sample_weight, sequences)))

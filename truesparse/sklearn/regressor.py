@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
 from truesparse.modelfile import Encoder
-from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
@@ -145,7 +144,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
             As `fit` was given; of steps (n, T, n_outputs), or a list of (T_i, n_outputs) if X is a list.
         """
         check_is_fitted(self)
-        sequences = read_sequences(self, X, reset=False)
+        sequences = self._read(X, reset=False)
         outputs = self._outputs(sequences).astype(np.float64)
         told = (outputs * self._deviation + self._mean).reshape(len(outputs), *self._target_shape)
         return self._by_sequence(told, sequences, X)
@@ -168,7 +167,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         """
         predicted, true = self.predict(X), y
         if self.per_step_:
-            sample_weight = self._weights(sample_weight, read_sequences(self, X, reset=False))
+            sample_weight = self._weights(sample_weight, self._read(X, reset=False))
             predicted, true = (np.concatenate([*some]) for some in (predicted, y))
         true = np.asarray(true, np.float64)
         exponent = _exponent(true)  # as in `_scale`

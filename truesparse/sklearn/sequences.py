@@ -28,19 +28,27 @@ class SequenceEstimator(SparseNetworkEstimator):
 
     STORED = (
         *SparseNetworkEstimator.STORED,
-        *("n_features_in_", "feature_names_in_", "layout_", "_width", "per_step_"),
+        *("n_features_in_", "feature_names_in_", "per_step_", "layout_", "_width"),
     )
 
     per_step_: bool = False
 
+    def _read(self, X: Any, reset: bool) -> Sequences:
+        """See `read_sequences`."""
+        return read_sequences(self, X, reset)
+
+    def _chain(self, config: SequenceConfig, features: int, outputs: int, kind: str) -> ChainSpec:
+        """The model for so many features and outputs."""
+        own = {"pooling": ""} if self.per_step_ else {}
+        return sequence_chain(config, 0, outputs, kind, features, **own)
+
     def _begin(self, samples: Samples, outputs: int, kind: str, hold_out: bool) -> None:
         """Fit, with some of the samples held out if asked for."""
-        config = self._configuration(SequenceConfig)
+        config = self._configuration(self.CONFIG)
         with as_value_error():
             if self.per_step_ and config.pooling != SequenceConfig.fields()["pooling"].default:
                 raise UsageError("pooling is for sequences, and y tells something of each step; leave it out")
-            own = {"pooling": ""} if self.per_step_ else {}
-            chain = sequence_chain(config, 0, outputs, kind, samples.sequences.values.shape[1], **own)
+            chain = self._chain(config, samples.sequences.values.shape[1], outputs, kind)
         stratify = samples.targets if kind == "classifier" and not self.per_step_ else None
         train, valid = self._hold_out(len(samples.sequences), stratify)
         if not hold_out or not valid.size:
@@ -92,7 +100,7 @@ def sequences_and_targets(
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    sequences = read_sequences(estimator, X, reset)
+    sequences = estimator._read(X, reset)
     regresses = isinstance(estimator, RegressorMixin)
     steps = targets_of_steps(y, sequences, 2 if regresses else 1)
     if not reset and estimator.per_step_ != (steps is not None):

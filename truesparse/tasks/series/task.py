@@ -15,7 +15,7 @@ from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import AUTO, FORECAST
-from truesparse.data.series_parts import load_series
+from truesparse.data.series_parts import DIGITS, load_series
 from truesparse.data.weights import example_weights, weights_of
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
@@ -58,23 +58,11 @@ class SeriesLearning(LabelledTask):
     def __init__(
         self, config: SeriesConfig, data: LabelledData | None = None, like: ReadsAs | None = None
     ) -> None:
-        if config.horizon is not None:
-            like = None  # a forecast is planned by the data
         data = data or load_data(config, like)
         encoder, train = data.encoder, _counting(data.parts["train"])
         assert isinstance(encoder, SeriesEncoder)
-        more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
-        if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
-            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
-        more |= scales(train, encoder) if like is None else scales_of(like.chain)
-        chain = sequence_chain(
-            config,
-            0,
-            len(data.labels) or len(encoder.told),
-            "classifier" if encoder.labels else "regressor",
-            len(encoder.read),
-            **more,
-        )
+        self._like = None if config.horizon is not None else like  # a forecast is planned by the data
+        chain = self._chain(config, data)
         inputs, labels, _ = train
         weights = self._weights(config, data, train)
         if encoder.per_step:
@@ -84,6 +72,18 @@ class SeriesLearning(LabelledTask):
         self.data, self._encoder = data, encoder
         self.longest = max(batches.longest, self._steps(data.parts["valid"]))
         self.chosen_by = chosen_by(config.choose_by if encoder.labels else "loss")
+
+    def _chain(self, config: SeriesConfig, data: LabelledData) -> ChainSpec:
+        """The model for some data."""
+        encoder, train = data.encoder, _counting(data.parts["train"])
+        assert isinstance(encoder, SeriesEncoder)
+        more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
+        if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
+            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
+        more |= scales(train, encoder) if self._like is None else scales_of(self._like.chain)
+        outputs = len(data.labels) or len(encoder.told)
+        kind = "classifier" if encoder.labels else "regressor"
+        return sequence_chain(config, 0, outputs, kind, len(encoder.read), **more)
 
     @staticmethod
     def _weights(config: SeriesConfig, data: LabelledData, train: Examples) -> NDArray[np.float64] | None:
@@ -109,8 +109,8 @@ class SeriesLearning(LabelledTask):
         """See `Task.evaluate`; also `accuracy` and `macro_f1`, or `rmse`, `mae` and `r2`; and how many
         `sequences` or `steps`."""
         examples = self.data.parts[part]
-        workspace = workspaces(self._steps(examples), self.config.batch_size)
-        return measure(model, examples, self._encoder, workspace, stop).measures
+        workspace = workspaces(self._steps(examples), self.config.batch_size // self.communicator.size)
+        return measure(model, examples, self._encoder, workspace, stop, self.communicator).measures
 
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
@@ -122,7 +122,7 @@ class SeriesLearning(LabelledTask):
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
-        the mean, or of the seasonal naive forecast."""
+        the mean, or of the seasonal naive forecast and of the linear part alone."""
         inputs = self.data.parts["test"].inputs
         train, tested = (_right(self.data.parts[part]) for part in ("train", "test"))
         if self._encoder.labels:
@@ -134,13 +134,18 @@ class SeriesLearning(LabelledTask):
             }
         simple, name = np.broadcast_to(train.mean(axis=1, dtype=np.float64)[:, None], tested.shape), "mean"
         if isinstance(inputs, Windows):
-            simple, name, tested = inputs.naive, "naive", tested + inputs.naive
-        horizon = self._encoder.horizon or 1
-        of_simple = Estimated.of(simple, tested, np.ones(len(tested)), "", horizon).measures
+            simple, name, tested = inputs.naive, "naive", tested + inputs.simple
+        baselines = {name: simple}
+        if isinstance(inputs, Windows) and self._encoder.linear:
+            baselines["linear"] = inputs.simple
+        horizon, ones = self._encoder.horizon or 1, np.ones(len(tested))
+        measured = {
+            name: Estimated.of(own, tested, ones, "", horizon).measures for name, own in baselines.items()
+        }
         return {
             "valid_rmse": valid["rmse"],
             **{f"test_{measure}": test[measure] for measure in ("rmse", "mae", "r2")},
-            **{f"{name}_{measure}": of_simple[measure] for measure in ("rmse", "mae")},
+            **{f"{name}_{key}": own[key] for name, own in measured.items() for key in ("rmse", "mae")},
             **({"season": self._encoder.season} if isinstance(inputs, Windows) else {}),
         }
 
@@ -224,13 +229,14 @@ def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ..
 
 
 def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData:
-    """Read the data that a configuration names, with the names of a model if one is given; raises as
-    `load_series`, and if it names none."""
-    if config.data is None:
+    """Read the data that a configuration names, with the names of a model, or the linear part of a
+    forecaster, if one is given; raises as `load_series`, and if it names none."""
+    if config.data is None and not config.FLAT:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
         )
-    encoder = like.encoder if like is not None and isinstance(like.encoder, SeriesEncoder) else None
+    encoder = getattr(like, "encoder", None)
+    encoder = encoder if isinstance(encoder, SeriesEncoder) else None
     goal = encoder.goal if encoder is not None and config.goal == AUTO else config.goal
     columns = SeriesColumns(
         goal if config.horizon is None else FORECAST,
@@ -242,7 +248,10 @@ def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData
         config.lookback or 0,
         config.season or 0,
         weight=config.weight_column or "",
+        flat=config.FLAT,
     )
+    path = DIGITS if config.data is None else Path(config.data)
     parted = config.valid_fraction, config.test_fraction, config.seed
-    reading = () if like is None else (encoder, like.labels)
-    return load_series(Path(config.data), columns, *parted, *reading)
+    if encoder is None or like is None:
+        return load_series(path, columns, *parted)
+    return load_series(path, columns, *parted, encoder.linear, encoder, like.labels)
