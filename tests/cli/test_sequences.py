@@ -218,6 +218,12 @@ def test_predict_next_steps(trained) -> None:
     Path("later.csv").write_text(without)
     other = table(command("predict", "forecast", "later.csv"))
     assert np.mean([float(a[2]) - float(b[2]) for a, b in zip(told[1:], other[1:], strict=True)]) > 1
+    model = truesparse.runtime.load_forecaster("forecast")
+    assert (model.targets, model.known, model.horizon, model.needed) == (("target",), ("promo",), 3, 13)
+    histories = np.array([row[2:] for row in rows[1:]], float).reshape(3, 56, 2)
+    said = model.predict(list(histories), np.zeros((3, 3)))
+    np.testing.assert_allclose(said.ravel(), [float(row[2]) for row in other[1:]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(histories[1, -13:], [0, 0, 0]), said[1], rtol=1e-6)
     result = CliRunner().invoke(main, ["predict", "forecast", "forecast.csv"])
     assert "the series 's0' of forecast.csv has 0 rows without 'target' at its end" in result.stderr
 
@@ -328,6 +334,8 @@ def test_reports(trained) -> None:
             continue
         assert "Largest errors" in page
         names = ("promo, 2 later", "change of target") if goal == "forecast" else ("u", "v")
+        use = "load_forecaster(" if goal == "forecast" else "runtime.load("
+        assert use in page
         assert all(f"<td>{name}</td>" in page for name in names)
         if goal != "forecast":  # whose steps have deviations of their own
             (deviations,) = re.findall(r"mean squared error ([0-9.]+) standard deviations", page)

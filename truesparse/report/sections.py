@@ -376,12 +376,17 @@ def use(run: Run) -> Markup:
     ]
     if run.end is None:
         lines.append(f"truesparse train {run.config.TASK} --resume {path}")
-    code = f"from truesparse import runtime\n\nmodel = runtime.load({str(run.path.absolute())!r})\n"
-    code += {
-        "language model": 'print(*model.generate("", length=20), sep="")',
-        "classifier": 'model.predict(["a text"])',
-        "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
-    }.get(kind if run.model.chain.tokens else "", "model.predict(sequences)  # a list of arrays (steps, D)")
+    load, use = "load", "model.predict(sequences)  # a list of arrays (steps, D)"
+    if getattr(run.model.encoder, "horizon", 0):
+        ahead = ", known_ahead" if run.model.encoder.known else ""
+        load, use = "load_forecaster", f"model.predict(series{ahead})  # its numbers are model.features"
+    elif run.model.chain.tokens:
+        use = {
+            "language model": 'print(*model.generate("", length=20), sep="")',
+            "classifier": 'model.predict(["a text"])',
+            "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
+        }[kind]
+    code = f"from truesparse import runtime\n\nmodel = runtime.{load}({str(run.path.absolute())!r})\n{use}"
     block = [element("pre", _lines(lines)), element("pre", _lines(code.splitlines()))]
     return section("Use and export", *block)
 
