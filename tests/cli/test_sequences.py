@@ -72,6 +72,9 @@ def write(folder: Path) -> None:
         with (folder / f"{goal}.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows(own)
 
+    with (folder / "short.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows["forecast"][:16])
+
 
 def command(*arguments: object) -> str:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -284,6 +287,10 @@ def test_info_and_a_picture(trained) -> None:
             "train sequences --data regress.csv --id-column who --goal classify --target-column day",
             "row 3 of regress.csv has another day than row 2 of 'w0'",
         ),
+        (
+            "evaluate forecast --data short.csv",
+            "a season of 7, a lookback of 6 and a horizon of 3 need 16; give a longer series\n",
+        ),
         ("predict regress classify.csv", "classify.csv has no column 'who'"),
         ("predict classify regress.csv --format lines", "--format lines is not for"),
         ("predict regress-steps label-steps.csv", "is 'w0', which is no finite number"),
@@ -336,6 +343,10 @@ def test_reports(trained) -> None:
         names = ("promo, 2 later", "change of target") if goal == "forecast" else ("u", "v")
         use = "load_forecaster(" if goal == "forecast" else "runtime.load("
         assert use in page
+        if goal == "forecast":  # of 56 days the last 6: after the 50th to the 53rd
+            places = re.findall(r">(s\d), after (2024-02-\d\d)<", page)
+            assert {day for _, day in places} <= {f"2024-02-{day}" for day in range(19, 23)}
+            assert len({shop for shop, _ in places}) > 1
         assert all(f"<td>{name}</td>" in page for name in names)
         if goal != "forecast":  # whose steps have deviations of their own
             (deviations,) = re.findall(r"mean squared error ([0-9.]+) standard deviations", page)

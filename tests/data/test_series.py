@@ -305,3 +305,15 @@ def test_streams_are_read_too():
     stream.seek(0)
     with open_file(stream, "npz", "standard input") as file:
         assert len(read_series(file, "npz", SeriesColumns(), labelled=False)) == 2
+
+
+def test_a_gap_is_told_once_where_nothing_is_forecast(tmp_path):
+    path = text(
+        tmp_path / "a.csv", "who,t,x,y\na,1,1,1\na,2,1,1\na,3,1,1\na,5,1,1\nb,1,1,1\nb,2,1,1\nb,9,1,1\n"
+    )
+    told = "row 5 of .*a.csv has the time 5 of 'a' after 3, another distance than .* takes all steps as even"
+    with pytest.warns(UserWarning, match=told) as warned:
+        series = read(path, LONG)
+    assert len(warned) == 1
+    assert series.inputs.lengths.tolist() == [4, 3]
+    read(path, LONG._replace(encoder=SeriesEncoder("regress", ("x",), ("y",))))  # a model knows: no warning

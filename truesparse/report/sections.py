@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.data import SeriesEncoder
 from truesparse.errors import TruesparseError, typed
 from truesparse.modelfile import StoredModel
 from truesparse.report.charts import Curve, bar_table, line_chart
@@ -377,9 +378,10 @@ def use(run: Run) -> Markup:
     if run.end is None:
         lines.append(f"truesparse train {run.config.TASK} --resume {path}")
     load, use = "load", "model.predict(sequences)  # a list of arrays (steps, D)"
-    if getattr(run.model.encoder, "horizon", 0):
-        ahead = ", known_ahead" if run.model.encoder.known else ""
-        load, use = "load_forecaster", f"model.predict(series{ahead})  # its numbers are model.features"
+    encoder = run.model.encoder
+    if isinstance(encoder, SeriesEncoder) and encoder.horizon:
+        ahead = ", known_ahead" if encoder.known else ""
+        load, use = "load_forecaster", f"model.predict(series{ahead})  # (steps, D), D as model.features"
     elif run.model.chain.tokens:
         use = {
             "language model": 'print(*model.generate("", length=20), sep="")',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +42,7 @@ class Forecaster:
         self.features, self.targets, self.known = encoder.features, encoder.targets, encoder.known
         self.horizon, self.needed = encoder.horizon, encoder.needed - encoder.horizon
 
-    def predict(self, series: ArrayLike, known_ahead: ArrayLike | None = None) -> NDArray[np.float64]:
+    def predict(self, series: Any, known_ahead: Any = None) -> NDArray[np.float64]:
         """Forecast the steps that follow.
 
         Parameters
@@ -64,10 +64,10 @@ class Forecaster:
             A series is too short, or numbers are of another shape or not finite.
         """
         several = isinstance(series, (list, tuple)) and len(series) > 0 and np.ndim(series[0]) > 0
-        every = list(series) if several else [series]  # type: ignore[call-overload]
-        given: list[ArrayLike] = [] if known_ahead is None else [known_ahead]
+        every = list(series) if several else [series]
+        given = [] if known_ahead is None else [known_ahead]
         if several and known_ahead is not None:
-            given = list(known_ahead)  # type: ignore[arg-type]
+            given = list(known_ahead)
         if len(given) != (len(every) if self.known else 0):
             wanted = ", ".join(self.known) or "nothing"
             raise UsageError(
@@ -80,7 +80,7 @@ class Forecaster:
         read = Series("what is given", self.features, inputs, np.arange(len(every)), future=later)
         windows = last_windows(read, self._encoder)
         padded, _ = windows.batch(np.arange(len(every)), len(every))
-        told = self.model.predict(padded.transpose(2, 0, 1)) + windows.simple.T
+        told = self.model.predict(list(padded.transpose(2, 0, 1))) + windows.simple.T
         told = told.reshape(len(every), self.horizon, len(self.targets))
         told = told[:, :, 0] if len(self.targets) == 1 else told
         return told if several else told[0]
@@ -95,8 +95,8 @@ def _columns(values: ArrayLike, name: str, columns: int, steps: int | None = Non
     if array.ndim == 1 and columns == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] != columns or (steps is not None and len(array) != steps):
-        wanted: Sequence[int | str] = ("steps" if steps is None else steps, columns)
-        raise UsageError(f"{name} has the shape {array.shape}; it must be ({wanted[0]}, {wanted[1]})")
+        wanted = "steps" if steps is None else steps
+        raise UsageError(f"{name} has the shape {array.shape}; it must be ({wanted}, {columns})")
     with np.errstate(over="ignore"):
         finite = np.isfinite(array.astype(np.float32)).all(axis=1)
     if not finite.all():

@@ -251,6 +251,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             )
         with as_value_error():
             windows, right, _ = encode(series, encoder)
+        assert isinstance(windows, Windows)
         told, columns = self._told(windows), len(encoder.targets)
         right = (right + windows.simple).T.reshape(-1, columns)
         return float(r2_score(right, told.reshape(-1, columns)))
