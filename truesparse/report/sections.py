@@ -368,13 +368,13 @@ def use(run: Run) -> Markup:
     lines = (
         [f"truesparse generate {path}"] if kind == "language model" else [f"truesparse predict {path} FILE"]
     )
-    lines += [
-        f"truesparse evaluate {path}",
-        f"truesparse info {path}",
-        f"truesparse export {path} --to c --out DIR                # C99 source",
-        f"truesparse export {path} --to c --dtype int8 --out DIR   # the same with weights of 8 bits",
-        f"truesparse export {path} --to onnx --out DIR",
-    ]
+    lines += [f"truesparse evaluate {path}", f"truesparse info {path}"]
+    if kind != "masked language model":  # whose layers have no form there
+        lines += [
+            f"truesparse export {path} --to c --out DIR                # C99 source",
+            f"truesparse export {path} --to c --dtype int8 --out DIR   # the same with weights of 8 bits",
+            f"truesparse export {path} --to onnx --out DIR",
+        ]
     if run.end is None:
         lines.append(f"truesparse train {run.config.TASK} --resume {path}")
     load, use = "load", "model.predict(sequences)  # a list of arrays (steps, D)"
@@ -385,6 +385,7 @@ def use(run: Run) -> Markup:
     elif run.model.chain.tokens:
         use = {
             "language model": 'print(*model.generate("", length=20), sep="")',
+            "masked language model": 'model.fill("the <mask> of a function")',
             "classifier": 'model.predict(["a text"])',
             "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
         }[kind]

@@ -27,9 +27,12 @@ from truesparse.runtime.loading import (
     load_classifier,
     load_forecaster,
     load_language_model,
+    load_masked_language_model,
     load_sequence_model,
     load_tagger,
 )
+from truesparse.runtime.masked import MaskedLanguageModel
+from truesparse.runtime.parse import Parse
 from truesparse.runtime.sequence_model import SequenceModel, SequenceStream
 from truesparse.runtime.tagger import Tagger, TaggerStream
 
@@ -39,6 +42,8 @@ __all__ = [
     "Forecaster",
     "LanguageModel",
     "LanguageModelStream",
+    "MaskedLanguageModel",
+    "Parse",
     "SequenceModel",
     "SequenceStream",
     "Tagger",
@@ -47,6 +52,7 @@ __all__ = [
     "load_classifier",
     "load_forecaster",
     "load_language_model",
+    "load_masked_language_model",
     "load_sequence_model",
     "load_tagger",
 ]
