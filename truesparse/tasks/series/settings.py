@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
+
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
 def reads_rows(saved: SavedModel | StoredModel) -> bool:
     """Whether a model reads rows of features, each as a sequence of one step."""
