@@ -320,6 +320,28 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
     return partial(bench_inference, task, densities, batches, baselines)
 
 
+@bench.command()
+@_list("--ranks", "1,2", "Ranks of this machine, at --threads threads each.")
+@_list("--density", "0.2,0.043", "Densities.")
+@_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
+@_workload(layers=2, vocab_size=10_000, batch_size=20, bptt=35)
+@_measures("scale", repeats=5, seconds=0.3)
+def scale(ranks: str, density: str, hidden_size: int, **sizes: Any) -> Measure:
+    """Time training on several ranks over MPI.
+
+    Each rank has a batch of its own. What they send tells the model how they would do on machines with a
+    network between them.
+    """
+    from truesparse.bench import settings
+    from truesparse.bench.scale import bench_scale
+
+    densities, counts = settings.densities(density), settings.positive(ranks, "--ranks")
+    if max(counts) < 2:
+        counts = [*counts, 2]
+    task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
+    return partial(bench_scale, task, densities, counts)
+
+
 def _show(
     kind: str,
     records: list[dict[str, Any]],

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import choice_option, path_option
 from truesparse.errors import UsageError, printable
 
+_EXAMPLES = """
+truesparse plot RUN
+truesparse plot RUN RUN --out curves.png
+"""
 
-@click.command()
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_option(
     "--out",

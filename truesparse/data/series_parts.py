@@ -152,11 +152,16 @@ SERIES = SeriesKind(
     *(ENDINGS, "file", "sequences", "", "sequences"),
     *(read, _read_part, _take, encode),
 )
-ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), DIGITS)
+ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), built_in=DIGITS)
 
 
 def load_series(
-    path: Path, columns: SeriesColumns, valid_fraction: float, test_fraction: float, seed: int
+    path: Path,
+    columns: SeriesColumns,
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    linear: tuple[float, ...] | None = None,
 ) -> LabelledData:
     """Read sequences to train on, and what their model is to tell.
 
@@ -164,6 +169,8 @@ def load_series(
     ----------
     path, columns, valid_fraction, test_fraction, seed
         See `Kind.read_parts`.
+    linear : tuple of float, optional
+        The linear part of forecasts, see `SeriesEncoder`; found in the data if not given.
 
     Raises
     ------
@@ -174,7 +181,11 @@ def load_series(
     parts = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     train = parts["train"]
     if train.encoder is not None:
-        return LabelledData.of(path, kind, parts, (), train.encoder)
+        if linear is None:
+            forecaster = forecast.with_linear(train, parts["valid"], train.encoder)
+        else:
+            forecaster = replace(train.encoder, linear=linear)
+        return LabelledData.of(path, kind, parts, (), forecaster)
     targets = train.told()
     labels: tuple[str, ...] = ()
     if train.goal == CLASSIFY:

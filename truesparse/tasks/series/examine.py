@@ -36,7 +36,8 @@ def examine(stored: StoredModel) -> Examined:
             else:
                 truth = labels[..., number][None]
             if isinstance(inputs, Windows):
-                own, truth = own + inputs.naive[:, number], truth + inputs.naive[:, number]
+                simple = inputs.simple[:, number]
+                own, truth = own + simple, truth + simple
             said.append(own)
             right.append(truth)
             where += [(number, step if encoder.per_step else -1) for step in range(len(own))]

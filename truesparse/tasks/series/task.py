@@ -26,7 +26,7 @@ from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
 from truesparse.tasks.steps import outputs, pieces, steps_at_once
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -97,8 +97,8 @@ class SeriesLearning(LabelledTask):
         """See `Task.evaluate`; also `accuracy` and `macro_f1`, or `rmse`, `mae` and `r2`; and how many
         `sequences` or `steps`."""
         examples = self.data.parts[part]
-        workspace = workspaces(self._steps(examples), self.config.batch_size)
-        return measure(model, examples, self._encoder, workspace, stop).measures
+        workspace = workspaces(self._steps(examples), self.config.batch_size // self.communicator.size)
+        return measure(model, examples, self._encoder, workspace, stop, self.communicator).measures
 
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
@@ -110,7 +110,7 @@ class SeriesLearning(LabelledTask):
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
-        the mean, or of the seasonal naive forecast."""
+        the mean, or of the seasonal naive forecast and of the linear part alone."""
         inputs = self.data.parts["test"].inputs
         train, tested = (_right(self.data.parts[part]) for part in ("train", "test"))
         if self._encoder.labels:
@@ -122,13 +122,18 @@ class SeriesLearning(LabelledTask):
             }
         simple, name = np.broadcast_to(train.mean(axis=1, dtype=np.float64)[:, None], tested.shape), "mean"
         if isinstance(inputs, Windows):
-            simple, name, tested = inputs.naive, "naive", tested + inputs.naive
-        horizon = self._encoder.horizon or 1
-        of_simple = Estimated.of(simple, tested, np.ones(len(tested)), "", horizon).measures
+            simple, name, tested = inputs.naive, "naive", tested + inputs.simple
+        baselines = {name: simple}
+        if isinstance(inputs, Windows) and self._encoder.linear:
+            baselines["linear"] = inputs.simple
+        horizon, ones = self._encoder.horizon or 1, np.ones(len(tested))
+        measured = {
+            name: Estimated.of(own, tested, ones, "", horizon).measures for name, own in baselines.items()
+        }
         return {
             "valid_rmse": valid["rmse"],
             **{f"test_{measure}": test[measure] for measure in ("rmse", "mae", "r2")},
-            **{f"{name}_{measure}": of_simple[measure] for measure in ("rmse", "mae")},
+            **{f"{name}_{key}": own[key] for name, own in measured.items() for key in ("rmse", "mae")},
             **({"season": self._encoder.season} if isinstance(inputs, Windows) else {}),
         }
 
@@ -169,8 +174,9 @@ def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ..
     return tuple(mean.tolist()), tuple(np.where(constant, 1.0, scale).tolist())
 
 
-def load_data(config: SeriesConfig) -> LabelledData:
-    """Read the data that a configuration names; raises as `load_series`, and if it names none."""
+def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData:
+    """Read the data that a configuration names, with the linear part of a model if one is given; raises as
+    `load_series`, and if it names none."""
     if config.data is None and not config.FLAT:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
@@ -187,4 +193,7 @@ def load_data(config: SeriesConfig) -> LabelledData:
         flat=config.FLAT,
     )
     path = DIGITS if config.data is None else Path(config.data)
-    return load_series(path, columns, config.valid_fraction, config.test_fraction, config.seed)
+    encoder = getattr(like, "encoder", None)
+    linear = encoder.linear if isinstance(encoder, SeriesEncoder) else None
+    parted = config.valid_fraction, config.test_fraction, config.seed
+    return load_series(path, columns, *parted, linear)

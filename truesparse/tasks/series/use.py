@@ -133,7 +133,7 @@ class SavedSeriesModel:
         said = outputs(model, sequences, workspace)
         said = np.exp(said) if encoder.labels else said
         if isinstance(sequences, Windows):
-            said = said + sequences.naive.T.astype(np.float32)
+            said = said + sequences.simple.T.astype(np.float32)
         if not np.isfinite(said).all():
             raise scores_overflow(self._saved.path)
         return said
