@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from truesparse.layers.layer_norm.spec import LayerNorm as LayerNorm
     from truesparse.layers.linear.spec import Linear as Linear
     from truesparse.layers.lstm.spec import LSTM as LSTM
+    from truesparse.layers.mos.spec import MixtureOfSoftmaxes as MixtureOfSoftmaxes
+    from truesparse.layers.on_lstm.spec import ONLSTM as ONLSTM
     from truesparse.layers.output.spec import MaskedSoftmax as MaskedSoftmax
     from truesparse.layers.output.spec import Softmax as Softmax
     from truesparse.layers.output.spec import SquaredError as SquaredError

@@ -134,7 +134,7 @@ class ChainSpec:
 
     def _check_tied(self) -> None:
         embedding = next((layer for layer in self.layers if isinstance(layer, Embedding)), None)
-        size = self.places[-1].given.size
+        size = self.head.width(self.places[-1].given)
         if embedding is None:
             raise UsageError("there is no embedding to tie the output layer to; leave out --tied")
         if embedding.size != size:
@@ -197,6 +197,11 @@ class ChainSpec:
     def whole(self) -> bool:
         """Whether it has to know a sequence to its end before it says anything of it."""
         return any(layer.whole for layer in self.layers)
+
+    @property
+    def feed_forward(self) -> bool:
+        """Whether it reads features and no layer knows of other steps than its own."""
+        return bool(self.features) and not any(place.spec.state or place.directions for place in self.places)
 
     def split(self) -> tuple[list[Place], list[Place]]:
         """What a reader of one token after another computes at each step, and what only for scores.
@@ -281,12 +286,13 @@ class ChainSpec:
         found = []
         for place, behind in pairwise(places):
             for layer in place.directions:
-                own = layer.matrices
+                size, own = layer.output.size, layer.matrices
+                rows = tuple(matrix.name for matrix in own if matrix.shape[0] == matrix.blocks * size)
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]
                 reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
-                if behind.spec is self.head and self.head.tied:
+                if behind.spec is self.head and self.head.tied and self.head.DIRECT:
                     reads.append(self.output_matrix)
-                found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
+                found.append((size, rows, tuple(reads)))
         return found
 
     def with_head(self, **changes: Any) -> ChainSpec:
@@ -311,7 +317,7 @@ class ChainSpec:
         def sized(units: int) -> ChainSpec:
             return self.resized(units, self.units)
 
-        if sized(2) == sized(1):
+        if sized(2 * self.units) == sized(self.units):
             raise UsageError("no layer of this model has a size that could change")
         if sized(1).dense_parameters > count:
             raise UsageError(

@@ -15,6 +15,8 @@ from truesparse.layers.gru.spec import GRU
 from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
+from truesparse.layers.on_lstm.spec import ONLSTM
 from truesparse.layers.output.spec import MaskedSoftmax, Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.positions.spec import Positions
@@ -49,6 +51,7 @@ for _spec in (
     LSTM,
     GRU,
     RHN,
+    ONLSTM,
     Bidirectional,
     Linear,
     Positions,
@@ -59,6 +62,7 @@ for _spec in (
     Softmax,
     MaskedSoftmax,
     SquaredError,
+    MixtureOfSoftmaxes,
 ):
     register(_spec)
 

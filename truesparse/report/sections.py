@@ -44,6 +44,7 @@ _BASELINES = {
     "unigram": "unigram model",
     "mean": "mean of the training data",
     "naive": "seasonal naive forecast",
+    "linear": "seasonal naive forecast with the linear part",
 }
 _TEXTS = ("text", "token", "label", "told", "expected", "where", "target")  # columns that are no numbers
 _SHOWN = 12  # inputs at either end

@@ -28,6 +28,7 @@ from truesparse.runtime.loading import (
     load_tagger,
 )
 from truesparse.runtime.masked import MaskedLanguageModel
+from truesparse.runtime.parse import Parse
 from truesparse.runtime.sequence_model import SequenceModel, SequenceStream
 from truesparse.runtime.tagger import Tagger, TaggerStream
 
@@ -37,6 +38,7 @@ __all__ = [
     "LanguageModel",
     "LanguageModelStream",
     "MaskedLanguageModel",
+    "Parse",
     "SequenceModel",
     "SequenceStream",
     "Tagger",

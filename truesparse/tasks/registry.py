@@ -20,6 +20,7 @@ _CONFIGS = {
     "classifier": ("classifier.settings", "ClassifierConfig"),
     "tagger": ("tagger.settings", "TaggerConfig"),
     "sequences": ("series.settings", "SeriesConfig"),
+    "mlp": ("mlp.settings", "MLPConfig"),
 }
 
 

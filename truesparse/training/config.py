@@ -63,8 +63,12 @@ class Config:
         What is trained: the name of the command after ``truesparse train``.
     PRESETS : dict of str to dict
         Named sets of values; the first one is the default.
+    RECIPES : dict of str to dict
+        Named sets of values that beat those of the preset; a task that has any has a field `recipe`.
     HELP : str
         What the command prints of itself.
+    EXAMPLES : str
+        Commands that its help ends with, one a line.
     KIND : str
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
@@ -77,7 +81,9 @@ class Config:
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    RECIPES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     HELP: ClassVar[str]
+    EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
@@ -151,6 +157,23 @@ class Config:
     log: str | None = log_setting()
     track_positions: bool = setting(
         False, "Keep a bit for every position, and tell which share of them has ever held a weight."
+    )
+    keep_topologies: int | None = setting(
+        None,
+        "Keep so many snapshots of the connections, evenly over their updates, for truesparse distance.",
+        low=2,
+        shown="none",
+    )
+    local_steps: int = setting(
+        1,
+        "Steps that each rank of an MPI job makes by itself between two that bring all together; 1 to add up"
+        " the gradients of every step.",
+        low=1,
+    )
+    comm_dtype: str = setting(
+        "float32",
+        "What numbers travel as between ranks; bf16 halves the traffic.",
+        choices=("float32", "bf16"),
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)

@@ -36,10 +36,10 @@ class SoftmaxWorkspace(HeadWorkspace):
 
     __slots__ = ("work", "normaliser")
 
-    def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
-        super().__init__(panels, outputs, weights)
+    def __init__(self, panels: Panels, outputs: int, weights: int, copies: int = 1) -> None:
+        super().__init__(panels, outputs, weights, copies)
         self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
-        self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
+        self.normaliser = aligned_zeros((copies * panels.panels, 2, panels.lanes))
 
 
 class SoftmaxLayer(HeadLayer):
