@@ -168,6 +168,30 @@ def srelu(x, t_left, a_left, t_right, a_right):
     """Jin et al. 2016, equation 1; where the bends lie the wrong way round, the right one counts."""
     left = np.where(x < t_left, t_left + a_left * (x - t_left), x)
     return np.where(x >= t_right, t_right + a_right * (x - t_right), left)
+def run_encoder(parameters, place, x):
+    """Outputs of what an encoder consists of, x of shape (T, D, B), in float64."""
+    spec, name = place.spec, place.name
+    own = {key.removeprefix(f"{name}."): value for key, value in parameters.items() if key.startswith(name)}
+    if spec.TYPE == "residual":
+        y = x
+        for inner in place.inner:
+            y = run_encoder(parameters, inner, y)
+        return x + y
+    if spec.TYPE == "positions":
+        return x + own["weight"].reshape(spec.longest, -1)[: len(x), :, None]
+    if spec.TYPE == "layer-norm":
+        normal = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + spec.epsilon)
+        return own["scale"][:, None] * normal + own["bias"][:, None]
+    if spec.TYPE == "linear":
+        sums = np.einsum("hd,tdb->thb", own["weight"], x) + own["bias"][:, None]
+        return np.maximum(sums, 0) if spec.activation == "relu" else sums
+    given = np.einsum("hd,tdb->thb", own["weight_in"], x) + own["bias_in"][:, None]
+    q, k, v = (part.reshape(len(x), spec.heads, -1, x.shape[2]) for part in np.split(given, 3, axis=1))
+    scores = np.einsum("thdb,uhdb->htub", q, k) / np.sqrt(q.shape[2])
+    shares = np.exp(scores - scores.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    read = np.einsum("htub,uhdb->thdb", shares, v).reshape(x.shape)
+    return np.einsum("hd,tdb->thb", own["weight_out"], read) + own["bias_out"][:, None]
 
 
 def scores(parameters, chain, inputs, state):
@@ -196,6 +220,8 @@ def scores(parameters, chain, inputs, state):
                 "selu": 1.0507009873554805 * np.where(sums > 0, sums, 1.6732632423543772 * np.expm1(sums)),
                 "srelu": srelu(sums, *bends),
             }[activation]
+        elif place.spec.TYPE in ("positions", "layer-norm", "residual"):
+            x = run_encoder(parameters, place, x)
         elif "dropout" not in place.spec.TYPE:
             x, after = run_layer(parameters, place, x, state)
             new_state |= after
@@ -246,7 +272,7 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
     """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
     is a target for each sequence, or for each of its steps. Numbers are in the units of the head's scale."""
     head = chain.head
-    if head.TYPE != "softmax" and head.mean:
+    if "softmax" not in head.TYPE and head.mean:
         targets = (targets - np.array(head.mean)[:, None]) / np.array(head.scale)[:, None]
     zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
@@ -254,9 +280,9 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
         if length == 0:
             continue
         outputs, _ = scores(parameters, chain, inputs[:length, ..., b : b + 1], zeros)
-        if chain.head.TYPE == "softmax":
+        if "softmax" in chain.head.TYPE:
             own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
-            losses.extend(cross_entropies(outputs, own).ravel())
+            losses.extend(cross_entropies(outputs, np.maximum(own, 0))[own[:, None] >= 0])
         else:
             own = targets[:length, :, b] if chain.per_step else targets[None, :, b]
             losses.extend(((outputs[:, :, 0] - own) ** 2).sum(axis=1) / 2)

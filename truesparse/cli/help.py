@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,7 +72,7 @@ class HelpFormatter(click.HelpFormatter):
         shown = heading if no_color() else click.style(heading, bold=True)
         self.write(f"{'':>{self.current_indent}}{shown}:\n")
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write flags and their texts."""
         super().write_dl(rows, col_max if self.width > _NARROW else 4, col_spacing)
 

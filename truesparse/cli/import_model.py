@@ -39,6 +39,7 @@ _DECIDED = frozenset(
         "init_scale",
         "track_positions",
         "keep_topologies",
+        "recipe",
         "tied",
         "output_group",
         "level",

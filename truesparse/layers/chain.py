@@ -16,6 +16,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import layer_type
+from truesparse.layers.residual.spec import Residual
 from truesparse.layers.spec import (
     LARGEST,
     SEQUENCE,
@@ -78,6 +79,16 @@ class Place(NamedTuple):
         cell = self.spec.cell
         output = cell.output(self.given)
         return tuple(Place(f"{self.name}.{way}", cell, self.given, output) for way in DIRECTIONS)
+
+    @property
+    def inner(self) -> tuple[Place, ...]:
+        """The layers of a residual layer; none of another."""
+        if not isinstance(self.spec, Residual):
+            return ()
+        return tuple(
+            Place(f"{self.name}.{own.name}", own.spec, own.given, own.output)
+            for own in self.spec.inner(self.given)
+        )
 
 
 @dataclass(frozen=True, init=False)
@@ -185,7 +196,7 @@ class ChainSpec:
     @property
     def whole(self) -> bool:
         """Whether it has to know a sequence to its end before it says anything of it."""
-        return any(isinstance(layer, Bidirectional) for layer in self.layers)
+        return any(layer.whole for layer in self.layers)
 
     @property
     def feed_forward(self) -> bool:
@@ -198,7 +209,7 @@ class ChainSpec:
         Returns
         -------
         list of Place
-            The layers up to the pooling, or without one up to the last layer that has a state.
+            The layers up to the pooling, or without one up to the last layer that knows of other steps.
         list of Place
             Those behind. Neither has embedding, pooling and head, nor what is for training only.
         """
@@ -208,7 +219,7 @@ class ChainSpec:
             number = sum(place.given.kind == STEPS for place in places)
         else:
             number = max(
-                (n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0
+                (n for n, place in enumerate(places, 1) if place.spec.state or place.spec.whole), default=0
             )
         return places[:number], places[number:]
 

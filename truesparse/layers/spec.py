@@ -185,6 +185,11 @@ class LayerSpec(ABC):
         return {}
 
     @property
+    def whole(self) -> bool:
+        """Whether it has to know a sequence to its end before it says anything of it."""
+        return False
+
+    @property
     def sums(self) -> tuple[tuple[str, ...], ...]:
         """Names of matrices whose products are added up, so that a unit has one set of inputs for all of
         them."""

@@ -20,21 +20,25 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     list of LayerWiring
         The units of the embedding are its features, and its inputs the words. Words and outputs have an order
         of their own, so the rows of the output layer are not matched. With tied weights the features of the
-        embedding are the units of the layer before the head, and the one matrix is the embedding's.
+        embedding are the units of the layer before the head, and the one matrix is the embedding's. Where
+        layers add to their input, no units are matched: all of them would have to keep one order.
     """
     layers: list[LayerWiring] = []
     source: str | tuple[str, ...] = FIXED
-    last = next((_units(place) for place in reversed(chain.places) if _cells(place)), None)
+    last = next((_units(place) for place in reversed(chain.places) if _cells(place)), FIXED)
+    fixed = any(place.inner or (place.spec.whole and not place.directions) for place in chain.places)
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
+        is_head = place.spec is chain.head
         if isinstance(place.spec, Embedding):
             tied = chain.head.tied and chain.head.DIRECT
-            source = last if tied and isinstance(last, str) else place.name
+            source = (last if tied and isinstance(last, str) else FIXED) or place.name
+            source = FIXED if fixed else source
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
-        elif place.spec is chain.head:
+        elif is_head or fixed:
             for name, matrix in matrices.items():
-                read = source if matrix.reads == "input" else FIXED
-                layers.append(LayerWiring(place.name, FIXED, ((Input(name, read),),)))
+                read = FIXED if is_head and matrix.reads != "input" else source
+                layers.append(LayerWiring(place.name if is_head else name, FIXED, ((Input(name, read),),)))
         elif matrices:
             for cell in _cells(place):
                 layers += _wirings(cell, source)

@@ -116,6 +116,20 @@ class Softmax(Head):
 
 
 @dataclass(frozen=True)
+class MaskedSoftmax(Softmax):
+    """A `Softmax` of which only the steps with a target are computed in training: for few of many.
+
+    References
+    ----------
+    Devlin et al., "BERT: pre-training of deep bidirectional transformers", 2019, section 3.1: a token that is
+    hidden is told from all others.
+    """
+
+    TYPE: ClassVar[str] = "masked-softmax"
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
+
+
+@dataclass(frozen=True)
 class SquaredError(Head):
     """Numbers, and half their squared error.
 
