@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import json_option, path_option
 from truesparse.errors import UsageError, printable
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from truesparse.training.trajectory import Courses
 
 
-@click.command()
+_EXAMPLES = """
+truesparse distance RUN RUN --plot map.png
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("paths", metavar="MODEL_OR_RUN...", nargs=-1, type=click.Path(path_type=Path))
 @path_option(
     "--plot",

@@ -41,8 +41,8 @@ def info(path: Path | None, as_json: bool) -> None:
     from truesparse.training.describe import describe
 
     file = find_model(path)
-    chain, arena = load_arena(file)
-    description = describe(chain, arena)
+    chain, arena, encoder = load_arena(file)
+    description = describe(chain, arena, encoder)
     work = _work(path, chain, arena)
     if as_json:
         from truesparse.training.reporter import to_json
@@ -105,6 +105,8 @@ def _print_tables(description: dict[str, Any]) -> None:
         f"FLOPs of one token going forward: {share:.3f} of a dense model's. A lookup has none.\n"
         f"{total['biases']:,} biases are dense."
     )
+    if "linear" in total:
+        click.echo(f"{total['linear']:,} coefficients of the linear part are dense, and are no weights.")
     for row in matrices:
         if row["group"] > 1:
             click.echo(f"{row['name']}: {row['group']} rows share their connections.")

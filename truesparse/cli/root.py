@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,9 @@ from typing import Any, NoReturn
 
 import click
 
+from truesparse.cli.help import HelpContext, use_formatter
 from truesparse.errors import TruesparseError, flags_named, printable
+from truesparse.training.launcher import end_job, rank_of_job
 from truesparse.version import __version__
 
 # Each command by its name: its module, imported when it is used, and what the list of commands says of it.
@@ -29,6 +32,7 @@ COMMANDS = {
     "import": ("import_model", "Make a sparse model of a dense one from PyTorch or Keras."),
     "info": ("info", "Describe this machine, or a model."),
     "methods": ("methods", "List the training methods."),
+    "parse": ("parse", "Show the structure that a model with ordered neurons sees in sentences."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": (
         "predict",
@@ -41,11 +45,14 @@ COMMANDS = {
     "tune": ("tune", "Find out what is fastest on this processor."),
 }
 INTERRUPTED = 130
+_FIRST = 1.0  # seconds in which rank 0 of a job, if it has failed in the same way, speaks for all
 _FAILING = ("strict", "surrogateescape")  # what a stream does with text that its encoding lacks
 
 
 class _Root(click.Group):
     """Commands that are imported when they are used, and whose errors are sentences."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands."""
@@ -57,7 +64,7 @@ class _Root(click.Group):
             return super().get_command(ctx, name)
         module = COMMANDS[name][0]
         command: click.Command = getattr(import_module(f"truesparse.cli.{module}"), module)
-        return command
+        return use_formatter(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -85,9 +92,7 @@ class _Root(click.Group):
         except SystemExit:
             raise
         except BaseException as error:
-            if debug:
-                traceback.print_exc()
-            code = _explain(error)
+            code = _end(error, debug)
         sys.exit(code)
 
 
@@ -133,6 +138,21 @@ def _warnings_in_a_line(debug: bool) -> Iterator[None]:
         warnings.formatwarning = before
 
 
+def _end(error: BaseException, debug: bool) -> int:
+    """Say on stderr what is wrong, and end the other processes of an MPI job; returns the exit code."""
+    together = isinstance(error, TruesparseError) and error.exit_code == INTERRUPTED  # all have saved
+    if rank_of_job():
+        if together:
+            return INTERRUPTED
+        time.sleep(_FIRST)
+    if debug:
+        traceback.print_exc()
+    code = _explain(error)
+    if not together:
+        end_job(code)
+    return code
+
+
 def _explain(error: BaseException) -> int:
     """Say on stderr what is wrong; returns the exit code."""
     match error:
@@ -164,8 +184,10 @@ def _explain(error: BaseException) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
+    rank = rank_of_job()
+    where = f"rank {rank}: " if rank else ""
     with contextlib.suppress(OSError):  # when nobody reads it, the code says what has happened
-        click.echo(f"truesparse: {printable(sentence)}", err=True)
+        click.echo(f"truesparse: {where}{printable(sentence)}", err=True)
     return code
 
 

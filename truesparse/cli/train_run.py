@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.settings import flag
@@ -32,7 +33,7 @@ def training_command(kind: type[Config]) -> click.Command:
         Of the configuration; its fields become flags.
     """
 
-    @click.command(kind.TASK, help=kind.HELP)
+    @click.command(kind.TASK, cls=Command, help=kind.HELP, examples=kind.EXAMPLES, tasks=(kind,))
     @click.pass_context
     @config_options(kind)
     @path_option(
@@ -53,6 +54,12 @@ def training_command(kind: type[Config]) -> click.Command:
         " --max-steps, --patience and --max-minutes.",
         metavar="RUN",
     )
+    @click.option(
+        "--mpi/--no-mpi",
+        default=None,
+        help="Share each batch among the processes of a job, of which every one runs this command."
+        "  [default: yes if mpiexec or srun has started several]",
+    )
     @json_option
     @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
     @click.option("--print-config", is_flag=True, help="Print the configuration as TOML and exit.")
@@ -61,6 +68,7 @@ def training_command(kind: type[Config]) -> click.Command:
         config_file: Path | None,
         out: Path | None,
         resume: Path | None,
+        mpi: bool | None,
         as_json: bool,
         quiet: bool,
         print_config: bool,
@@ -76,17 +84,21 @@ def training_command(kind: type[Config]) -> click.Command:
                 return
 
         from truesparse.tasks.run import resume_run, train_model
+        from truesparse.training.communicator import find_communicator
 
-        reporter = display_for(as_json, quiet)
+        communicator = find_communicator(mpi)
+        reporter = display_for(as_json, quiet or communicator.rank > 0)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
             def stop() -> bool:
                 return asked() or reporter.unread
 
             if resume is not None:
-                results = resume_run(resume, given, reporter, stop, kind)
+                results = resume_run(resume, given, reporter, stop, kind, communicator=communicator)
             else:
-                results = train_model(config, out, reporter, stop)
+                results = train_model(config, out, reporter, stop, communicator=communicator)
+        if communicator.rank:
+            return
         if as_json:
             from truesparse.training.reporter import to_json
 
@@ -94,6 +106,10 @@ def training_command(kind: type[Config]) -> click.Command:
         else:
             if "ended_by" in results:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
+            click.echo(
+                f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
+                f" {results['net_seconds']:,.1f} s"
+            )
             for line in kind.describe(results):
                 click.echo(printable(line))
 

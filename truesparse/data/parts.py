@@ -79,6 +79,8 @@ class Kind(Generic[P]):
         Draws a fraction of a part: numbers of examples, ascending.
     encode : callable
         Makes numbers of a part, given the labels and the encoder of a model.
+    built_in : Path or None
+        What `read` takes for the data that are used if none are named.
     is_folder : callable
         Whether a folder is a part that `read` reads.
     """
@@ -92,6 +94,7 @@ class Kind(Generic[P]):
     read_part: Callable[[Path, Any, str], P]
     take: Callable[[P, float, np.random.Generator], NDArray[np.int64]]
     encode: Callable[[P, Sequence[str], Any], Examples]
+    built_in: Path | None = None
     is_folder: Callable[[Path], bool] = lambda folder: False
 
     def read_parts(
@@ -221,7 +224,8 @@ class LabelledData:
             details.append(f"vocabulary {len(encoder.vocabulary):,}")
         else:
             features = len(encoder.features)
-            details.append(f"{features} feature{'' if features == 1 else 's'} a step")
+            step = "" if kind.inputs == "rows" else " a step"
+            details.append(f"{features} feature{'' if features == 1 else 's'}{step}")
         return cls(
             name[: len(name) - len(ending)] or kind.inputs,
             ", ".join(details),

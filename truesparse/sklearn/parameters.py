@@ -33,6 +33,8 @@ _OF_RUNS = frozenset(
         "log",
         "track_positions",
         "keep_topologies",
+        "local_steps",
+        "comm_dtype",
         "seed",
         "threads",
     }

@@ -12,7 +12,6 @@ from typing import Any
 
 from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
-from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
@@ -21,20 +20,21 @@ from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.ranks import of_rank, set_rank_threads, shared
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.logs import with_logs
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
-from truesparse.training.rundir import RunDirectory
-from truesparse.training.state import make_generators
+from truesparse.training.rundir import OtherRunDirectory, RunDirectory
+from truesparse.training.state import make_generators, part_generators
 from truesparse.training.task import Task
 from truesparse.training.vectors import sized, use_vectors
 
@@ -51,6 +51,7 @@ def train_model(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
     test: bool = True,
+    communicator: Communicator = SERIAL,
 ) -> dict[str, Any]:
     """Train a model in a new run directory.
 
@@ -65,6 +66,9 @@ def train_model(
         Asked after each step whether to save and stop.
     test : bool
         Whether the best model is measured on the test data in the end.
+    communicator : Communicator
+        The ranks that train together, each of which makes this call; see
+        `truesparse.training.communicator.find_communicator`. Rank 0 writes, and tells its reporter.
 
     Returns
     -------
@@ -74,8 +78,9 @@ def train_model(
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
-        `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `step_seconds` and
+        `net_seconds` (of all steps, and each times the density in it), `update_seconds` (of all topology
+        updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
@@ -85,21 +90,26 @@ def train_model(
     TrainingStopped
         `stop` returned True; all is saved.
     """
-    reporter = with_logs(reporter or Reporter(), config.log)
+    reporter, stop = of_rank(reporter, stop, config, communicator)
     config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
-    if out is not None:
+    if out is not None and communicator.rank == 0:
         rundir.check_free(out)
-    task = _make_task(config)
+    task = shared(_make_task(config), communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
     ):
-        threads = set_threads(config.threads)
+        threads = set_rank_threads(config.threads, communicator)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         )
-        with closing(RunDirectory.create(out or rundir.make_default(task.name), _found(config))) as run:
+        if communicator.rank:
+            run: RunDirectory = OtherRunDirectory(communicator.broadcast(Path()))
+        else:
+            run = RunDirectory.create(out or rundir.make_default(task.name), _found(config))
+            communicator.broadcast(run.path)
+        with closing(run):
             return _finish(trainer, run, threads, test)
 
 
@@ -110,6 +120,7 @@ def resume_run(
     stop: Callable[[], bool] = lambda: False,
     kind: type[Config] = LanguageModelConfig,
     test: bool = True,
+    communicator: Communicator = SERIAL,
 ) -> dict[str, Any]:
     """Go on with a run from its checkpoint, to the same bits as if it had never stopped.
 
@@ -122,8 +133,8 @@ def resume_run(
     flags : mapping
         Configuration fields that change, and their values; only those of `RESUMABLE` may. A run that is made
         longer keeps the drop fractions of its first plan, which are 0 after its end.
-    reporter, stop, test
-        As in `train_model`.
+    reporter, stop, test, communicator
+        As in `train_model`. Another number of ranks than before goes on too, but not to the same bits.
     kind : type
         Of the run's configuration.
 
@@ -139,19 +150,19 @@ def resume_run(
         read, a run of another task, and a field that may not change.
     """
     config = _resumed_config(path, flags, kind)
-    reporter = with_logs(reporter or Reporter(), config.log)
+    reporter, stop = of_rank(reporter, stop, config, communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
-        closing(RunDirectory(path)) as run,
+        closing(OtherRunDirectory(path) if communicator.rank else RunDirectory(path)) as run,
     ):
-        threads = set_threads(config.threads)
+        threads = set_rank_threads(config.threads, communicator)
         make = partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
-        if run.checkpoint.is_file():
-            trainer = _restored(run, config, "data" in flags, make)
+        if communicator.broadcast(run.checkpoint.is_file()):
+            trainer = _restored(run, config, "data" in flags, make, communicator)
         else:
-            trainer = _begin(_make_task(config), make)
+            trainer = _begin(shared(_make_task(config), communicator), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
 
@@ -168,8 +179,11 @@ def _make_task(config: Config) -> Task:
 
 def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     """A trainer before its first step; `make` makes one of a task, a model and generators."""
-    generators = make_generators(task.config.seed)
-    model, flops = build_model(task.config, task.chain, task.train, generators["initial"], task.reads_like)
+    generators, ranks = make_generators(task.config.seed), task.communicator
+    part_generators(generators, ranks.rank)
+    model, flops = build_model(
+        task.config, task.chain, task.train, generators["initial"], task.reads_like, ranks
+    )
     if vectors := vars(task.config).get("vectors"):
         task.description += f", {use_vectors(model, Path(vectors), task.reading['vocabulary'].tokens)}"
     trainer = make(task, model, generators)
@@ -178,7 +192,13 @@ def _begin(task: Task, make: Callable[..., Trainer]) -> Trainer:
     return trainer
 
 
-def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[..., Trainer]) -> Trainer:
+def _restored(
+    run: RunDirectory,
+    config: Config,
+    moved: bool,
+    make: Callable[..., Trainer],
+    communicator: Communicator,
+) -> Trainer:
     """A trainer, of `make`, where the checkpoint of a run was written; `moved` says that the user gave the
     place of the data anew. Errors as `resume_run`."""
     saved = load_checkpoint(run.checkpoint)
@@ -198,10 +218,11 @@ def _restored(run: RunDirectory, config: Config, moved: bool, make: Callable[...
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    # Other versions of the package may learn other subwords from the same text.
-    if config.start_values == "last" or isinstance(words, Subwords):
+    # Other versions of the package may learn other subwords from the same text, or no linear forecasts.
+    forecasts = getattr(saved.encoder, "horizon", 0)
+    if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
-    task = config.make_task(**reading)
+    task = shared(config.make_task(**reading), communicator)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -282,8 +303,11 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
+        "step_seconds": state.step_seconds,
+        "net_seconds": state.net_seconds,
         "update_seconds": state.update_seconds,
         "threads": trainer.threads,
+        **({"ranks": task.communicator.size} if task.communicator.size > 1 else {}),
         "seconds": time.perf_counter() - began_at,
         "peak_memory_bytes": peak_memory_bytes(),
         "run_dir": str(run.path),
@@ -308,11 +332,14 @@ def _stops_untested(trainer: Trainer, run: Path) -> Iterator[None]:
 
 def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
     """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
-    best, task = load_model(run.model).model, trainer.task
+    task = trainer.task
+    best = task.communicator.broadcast(load_model(run.model).model if run.writes else None)
+    assert best is not None
     if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
         return best, {}
     best, measures = task.calibrated(best, test, trainer.stop)
-    save_model(run.model, best, history=asdict(task.config), **task.reading)
+    if run.writes:
+        save_model(run.model, best, history=asdict(task.config), **task.reading)
     return best, measures
 
 

@@ -146,6 +146,8 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
     for name in replaced:
         fitting.pop(name, None)
     for choice, settings in choices().items():
+        if choice not in fields:
+            continue
         own = preset.get(choice, fields[choice].default)
         if given.get(choice, own) != own:
             for name in {name for taken in settings.values() for name in taken}:

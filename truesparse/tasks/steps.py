@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from truesparse.data import Sequences
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evaluation import EvaluationStopped
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def step_outputs(
     sequences: Sequences,
     workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Read sequences, each from a state of zeros to its end, whatever its length.
 
@@ -70,7 +72,9 @@ def step_outputs(
         For as many steps as `steps_at_once` says, and as many sequences as are to be read side by side.
         Overwritten.
     stop : callable
-        Asked before each window.
+        Asked before each window; where ranks share the work, when they begin with other sequences.
+    communicator : Communicator
+        The ranks that share the sequences: each gets its part of them.
 
     Yields
     ------
@@ -88,14 +92,13 @@ def step_outputs(
     order = np.argsort(sequences.lengths, kind="stable")
     whole = model.chain.whole
     state = None if whole else model.zero_state(batch_size)
-    for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
+    for chosen in _shares(order, batch_size, stop, communicator):
         inputs, lengths = sequences.batch(chosen, batch_size)
         if state is not None:
             state.reset()
         steps = len(inputs) if whole else WINDOW
         for start in range(0, len(inputs), steps):
-            if stop():
+            if start and communicator.size == 1 and stop():
                 raise EvaluationStopped
             window = inputs[start : start + steps]
             left = np.clip(lengths - start, 0, len(window)).astype(np.int32)
@@ -111,12 +114,13 @@ def outputs(
     sequences: Sequences,
     workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> NDArray[np.float32]:
     """What a model says of sequences, or of each of their steps.
 
     Parameters
     ----------
-    model, sequences, workspace, stop
+    model, sequences, workspace, stop, communicator
         As in `step_outputs`.
 
     Returns
@@ -131,17 +135,26 @@ def outputs(
     """
     chain = model.chain
     if chain.per_step:
-        said = np.empty((len(sequences.values), chain.head.outputs), np.float32)
-        for where, some in step_outputs(model, sequences, workspace, stop):
+        said = np.zeros((len(sequences.values), chain.head.outputs), np.float32)
+        for where, some in step_outputs(model, sequences, workspace, stop, communicator):
             said[where] = some
-        return said
-    said = np.empty((len(sequences), chain.head.outputs), np.float32)
+        return communicator.total(said)
+    said = np.zeros((len(sequences), chain.head.outputs), np.float32)
     size = workspace.window.panels.batch
     order = np.argsort(sequences.lengths, kind="stable")
-    for first in range(0, len(order), size):
-        if stop():
-            raise EvaluationStopped
-        chosen = order[first : first + size]
+    for chosen in _shares(order, size, stop, communicator):
         inputs, lengths = sequences.batch(chosen, size)
         said[chosen] = model.predict(inputs, workspace, lengths=lengths)[:, : len(chosen)].T
-    return said
+    return communicator.total(said)
+
+
+def _shares(
+    order: NDArray[np.int64], size: int, stop: Callable[[], bool], communicator: Communicator
+) -> Iterator[NDArray[np.int64]]:
+    """Give this rank's part of some numbers, `size` at most at a time, each after asking whether to stop."""
+    for first in range(0, len(order), size * communicator.size):
+        if stop():
+            raise EvaluationStopped
+        chosen = order[first : first + size * communicator.size][communicator.lanes()]
+        if len(chosen):
+            yield chosen

@@ -16,6 +16,7 @@ from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
 from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.topology.hooks import Units
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
@@ -32,6 +33,7 @@ def build_model(
     batches: Batches,
     rng: np.random.Generator,
     reads_like: ReadsLike = lambda saved: True,
+    communicator: Communicator = SERIAL,
 ) -> tuple[Model, float]:
     """Return the model of a new run, and what it took to choose its weights.
 
@@ -47,6 +49,8 @@ def build_model(
         Draws topology and weights.
     reads_like : callable
         See `first_model`.
+    communicator : Communicator
+        The ranks that share the batches.
 
     Returns
     -------
@@ -67,7 +71,8 @@ def build_model(
         return model, 0.0
     beginning = Beginning(model.arena, rng, settings, config.gates, config.importance)
     density = wanted_density(config, chain)
-    return model, prepare(model, batches, method, beginning, density, config.init_scale)
+    scale = config.init_scale
+    return model, prepare(model, batches, method, beginning, density, scale, communicator)
 
 
 def prepare(
@@ -77,6 +82,7 @@ def prepare(
     beginning: Beginning,
     density: float,
     scale: float | None = None,
+    communicator: Communicator = SERIAL,
 ) -> float:
     """Let a method that chooses before training leave a model the fraction `density` of its weights, and draw
     these anew; returns the multiplications and additions of the gradients of batches that it asked for."""
@@ -84,20 +90,21 @@ def prepare(
 
     if method.prepare is None:
         return 0.0
-    flops = method.choose(beginning, density, partial(_add_gradients, model, batches))
+    flops = method.choose(beginning, density, partial(_add_gradients, model, batches, communicator))
     draw_values(model, beginning.rng, scale)
     return flops
 
 
-def _add_gradients(model: Model, batches: Batches, count: int) -> float:
+def _add_gradients(model: Model, batches: Batches, communicator: Communicator, count: int) -> float:
     """Leave the gradients of the first batches in the arena, without dropout; returns what that took."""
-    training = Training(model, Optimizer(model.arena, lr=0.0))
+    training = Training(model, Optimizer(model.arena, lr=0.0), communicator=communicator)
     model.arena.zero_grad()
     tokens = 0
     for k in range(min(count, len(batches))):
         batch = batches.batch(0, k)
         training.add_gradients(batch)
         tokens += batch.tokens
+    communicator.all_reduce(model.arena.grads)
     return 3.0 * tokens * flops_per_token(model)
 
 
@@ -109,6 +116,7 @@ def build_training(
     steps_per_epoch: int,
     planned: int,
     clock: Callable[[], float] = time.perf_counter,
+    communicator: Communicator = SERIAL,
 ) -> Training:
     """Return what trains a model as a configuration asks.
 
@@ -123,7 +131,7 @@ def build_training(
         The model that the configuration asks for.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.
-    clock : callable
+    clock, communicator
         See `Training`.
     """
     method = get_method(config.method)
@@ -150,7 +158,9 @@ def build_training(
         planned,
         config.track_positions,
         clock,
+        communicator,
         config.keep_topologies,
+        config.local_steps,
     )
 
 
@@ -164,7 +174,9 @@ def start_training(
     planned: int,
     track_positions: bool = False,
     clock: Callable[[], float] = time.perf_counter,
+    communicator: Communicator = SERIAL,
     keep_topologies: int | None = None,
+    local_steps: int = 1,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -181,7 +193,7 @@ def start_training(
         Steps of an epoch and of the run.
     track_positions, keep_topologies
         See `Evolution`.
-    clock : callable
+    clock, communicator, local_steps
         See `Training`.
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
@@ -189,4 +201,5 @@ def start_training(
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
-    return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay())
+    decay = optimizer.decay()
+    return Training(model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps)

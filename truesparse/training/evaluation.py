@@ -13,6 +13,7 @@ from truesparse.data.batches import Batches
 from truesparse.data.sequences import Sequences
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import check_kind, check_whole
+from truesparse.training.communicator import SERIAL, Communicator
 
 if TYPE_CHECKING:
     from truesparse.model import Model, Workspace
@@ -47,6 +48,7 @@ def evaluate(
     batches: Batches,
     workspace: Workspace | None = None,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> Evaluation:
     """Run a model over data, without dropout; a state that is carried begins with zeros.
 
@@ -56,9 +58,11 @@ def evaluate(
     batches : Batches
         Such as `Windows` or `SequenceBatches`.
     workspace : Workspace, optional
-        Of at least the batches' steps and of their batch size. Overwritten.
+        Of at least the batches' steps and of their batch size, or of a rank's share of it. Overwritten.
     stop : callable
         Asked before each batch.
+    communicator : Communicator
+        The ranks that share the batches.
 
     Returns
     -------
@@ -76,19 +80,22 @@ def evaluate(
 
     check_model(model)
     check_batches_kind(batches)
-    workspace = workspace or model.workspace(batches.longest, batches.batch_size)
-    state = model.zero_state(batches.batch_size) if batches.carries else None
+    size = batches.batch_size // communicator.size
+    workspace = workspace or model.workspace(batches.longest, size)
+    state = model.zero_state(size) if batches.carries else None
     total = counted = 0.0
     tokens = 0
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
         batch = batches.batch(0, k)
-        check_batch(model.chain, batch)
-        loss = model.loss(batch.inputs, batch.targets, workspace, state, batch.lengths, batch.weights)
-        total += loss * batch.counted
+        mine, share = communicator.cut(batch)
+        check_batch(model.chain, mine)
+        loss = model.loss(mine.inputs, mine.targets, workspace, state, mine.lengths, mine.weights)
+        total += loss * (share * batch.counted)
         counted += batch.counted
         tokens += batch.tokens
+    (total,) = communicator.sums(total)
     if not counted:
         raise UsageError("there is nothing to evaluate: the batches count nothing")
     return Evaluation(total / counted, tokens)

@@ -23,12 +23,18 @@ from truesparse.kernels.threads import ThreadTrial
 from truesparse.model.saving import save_model
 from truesparse.training import checkpoint
 from truesparse.training.build import build_training
-from truesparse.training.describe import dense_flops_per_token, flops_per_token
+from truesparse.training.describe import dense_flops_per_token, densities, flops_per_token
 from truesparse.training.environment import peak_memory_bytes
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.evolution import Evolution, TopologyChange
+from truesparse.training.lockstep import check_equal
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.restoring import check_memory, restore_generators, restored_state
+from truesparse.training.restoring import (
+    check_memory,
+    generator_states,
+    restore_generators,
+    restored_state,
+)
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.stopping import is_late, is_stale
@@ -101,10 +107,12 @@ class Trainer:
         self.training = build_training(
             *(config, model, generators, task.chain, self.steps_per_epoch, self.total_steps),
             lambda: time.perf_counter() - compile_seconds(),
+            task.communicator,
         )
-        self.training.workspace(task.longest, config.batch_size)
+        lanes = config.batch_size // task.communicator.size
+        self.training.workspace(task.longest, lanes)
         if task.train.carries:
-            self.training.state = model.zero_state(config.batch_size)
+            self.training.state = model.zero_state(lanes)
 
     @property
     def model(self) -> Model:
@@ -152,12 +160,13 @@ class Trainer:
                 "; give --data the same text, or start a new run"
             )
         check_memory(saved, self.training)
-        restore_generators(saved, self._generators)
+        restore_generators(saved, self._generators, self.task.communicator)
         self.training.replan(state.step, state.planned_steps, self.steps_per_epoch)
         self.training.restore(state.settled, saved.training, saved.evolution)
         self.state = state
         if self.training.state is not None:
-            self.training.state.load(saved.hidden)
+            lanes = self.task.communicator.lanes()
+            self.training.state.load({name: array[..., lanes] for name, array in saved.hidden.items()})
         self.training.optimizer.lr = self.state.lr
 
     def train(self, run: RunDirectory) -> dict[str, Any]:
@@ -186,8 +195,10 @@ class Trainer:
         self._began_at = self._saved_at - self.state.seconds
         self._ending = self._is_over()
         first_step = self.state.step
-        kept = run.keep_records(self.state.records)
-        begin_keeping(self._evolution, run.path, first_step)
+        communicator = self.task.communicator
+        kept = communicator.broadcast(run.keep_records(self.state.records))
+        if communicator.rank == 0:
+            begin_keeping(self._evolution, run.path, first_step)
         try:
             if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
                 self.state.records = kept
@@ -197,10 +208,11 @@ class Trainer:
                     self._settle()
                 if self._ending or is_stale(self.state.stale, self.config.patience):
                     break
-                if self.stop():
-                    raise EvaluationStopped
-                if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
-                    self._save()
+                if self.training.together:  # a checkpoint has the weights of all ranks
+                    if self.stop():
+                        raise EvaluationStopped
+                    if communicator.any(time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS):
+                        self._save()
                 with self._threads:
                     self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
@@ -224,18 +236,14 @@ class Trainer:
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
         batch = self.task.train.batch(epoch, k)
+        density = self.model.arena.nnz / self.task.chain.dense_parameters
         done = self.training.step(batch)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
-        state.tokens += batch.tokens
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
-        state.step_seconds += seconds
-        state.epoch["steps"] += seconds
-        state.interval["loss"] += done.loss * batch.counted
-        state.interval["weight"] += batch.counted
-        state.interval["tokens"] += batch.tokens
-        state.interval["seconds"] += seconds
+        state.add_step(done.loss, batch.counted, batch.tokens, seconds)
+        state.net_seconds += seconds * density
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         self._ending = self._is_over()
         if state.step % self.config.log_interval == 0 or self._ending:
@@ -278,7 +286,7 @@ class Trainer:
         """Whether steps or time are at their end after the last step, which is evaluated if it was new."""
         state, seconds = self.state, time.perf_counter() - self._began_at
         late = is_late(seconds, self.config.max_minutes) and (state.best is not None or not state.settled)
-        return state.step >= self.total_steps or late
+        return state.step >= self.total_steps or self.task.communicator.any(late)
 
     def _due(self, interval: int) -> bool:
         return self.state.step % (interval or self.steps_per_epoch) == 0
@@ -286,6 +294,7 @@ class Trainer:
     def _evaluate(self) -> tuple[bool, float]:
         """Measure the model, and keep it if it is the best; returns whether it is, and its loss."""
         state = self.state
+        self.training.come_together()
         optimizer = self.training.optimizer
         with optimizer.averaged():
             measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)
@@ -294,7 +303,8 @@ class Trainer:
             best = self.training.is_best(better, state.best_nnz)
             state.stale = 0 if best or self._evolution.takes_away(state.step) else state.stale + 1
             if best:
-                save_model(self._run.model, self.model, history=asdict(self.config), **self.task.reading)
+                if self._run.writes:
+                    save_model(self._run.model, self.model, history=asdict(self.config), **self.task.reading)
                 state.best_nnz = self.model.arena.nnz
                 # a checkpoint is JSON, which has no infinity, such as the perplexity of a very bad model
                 state.best = {name: value for name, value in measures.items() if math.isfinite(value)}
@@ -305,6 +315,7 @@ class Trainer:
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
+            net_seconds=state.net_seconds,
         )
         return best, measures["loss"]
 
@@ -314,11 +325,7 @@ class Trainer:
         if done is None:
             return
         state, evolution, interval = self.state, self._evolution, self.config.log_interval
-        state.update_seconds += done.seconds
-        state.epoch["updates"] += done.seconds
-        for name, (dropped, grown) in done.changed.items():
-            before = state.changed.get(name, (0, 0))
-            state.changed[name] = before[0] + dropped, before[1] + grown
+        state.add_changes(done.changed, done.seconds)
         if evolution.interval >= min(interval, self.steps_per_epoch) or state.step % interval == 0:
             self._log_changes()
 
@@ -343,6 +350,7 @@ class Trainer:
             training_flops=state.flops,
             relative_flops=self.relative_flops,
             epoch_seconds=sum(state.epoch.values()),
+            net_seconds=state.net_seconds,
             update_seconds=state.epoch["updates"],
         )
         state.epoch = dict.fromkeys(state.epoch, 0.0)
@@ -350,7 +358,6 @@ class Trainer:
     def _record(self, kind: str, **values: Any) -> None:
         """Write a record and pass it to the reporter."""
         state = self.state
-        matrices = self.model.arena.matrices
         state.seconds = time.perf_counter() - self._began_at
         record = {
             "kind": kind,
@@ -358,12 +365,7 @@ class Trainer:
             "epoch": state.step / self.steps_per_epoch,
             **values,
             "lr": state.lr,
-            "density": {name: matrix.density for name, matrix in matrices.items()},
-            "density_per_gate": {
-                name: (matrix.block_nnz() * matrix.blocks / math.prod(matrix.shape)).tolist()
-                for name, matrix in matrices.items()
-                if matrix.blocks > 1
-            },
+            **densities(self.model.arena),
             "seconds": state.seconds,
             **self._evolution.measures(),
             "peak_memory_bytes": peak_memory_bytes(),
@@ -374,24 +376,26 @@ class Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint, after the records that it counts are on the disk."""
+        communicator, state = self.task.communicator, self.training.state
+        check_equal(communicator, self.model.arena, self.state.step)
+        hidden = {} if state is None else communicator.gather_lanes(state.arrays())
         self._run.keep()
         self.state.seconds = time.perf_counter() - self._began_at
         training = {
             **asdict(self.state),
             **self.training.counters(),
-            "generators": {
-                name: generator.bit_generator.state for name, generator in self._generators.items()
-            },
+            **generator_states(self._generators, communicator),
             "text_crc32": self.task.crc32,
         }
-        checkpoint.save_checkpoint(
-            self._run.checkpoint,
-            self.model,
-            history=asdict(self.config),
-            hidden={} if self.training.state is None else self.training.state.arrays(),
-            evolution=self.training.arrays(),
-            training=training,
-            **self.task.reading,
-        )
+        if self._run.writes:
+            checkpoint.save_checkpoint(
+                self._run.checkpoint,
+                self.model,
+                history=asdict(self.config),
+                hidden=hidden,
+                evolution=self.training.arrays(),
+                training=training,
+                **self.task.reading,
+            )
         self._saved_at = time.perf_counter()
         self.reporter.checkpoint(self._run.checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -11,8 +12,9 @@ import numpy as np
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 from truesparse.training.checkpoint import Checkpoint
+from truesparse.training.communicator import SERIAL, Communicator, counted
 from truesparse.training.config import Config
-from truesparse.training.state import TrainingState
+from truesparse.training.state import TrainingState, part_generators
 from truesparse.training.training import Training
 from truesparse.version import __version__
 
@@ -32,7 +34,7 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
     """
     if not isinstance(saved.history, dict):
         raise _broken(saved, "its configuration is missing")
-    unknown = sorted(saved.history.keys() - kind.fields().keys())
+    unknown = sorted(saved.history.keys() - kind.fields().keys() - kind.UNUSED)
     try:
         if unknown:
             raise UsageError(f"its configuration has the unknown key {shown(unknown[0])}")
@@ -73,6 +75,8 @@ def restored_state(saved: Checkpoint, chosen_by: Collection[str] = ()) -> Traini
         raise _broken(saved, "best and best_nnz do not fit each other")
     if not _is_count(state.stale):
         raise _broken(saved, f"stale is {str(state.stale)[:40]}")
+    if not _is_sum(state.net_seconds):
+        raise _broken(saved, f"net_seconds is {str(state.net_seconds)[:40]}")
     if not _is_changes(state.changed):
         raise _broken(saved, "changed has no pairs of counts")
     return state
@@ -105,14 +109,42 @@ def check_memory(saved: Checkpoint, training: Training) -> None:
             raise _broken(saved, f"{name} is {what}")
 
 
-def restore_generators(saved: Checkpoint, generators: Mapping[str, np.random.Generator]) -> None:
-    """Put random generators into the states that a checkpoint has; TruesparseError if it has none."""
-    states = saved.training.get("generators")
+def generator_states(
+    generators: Mapping[str, np.random.Generator], communicator: Communicator = SERIAL
+) -> dict[str, Any]:
+    """What a checkpoint has of the random generators: their states, and of several ranks what each one draws
+    dropout from. The others are the same on all ranks."""
+    states = {name: generator.bit_generator.state for name, generator in generators.items()}
+    every = communicator.gather(states["dropout"])
+    return {"generators": states, **({"dropout_of_ranks": every} if len(every) > 1 else {})}
+
+
+def restore_generators(
+    saved: Checkpoint, generators: Mapping[str, np.random.Generator], communicator: Communicator = SERIAL
+) -> None:
+    """Put random generators into the states that a checkpoint has; TruesparseError if it has none.
+
+    If it is one of another number of ranks, a warning tells of it.
+    """
+    given, every = (saved.training.get(name) for name in ("generators", "dropout_of_ranks"))
+    states = dict(given) if isinstance(given, dict) else {}
+    every = every if isinstance(every, list) and every else [states.get("dropout")]
+    if len(every) == communicator.size:
+        states["dropout"] = every[communicator.rank]
     for name, generator in generators.items():
         try:
-            generator.bit_generator.state = states[name]  # type: ignore[index]
+            generator.bit_generator.state = states[name]
         except (KeyError, TypeError, ValueError, OverflowError):
             raise _broken(saved, f"the state of the random generator {name} is missing or is none") from None
+    if len(every) != communicator.size:
+        part_generators(generators, communicator.rank)
+        if communicator.rank == 0:
+            warnings.warn(
+                f"the run was trained on {counted(len(every))} and goes on with {counted(communicator.size)}:"
+                " sums are taken in another order, and dropout draws others, so it does not end with the same"
+                " bits",
+                stacklevel=2,
+            )
 
 
 def _broken(saved: Checkpoint, what: str) -> TruesparseError:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.modelfile import CHECKPOINT, MODEL
@@ -103,6 +103,8 @@ class RunDirectory:
     ----------
     path, checkpoint, model : Path
         The folder, its latest checkpoint and its best model.
+    writes : bool
+        Whether anything is to be written there.
 
     Raises
     ------
@@ -113,6 +115,8 @@ class RunDirectory:
     """
 
     __slots__ = ("_lock", "_metrics", "checkpoint", "model", "path")
+
+    writes: ClassVar[bool] = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -248,6 +252,33 @@ class RunDirectory:
         return TruesparseError(
             f"cannot write {self.path / name}: {error.strerror}; check its permissions and the room left"
         )
+
+
+class OtherRunDirectory(RunDirectory):
+    """The folder of a run that another process writes to: nothing is done with it."""
+
+    __slots__ = ()
+
+    writes: ClassVar[bool] = False
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.checkpoint, self.model = path, path / CHECKPOINT, path / MODEL
+
+    def record(self, values: Record) -> None:
+        """Nothing."""
+
+    def keep_records(self, count: int) -> int:
+        """See `RunDirectory.keep_records`; `count`."""
+        return count
+
+    def keep(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def _write(self, name: str, text: str) -> None:
+        pass
 
 
 def _is_record(line: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,14 @@ def make_generators(seed: int) -> dict[str, np.random.Generator]:
         name: np.random.Generator(np.random.PCG64(child))
         for name, child in zip(GENERATORS, children, strict=True)
     }
+
+
+def part_generators(generators: Mapping[str, np.random.Generator], rank: int) -> None:
+    """Let each rank but the first draw other dropout, far from where the first one does."""
+    if rank:
+        generator = generators["dropout"].bit_generator
+        assert isinstance(generator, np.random.PCG64)
+        generator.state = generator.jumped(rank).state
 
 
 @dataclass
@@ -46,6 +55,9 @@ class TrainingState:
         Tokens trained on.
     seconds, step_seconds, update_seconds : float
         Wall time of the run, and of its training steps and its topology updates without compilation.
+    net_seconds : float
+        Wall time of the training steps, each times the density of the model in it: what training would take
+        if time went with the number of weights.
     flops : float
         Multiplications and additions of all training steps, counted as in `truesparse.training.describe`, a
         backward pass as two forward passes.
@@ -75,3 +87,20 @@ class TrainingState:
     )
     epoch: dict[str, float] = field(default_factory=lambda: {"steps": 0.0, "updates": 0.0})
     changed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    net_seconds: float = 0.0
+
+    def add_step(self, loss: float, weight: float, tokens: int, seconds: float) -> None:
+        """Count a step whose mean loss counts `weight`."""
+        self.tokens += tokens
+        self.step_seconds += seconds
+        self.epoch["steps"] += seconds
+        added = {"loss": loss * weight, "weight": weight, "tokens": tokens, "seconds": seconds}
+        self.interval = {name: total + added[name] for name, total in self.interval.items()}
+
+    def add_changes(self, changed: Mapping[str, tuple[int, int]], seconds: float) -> None:
+        """Count an update of the topology."""
+        self.update_seconds += seconds
+        self.epoch["updates"] += seconds
+        for name, (dropped, grown) in changed.items():
+            before = self.changed.get(name, (0, 0))
+            self.changed[name] = before[0] + dropped, before[1] + grown

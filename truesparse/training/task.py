@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from truesparse.data.batches import Batches
 from truesparse.layers.chain import ChainSpec
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ class Task(ABC):
         Of the data to train on and to choose by.
     reading : dict
         What a model file says of the data, as `truesparse.model.saving.save_model` takes it.
+    communicator : Communicator
+        The ranks that share batches and evaluations.
     """
 
+    communicator: Communicator = SERIAL
     chosen_by: Sequence[str] = ("loss",)
     name: str
     description: str

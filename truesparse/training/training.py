@@ -16,7 +16,10 @@ from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.settings import check_kind
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
+from truesparse.training.local_steps import OuterStep
+from truesparse.training.lockstep import CHECK_STEPS, check_equal, reduce_gradients, reduced
 
 if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
@@ -66,6 +69,12 @@ class Training:
     decay : (float, int)
         What the learning rate is divided by whenever `settle` lowers it, and after how many epochs it falls
         in any case; 0 for none. See `OptimizerSettings.decay`.
+    communicator : Communicator, optional
+        The ranks that share each batch; each makes all calls of `step`, with the whole batch, and of all that
+        follows.
+    local_steps : int
+        Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
+        topology changes; see `truesparse.training.local_steps`.
 
     Attributes
     ----------
@@ -86,6 +95,8 @@ class Training:
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.perf_counter,
         decay: tuple[float, int] = (1.0, 0),
+        communicator: Communicator = SERIAL,
+        local_steps: int = 1,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -108,6 +119,10 @@ class Training:
         self._rng = rng
         self._clock = clock
         self._decay = decay
+        self._communicator = communicator
+        self._outer = OuterStep(communicator, model.arena, local_steps) if local_steps > 1 else None
+        self._checked = -CHECK_STEPS
+        self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
 
@@ -126,8 +141,17 @@ class Training:
         """
         self.evolve()
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
+        local = self._outer is not None
+        if evolution is not None and evolution.replaces(number):
+            local = False  # positions are chosen by a gradient of common weights
+            self.come_together()
+        if self.together and number - self._checked > CHECK_STEPS:
+            self._checked = self.steps
+            check_equal(self._communicator, arena, self.steps)
+        if self._outer is not None and local:
+            self._outer.begin()
         arena.zero_grad()
-        loss = self.add_gradients(batch)
+        loss = self._reduced(self.add_gradients(batch, local), batch, local)
         arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
@@ -135,13 +159,15 @@ class Training:
         self.steps = number
         if evolution is None:
             self._change(scale, batch.rate)
+            self._count()
             return StepMeasures(loss, norm, dense=False)
         hooks = evolution.hooks
-        hooks.observe(self._dense_gradients, scale)
+        hooks.observe(self._dense_gradients, 1 / self._communicator.size if local else scale)
         self._owed = evolution.due(number)
         if not evolution.replaces(number):
             self._change(scale, batch.rate)
             hooks.after_step(self.optimizer.lr * batch.rate)
+            self._count()
         return StepMeasures(loss, norm, evolution.dense(number))
 
     def epoch(
@@ -204,6 +230,16 @@ class Training:
         if self.evolution is not None:
             self.evolution.replan(planned, steps_per_epoch)
 
+    @property
+    def together(self) -> bool:
+        """Whether all ranks have the same weights, as they do between two phases of local steps."""
+        return self._outer is None or not self._outer.pending
+
+    def come_together(self) -> None:
+        """End a phase of local steps."""
+        if self._outer is not None:
+            self._outer.step()
+
     def _change(self, scale: float, rate: float) -> None:
         """Let the optimizer make a step, with `rate` times its learning rate."""
         lr = self.optimizer.lr
@@ -213,10 +249,16 @@ class Training:
         finally:
             self.optimizer.lr = lr
 
-    def add_gradients(self, batch: Batch) -> float:
-        """Add the gradients of a batch to those in the arena; returns the mean loss."""
+    def _count(self) -> None:
+        if self._outer is not None:
+            self._outer.count()
+
+    def add_gradients(self, batch: Batch, local: bool = False) -> float:
+        """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
+        has its part of both, which the others do not know yet, or with `local` those of its lanes alone."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
+        batch, share = self._communicator.cut(batch)
         check_batch(self.model.chain, batch)
         inputs = batch.inputs
         if batch.carries:
@@ -232,13 +274,24 @@ class Training:
             lengths=batch.lengths,
             rng=self._rng,
             weights=batch.weights,
+            share=1.0 if local else share,
         )
+
+    def _reduced(self, loss: float, batch: Batch, local: bool) -> float:
+        """Add up the gradients in the arena, unless they are local, and the loss over all ranks."""
+        if self._communicator.size == 1:
+            return loss
+        if local:
+            return self._communicator.sums(loss * self._communicator.cut(batch)[1])[0]
+        reduce_gradients(self._communicator, self.model.arena, self._lookups, batch.inputs)
+        return self._communicator.sums(loss)[0]
 
     def evolve(self) -> TopologyChange | None:
         """Make the update of the topology that is due after the last step; None if none is."""
         if not self._owed or self.evolution is None:
             return None
         self._owed = False
+        self.come_together()
         began = self._clock()
         fraction = self.evolution.fraction(self.steps)
         changed = self.evolution.update(self.steps, self._dense_gradients)
@@ -300,4 +353,4 @@ class Training:
 
     def _dense_gradients(self) -> dict[str, Any]:
         assert self._workspace is not None
-        return self.model.dense_gradients(self._workspace)
+        return reduced(self._communicator, self.model.dense_gradients(self._workspace))

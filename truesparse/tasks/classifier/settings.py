@@ -66,10 +66,16 @@ class ClassifierConfig(SequenceConfig):
 
     HELP: ClassVar[str] = """Train a truly sparse recurrent classifier of texts.
 
-The texts are in CSV files whose first row has the names of the columns. What --data lacks of valid.csv and
-test.csv is taken out of the training rows, by --seed. A flag beats its environment variable (TRUESPARSE_ and
-the name, as in TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --recipe, that beats --preset. Ctrl-C
-saves and stops.
+The texts are in CSV files whose first row names the columns. If --data has no valid.csv or test.csv, the
+command takes them out of the training rows, by --seed.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that over --config, that over
+--recipe, and that over --preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train classifier --data reviews.csv
+truesparse train classifier --data reviews.csv --label-column stars --text-column review
+truesparse train classifier --resume RUN
 """
     KIND: ClassVar[str] = "classifier"
     TASK: ClassVar[str] = "classifier"

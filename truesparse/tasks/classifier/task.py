@@ -18,6 +18,7 @@ from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.sequences import sequence_chain
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.task import Measures, ReadsAs, Workspaces
 
@@ -71,8 +72,8 @@ class TextClassification(LabelledTask):
     ) -> Measures:
         """See `Task.evaluate`; also `accuracy`, `macro_f1` and `texts`."""
         batches = self._parts[part]
-        workspace = workspaces(batches.longest, batches.batch_size)
-        return evaluate_batches(model, batches, workspace, stop).measures
+        workspace = workspaces(batches.longest, batches.batch_size // self.communicator.size)
+        return evaluate_batches(model, batches, workspace, stop, self.communicator).measures
 
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
@@ -139,6 +140,7 @@ def evaluate_batches(
     batches: SequenceBatches,
     workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> Classified:
     """Classify labelled texts, without dropout.
 
@@ -147,9 +149,11 @@ def evaluate_batches(
     model : Model
     batches : SequenceBatches
     workspace : Workspace
-        Of the batches' size. Overwritten.
+        Of the batches' size, or of a rank's share of it. Overwritten.
     stop : callable
         Asked before each batch.
+    communicator : Communicator
+        The ranks that share the batches.
 
     Raises
     ------
@@ -158,22 +162,29 @@ def evaluate_batches(
     """
     classes = model.chain.head.outputs
     loss, confusion = 0.0, np.zeros((classes, classes), np.int64)
-    for labels, log_probabilities in _classified(model, batches, workspace, stop):
+    for labels, log_probabilities in _classified(model, batches, workspace, stop, communicator):
         loss -= float(log_probabilities[labels, np.arange(len(labels))].sum(dtype=np.float64))
         np.add.at(confusion, (labels, log_probabilities.argmax(axis=0)), 1)
+    (loss,), confusion = communicator.sums(loss), communicator.total(confusion)
     return Classified(loss / len(batches.sequences), confusion)
 
 
 def _classified(
-    model: Model, batches: SequenceBatches, workspace: Workspace, stop: Callable[[], bool]
+    model: Model,
+    batches: SequenceBatches,
+    workspace: Workspace,
+    stop: Callable[[], bool],
+    communicator: Communicator = SERIAL,
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    """Of each batch the labels, and the log-probabilities that are told, (labels, texts)."""
+    """Of each batch, or of this rank's share of it, the labels, and the log-probabilities that are told,
+    (labels, texts)."""
     for k in range(len(batches)):
         if stop():
             raise EvaluationStopped
         batch = batches.batch(0, k)
         assert batch.chosen is not None
-        texts = len(batch.chosen)
+        texts = len(batch.chosen[communicator.lanes()])
+        batch, _ = communicator.cut(batch)
         said = model.predict(batch.inputs, workspace, lengths=batch.lengths)
         yield batch.targets[:texts], said[:, :texts]
 

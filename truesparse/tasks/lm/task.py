@@ -78,7 +78,8 @@ class LanguageModeling(Task):
     ) -> Measures:
         """See `Task.evaluate`; also `perplexity` and `tokens`."""
         windows = self.windows[part]
-        loss, tokens = evaluate(model, windows, workspaces(windows.longest, windows.batch_size), stop)
+        workspace = workspaces(windows.longest, windows.batch_size // self.communicator.size)
+        loss, tokens = evaluate(model, windows, workspace, stop, self.communicator)
         return {**self.of_loss(loss), "tokens": tokens}
 
     def of_loss(self, loss: float) -> Measures:

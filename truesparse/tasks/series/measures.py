@@ -15,6 +15,7 @@ from truesparse.data.parts import Examples
 from truesparse.layers.output.spec import SquaredError
 from truesparse.tasks.classifier.task import Classified
 from truesparse.tasks.steps import outputs
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.task import Measures
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def measure(
     encoder: SeriesEncoder,
     workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> Classified | Estimated:
     """Let a model tell what is known, without dropout.
 
@@ -104,7 +106,7 @@ def measure(
     examples : Examples
     encoder : SeriesEncoder
         Of the model.
-    workspace, stop
+    workspace, stop, communicator
         See `truesparse.tasks.steps.outputs`.
 
     Raises
@@ -112,9 +114,9 @@ def measure(
     EvaluationStopped
         `stop` returned True.
     """
-    said = outputs(model, examples.inputs, workspace, stop)
+    said = outputs(model, examples.inputs, workspace, stop, communicator)
     right = examples.labels.values if isinstance(examples.labels, Sequences) else examples.labels
-    counted = "steps" if encoder.per_step else "sequences"
+    counted = "steps" if encoder.per_step else "rows" if model.chain.feed_forward else "sequences"
     if encoder.labels:
         return classified(said, right, counted)
     head = model.chain.head
@@ -123,7 +125,7 @@ def measure(
     told: NDArray[Any] = said.T
     if isinstance(examples.inputs, Windows):
         counted = "forecasts"
-        told, right = told + examples.inputs.naive, right + examples.inputs.naive
+        told, right = told + examples.inputs.simple, right + examples.inputs.simple
     return Estimated.of(
         told, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
     )

@@ -23,6 +23,7 @@ from truesparse.tasks.tagger.data import TaggingData, load_data, lookup
 from truesparse.tasks.tagger.reading import TokenColumns
 from truesparse.tasks.tagger.settings import TaggerConfig
 from truesparse.tasks.tagger.spans import LabelCounts, Scheme, count_labels
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ class Tagging(LabelledTask):
         """See `Task.evaluate`; also `accuracy`, `tokens`, `macro_f1` of the labels, and where these mark
         spans `precision`, `recall` and `f1` of them, and `macro_f1` of their types."""
         sentences = self._data.parts[part]
-        workspace = workspaces(steps_at_once(self.chain, sentences.inputs), self.config.batch_size)
-        return measure(model, sentences, self._data.labels, self.scheme, workspace, stop).measures
+        lanes = self.config.batch_size // self.communicator.size
+        workspace = workspaces(steps_at_once(self.chain, sentences.inputs), lanes)
+        labels = self._data.labels
+        return measure(model, sentences, labels, self.scheme, workspace, stop, self.communicator).measures
 
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
@@ -154,6 +157,7 @@ def measure(
     scheme: Scheme | None,
     workspace: Workspace,
     stop: Callable[[], bool] = lambda: False,
+    communicator: Communicator = SERIAL,
 ) -> Labelled:
     """Label the tokens of sentences whose labels are known, without dropout.
 
@@ -166,8 +170,8 @@ def measure(
     workspace : Workspace
         For as many steps as `steps_at_once` says, and as many sentences as are to be read side by side.
         Overwritten.
-    stop : callable
-        Asked before each window.
+    stop, communicator
+        See `truesparse.tasks.steps.step_outputs`.
 
     Raises
     ------
@@ -175,12 +179,13 @@ def measure(
         `stop` returned True.
     """
     wanted = sentences.labels.values
-    told = np.empty_like(wanted)
+    told = np.zeros_like(wanted)
     loss = 0.0
-    for where, scores in step_outputs(model, sentences.inputs, workspace, stop):
+    for where, scores in step_outputs(model, sentences.inputs, workspace, stop, communicator):
         told[where] = scores.argmax(axis=1)
         own = np.take_along_axis(scores, wanted[where, None], axis=1)
         loss -= float(own.sum(dtype=np.float64))
+    (loss,), told = communicator.sums(loss), communicator.total(told)
     counts = _count(labels, scheme, sentences, told)
     return Labelled(loss / wanted.size, wanted, told, counts, scheme is not None)
 

@@ -1,0 +1,38 @@
+"""What a process knows of the MPI job that it is part of, before it imports anything of MPI."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+def launched() -> bool:
+    """Whether a launcher of MPI, such as ``mpiexec``, has started this process beside others."""
+    if any(_number(name) > 1 for name in _SIZES):
+        return True
+    return "PMIX_RANK" in os.environ and _number("SLURM_NTASKS") > 1
+
+
+def rank_of_job() -> int:
+    """Which of the processes of a job this is, from 0; 0 if it is none of a job."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized():
+        return int(mpi.COMM_WORLD.rank)
+    ranks = (*(name.replace("_SIZE", "_RANK") for name in _SIZES), "PMIX_RANK")
+    return max(map(_number, ranks)) if launched() else 0
+
+
+def end_job(code: int) -> None:
+    """End all processes of the job at once: the others wait for this one, which cannot go on."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.size > 1:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        mpi.COMM_WORLD.Abort(code)
+
+
+def _number(name: str) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else 0

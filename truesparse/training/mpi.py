@@ -1,0 +1,99 @@
+"""Several ranks that exchange sums over MPI."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import mpi4py
+import numpy as np
+from numpy.typing import NDArray
+
+from truesparse.training.communicator import Communicator
+
+mpi4py.rc.thread_level = "funneled"  # threads of kernels do not exchange anything
+
+from mpi4py import MPI  # noqa: E402  (which starts MPI)
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 22  # numbers that travel at once; buffers of as many receive them
+
+
+class MPICommunicator(Communicator):
+    """The processes that an MPI launcher has started.
+
+    Notes
+    -----
+    An array is cut into as many pieces as there are ranks. Each rank receives one piece of all the others,
+    adds them up in the order of the ranks, and sends the sum to all: n ranks each send 2 (n - 1) / n times
+    the array, as little as can be. So all have the same bits, whatever the library of MPI, which an
+    all-reduction of its own does not promise.
+    """
+
+    def __init__(self) -> None:
+        self._world = MPI.COMM_WORLD
+        self.rank = self._world.rank
+        self.size = self._world.size
+        machine = self._world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.neighbours = machine.size
+        if hasattr(os, "sched_getaffinity"):  # launchers may give each rank cores of its own
+            self.cores = len(set().union(*machine.allgather(os.sched_getaffinity(0))))
+        machine.Free()
+        self.payload = 0
+
+    def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
+        """See `Communicator.all_reduce`."""
+        flat = array.reshape(-1)
+        assert np.shares_memory(flat, array)
+        for start in range(0, flat.size, _BLOCK):
+            self._reduce(flat[start : start + _BLOCK], self.rounds and not exact)
+
+    def _reduce(self, flat: NDArray[np.float32], rounds: bool) -> None:
+        """Add up a block."""
+        from truesparse.kernels.bf16 import add_bf16, to_bf16
+
+        ends = np.arange(self.size + 1) * flat.size // self.size
+        own = int(ends[self.rank + 1] - ends[self.rank])
+        mine = slice(ends[self.rank], ends[self.rank + 1])
+        sent: NDArray[Any] = np.empty(flat.size, np.uint16) if rounds else flat
+        if rounds:
+            to_bf16(sent, flat)
+        kind = MPI.UINT16_T if rounds else MPI.FLOAT
+        received = np.empty((self.size, own), sent.dtype)
+        pieces = [sent, (np.diff(ends), ends[:-1]), kind]
+        places = np.full(self.size, own), np.arange(self.size) * own
+        self._world.Alltoallv(pieces, [received, places, kind])
+        total = np.zeros(own, np.float32)
+        for rank, other in enumerate(received):
+            if rounds and rank != self.rank:
+                add_bf16(total, other)
+            else:
+                total += flat[mine] if rounds else other
+        if rounds:
+            to_bf16(sent[mine], total)
+        else:
+            flat[mine] = total
+        self._world.Allgatherv(MPI.IN_PLACE, pieces)
+        if rounds:
+            flat.fill(0)
+            add_bf16(flat, sent)
+        self.payload += sent.nbytes
+
+    def sums(self, *values: float) -> list[float]:
+        """See `Communicator.sums`."""
+        every = np.empty((self.size, len(values)))
+        self._world.Allgather(np.array(values, np.float64), every)
+        return [sum(column) for column in every.T.tolist()]
+
+    def any(self, value: bool) -> bool:
+        """See `Communicator.any`."""
+        return any(self.sums(value))
+
+    def gather(self, value: T) -> list[T]:
+        """See `Communicator.gather`."""
+        return self._world.allgather(value)
+
+    def broadcast(self, value: T) -> T:
+        """See `Communicator.broadcast`."""
+        return self._world.bcast(value)
