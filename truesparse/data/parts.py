@@ -79,10 +79,10 @@ class Kind(Generic[P]):
         Draws a fraction of a part: numbers of examples, ascending.
     encode : callable
         Makes numbers of a part, given the labels and the encoder of a model.
-    built_in : Path or None
-        What `read` takes for the data that are used if none are named.
     is_folder : callable
         Whether a folder is a part that `read` reads.
+    built_in : Path or None
+        What `read` takes for the data that are used if none are named.
     """
 
     endings: Sequence[str]
@@ -94,8 +94,8 @@ class Kind(Generic[P]):
     read_part: Callable[[Path, Any, str], P]
     take: Callable[[P, float, np.random.Generator], NDArray[np.int64]]
     encode: Callable[[P, Sequence[str], Any], Examples]
-    built_in: Path | None = None
     is_folder: Callable[[Path], bool] = lambda folder: False
+    built_in: Path | None = None
 
     def read_parts(
         self, path: Path, columns: Any, valid_fraction: float, test_fraction: float, seed: int
