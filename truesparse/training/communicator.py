@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batch
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 from truesparse.training.launcher import launched
 
 T = TypeVar("T")
@@ -149,12 +149,8 @@ def find_communicator(mpi: bool | None = None) -> Communicator:
     """
     if not (launched() if mpi is None else mpi):
         return SERIAL
-    try:
-        from truesparse.training.mpi import MPICommunicator
-    except (ImportError, RuntimeError):  # the latter: mpi4py without a library of MPI
-        raise TruesparseError(
-            "training on several ranks needs mpi4py and an MPI library; run pip install 'truesparse[mpi]'"
-        ) from None
+    from truesparse.training.mpi import MPICommunicator
+
     communicator = MPICommunicator()
     return communicator if communicator.size > 1 else SERIAL
 
