@@ -19,7 +19,7 @@ def main() -> None:
     rows = (pixels.reshape(-1, 8, 8) - pixels.mean()) / pixels.std()
     train, test, train_digits, test_digits = train_test_split(rows, digits, random_state=0, stratify=digits)
     search = GridSearchCV(
-        SparseLSTMClassifier(hidden_size=64, epochs=20, random_state=0),
+        SparseLSTMClassifier(hidden_size=64, epochs=10, random_state=0),
         {"density": [0.02, 0.05, 0.2], "method": ["st-rnn", "static"]},
         cv=3,
     )

@@ -32,6 +32,12 @@ def test_every_name_is_there_and_documented() -> None:
         assert f"`{name}" in headings
 
 
+def test_types_of_every_name_are_checked() -> None:
+    """`make types` checks the script as strictly as a user may."""
+    script = Path(__file__).with_name("typed_script.py").read_text(encoding="utf-8")
+    assert [name for name in ts.__all__ if not re.search(rf"\bts\.{name}\b", script)] == []
+
+
 @pytest.mark.parametrize(
     "package",
     ["truesparse", "truesparse.export", "truesparse.model", "truesparse.optim", "truesparse.topology"],

@@ -20,10 +20,12 @@ def setting(
     open_high: bool = False,
     choices: Sequence[str] = (),
     shown: str | None = None,
+    group: str = "",
 ) -> Any:
     """A field with its help text and its range.
 
-    `open_low` and `open_high` exclude the ends; `shown` words a default of None.
+    `open_low` and `open_high` exclude the ends; `shown` words a default of None. `group` is where help shows
+    its flag (Data, Model, Sparsity, Training, Output), if not where `truesparse.cli.help` would put it.
     """
     metadata = {
         "help": help,
@@ -33,6 +35,7 @@ def setting(
         "open_high": open_high,
         "choices": choices,
         "shown": shown,
+        "group": group,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -12,7 +12,15 @@ import pytest
 
 RESULTS = [
     *("valid_accuracy", "test_accuracy", "test_macro_f1", "majority_accuracy", "steps", "epochs", "nnz"),
-    *("dense_parameters", "density", "training_flops", "relative_flops", "tokens_per_second"),
+    *(
+        "dense_parameters",
+        "density",
+        "training_flops",
+        "relative_flops",
+        "inference_flops",
+        "relative_inference_flops",
+        "tokens_per_second",
+    ),
     *("seconds_per_epoch", "update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 

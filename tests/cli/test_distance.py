@@ -116,3 +116,54 @@ def test_refused(run, runs: list[str], tiny: list[str], text_file: Path, monkeyp
     result = run("distance", "a", "b", "--plot", "map.png")
     assert result.exit_code == 2
     assert "a picture needs matplotlib; install it with: pip install" in result.stderr
+
+
+def test_runs_over_time(run, tiny: list[str], tmp_path: Path) -> None:
+    flags = [*tiny, "--keep-topologies", 3, "--update-interval", 20, "--quiet"]
+    starts = {"a": ("--seed", 1), "b": ("--seed", 2), "same": ("--seed", 1, "--drop-fraction", 0.3)}
+    for name, differs in starts.items():
+        assert run("train", "lm", *flags, *differs, "--out", name).exit_code == 0
+    steps = sorted(path.stem for path in (tmp_path / "a" / "topologies").iterdir())
+    assert steps == [f"step-{step:010}" for step in (0, 40, 80)]
+
+    lines = run("distance", "a").stdout.splitlines()
+    assert lines[0].split() == ["epoch", "to", "the", "start", "unmatched", "to", "the", "end", "unmatched"]
+    rows = [[float(number) for number in line.split()] for line in lines[2:5]]
+    assert [row[0] for row in rows] == [0, 0.8, 1.6]
+    assert rows[0][1:3] == [0, 0] == rows[2][3:]
+    assert rows[0][3:] == rows[2][1:3]
+    assert 0 < rows[1][1] <= rows[1][2] < rows[2][2]
+    assert rows[1][4] < rows[0][4]
+    if find_spec("matplotlib"):
+        assert lines[-1] == "a/topologies.png"
+        assert (tmp_path / "a" / "topologies.png").read_bytes().startswith(b"\x89PNG")
+
+    plot = ["--plot", "two.svg"] if find_spec("matplotlib") else []
+    values = json.loads(run("distance", "a", "same", "--json", *plot).stdout)
+    assert list(values["over_time"]["distances"]) == [
+        *("between the two", "first to its start", "second to its start")
+    ]
+    between = [apart["unmatched"] for apart in values["over_time"]["distances"]["between the two"]]
+    assert between[0] == 0 < between[1] < between[2]
+    other = json.loads(run("distance", "a", "b", "--json").stdout)["over_time"]["distances"]
+    assert other["between the two"][0]["unmatched"] > 0.5
+    assert [apart["unmatched"] for apart in other["first to its start"]] == pytest.approx(
+        [row[2] for row in rows], abs=1e-4
+    )
+    if plot:
+        drawn = (tmp_path / "two.svg").read_text()
+        assert "<svg" in drawn
+    text = run("distance", "a", "same").stdout
+    assert "total" in text
+    assert "between the two" in text
+
+    (tmp_path / "b" / "topologies" / "step-0000000040.safetensors").unlink()
+    (tmp_path / "b" / "topologies" / "step-0000000080.safetensors").rename(
+        tmp_path / "b" / "topologies" / "step-0000000000.safetensors"
+    )
+    result = run("distance", "b")
+    assert result.exit_code == 2
+    assert "one run that was trained with --keep-topologies" in result.stderr
+    result = run("distance", "a", "b")
+    assert result.exit_code == 0
+    assert "between the two" not in result.stdout

@@ -26,7 +26,17 @@ from truesparse.training.loop import TrainingStopped
 SETTINGS = {"hidden_size": 40, "density": 0.2, "batch_size": 8, "epochs": 4, "lr": 0.02, "seed": 2}
 FLAGS = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 OF_A_RUN = [
-    *("steps", "epochs", "nnz", "dense_parameters", "density", "training_flops", "relative_flops"),
+    *(
+        "steps",
+        "epochs",
+        "nnz",
+        "dense_parameters",
+        "density",
+        "training_flops",
+        "relative_flops",
+        "inference_flops",
+        "relative_inference_flops",
+    ),
     *("tokens_per_second", "seconds_per_epoch", "update_seconds", "threads", "seconds"),
     *("peak_memory_bytes", "run_dir"),
 ]
@@ -107,7 +117,10 @@ def test_what_a_run_comes_to(trained) -> None:
     numbers = ["valid_rmse", "test_rmse", "test_mae", "test_r2"]
     for goal, results in trained.items():
         own = labels if goal in ("classify", "label-steps") else [*numbers, "mean_rmse", "mean_mae"]
-        own = [*numbers, "naive_rmse", "naive_mae", "season"] if goal == "forecast" else own
+        if goal == "forecast":
+            simple = [f"{name}_{measure}" for name in ("naive", "linear") for measure in ("rmse", "mae")]
+            own = [*numbers, *simple, "season"]
+            assert results["test_rmse"] < results["linear_rmse"] < results["naive_rmse"]
         assert list(results) == [*own, *OF_A_RUN], goal
         if own is labels:
             assert results["test_accuracy"] > max(0.8, results["majority_accuracy"]), goal
@@ -238,21 +251,28 @@ def test_predict_reads_standard_input_and_arrays(trained, tmp_path: Path) -> Non
         assert result.stdout == expected
 
 
-def test_it_resumes_to_the_same_bits(trained) -> None:
-    for goal, more in ("classify", {}), ("regress-steps", {"goal": "regress-steps", "length": 9}):
+def test_it_resumes_to_the_same_bits(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"id_column": "shop", "time_column": "day", "known_columns": "promo"}
+    forecast = {"horizon": 3, "lookback": 6, "season": 7, **names}
+    runs = {"classify": {}, "regress-steps": {"goal": "regress-steps", "length": 9}, "forecast": forecast}
+    for goal, more in runs.items():
         config = resolve(
             {**SETTINGS, "data": f"{goal}.csv", **more}, environment={}, task=settings.SeriesConfig
         )
         stop = StopAt(3)
         with pytest.raises(TrainingStopped):
             train_model(config, Path(f"{goal}-again"), stop, stop)
-        again = resume_run(Path(f"{goal}-again"), {}, kind=settings.SeriesConfig)
+        with monkeypatch.context() as patched:
+            patched.setattr("truesparse.data.forecast.fit_linear", None)  # that of the checkpoint is taken
+            again = resume_run(Path(f"{goal}-again"), {}, kind=settings.SeriesConfig)
         same = [name for name in again if name.startswith(("valid", "test"))]
         assert {name: again[name] for name in same} == {name: trained[goal][name] for name in same}
 
 
 def test_info_and_a_picture(trained) -> None:
     assert "lstm.0.weight_ih" in command("info", "regress")
+    assert json.loads(command("info", "forecast", "--json"))["total"]["linear"] == 3 * 6
+    assert "18 coefficients of the linear part are dense" in command("info", "forecast")
     if find_spec("matplotlib") is not None:
         assert command("plot", "regress") == "regress/curve.png\n"
 

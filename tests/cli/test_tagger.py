@@ -12,7 +12,15 @@ import pytest
 RESULTS = [
     *("valid_accuracy", "valid_f1", "test_accuracy", "test_f1", "test_precision", "test_recall"),
     *("majority_accuracy", "lookup_accuracy", "lookup_f1", "steps", "epochs", "nnz"),
-    *("dense_parameters", "density", "training_flops", "relative_flops", "tokens_per_second"),
+    *(
+        "dense_parameters",
+        "density",
+        "training_flops",
+        "relative_flops",
+        "inference_flops",
+        "relative_inference_flops",
+        "tokens_per_second",
+    ),
     *("seconds_per_epoch", "update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 TAGGED = "mr\tO\nw1\tB-PER\njr\tI-PER\n\nw2\tO\n\n"

@@ -24,7 +24,15 @@ RESULTS = [
         "nnz",
         "dense_parameters",
     ),
-    *("density", "training_flops", "relative_flops", "tokens_per_second", "seconds_per_epoch"),
+    *(
+        "density",
+        "training_flops",
+        "relative_flops",
+        "inference_flops",
+        "relative_inference_flops",
+        "tokens_per_second",
+        "seconds_per_epoch",
+    ),
     *("update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 PROGRAM = [sys.executable, "-m", "truesparse"]

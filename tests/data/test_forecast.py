@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from truesparse.data.files import open_file
-from truesparse.data.forecast import encode, guess_season, last_windows
+from truesparse.data.forecast import divide, encode, guess_season, last_windows, with_linear
+from truesparse.data.linear import lags_of
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import Series, SeriesColumns
 from truesparse.data.series_encoder import SeriesEncoder
@@ -59,19 +61,24 @@ def test_a_window_has_what_is_known_when_the_forecast_is_made(tmp_path: Path) ->
 def test_the_last_window_is_as_if_the_next_steps_were_there(tmp_path: Path) -> None:
     columns = COLUMNS._replace(encoder=ENCODER)
     told = read(write(tmp_path / "a.csv", 27, 3), columns, labelled=False)
-    last = last_windows(told, ENCODER)
-    every = encode(read(write(tmp_path / "b.csv", 30)), ENCODER).inputs
+    encoder = replace(ENCODER, linear=tuple(np.arange(9.0)))
+    last = last_windows(told, encoder)
+    every = encode(read(write(tmp_path / "b.csv", 30)), encoder).inputs
     ends = np.array([21, 43])
     np.testing.assert_array_equal(last.batch(np.arange(2), 2)[0], every.batch(ends, 2)[0])
     np.testing.assert_array_equal(last.naive, every.naive[:, ends])
+    np.testing.assert_array_equal(last.simple, every.simple[:, ends])
+    # y goes up by 1 a step: 2 and 1 less than the last one, times coefficients, and what stands alone.
+    added = [[0 * -2 + 1 * -1 + 2], [3 * -2 + 4 * -1 + 5], [6 * -2 + 7 * -1 + 8]]
+    np.testing.assert_array_equal(last.simple - last.naive, np.repeat(added, 2, axis=1))
 
 
 def test_parts_follow_one_another_in_time(tmp_path: Path) -> None:
     data = load_series(write(tmp_path / "a.csv", 60), COLUMNS, 0.1, 0.2, 1)
-    assert data.encoder == ENCODER
+    assert replace(data.encoder, linear=()) == ENCODER
     forecast = {}
     for part, (inputs, labels, *_) in data.parts.items():
-        forecast[part] = (labels + inputs.naive)[:, : len(inputs) // 2] - 100
+        forecast[part] = (labels + inputs.simple)[:, : len(inputs) // 2] - 100
     ends = {part: (int(first.min()), int(first.max())) for part, first in forecast.items()}
     # Of 60 steps the last 12, of the 48 before the last 5; the first step that is forecast has 6 before it.
     assert ends == {"train": (6, 42), "valid": (43, 47), "test": (48, 59)}
@@ -94,6 +101,54 @@ def test_a_season_is_seen(season: int) -> None:
     assert guess_season(seasonal(season, 0.5), 1) == season
 
 
+def autoregressive(noise: float) -> Series:
+    """A target that is 1.6 of its last step less 0.9 of the one before, and another that is noise."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(300, 2))
+    for step in range(2, 300):
+        values[step, 0] = 1.6 * values[step - 1, 0] - 0.9 * values[step - 2, 0] + noise * rng.normal()
+    return Series("f", ("a", "b"), Sequences.of([values + 50, values[::-1][:200] + 9]), np.array([0, 300]))
+
+
+def test_a_linear_part_is_the_ridge_regression_that_tells_best_what_was_held_out() -> None:
+    series, encoder = autoregressive(0.3), SeriesEncoder("forecast", ("a", "b"), ("a", "b"), (), 5, 2, 1)
+    train, held_out = divide(replace(series, encoder=encoder), 0.2)
+    found = with_linear(train, held_out, encoder)
+    coefficients = np.array(found.linear).reshape(2, 2, 5)
+
+    def both(part: Series) -> tuple[np.ndarray, np.ndarray]:
+        inputs, labels, _ = encode(part, encoder)
+        windows = inputs.batch(np.arange(len(inputs)), len(inputs))[0][:, 0].T.astype(float)
+        return (windows - windows[:, -1:])[:, :-1], labels[::2].T.astype(float)
+
+    def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+        centred = x - x.mean(axis=0)
+        size = np.sqrt(penalty * np.square(centred).sum() / x.shape[1])
+        rows = np.concatenate([centred, size * np.eye(x.shape[1])])
+        zeros = np.zeros((x.shape[1], y.shape[1]))
+        slopes = np.linalg.lstsq(rows, np.concatenate([y - y.mean(axis=0), zeros]), rcond=None)[0]
+        return np.concatenate([slopes, (y.mean(axis=0) - x.mean(axis=0) @ slopes)[None]])
+
+    tried = [ridge(*both(train), 10 ** (half / 2)) for half in range(-14, 9)]
+    x, y = both(held_out)
+    best = min(tried, key=lambda own: np.square(y - x @ own[:-1] - own[-1]).sum())
+    np.testing.assert_allclose(coefficients[0], best.T, rtol=1e-4, atol=1e-5)
+    assert np.abs(best).max() > 0.3
+    # Of a series alone the last fifth is held out, and all of it is learned from.
+    assert with_linear(train, None, encoder).linear != found.linear
+    measured = [np.square(encode(held_out, own).labels).mean(axis=1) for own in (found, encoder)]
+    assert (measured[0][::2] < 0.5 * measured[1][::2]).all()
+
+
+def test_there_is_no_linear_part_where_it_does_not_help() -> None:
+    encoder = SeriesEncoder("forecast", ("y",), ("y",), (), 4, 1, 1)
+    turning = np.concatenate([np.arange(80.0), 80 - np.arange(20.0)])  # what has gone up goes down at the end
+    series = Series("f", ("y",), Sequences.of([turning[:, None]]), np.array([0]))
+    train, held_out = divide(replace(series, encoder=encoder), 0.2)
+    assert with_linear(train, held_out, encoder) == encoder
+    assert lags_of(replace(encoder, lookback=4000, horizon=2000)) == 16  # few of each, that all are few
+
+
 def test_no_season_is_seen_where_there_is_none() -> None:
     walk = np.random.default_rng(3).normal(size=(2, 300)).cumsum(axis=1)
     for values in walk, np.diff(walk), np.arange(600).reshape(2, 300), np.ones((2, 3)):
@@ -105,10 +160,12 @@ def test_what_is_not_said_is_taken_from_the_data(tmp_path: Path) -> None:
     lines = ["y", *(f"{5 * np.sin(t * np.pi / 3):.4f}" for t in range(90))]
     (tmp_path / "y.csv").write_text("\n".join(lines))
     data = load_series(tmp_path / "y.csv", SeriesColumns("forecast", horizon=4), 0.1, 0.1, 1)
-    assert data.encoder == SeriesEncoder("forecast", ("y",), ("y",), (), 16, 4, 6)
+    assert replace(data.encoder, linear=()) == SeriesEncoder("forecast", ("y",), ("y",), (), 16, 4, 6)
     np.savez(tmp_path / "x.npz", X=np.arange(120.0).reshape(2, 30, 2))
     data = load_series(tmp_path / "x.npz", SeriesColumns("forecast", horizon=2), 0.1, 0.1, 1)
-    assert data.encoder == SeriesEncoder("forecast", ("x1", "x2"), ("x1", "x2"), (), 7, 2, 1)
+    # A straight line of slope 2 goes up by 2 and 4, whatever the lags say.
+    drift = tuple(float(step) if lag == 6 else 0.0 for step in (2, 4, 2, 4) for lag in range(7))
+    assert data.encoder == SeriesEncoder("forecast", ("x1", "x2"), ("x1", "x2"), (), 7, 2, 1, drift)
     assert data.parts["test"].labels.shape[0] == 4
 
 

@@ -18,7 +18,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import sequence_model
-from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.standardize.spec import Standardize
 from truesparse.model import random_model
@@ -42,8 +42,15 @@ CHAINS = {
         Standardize((0.5, 1.0), (2.0, 3.0)), Linear(5, "tanh"), LSTM(7), Pool(), Linear(4), SquaredError(1),
         features=2,
     ),
+    "feed-forward": ChainSpec(
+        Linear(9, "srelu"), Linear(8, "selu"), Linear(5, "relu"), Pool(), Softmax(3), features=6
+    ),
 }  # fmt: skip
-LABELS = {"classes": ("a%s", 'b"$x'), "classes at each step": ("a", "b", "c", "d")}
+LABELS = {
+    "feed-forward": ("a", "b", "c"),
+    "classes": ("a%s", 'b"$x'),
+    "classes at each step": ("a", "b", "c", "d"),
+}
 
 
 @pytest.fixture(scope="module")

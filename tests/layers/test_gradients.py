@@ -52,7 +52,9 @@ OF_ONES_OWN = {
     "tied after pooling": ChainSpec(Embedding(9, 8), LSTM(8), Pool("mean"), Softmax(9, tied=True)),
     "linear before the head": ChainSpec(Embedding(9, 5), LSTM(8), Linear(6, "relu"), Softmax(7)),
     "linear before an LSTM": ChainSpec(Embedding(9, 5), Linear(11, "tanh"), LSTM(4), Softmax(7)),
-    "linear layers alone": ChainSpec(Linear(7, "relu"), Linear(3), Softmax(5), features=4),
+    "linear layers alone": ChainSpec(
+        *(Linear(7, "relu"), Linear(9, "srelu"), Linear(6, "selu"), Linear(3), Softmax(5)), features=4
+    ),
     "linear after pooling": ChainSpec(Embedding(9, 5), LSTM(8), Pool(), Linear(6, "tanh"), Softmax(4)),
     "linear before pooling": ChainSpec(
         Embedding(9, 5), LSTM(8), Linear(12, "relu"), Pool("mean"), Linear(6), Linear(9, "relu"), Softmax(4)

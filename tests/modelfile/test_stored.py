@@ -37,7 +37,14 @@ def test_a_dense_output_layer_can_be_had_as_a_matrix(tmp_path: Path) -> None:
 
 
 FORECASTER = SeriesEncoder(
-    "forecast", ("sales", "rain", "holiday"), ("sales",), ("holiday",), lookback=9, horizon=2, season=7
+    "forecast",
+    ("sales", "rain", "holiday"),
+    ("sales",),
+    ("holiday",),
+    lookback=9,
+    horizon=2,
+    season=7,
+    linear=(0.5, -2.0),
 )
 
 
@@ -71,6 +78,9 @@ def test_a_model_of_features_says_what_they_are_called(tmp_path: Path) -> None:
         ({"lookback": True}, "no valid lookback"),
         ({"targets": ("rain",)}, "forecasts what it does not read"),
         ({"features": ("sales", "sales", "rain")}, "has names twice among the features"),
+        ({"linear": (0.5, True)}, "no valid linear part"),
+        ({"linear": (0.5,)}, "has a linear part of other forecasts"),
+        ({"linear": (0.5,) * 20}, "has a linear part of other forecasts"),
         ({"known": "holiday"}, "no valid names as known"),
     ],
 )

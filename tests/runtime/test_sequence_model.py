@@ -9,7 +9,10 @@ from oracles import dense_parameters, scores
 from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.models import sequence_model
+from truesparse.layers.output.spec import Softmax
+from truesparse.layers.pool.spec import Pool
 from truesparse.model import random_model
 
 OF_FEATURES = {"feature_mean": (1.0, -20.0, 0.5), "feature_scale": (2.0, 30.0, 0.1)}
@@ -24,6 +27,7 @@ CHAINS = {
         0, 3, 9, 1, cell="rhn", depth=2, outputs=4, pooling="", **OF_FEATURES
     ),
     "classes": sequence_model(0, 3, 9, 1, outputs=2, pooling="max"),
+    "feed-forward": ChainSpec(Linear(9, "srelu"), Linear(8, "selu"), Pool(), Softmax(3), features=6),
     "numbers of tokens": sequence_model(20, 6, 9, 1, kind="regressor", outputs=2),
 }
 

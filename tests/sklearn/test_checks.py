@@ -10,7 +10,13 @@ pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
+from truesparse.sklearn import (
+    SparseLSTMClassifier,
+    SparseLSTMRegressor,
+    SparseMLPClassifier,
+    SparseMLPRegressor,
+    SparseTextClassifier,
+)
 
 # As of all estimators that learn in batches, scikit-learn's own included: a sample that is repeated shares
 # batches with others, so the last digits differ. tests/sklearn/test_weights.py compares what can be compared.
@@ -24,6 +30,8 @@ BATCHES = {
         SparseLSTMClassifier(random_state=0),
         SparseLSTMRegressor(random_state=0),
         SparseTextClassifier(random_state=0),
+        SparseMLPClassifier(random_state=0),
+        SparseMLPRegressor(random_state=0),
     ],
     expected_failed_checks=lambda estimator: BATCHES,
 )

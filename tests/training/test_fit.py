@@ -56,6 +56,21 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert weights(first) != weights(other)
 
 
+def test_snapshots_of_the_topology() -> None:
+    model = make()
+    start = {name: matrix.indices.copy() for name, matrix in model.matrices.items()}
+    method = ts.method("set", update_interval=5)
+    fitted = ts.fit(model, TRAIN, ts.sgd(lr=1), method, epochs=2, keep_topologies=3)
+    updates = (2 * len(TRAIN) - 1) // 5
+    assert [snapshot.step for snapshot in fitted.topologies] == [0, 5 * round(updates / 2), 5 * updates]
+    first, _, last = fitted.topologies
+    for name, matrix in model.matrices.items():
+        assert np.array_equal(first.patterns()[name].indices, start[name])
+        assert np.array_equal(last.patterns()[name].indices, matrix.indices)
+    assert not np.array_equal(first.inputs("lstm.0.weight_hh"), last.inputs("lstm.0.weight_hh"))
+    assert ts.fit(make(), TRAIN, ts.sgd(lr=1), method, epochs=1).topologies == []
+
+
 def test_a_loop_by_hand_does_the_same() -> None:
     chain = ts.Chain(ts.Embedding(TOKENS, 6), ts.LSTM(7), ts.Softmax(TOKENS))
     model, by_hand = chain.init(0.4), chain.init(0.4)

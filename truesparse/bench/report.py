@@ -91,6 +91,17 @@ def step_lines(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def rows_lines(records: Sequence[Record]) -> list[str]:
+    """Name the sizes."""
+    sizes = records[0]["sizes"]
+    return [
+        f"{sizes['features']}-{sizes['hidden_sizes'].replace(',', '-')}-{sizes['classes']} with ReLU, batch"
+        f" {sizes['batch_size']}, output layer dense; forward, backward, clip, momentum SGD; threads: one"
+        " where that is faster",
+        *_about_baselines(records),
+    ]
+
+
 def epoch_tables(records: Sequence[Record]) -> list[Table]:
     """Return the time of an epoch on every side."""
     table = new_table(
@@ -328,6 +339,7 @@ def _ratios(record: Record) -> dict[str, float]:
 # What a record of each benchmark is about, and how many times as long each other side takes.
 _CASES: dict[str, Callable[[Record], tuple[str, dict[str, Any]]]] = {
     "step": lambda record: (f"density {record['density']:g}", _ratios(record)),
+    "rows": lambda record: (f"density {record['density']:g}", _ratios(record)),
     "epoch": lambda record: ("an epoch of these texts", _ratios(record)),
     "kernel": lambda record: (
         f"{record['product']}, {record['rows']} × {record['columns']}, density {record['density']:g},"
@@ -356,6 +368,7 @@ def _crossover(density: float | None, ratios: Sequence[float | None]) -> str:
 # What prints the records of a benchmark: its tables, and its sentences.
 REPORTS = {
     "step": (step_tables, step_lines),
+    "rows": (step_tables, rows_lines),
     "epoch": (epoch_tables, epoch_lines),
     "kernel": (kernel_tables, kernel_lines),
     "sweep": (sweep_tables, sweep_lines),

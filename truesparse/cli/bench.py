@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from truesparse.bench.settings import EPOCH, INFERENCE, STEP
+from truesparse.bench.settings import EPOCH, INFERENCE, ROWS, STEP
 from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
 from truesparse.settings import flag
@@ -155,6 +155,39 @@ def step(
     chosen = dataclasses.replace(DEFAULTS[task], **given)
     if task == "classifier" and chosen.output_group > 1:
         raise UsageError("--output-group is for the words of a language model; leave it out")
+    _ = chosen.chain  # raises for sizes that do not fit
+    return partial(bench_step, chosen, densities, baselines)
+
+
+@bench.command()
+@_list("--density", "0.2,0.1,0.05,0.02,0.01", "Densities.")
+@click.option(
+    "--hidden-sizes",
+    metavar="LIST",
+    default="300,100",
+    show_default=True,
+    help="Units of the hidden layers, with commas.",
+)
+@_size("--features", 784, "Numbers of a row.")
+@_size("--batch-size", 128, "Rows.")
+@_baseline((*ROWS, "all"), "torch")
+@_measures("rows", repeats=7, seconds=0.3, drawn=False)
+def mlp(
+    density: str, hidden_sizes: str, features: int, batch_size: int, baseline: str | None
+) -> Measure:
+    """Time training steps of a feed-forward net against dense models.
+
+    A step is forward, backward, clipping and update. Without flags it is the net of RigL's blog on MNIST.
+    """
+    from truesparse.bench import settings
+
+    densities = settings.densities(density)
+    baselines = settings.baselines(baseline or "torch", ROWS)
+
+    from truesparse.bench.rows import Rows
+    from truesparse.bench.step import bench_step
+
+    chosen = Rows(hidden_sizes=hidden_sizes, features=features, batch_size=batch_size)
     _ = chosen.chain  # raises for sizes that do not fit
     return partial(bench_step, chosen, densities, baselines)
 

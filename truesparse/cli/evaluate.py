@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import column_options, json_option, model_argument, path_option
 from truesparse.errors import printable
 from truesparse.training.reporter import to_json
 
+_EXAMPLES = """
+truesparse evaluate RUN
+truesparse evaluate RUN --data other.txt --json
+"""
 
-@click.command()
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @model_argument
 @path_option(
     "--data",

@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import choice_option, json_option, model_argument, path_option
 from truesparse.errors import printable
 from truesparse.export import DTYPES, TARGETS
 
+_EXAMPLES = """
+truesparse export RUN --to c --out DIR
+truesparse export RUN --to c --dtype int8 --out DIR
+truesparse export RUN --to onnx --out DIR
+"""
 
-@click.command()
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @model_argument
 @click.option(
     "--to",

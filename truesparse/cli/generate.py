@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import model_argument, number_option
 from truesparse.errors import UsageError
 
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from truesparse.runtime import LanguageModel
 
 
-@click.command()
+_EXAMPLES = """
+truesparse generate RUN --prompt "it was" --length 50 --temperature 0.8
+truesparse generate RUN --prompt "it was a da" --suggest 3
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @model_argument
 @click.option(
     "--prompt", metavar="TEXT", default="", help="Text to go on from.  [default: the start of a line]"

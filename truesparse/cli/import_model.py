@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.cli.train_run import display_for, stop_on_signal
 from truesparse.errors import UsageError, printable
@@ -24,6 +25,7 @@ _DECIDED = frozenset(
         "bidirectional",
         "reset_gate",
         "depth",
+        "chunk_size",
         "transform_bias",
         "hidden_size",
         "layers",
@@ -36,6 +38,8 @@ _DECIDED = frozenset(
         "start_values",
         "init_scale",
         "track_positions",
+        "keep_topologies",
+        "recipe",
         "tied",
         "output_group",
         "level",
@@ -50,18 +54,26 @@ _DECIDED = frozenset(
 )
 
 
+_TASKS = [TASKS[name] for name in ("lm", "classifier", "tagger")]  # of models that come with their words
+
+
 def _training_options(command: F) -> F:
     """Give a command the flags of the tasks on texts that say how a model is trained on."""
     taken = set(_DECIDED)
-    for name in ("lm", "classifier", "tagger"):  # those of models that can be imported with their words
-        kind = TASKS[name]
+    for kind in _TASKS:
         own = kind.fields().keys() - taken
         taken |= own
         command = config_options(kind, own)(command) if own else command
     return command
 
 
-@click.command("import")
+_EXAMPLES = """
+truesparse import dense.pt --density 0.1 --vocabulary words.txt --out pruned.safetensors
+truesparse import dense.keras --density 0.1 --out pruned.safetensors
+"""
+
+
+@click.command("import", cls=Command, examples=_EXAMPLES, tasks=_TASKS, rest="The dense model")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--density",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from truesparse.cli.options import json_option
 from truesparse.errors import printable
+
+if TYPE_CHECKING:
+    from truesparse.layers.chain import ChainSpec
+    from truesparse.sparse import Arena
 
 
 @click.command()
@@ -37,12 +41,44 @@ def info(path: Path | None, as_json: bool) -> None:
     from truesparse.training.describe import describe
 
     file = find_model(path)
-    description = describe(*load_arena(file))
+    chain, arena, encoder = load_arena(file)
+    description = describe(chain, arena, encoder)
+    work = _work(path, chain, arena)
     if as_json:
-        click.echo(json.dumps({"file": str(file), **description}))
+        from truesparse.training.reporter import to_json
+
+        values = {"file": str(file), **description, **({"run": work} if work else {})}
+        click.echo(to_json(values))
     else:
         click.echo(printable(file))
         _print_tables(description)
+        if work:
+            _print_work(work)
+
+
+def _work(path: Path, chain: ChainSpec, arena: Arena) -> dict[str, Any]:
+    """What a run has taken, and what each method takes to come to such a model; empty of a file alone, and of
+    a run that has not got through an epoch."""
+    from truesparse.training.quantities import run_quantities
+
+    return run_quantities(path, chain, {name: matrix.nnz for name, matrix in arena.matrices.items()})
+
+
+def _print_work(work: dict[str, Any]) -> None:
+    from truesparse.cli.display import plain_table, print_table
+
+    click.echo(
+        f"\nTrained with {work['method']} for {work['epochs']:.2f} epochs:"
+        f" {_short(work['training_flops'])}FLOPs, {work['relative_flops']:.3f} of a dense model's."
+    )
+    if not work["methods"]:
+        return
+    click.echo("What each method takes to come to as many weights, of a dense model's FLOPs:\n")
+    table = plain_table("method", numbers=("training", "inference"))
+    for name, (training, inference) in work["methods"].items():
+        if inference == inference:  # no nan: there is such a model
+            table.add_row(name, f"{training:.3f}", f"{inference:.3f}")
+    print_table(table)
 
 
 def _tiles() -> str:
@@ -69,6 +105,8 @@ def _print_tables(description: dict[str, Any]) -> None:
         f"FLOPs of one token going forward: {share:.3f} of a dense model's. A lookup has none.\n"
         f"{total['biases']:,} biases are dense."
     )
+    if "linear" in total:
+        click.echo(f"{total['linear']:,} coefficients of the linear part are dense, and are no weights.")
     for row in matrices:
         if row["group"] > 1:
             click.echo(f"{row['name']}: {row['group']} rows share their connections.")

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import column_options, model_argument, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.settings import listed
@@ -18,7 +19,13 @@ from truesparse.tasks.registry import TASKS, task_of
 _LAYOUTS = tuple(dict.fromkeys(layout for kind in TASKS.values() for layout in kind.LAYOUTS))
 
 
-@click.command()
+_EXAMPLES = """
+truesparse predict RUN new.csv --out labels.csv
+truesparse predict RUN - < texts.txt
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @model_argument
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import json_option, path_option
 from truesparse.errors import UsageError, printable
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from truesparse.bench.race.standings import Standings
 
 
-@click.command()
+_EXAMPLES = """
+truesparse race --data DIR --minutes 5 --plot race.png
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("path", metavar="[FILE_OR_DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Text of both sides.  [default: as the file says]")
 @click.option(

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import path_option
 from truesparse.errors import printable
 
+_EXAMPLES = """
+truesparse report RUN
+truesparse report RUN RUN --out comparison.html
+"""
 
-@click.command()
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_option(
     "--out",

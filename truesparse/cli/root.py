@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
+from truesparse.cli.help import HelpContext, use_formatter
 from truesparse.errors import TruesparseError, flags_named, printable
 from truesparse.training.launcher import end_job, rank_of_job
 from truesparse.version import __version__
@@ -31,6 +32,7 @@ COMMANDS = {
     "import": ("import_model", "Make a sparse model of a dense one from PyTorch or Keras."),
     "info": ("info", "Describe this machine, or a model."),
     "methods": ("methods", "List the training methods."),
+    "parse": ("parse", "Show the structure that a model with ordered neurons sees in sentences."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": (
         "predict",
@@ -50,6 +52,8 @@ _FAILING = ("strict", "surrogateescape")  # what a stream does with text that it
 class _Root(click.Group):
     """Commands that are imported when they are used, and whose errors are sentences."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands."""
         return list(COMMANDS)
@@ -60,7 +64,7 @@ class _Root(click.Group):
             return super().get_command(ctx, name)
         module = COMMANDS[name][0]
         command: click.Command = getattr(import_module(f"truesparse.cli.{module}"), module)
-        return command
+        return use_formatter(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

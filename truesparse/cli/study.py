@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import json_option
 from truesparse.errors import TruesparseError, UsageError, printable
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 _LARGE = 10_000  # a perplexity of which nobody reads all digits
 
 
-@click.command()
+_EXAMPLES = """
+truesparse study rates.toml --plot rates.png
+truesparse study rates.toml --set lr=1,2 --set seed=1,2,3
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("path", metavar="FILE_OR_DIR", type=click.Path(path_type=Path))
 @click.option("--data", metavar="PATH", help="Data of all runs.  [default: as the file says]")
 @click.option(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
 from truesparse.settings import flag
@@ -32,7 +33,7 @@ def training_command(kind: type[Config]) -> click.Command:
         Of the configuration; its fields become flags.
     """
 
-    @click.command(kind.TASK, help=kind.HELP)
+    @click.command(kind.TASK, cls=Command, help=kind.HELP, examples=kind.EXAMPLES, tasks=(kind,))
     @click.pass_context
     @config_options(kind)
     @path_option(
@@ -105,6 +106,10 @@ def training_command(kind: type[Config]) -> click.Command:
         else:
             if "ended_by" in results:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
+            click.echo(
+                f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
+                f" {results['net_seconds']:,.1f} s"
+            )
             for line in kind.describe(results):
                 click.echo(printable(line))
 

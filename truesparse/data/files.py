@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
 
-BINARY = ("npz", "parquet", "arrow")  # layouts that are no text
+BINARY = ("npz", "idx", "parquet", "arrow")  # layouts that are no text
 PACKED = (".gz", ".bz2", ".xz", ".lzma")
 
 _PIECE = 1 << 16  # bytes that are waited for at most

@@ -1,9 +1,10 @@
 """Forecasts: what the next steps of a series are, told from the steps before, all of them at once.
 
 The model reads the last steps of a series and says the numbers of all next steps together (direct multi-step
-forecasts), so nothing that it said is read again. What it learns is by how much they differ from the seasonal
-naive forecast, which is the last value of the same place in the season; it reads how much each step differs
-from the season before, too. So it begins as good as that, and a trend does not lead out of what it has seen.
+forecasts), so nothing that it said is read again. What it learns is by how much they differ from a simple
+forecast: the seasonal naive one, which is the last value of the same place in the season, and a linear part
+of the last steps (`truesparse.data.linear`); it reads how much each step differs from the season before, too.
+So it begins as good as that, and a trend does not lead out of what it has seen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.linear import fit_linear, lags_of, linear_part
 from truesparse.data.parts import Examples
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns
@@ -25,6 +27,7 @@ from truesparse.errors import TruesparseError, UsageError
 _LEAST = 16  # steps that are read, if nobody says how many
 _LONGEST_SEASON = 400
 _CLEAR = 0.3  # autocorrelation that tells a season
+_AT_ONCE = 1 << 14  # forecasts whose differences are in memory together
 _NEARLY = 0.9  # of the highest one: a shorter season is taken then
 
 
@@ -39,16 +42,23 @@ class Windows(Sequences):
     length : int
     naive : ndarray of float64, shape (K * horizon, n)
         The seasonal naive forecasts.
+    simple : ndarray of float64, shape (K * horizon, n)
+        What the model's numbers are added to: the seasonal naive forecasts and the linear part.
     """
 
-    __slots__ = ("firsts", "length", "naive")
+    __slots__ = ("firsts", "length", "naive", "simple")
 
     def __init__(
-        self, values: NDArray[Any], firsts: NDArray[np.int64], length: int, naive: NDArray[np.float64]
+        self,
+        values: NDArray[Any],
+        firsts: NDArray[np.int64],
+        length: int,
+        naive: NDArray[np.float64],
+        simple: NDArray[np.float64],
     ) -> None:
         checked = Sequences(values, np.array([0, len(values)]))
         self.values, self.starts = checked.values, checked.starts
-        self.firsts, self.length, self.naive = firsts, length, naive
+        self.firsts, self.length, self.naive, self.simple = firsts, length, naive, simple
 
     def __len__(self) -> int:
         return len(self.firsts)
@@ -60,7 +70,8 @@ class Windows(Sequences):
 
     def select(self, chosen: NDArray[np.int64]) -> Windows:
         """See `Sequences`."""
-        return Windows(self.values, self.firsts[chosen], self.length, self.naive[:, chosen])
+        simple = self.naive[:, chosen], self.simple[:, chosen]
+        return Windows(self.values, self.firsts[chosen], self.length, *simple)
 
     def batch(self, chosen: NDArray[np.int64], batch_size: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """See `Sequences`."""
@@ -186,22 +197,66 @@ def encode(series: Series, encoder: SeriesEncoder) -> Examples:
     """
     series = replace(series.with_features(encoder.features), encoder=encoder)
     targets, ahead, back = len(encoder.targets), np.arange(1, encoder.horizon + 1), encoder.lookback
-    inputs, firsts, naive, right = [], [], [], []
+    inputs, firsts, naive, simple, right = [], [], [], [], []
     begin = 0
     for number, values in enumerate(_each(series)):
         if len(values) < encoder.needed:
             raise _too_short(series, number, len(values))
         own = _inputs(values, encoder)
         inputs.append(own)
-        # Steps that a forecast is made at, behind which so many are known.
-        origins = np.arange(encoder.season + back - 1, len(values) - encoder.horizon)
+        origins = _origins(values, encoder)
         firsts.append(begin + origins - (encoder.season + back - 1))
-        told = _naive(values[:, :targets], origins, encoder)
-        naive.append(told)
-        right.append(values[origins[:, None] + ahead, :targets].reshape(len(origins), -1) - told)
+        naive.append(_naive(values[:, :targets], origins, encoder))
+        simple.append(naive[-1] + linear_part(values[:, :targets], origins, encoder))
+        right.append(values[origins[:, None] + ahead, :targets].reshape(len(origins), -1) - simple[-1])
         begin += len(own)
-    windows = Windows(np.concatenate(inputs), np.concatenate(firsts), back, np.concatenate(naive).T)
+    told = np.concatenate(naive).T, np.concatenate(simple).T
+    windows = Windows(np.concatenate(inputs), np.concatenate(firsts), back, *told)
     return Examples(windows, np.ascontiguousarray(np.concatenate(right).T, np.float32))
+
+
+def _origins(values: NDArray[np.float64], encoder: SeriesEncoder) -> NDArray[np.int64]:
+    """Steps of a series that a forecast is made at, behind which so many are known."""
+    return np.arange(encoder.season + encoder.lookback - 1, len(values) - encoder.horizon)
+
+
+def with_linear(train: Series, held_out: Series | None, encoder: SeriesEncoder) -> SeriesEncoder:
+    """An encoder with a linear part.
+
+    Parameters
+    ----------
+    train : Series
+        The coefficients are made of it.
+    held_out : Series or None
+        The penalty is chosen by it; without it by the last fifth of `train`, if that is long enough, and
+        otherwise there is no linear part.
+    encoder : SeriesEncoder
+    """
+    train = replace(train.with_features(encoder.features), encoder=encoder)
+    if any(part is not None and part.inputs.lengths.min() < encoder.needed for part in (train, held_out)):
+        return encoder  # `encode` says so
+    first = train
+    if held_out is None:
+        try:
+            first, held_out = divide(train, 0.2)
+        except TruesparseError:
+            return encoder
+    held_out = held_out.with_features(encoder.features)
+    parts = (_differences(part, encoder) for part in (train, first, held_out))
+    return replace(encoder, linear=fit_linear(encoder, *parts))
+
+
+def _differences(
+    series: Series, encoder: SeriesEncoder
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """What `fit_linear` takes, some forecasts at a time."""
+    targets = len(encoder.targets)
+    for values in _each(series):
+        own, every = values[:, :targets], _origins(values, encoder)
+        for some in np.array_split(every, 1 + len(every) // _AT_ONCE):
+            windows = own[some[:, None] + np.arange(1 - lags_of(encoder), 1)]
+            right = own[some[:, None] + np.arange(1, encoder.horizon + 1)]
+            yield windows, right - _naive(own, some, encoder).reshape(right.shape)
 
 
 def last_windows(series: Series, encoder: SeriesEncoder) -> Windows:
@@ -214,7 +269,8 @@ def last_windows(series: Series, encoder: SeriesEncoder) -> Windows:
     """
     series = replace(series.with_features(encoder.features), encoder=encoder)
     needed = encoder.needed - encoder.horizon
-    inputs, naive = [], []
+    inputs, naive, simple = [], [], []
+    origins = np.array([needed - 1])
     for number, values in enumerate(_each(series)):
         if len(values) < needed:
             raise _too_short(series, number, len(values))
@@ -224,9 +280,12 @@ def last_windows(series: Series, encoder: SeriesEncoder) -> Windows:
         if places:
             later[:, places] = series.future[number]
         inputs.append(_inputs(np.concatenate([values, later]), encoder))
-        naive.append(_naive(values[:, : len(encoder.targets)], np.array([needed - 1]), encoder))
+        own = values[:, : len(encoder.targets)]
+        naive.append(_naive(own, origins, encoder))
+        simple.append(naive[-1] + linear_part(own, origins, encoder))
     firsts = np.arange(len(inputs)) * encoder.lookback
-    return Windows(np.concatenate(inputs), firsts, encoder.lookback, np.concatenate(naive).T)
+    told = np.concatenate(naive).T, np.concatenate(simple).T
+    return Windows(np.concatenate(inputs), firsts, encoder.lookback, *told)
 
 
 def _inputs(values: NDArray[np.float64], encoder: SeriesEncoder) -> NDArray[np.float64]:

@@ -112,10 +112,14 @@ class Sequences:
         lengths : ndarray of int32, shape (B,)
             0 for an empty place.
         """
-        lengths = np.zeros(batch_size, np.int32)
-        lengths[: len(chosen)] = self.lengths[chosen]
+        lengths, firsts = np.zeros(batch_size, np.int32), self.starts[chosen]
+        lengths[: len(chosen)] = self.starts[chosen + 1] - firsts
         tokens = self.values.ndim == 1
         shape = (int(lengths.max()), *self.values.shape[1:], batch_size)
+        if not tokens and shape[0] == 1:  # rows of a table: no loop, and no copy in another order
+            rows = np.zeros((batch_size, shape[1]), np.float32)
+            np.take(self.values, firsts, axis=0, out=rows[: len(chosen)])
+            return rows.T[None], lengths
         inputs = np.full(shape, -1, np.int32) if tokens else np.zeros(shape, np.float32)
         for place, number in enumerate(chosen):
             inputs[: lengths[place], ..., place] = self.values[self.starts[number] : self.starts[number + 1]]

@@ -35,7 +35,7 @@ class SeriesColumns(NamedTuple):
     """What is in which columns, as the settings say it; empty for a column that there is none of.
 
     Of a forecast also how it is made, with 0 for what the data tell; or the `encoder` of the model that is
-    there.
+    there. With `flat` a row is one step of as many features, not a sequence.
     """
 
     goal: str = AUTO
@@ -47,6 +47,7 @@ class SeriesColumns(NamedTuple):
     lookback: int = 0
     season: int = 0
     encoder: SeriesEncoder | None = None
+    flat: bool = False
 
     @property
     def long(self) -> bool:
@@ -198,6 +199,11 @@ class Series:
         """
         if wanted == self.features:
             return self
+        if self.inputs.longest == 1 and self.step_rows is None and len(self.features) != len(wanted):
+            raise UsageError(
+                f"the rows of {self.name} have {len(self.features):,} numbers, but the model was trained on"
+                f" {len(wanted):,}; give rows, or images, of that size"
+            )
         lost = [name for name in wanted if name not in self.features]
         if lost and self.step_rows is None:
             raise UsageError(

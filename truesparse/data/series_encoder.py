@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -45,6 +46,9 @@ class SeriesEncoder:
         Of a forecast: steps that are read, and steps that are told.
     season : int
         Of a forecast: steps after which a series repeats, 1 if it does not; see `truesparse.data.forecast`.
+    linear : tuple of float
+        Of a forecast: what `truesparse.data.linear` adds to the seasonal naive forecast; none if nothing. For
+        each target and each of the next steps so many coefficients, the last of which stands alone.
     """
 
     goal: str
@@ -54,6 +58,7 @@ class SeriesEncoder:
     lookback: int = 0
     horizon: int = 0
     season: int = 0
+    linear: tuple[float, ...] = ()
 
     vocabulary: ClassVar[None] = None  # as no tokens are read
 
@@ -61,6 +66,11 @@ class SeriesEncoder:
     def needed(self) -> int:
         """Steps that it takes to learn from a series: of a season before, to read, and to forecast."""
         return self.season + self.lookback + self.horizon
+
+    @property
+    def lags(self) -> int:
+        """Coefficients of the linear part for each number that is told, one for each of the last steps."""
+        return len(self.linear) // max(1, len(self.told))
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -90,7 +100,8 @@ class SeriesEncoder:
 
     def to_document(self) -> dict[str, Any]:
         """For a model file."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        document = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return document if self.linear else {name: v for name, v in document.items() if name != "linear"}
 
     @classmethod
     def from_document(
@@ -110,7 +121,7 @@ class SeriesEncoder:
         TruesparseError
             It is not what `to_document` writes, or does not fit the model; the sentence has no subject.
         """
-        names = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls) if field.name != "linear"]
         if not isinstance(document, dict) or not document.keys() >= {*names}:
             raise TruesparseError(f"does not say {', '.join(names)} of its numbers")
         given = {name: document[name] for name in names}
@@ -125,7 +136,10 @@ class SeriesEncoder:
         for name in ("lookback", "horizon", "season"):
             if type(given[name]) is not int or not forecasts <= given[name] <= _MOST_STEPS * forecasts:
                 raise TruesparseError(f"has no valid {name} of its numbers")
-        made = cls(**given)
+        linear = document.get("linear", [])
+        if not isinstance(linear, list) or not all(type(v) is float and math.isfinite(v) for v in linear):
+            raise TruesparseError("has no valid linear part of its forecasts")
+        made = cls(**given, linear=tuple(linear))
         told = len(made.targets) * (made.horizon if forecasts else 1)
         if made.goal not in GOALS or made.per_step != per_step or made.labels != labels:
             raise TruesparseError("tells something else of its numbers than its layers do")
@@ -139,4 +153,6 @@ class SeriesEncoder:
             made.features[: len(made.targets)] != made.targets or not {*made.known} <= {*made.features}
         ):
             raise TruesparseError("forecasts what it does not read")
+        if made.lags * forecasts * told != len(linear) or made.lags > made.lookback:
+            raise TruesparseError("has a linear part of other forecasts")
         return made

@@ -1,8 +1,7 @@
-"""Sequences of numbers in files: NPZ, tables whose rows are sequences or steps, and .ts files."""
+"""Sequences of numbers in files: arrays, tables whose rows are sequences or steps, and .ts files."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.data.arrays import read_idx, read_npz
 from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, fits, read_arrow, read_csv
 from truesparse.data.sequences import Sequences
@@ -30,6 +30,7 @@ from truesparse.settings import joined
 
 _LAYOUTS = {
     **{".csv": "csv", ".tsv": "csv", ".txt": "csv", ".npz": "npz", ".ts": "ts"},
+    **{"idx1-ubyte": "idx", "idx3-ubyte": "idx", ".idx": "idx"},
     **{".parquet": "parquet", ".pq": "parquet"},
     **{".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"},
 }
@@ -44,7 +45,11 @@ def layout_of(name: str) -> str:
 
 
 def read_series(
-    file: TextFile | BytesFile, layout: str, columns: SeriesColumns, labelled: bool = True
+    file: TextFile | BytesFile,
+    layout: str,
+    columns: SeriesColumns,
+    labelled: bool = True,
+    labels: BytesFile | None = None,
 ) -> Series:
     """Read sequences of numbers.
 
@@ -57,6 +62,8 @@ def read_series(
     columns : SeriesColumns
     labelled : bool
         Whether targets must be there; without, they are not read.
+    labels : BytesFile, optional
+        Of an IDX file, that of its labels.
 
     Raises
     ------
@@ -67,10 +74,15 @@ def read_series(
         if layout == "ts":
             return read_ts(file, labelled and columns.goal != FORECAST)
         frame = read_csv(file)
-    elif layout == "npz":
-        return _from_npz(file, columns, labelled)
+    elif layout in ("npz", "idx"):
+        read = {"x": read_idx(file)} if layout == "idx" else read_npz(file)
+        if labels is not None:
+            read["y"] = read_idx(labels)
+        return _from_arrays(file.name, read, columns, labelled)
     else:
         frame = read_arrow(file, layout == "parquet")
+    if columns.flat:
+        return _from_table(frame, columns, labelled)
     return (_from_steps if columns.long else _from_rows)(frame, columns, labelled)
 
 
@@ -99,6 +111,20 @@ def _targets(frame: Frame, places: list[int], per_step: bool, order: NDArray[np.
     if order is not None:
         values, rows = values[order], rows[order]
     return Targets(names, values, per_step, rows)
+
+
+def _from_table(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
+    """Rows of features."""
+    taken = target_places(frame, columns, labelled)
+    read = [place for place in range(len(frame.titles)) if place not in taken]
+    if not labelled and columns.encoder is not None:
+        read = [place for place in read if frame.titles[place] in columns.encoder.features]
+    if not read:
+        raise TruesparseError(f"{frame.name} has no columns of numbers to learn from; add some")
+    values = np.stack([frame.numbers(place) for place in read], axis=1)
+    targets = _targets(frame, taken, False, None) if labelled else None
+    features, starts = tuple(frame.titles[place] for place in read), np.arange(len(values) + 1)
+    return Series(frame.name, features, Sequences(values, starts), frame.rows, targets, step_rows=frame.rows)
 
 
 def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
@@ -207,21 +233,16 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     return replace(named.between(parts), future=future)
 
 
-def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series:
-    """Arrays of NumPy: ``X``, and ``y`` and ``lengths`` if there are."""
-    name = file.name
-    try:
-        with np.load(file.stream, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it has one array only")
-            arrays = {key.lower(): archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise TruesparseError(
-            f"{name} cannot be read as an NPZ file of numbers: {str(error).splitlines()[0]}; write it with"
-            " numpy.savez(name, X=..., y=...), sequences of different lengths padded, with lengths=..."
-        ) from None
+def _from_arrays(
+    name: str, arrays: dict[str, NDArray[Any]], columns: SeriesColumns, labelled: bool
+) -> Series:
+    """Arrays ``X``, and ``y`` and ``lengths`` if there are; for MNIST's sake also ``images``, ``labels``."""
+    others = {own: arrays[name] for own, name in (("x", "images"), ("y", "labels")) if name in arrays}
+    arrays = others | arrays
     x = _array(arrays, "x", name)
     kinds = (1, 2, 3) if columns.goal == FORECAST else (2, 3)
+    if columns.flat and x.ndim >= 2 and x.size:  # images too
+        x = x.reshape(len(x), 1, -1)
     if x.dtype.kind not in "biuf" or x.ndim not in kinds or not x.size:
         raise TruesparseError(
             f"X of {name} is {x.dtype} of shape {x.shape}; it must be numbers (n, T), or (n, T, D) for D"
@@ -239,7 +260,8 @@ def _from_npz(file: BytesFile, columns: SeriesColumns, labelled: bool) -> Series
                 " sequence of X"
             )
     there = np.arange(steps) < lengths[:, None]
-    wrong = there & ~fits(x.astype(np.float64)).all(axis=2)
+    whole = x.dtype.kind != "f"
+    wrong = np.zeros_like(there) if whole else there & ~fits(x.astype(np.float64)).all(axis=2)
     if wrong.any():
         row, step = np.unravel_index(int(wrong.argmax()), wrong.shape)
         raise TruesparseError(
@@ -267,6 +289,7 @@ def _npz_targets(
 ) -> Targets:
     count, steps, _ = x.shape
     per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in (CLASSIFY, REGRESS)
+    per_step = per_step and not columns.flat
     if y.dtype.kind not in "biufUS" or y.shape[:1] != (count,) or y.ndim > 2 + per_step:
         raise TruesparseError(
             f"y of {name} is {y.dtype} of shape {y.shape}; it must have a label or numbers for each of the"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import forecast
-from truesparse.data.files import PACKED, open_file
+from truesparse.data.arrays import labels_beside
+from truesparse.data.files import PACKED, find_file, open_bytes, open_file
 from truesparse.data.labelled import Labels, in_order, label_names, numbers_of_labels, stratified
 from truesparse.data.parts import Examples, Kind, LabelledData
 from truesparse.data.sequences import Sequences
-from truesparse.data.series import Series, SeriesColumns, goal_of
-from truesparse.data.series_encoder import AUTO, CLASSIFY, FORECAST, LABEL_STEPS, SeriesEncoder
+from truesparse.data.series import Series, SeriesColumns, Targets, goal_of
+from truesparse.data.series_encoder import (
+    AUTO,
+    CLASSIFY,
+    FORECAST,
+    LABEL_STEPS,
+    SeriesEncoder,
+    numbered,
+)
 from truesparse.data.series_files import ENDINGS, layout_of, read_series
 from truesparse.errors import TruesparseError, UsageError
 
 _ARCHIVE = {"train": re.compile(r".*_train\.ts", re.I), "test": re.compile(r".*_test\.ts", re.I)}
+
+_IDX = {
+    part: [f"{name}-images{mark}idx3-ubyte" for name in names for mark in "-."]
+    for part, names in {"train": ("train",), "test": ("t10k", "test")}.items()
+}
+DIGITS = Path("built-in-digits")  # stands for data that are no file
 
 
 class SeriesKind(Kind[Series]):
@@ -41,7 +56,7 @@ class SeriesKind(Kind[Series]):
         return train.between([(0, cut)]), train.between([(cut, steps)])
 
     def _find(self, folder: Path, part: str) -> Path | None:
-        found = super()._find(folder, part)
+        found = super()._find(folder, part) or find_file(folder, _IDX.get(part, ()))
         if found is not None or part not in _ARCHIVE:
             return found
         files = [
@@ -59,9 +74,31 @@ class SeriesKind(Kind[Series]):
 
 def read(path: Path, columns: SeriesColumns) -> Series:
     """Read sequences from a file; raises as `read_series`."""
+    if path == DIGITS:
+        return _digits()
     layout = layout_of(path.name)
     with open_file(path, layout) as file:
-        return read_series(file, layout, columns)
+        if layout != "idx":
+            return read_series(file, layout, columns)
+        with open_bytes(labels_beside(path)) as labels:
+            return read_series(file, layout, columns, labels=labels)
+
+
+def _digits() -> Series:
+    """Images of 8 x 8 pixels that come with scikit-learn, as bright as those of files."""
+    if find_spec("sklearn") is None:
+        raise UsageError(
+            "--data is missing; give a file, or install scikit-learn for its images of digits, with: pip"
+            ' install "truesparse[sklearn]"'
+        )
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    count, features = digits.data.shape
+    rows = np.arange(count)
+    targets = Targets(("digit",), digits.target[:, None], False, rows)
+    inputs = Sequences(np.rint(digits.data * (255 / 16)), np.arange(count + 1))
+    return Series("the built-in digits", numbered("x", features, "x"), inputs, rows, targets)
 
 
 def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
@@ -115,10 +152,16 @@ SERIES = SeriesKind(
     *(ENDINGS, "file", "sequences", "", "sequences"),
     *(read, _read_part, _take, encode),
 )
+ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), built_in=DIGITS)
 
 
 def load_series(
-    path: Path, columns: SeriesColumns, valid_fraction: float, test_fraction: float, seed: int
+    path: Path,
+    columns: SeriesColumns,
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    linear: tuple[float, ...] | None = None,
 ) -> LabelledData:
     """Read sequences to train on, and what their model is to tell.
 
@@ -126,16 +169,23 @@ def load_series(
     ----------
     path, columns, valid_fraction, test_fraction, seed
         See `Kind.read_parts`.
+    linear : tuple of float, optional
+        The linear part of forecasts, see `SeriesEncoder`; found in the data if not given.
 
     Raises
     ------
     UsageError, TruesparseError
         As `Kind.read_parts` and `encode`; also if there is one label only.
     """
-    parts = SERIES.read_parts(path, columns, valid_fraction, test_fraction, seed)
+    kind = ROWS if columns.flat else SERIES
+    parts = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     train = parts["train"]
     if train.encoder is not None:
-        return LabelledData.of(path, SERIES, parts, (), train.encoder)
+        if linear is None:
+            forecaster = forecast.with_linear(train, parts["valid"], train.encoder)
+        else:
+            forecaster = replace(train.encoder, linear=linear)
+        return LabelledData.of(path, kind, parts, (), forecaster)
     targets = train.told()
     labels: tuple[str, ...] = ()
     if train.goal == CLASSIFY:
@@ -148,4 +198,4 @@ def load_series(
                 " labels or more"
             )
     encoder = SeriesEncoder(train.goal, train.features, targets.names)
-    return LabelledData.of(path, SERIES, parts, labels, encoder)
+    return LabelledData.of(path, kind, parts, labels, encoder)

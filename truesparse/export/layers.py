@@ -26,14 +26,14 @@ def check_layers(stored: StoredModel, kind: str, lacks: str, instead: str) -> No
     Raises
     ------
     TruesparseError
-        It has not; or the model has no recurrent layer.
+        It has not; or the model has neither recurrent layers nor some that read features before pooling.
     """
     for spec in _every(stored.chain):
         spared = vars(type(spec)).get("SPARED", ())  # what is derived from a layer computes something else
         if not (spec.TRAINING_ONLY or kind in spared or part(type(spec), kind)):
             what = "cell" if isinstance(spec, Recurrent) else "layer"
             raise TruesparseError(f"{lacks} the {what} {spec.TYPE}; {instead}")
-    if not stored.chain.recurrent:
+    if not stored.chain.recurrent and not (stored.chain.features and stored.chain.split()[0]):
         raise TruesparseError(f"{stored.path} has no recurrent layer; export to scipy")
 
 

@@ -27,6 +27,8 @@ except ValueError as error:  # the one variable that it refuses so early
         f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
         f"; unset it, or set it to 1 or more"
     ) from None
+from numba.np.ufunc import parallel as _parallel  # noqa: E402
+
 if numba.config.NUMBA_NUM_THREADS > _MOST_THREADS:
     raise UsageError(  # the process would end
         f"NUMBA_NUM_THREADS is {numba.config.NUMBA_NUM_THREADS}, more than {_MOST_THREADS}; unset it, or set"
@@ -112,6 +114,8 @@ def thread_count() -> int:
     UsageError
         The threading layer that a variable asks for is unknown or not installed.
     """
+    if _parallel._is_initialized:  # Numba would take a lock between processes to see that
+        return int(_parallel._get_num_threads())
     try:
         return numba.get_num_threads()
     except ValueError as error:

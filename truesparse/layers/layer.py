@@ -70,12 +70,15 @@ class Layer(ABC):
         before the others; 0 for a layer that needs none.
     IN_PLACE : bool
         Whether it changes its input, which is its output then.
+    FIRST : bool
+        Whether its `backward` takes None as `dx` where nobody reads that, as of features.
     """
 
     __slots__ = ("place", "arena")
 
     KEYS: ClassVar[int] = 0
     IN_PLACE: ClassVar[bool] = False
+    FIRST: ClassVar[bool] = False
 
     def __init__(self, place: Place, arena: Arena) -> None:
         self.place = place
@@ -108,7 +111,8 @@ class Layer(ABC):
         Parameters
         ----------
         dx : ndarray of float32, shape (panels, features, lanes), or None
-            Receives the gradient of `x`, None where `x` are tokens; may share memory with `dy`.
+            Receives the gradient of `x`, None where `x` are tokens, or nobody reads it and the layer says
+            `FIRST`; may share memory with `dy`.
         dy : ndarray of float32
             Gradient of the outputs.
         x, ws, window
@@ -128,9 +132,7 @@ class Layer(ABC):
 
     def gradient_rows(self, dy: Any, x: Any, ws: Any, window: Window) -> dict[str, GradientRows]:
         """Functions that compute the gradients of its matrices at all positions, after a `backward`."""
-        return {
-            name: partial(_product, dy=own, x=its) for name, (own, its) in self.factors(x, ws, window).items()
-        }
+        return {name: gradient_product(own, its) for name, (own, its) in self.factors(x, ws, window).items()}
 
 
 def computing(spec: LayerSpec) -> Any:
@@ -149,6 +151,11 @@ def computing(spec: LayerSpec) -> Any:
             f" specification in {kind.__module__}"
         )
     return found
+
+
+def gradient_product(dy: NDArray[Any], x: NDArray[Any]) -> GradientRows:
+    """A function that computes the gradient of a matrix whose product with `x` has the gradient `dy`."""
+    return partial(_product, dy=dy, x=x)
 
 
 def _product(out: NDArray[np.float32], first: int, *, dy: NDArray[Any], x: NDArray[Any]) -> None:

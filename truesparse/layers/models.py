@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
@@ -48,6 +51,7 @@ def language_model(
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
     bidirectional: bool = False,
+    experts: int = 0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
@@ -60,7 +64,8 @@ def language_model(
     pattern : {"weight", "unit"}
         See `truesparse.layers.spec.Recurrent`.
     tied : bool
-        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`.
+        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`, except
+        with `experts`.
     output_group : int
         How many words, with numbers next to each other, share their positions in the output layer, and in the
         embedding; divides the vocabulary.
@@ -75,6 +80,9 @@ def language_model(
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
     bidirectional : bool
         Must be False.
+    experts : int
+        Softmaxes of a mixture, each of which reads `embedding_size` latent numbers; 0 for one softmax that
+        reads the hidden layer. See `MixtureOfSoftmaxes`.
     **own
         Settings of the recurrent layers, such as `depth`.
 
@@ -87,6 +95,7 @@ def language_model(
     if bidirectional:
         raise UsageError(f"{ONE_DIRECTION}; leave bidirectional out")
     rates, words, locked = _rates(cell, dropout, locked)
+    head: dict[str, Any] = {"tied": tied, "group": output_group, "label_smoothing": label_smoothing}
     return ChainSpec(
         *words,
         Embedding(vocab_size, embedding_size, group=output_group),
@@ -94,7 +103,9 @@ def language_model(
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        Softmax(vocab_size, tied=tied, group=output_group, label_smoothing=label_smoothing),
+        MixtureOfSoftmaxes(vocab_size, **head, experts=experts, latent=embedding_size)
+        if experts
+        else Softmax(vocab_size, **head),
     )
 
 
@@ -170,6 +181,53 @@ def sequence_model(
         head,
         features=0 if vocab_size else embedding_size,
     )
+
+
+def feed_forward(
+    features: int,
+    hidden_sizes: Sequence[int],
+    outputs: int,
+    kind: str = "classifier",
+    activation: str = "relu",
+    dropout: float = 0.0,
+    sparse_output: bool = False,
+    label_smoothing: float = 0.0,
+    scaled: Sequence[tuple[float, ...]] = (),
+    **head: Any,
+) -> ChainSpec:
+    """Return a chain of linear layers that maps rows of features, sequences of one step, to classes or
+    numbers.
+
+    Parameters
+    ----------
+    features : int
+    hidden_sizes : sequence of int
+        Units of each hidden layer.
+    outputs, kind, sparse_output, label_smoothing
+        As in `sequence_model`.
+    activation : str
+        Of the hidden layers; see `Linear`.
+    dropout : float
+        Fraction of the units of each hidden layer dropped in training.
+    scaled : (tuple of float, tuple of float)
+        Mean and scale of each feature, if the model is to standardize what it reads; see `Standardize`.
+    **head
+        `mean` and `scale` of numbers to be estimated; see `SquaredError`.
+
+    Raises
+    ------
+    UsageError
+        A size is out of range.
+    """
+    layers: list[LayerSpec] = [Standardize(*scaled)] if scaled else []
+    for size in hidden_sizes:
+        layers += [Linear(size, activation), *([Dropout(dropout)] if dropout else [])]
+    last: LayerSpec
+    if kind == "classifier":
+        last = Softmax(outputs, sparse=sparse_output, label_smoothing=label_smoothing)
+    else:
+        last = SquaredError(outputs, sparse=sparse_output, **head)
+    return ChainSpec(*layers, Pool(), last, features=features)
 
 
 def _rates(

@@ -122,13 +122,18 @@ def draw_values(model: Model, rng: np.random.Generator, scale: float | None = No
         Its arena is modified in place.
     rng : numpy.random.Generator
     scale : float, optional
-        Bound in a dense matrix; 1 / sqrt(units of the last recurrent layer) if left out.
+        Bound in a dense matrix; 1 / sqrt(units of the last recurrent layer) if left out, or of linear layers
+        alone sqrt(6 / inputs).
+
+    References
+    ----------
+    He et al., "Delving deep into rectifiers", 2015, equation 10: a variance of 2 / inputs.
     """
+    arena, own = model.arena, model.chain.feed_forward and scale is None
     if scale is None:
         scale = model.chain.units**-0.5
-    arena = model.arena
     for matrix in arena.matrices.values():
-        bound = scale / np.sqrt(matrix.density)
+        bound = (np.sqrt(6 / matrix.shape[1]) if own else scale) / np.sqrt(matrix.density)
         matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)
     for vector in model.chain.vectors:
         values = arena.biases[vector.name]

@@ -103,8 +103,9 @@ def load_model(path: Path) -> SavedModel:
         return read_saved(reader)
 
 
-def load_arena(path: Path) -> tuple[ChainSpec, Arena]:
-    """Read the sizes and the matrices of a model, or of the model of a checkpoint, which needs no kernels.
+def load_arena(path: Path) -> tuple[ChainSpec, Arena, Encoder]:
+    """Read the sizes and the matrices of a model, or of the model of a checkpoint, and how it reads; needs no
+    kernels.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def load_arena(path: Path) -> tuple[ChainSpec, Arena]:
     """
     with container.Reader(path) as reader:
         stored = read_model(reader, expand=False)
-        return stored.chain, _arena(stored)
+        return stored.chain, _arena(stored), stored.encoder
 
 
 def read_saved(reader: container.Reader) -> SavedModel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,18 @@ class Model:
     and then an optimizer on `model.arena`.
     """
 
-    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys", "_dropped")
+    __slots__ = (
+        "chain",
+        "arena",
+        "vocabulary",
+        "encoder",
+        "labels",
+        "layers",
+        "head",
+        "_keys",
+        "_dropped",
+        "_first",
+    )
 
     def __init__(
         self,
@@ -85,6 +95,9 @@ class Model:
             (number for number, layer in enumerate(self.layers) if layer.KEYS),
             key=lambda number: self.layers[number].KEYS,
         )
+        # Below the first layer with numbers nobody reads a gradient
+        learning = (number for number, place in enumerate(places) if place.vectors or place.matrices)
+        self._first = next(learning, 0)
         self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
         kept = 1.0
         for layer in self.layers:
@@ -200,8 +213,9 @@ class Model:
             top = ws.gradient_of(len(self.layers))
             assert top is not None
             loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)
-            for number in reversed(range(len(self.layers))):
-                layer, dx, dy = self.layers[number], ws.gradient_of(number), ws.gradient_of(number + 1)
+            for number in reversed(range(self._first, len(self.layers))):
+                layer, dy = self.layers[number], ws.gradient_of(number + 1)
+                dx = None if number == self._first and layer.FIRST else ws.gradient_of(number)
                 layer.backward(dx, dy, ws.x[number], ws.layers[number], ws.window)
         ws.done = True
         return float(loss * scale)
@@ -294,12 +308,8 @@ class Model:
         """
         if not ws.done:
             raise RuntimeError("dense gradients need a backward pass before, with the same workspace")
-        functions: dict[str, GradientRows] = {}
-        if self.head.weight.name in self.matrices:
-            x = ws.x[-1][: self._used(ws)]
-            functions[self.head.weight.name] = partial(
-                self.head.write_gradient, x=x, targets=ws.targets, ws=ws.output
-            )
+        x = ws.x[-1][: self._used(ws)]
+        functions: dict[str, GradientRows] = self.head.gradient_rows(x, ws.targets, ws.output)
         for number, layer in enumerate(self.layers):
             dy = ws.gradient_of(number + 1)
             own = layer.gradient_rows(dy, ws.x[number], ws.layers[number], ws.window)

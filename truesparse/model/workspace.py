@@ -96,7 +96,8 @@ class Workspace:
 
     def __init__(self, model: Model, steps: int, batch: int) -> None:
         chain = model.chain
-        panels, one = Panels(steps, batch), Panels(1, batch)
+        alone = chain.feed_forward and steps == 1
+        panels, one = Panels(steps, batch, alone), Panels(1, batch, alone)
         self.window = Window(panels, one, aligned_zeros((one.panels, one.lanes)))
         self.start = State(chain, batch)
         places = chain.places

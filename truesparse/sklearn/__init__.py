@@ -1,4 +1,5 @@
-"""Estimators for scikit-learn: classifiers and regressors of sequences, forecasters, classifiers of texts.
+"""Estimators for scikit-learn: classifiers and regressors of sequences and of rows, forecasters,
+classifiers of texts.
 
 They need the extra `sklearn`. Nothing is compiled before the first ``fit``.
 """
@@ -12,7 +13,15 @@ except ImportError:
 
 from truesparse.sklearn.classifier import SparseLSTMClassifier
 from truesparse.sklearn.forecaster import SparseLSTMForecaster
+from truesparse.sklearn.mlp import SparseMLPClassifier, SparseMLPRegressor
 from truesparse.sklearn.regressor import SparseLSTMRegressor
 from truesparse.sklearn.text import SparseTextClassifier
 
-__all__ = ["SparseLSTMClassifier", "SparseLSTMForecaster", "SparseLSTMRegressor", "SparseTextClassifier"]
+__all__ = [
+    "SparseLSTMClassifier",
+    "SparseLSTMForecaster",
+    "SparseLSTMRegressor",
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
+    "SparseTextClassifier",
+]

@@ -50,10 +50,15 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
     validation_fraction: float
     verbose: int
 
+    def _settings(self) -> dict[str, Any]:
+        """The parameters by the names that the configuration has for them."""
+        settings: dict[str, Any] = self.get_params()
+        return settings
+
     def _configuration(self, kind: type[C]) -> C:
         """The configuration that the parameters are, checked."""
         known = kind.fields().keys() - CLASS_WEIGHT.keys()  # of the command line it is a text
-        given = {name: value for name, value in self.get_params().items() if name in known}
+        given = {name: value for name, value in self._settings().items() if name in known}
         given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         with as_value_error():
             config = resolve(given, environment={}, task=kind).filled()

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
@@ -161,4 +160,4 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         ndarray of float32, shape (n, n_classes)
         """
         check_is_fitted(self)
-        return self._outputs(read_sequences(self, X, reset=False))
+        return self._outputs(self._read(X, reset=False))

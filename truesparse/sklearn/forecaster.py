@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.data import Sequences, SeriesEncoder
-from truesparse.data.forecast import divide, encode, last_windows, planned
+from truesparse.data.forecast import divide, encode, last_windows, planned, with_linear
 from truesparse.data.series import Series, SeriesColumns
 from truesparse.data.series_encoder import FORECAST
 from truesparse.errors import UsageError
@@ -49,8 +50,9 @@ _OF_FORECASTS = {
 class SparseLSTMForecaster(SparseNetworkEstimator):
     """A truly sparse recurrent network that forecasts the next steps of series.
 
-    It learns from all series together by how much the next steps differ from the seasonal naive forecast,
-    and says all of them at once. With a `validation_fraction` the last steps of each series are held out.
+    It learns from all series together by how much the next steps differ from the seasonal naive forecast
+    with a linear part, a ridge regression on the last steps, and says all of them at once. With a
+    `validation_fraction` the last steps of each series are held out.
 
     Parameters
     ----------
@@ -124,14 +126,14 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         with as_value_error():
             series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
             assert series.encoder is not None
-            if there is not None and series.encoder != there:
+            if there is not None and series.encoder != replace(there, linear=()):
                 raise UsageError(
                     "warm_start needs horizon, lookback, season and covariates of the last fit; give these,"
                     " or leave warm_start out"
                 )
-            self.encoder_ = series.encoder
             fraction = self._held_out_fraction()
             train, held_out = divide(series, fraction) if fraction else (series, None)
+            self.encoder_ = there or with_linear(train, held_out, series.encoder)
             samples = self._samples(train)
             of_features = scaling(samples.sequences.values, self.encoder_.read)
             of_targets = scaling(samples.targets.T, self.encoder_.told)
@@ -193,7 +195,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         inputs = Sequences.of(list(self._last.astype(np.float32)))
         series = Series("y", encoder.features, inputs, np.arange(count), future=later)
         windows = last_windows(series, encoder)
-        forecasts = (self._outputs(windows) + windows.naive.T)[:, :wanted]
+        forecasts = (self._outputs(windows) + windows.simple.T)[:, :wanted]
         return forecasts[0] if self._single else forecasts
 
     def _samples(self, series: Series) -> Samples:

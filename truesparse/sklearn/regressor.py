@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
 from truesparse.modelfile import Encoder
-from truesparse.sklearn.inputs import read_sequences
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
@@ -146,7 +145,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
             As `fit` was given.
         """
         check_is_fitted(self)
-        outputs = self._outputs(read_sequences(self, X, reset=False)).astype(np.float64)
+        outputs = self._outputs(self._read(X, reset=False)).astype(np.float64)
         return (outputs * self._deviation + self._mean).reshape(len(outputs), *self._target_shape)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

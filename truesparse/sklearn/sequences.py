@@ -26,11 +26,19 @@ class SequenceEstimator(SparseNetworkEstimator):
 
     STORED = (*SparseNetworkEstimator.STORED, "n_features_in_", "feature_names_in_", "layout_", "_width")
 
+    def _read(self, X: Any, reset: bool) -> Sequences:
+        """See `read_sequences`."""
+        return read_sequences(self, X, reset)
+
+    def _chain(self, config: SequenceConfig, features: int, outputs: int, kind: str) -> ChainSpec:
+        """The model for so many features and outputs."""
+        return sequence_chain(config, 0, outputs, kind, features)
+
     def _begin(self, samples: Samples, outputs: int, kind: str, hold_out: bool) -> None:
         """Fit, with some of the samples held out if asked for."""
-        config = self._configuration(SequenceConfig)
+        config = self._configuration(self.CONFIG)
         with as_value_error():
-            chain = sequence_chain(config, 0, outputs, kind, samples.sequences.values.shape[1])
+            chain = self._chain(config, samples.sequences.values.shape[1], outputs, kind)
         stratify = samples.targets if kind == "classifier" else None
         train, valid = self._hold_out(len(samples.sequences), stratify)
         if not hold_out or not valid.size:
@@ -58,7 +66,7 @@ def sequences_and_targets(
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    sequences = read_sequences(estimator, X, reset)
+    sequences = estimator._read(X, reset)
     refuse_missing(y)
     if isinstance(estimator, RegressorMixin):
         try:

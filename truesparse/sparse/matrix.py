@@ -46,6 +46,9 @@ class SparseMatrix:
     indptr : ndarray of int64, shape (rows / group + 1,)
     indices : ndarray of uint16 or uint32, shape (connections,)
         Columns, strictly increasing within a group of rows; 64-byte aligned.
+    cuts : dict
+        How its products are cut, by what was asked, until its topology changes: looking that up anew would
+        take longer than a small product. See `truesparse.sparse.products.cut_for`.
 
     Notes
     -----
@@ -64,6 +67,7 @@ class SparseMatrix:
         "_transposed",
         "_stale",
         "_tiles",
+        "cuts",
     )
 
     def __init__(
@@ -89,6 +93,7 @@ class SparseMatrix:
         self.indices = _fit_for_kernels(pattern.indices)
         self._stale = True
         self._tiles: dict[int, NDArray[np.int32]] = {}  # by their columns
+        self.cuts: dict[Any, Any] = {}
         if self._transposed is not None and self._transposed.indices.size != pattern.nnz:
             self._transposed = None
 

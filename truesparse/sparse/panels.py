@@ -14,7 +14,7 @@ from truesparse.simd import split_lanes
 # Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache
 # lines and whose panels of 1,500 features stay in an L2 cache.
 _STEPS_PER_PANEL = {4: 16, 8: 8, 12: 8, 16: 4, 20: 4, 24: 4, 32: 2}
-_WIDEST = max(_STEPS_PER_PANEL)
+_ALONE = {**dict.fromkeys(_STEPS_PER_PANEL, 1), 48: 1, 64: 1}  # where windows have one step
 
 
 class Panels:
@@ -30,6 +30,8 @@ class Panels:
         Longest window, T.
     batch : int
         Sequences, B.
+    alone : bool
+        Whether steps know nothing of each other. In windows of one step a strip has up to 64 sequences then.
 
     Attributes
     ----------
@@ -55,15 +57,16 @@ class Panels:
         "panels",
     )
 
-    def __init__(self, steps: int, batch: int) -> None:
+    def __init__(self, steps: int, batch: int, alone: bool = False) -> None:
         if steps < 1 or batch < 1:
             raise UsageError(f"a window needs at least 1 step and 1 sequence, not {steps} x {batch}")
         self.steps = steps
         self.batch = batch
-        self.strips = -(-batch // _WIDEST)
+        steps_per_panel = _ALONE if alone and steps == 1 else _STEPS_PER_PANEL
+        self.strips = -(-batch // max(steps_per_panel))
         self.strip_batch = -(-batch // self.strips)
-        self.step_lanes = min(lanes for lanes in _STEPS_PER_PANEL if lanes >= self.strip_batch)
-        self.steps_per_panel = _STEPS_PER_PANEL[self.step_lanes]
+        self.step_lanes = min(lanes for lanes in steps_per_panel if lanes >= self.strip_batch)
+        self.steps_per_panel = steps_per_panel[self.step_lanes]
         while self.steps_per_panel >= 2 * steps:
             self.steps_per_panel //= 2
         self.lanes = self.step_lanes * self.steps_per_panel
@@ -129,6 +132,12 @@ class Panels:
         for place, step in enumerate(out[first : first + self.steps_per_panel]):
             lanes = numbers[:, place * self.step_lanes : (place + 1) * self.step_lanes]
             step[:, columns] = lanes[:, : columns.stop - columns.start]
+
+    def by_step(self, panels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a view of whole spans of panels as (spans, strips, features, steps per panel, step
+        lanes)."""
+        shape = -1, self.strips, panels.shape[1], self.steps_per_panel, self.step_lanes
+        return panels.reshape(shape)
 
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""

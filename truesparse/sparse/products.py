@@ -48,6 +48,10 @@ def cut_for(
         Whether all panels take a tile before the next one does, or each panel all tiles.
     """
     row_bytes, plan, index = 4 * lanes, machine_plan(), weight.indices.itemsize
+    asked = product, features, lanes, thread_count(), plan.tiles, plan.measures, trial is None
+    known = weight.cuts.get(asked)
+    if known is not None and known[0] is plan:
+        return known[1]
 
     def in_rows(cut: Cut) -> tuple[int, int, bool]:
         tile = -(-features // -(-features * row_bytes // max(cut.tile, row_bytes)))
@@ -55,10 +59,12 @@ def cut_for(
         return tile, plan.band(cut, row_bytes * weight.group, connections), cut.bundled
 
     if weight.group == 1 and lanes < _FEWEST_LANES and product != "gradient":
-        return in_rows(Cut(_NARROW_BYTES))
+        weight.cuts[asked] = plan, in_rows(Cut(_NARROW_BYTES))
+        return weight.cuts[asked][1]
     kind = plan.kind(product, weight.group, lanes, weight.shape, weight.density, thread_count())
     measure = None if trial is None else lambda cut: trial(*in_rows(cut))
-    return in_rows(plan.cut(kind, features * row_bytes, measure))
+    weight.cuts[asked] = plan, in_rows(plan.cut(kind, features * row_bytes, measure))
+    return weight.cuts[asked][1]
 
 
 def multiply(

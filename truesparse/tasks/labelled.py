@@ -114,6 +114,8 @@ def examples_to_measure(
         one = kind.read_one(data, columns, split)
         return one, kind.encode(one, saved.labels, saved.encoder)
     found = find_data(saved, task)
+    if found.path is None:
+        found = found._replace(path=kind.built_in)
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}

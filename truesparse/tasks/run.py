@@ -27,6 +27,7 @@ from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
+from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.loop import Trainer, TrainingStopped
@@ -76,8 +77,10 @@ def train_model(
         (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
-        dense model of the sizes asked for), `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `step_seconds` and
+        `net_seconds` (of all steps, and each times the density in it), `update_seconds` (of all topology
+        updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
@@ -215,8 +218,9 @@ def _restored(
     generators = make_generators(config.seed)
     words = saved.vocabulary
     reading: dict[str, Any] = {} if words is None else {"word_rule": words.word_rule}
-    # Other versions of the package may learn other subwords from the same text.
-    if config.start_values == "last" or isinstance(words, Subwords):
+    # Other versions of the package may learn other subwords from the same text, or no linear forecasts.
+    forecasts = getattr(saved.encoder, "horizon", 0)
+    if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
     task = shared(config.make_task(**reading), communicator)
     if not moved:  # a model file names the data as the user did, resumed or not
@@ -295,8 +299,12 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         **measures,
         "training_flops": state.flops,
         "relative_flops": trainer.relative_flops,
+        "inference_flops": flops_per_token(best),
+        "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
+        "step_seconds": state.step_seconds,
+        "net_seconds": state.net_seconds,
         "update_seconds": state.update_seconds,
         "threads": trainer.threads,
         **({"ranks": task.communicator.size} if task.communicator.size > 1 else {}),

@@ -184,6 +184,12 @@ class Method:
         return told or getattr(rule, "__name__", rule) == "by_momentum"
 
     @property
+    def dense_gradients(self) -> tuple[bool, bool]:
+        """Whether each step computes the gradients of all positions, and whether an update does."""
+        hooks: type[Hooks] = self._rule("hooks")
+        return hooks.OBSERVES, hooks.REPLACES
+
+    @property
     def density(self) -> float | None:
         """The density it insists on; None leaves it to the user."""
         keeps_all = self.initial == "dense" and not self.updates and self.prepare is None

@@ -159,6 +159,7 @@ def build_training(
         config.track_positions,
         clock,
         communicator,
+        config.keep_topologies,
         config.local_steps,
     )
 
@@ -174,6 +175,7 @@ def start_training(
     track_positions: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     communicator: Communicator = SERIAL,
+    keep_topologies: int | None = None,
     local_steps: int = 1,
 ) -> Training:
     """Return what trains a model with a method.
@@ -189,7 +191,7 @@ def start_training(
         Draws what dropout drops.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.
-    track_positions : bool
+    track_positions, keep_topologies
         See `Evolution`.
     clock, communicator, local_steps
         See `Training`.
@@ -198,6 +200,6 @@ def start_training(
     built = optimizer.build(model.arena, lookups)
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
-    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions)
+    evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     decay = optimizer.decay()
     return Training(model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
@@ -33,41 +33,44 @@ def compare_files(paths: Sequence[Path]) -> Iterator[tuple[int, int, TopologyDis
     UsageError, TruesparseError
         A model cannot be read, or it has another cell, other sizes or another vocabulary than the first.
     """
-    chain, names, patterns = _read(paths[0])
-    kind = model_kind(chain, names["labels"])
-    models = [patterns]
-    for path in paths[1:]:
-        other_chain, other_names, patterns = _read(path)
-        other_kind = model_kind(other_chain, other_names["labels"])
-        if kind != other_kind:
-            raise UsageError(
-                f"{paths[0]} and {path} cannot be compared: one is a {kind}, the other a {other_kind}"
-                "; give models of one kind"
-            )
-        for name, value, other in _differences(chain, other_chain):
-            raise UsageError(
-                f"{paths[0]} and {path} cannot be compared: {name} is {value} in the first and {other} in"
-                " the second; give models of the same layers"
-            )
-        for name, value in names.items():
-            if other_names[name] == value:
-                continue
-            raise UsageError(
-                f"{paths[0]} and {path} cannot be compared: their {name} differ"
-                "; give models that were trained on one text"
-            )
-        models.append(patterns)
-    layers = wiring(chain)
+    models = [read_topology(path) for path in paths]
+    for path, model in zip(paths[1:], models[1:], strict=True):
+        check_alike(paths[0], models[0], path, model)
+    layers = wiring(models[0].chain)
     for first, second in combinations(range(len(models)), 2):
-        yield first, second, topology_distance(models[first], models[second], layers)
+        yield first, second, topology_distance(models[first].patterns, models[second].patterns, layers)
 
 
-def _read(path: Path) -> tuple[ChainSpec, dict[str, Any], dict[str, Pattern]]:
+class Topology(NamedTuple):
     """What a comparison needs of a model: its values are not kept."""
+
+    chain: ChainSpec
+    names: dict[str, Any]
+    patterns: dict[str, Pattern]
+
+
+def read_topology(path: Path) -> Topology:
+    """That of a model file or of a run's best model."""
     with Reader(find_model(path)) as reader:
         stored = read_model(reader)
     patterns = {name: Pattern(csr.indptr, csr.indices, csr.shape) for name, csr in stored.matrices.items()}
-    return stored.chain, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns
+    return Topology(stored.chain, {"vocabularies": stored.vocabulary, "labels": stored.labels}, patterns)
+
+
+def check_alike(path: Path, mine: Topology, second: Path, other: Topology) -> None:
+    """Raise UsageError if two models have other cells, sizes or vocabularies."""
+    kinds = [model_kind(model.chain, model.names["labels"]) for model in (mine, other)]
+    cannot = f"{path} and {second} cannot be compared"
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"{cannot}: one is a {kinds[0]}, the other a {kinds[1]}; give models of one kind")
+    for name, value, its in _differences(mine.chain, other.chain):
+        raise UsageError(
+            f"{cannot}: {name} is {value} in the first and {its} in the second"
+            "; give models of the same layers"
+        )
+    for name, value in mine.names.items():
+        if other.names[name] != value:
+            raise UsageError(f"{cannot}: their {name} differ; give models that were trained on one text")
 
 
 def _differences(one: ChainSpec, two: ChainSpec) -> Iterator[tuple[str, Any, Any]]:

@@ -63,22 +63,31 @@ class Config:
         What is trained: the name of the command after ``truesparse train``.
     PRESETS : dict of str to dict
         Named sets of values; the first one is the default.
+    RECIPES : dict of str to dict
+        Named sets of values that beat those of the preset; a task that has any has a field `recipe`.
     HELP : str
         What the command prints of itself.
+    EXAMPLES : str
+        Commands that its help ends with, one a line.
     KIND : str
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
     TEXT_COLUMN : str
         The field that says which column it reads there; empty if there is none.
+    UNUSED : frozenset of str
+        Fields of other tasks that mean nothing here: there are no flags for them.
     """
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    RECIPES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     HELP: ClassVar[str]
+    EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
     TEXT_COLUMN: ClassVar[str] = ""
+    UNUSED: ClassVar[frozenset[str]] = frozenset()
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
@@ -148,6 +157,12 @@ class Config:
     log: str | None = log_setting()
     track_positions: bool = setting(
         False, "Keep a bit for every position, and tell which share of them has ever held a weight."
+    )
+    keep_topologies: int | None = setting(
+        None,
+        "Keep so many snapshots of the connections, evenly over their updates, for truesparse distance.",
+        low=2,
+        shown="none",
     )
     local_steps: int = setting(
         1,
@@ -325,10 +340,11 @@ class Config:
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The fields by name, those of the task first."""
+        """The fields by name, those of the task first, without those that it does not use."""
         own = [vars(kind).get("__annotations__", {}) for kind in cls.__mro__]
         rank = {name: place for place, names in reversed(list(enumerate(own))) for name in names}
-        return {field.name: field for field in sorted(dataclasses.fields(cls), key=lambda f: rank[f.name])}
+        every = sorted(dataclasses.fields(cls), key=lambda f: rank[f.name])
+        return {field.name: field for field in every if field.name not in cls.UNUSED}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -339,7 +355,7 @@ class Config:
         UsageError
             As the class; also for a name that is no field.
         """
-        cls.check_names(values, "the configuration")
+        cls.check_names((name for name in values if name not in cls.UNUSED), "the configuration")
         return cls(**values)
 
     @classmethod

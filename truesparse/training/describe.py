@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from truesparse.layers.chain import ChainSpec
     from truesparse.model import Model
+    from truesparse.modelfile import Encoder
     from truesparse.sparse import Arena
 
 
-def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
+def describe(chain: ChainSpec, arena: Arena, encoder: Encoder = None) -> dict[str, Any]:
     """Describe the matrices of a model and their totals.
 
     Parameters
     ----------
     chain : ChainSpec
     arena : Arena
+    encoder : TextEncoder, TokenEncoder, SeriesEncoder or None
 
     Returns
     -------
@@ -28,7 +31,8 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
         `dense_flops` (of one token going forward: a multiplication and an addition for each weight; none for
         the lookup in an embedding that is not also the output layer, and none for the output layer of a
         classifier, which is used once a text); `total`: `nnz`,
-        `dense_parameters`, `density`, `biases`, `bytes` (biases too), `flops`, `dense_flops`.
+        `dense_parameters`, `density`, `biases`, `linear` (of forecasts, coefficients),
+        `bytes` (biases too), `flops`, `dense_flops`.
     """
     rows = []
     flops, gates = _flops_per_weight(chain), chain.gates
@@ -60,6 +64,8 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
         "flops": sum(row["flops"] for row in rows),
         "dense_flops": sum(row["dense_flops"] for row in rows),
     }
+    if linear := getattr(encoder, "linear", ()):
+        total["linear"] = len(linear)
     return {
         "gates": list(dict.fromkeys(gate for own in gates.values() for gate in own)),
         "matrices": rows,
@@ -69,19 +75,26 @@ def describe(chain: ChainSpec, arena: Arena) -> dict[str, Any]:
 
 def flops_per_token(model: Model) -> int:
     """Multiplications and additions of one token going forward; see `describe`."""
-    flops = _flops_per_weight(model.chain)
-    return sum(flops[name] * matrix.nnz for name, matrix in model.arena.matrices.items())
+    return forward_flops(model.chain, {name: matrix.nnz for name, matrix in model.arena.matrices.items()})
+
+
+def forward_flops(chain: ChainSpec, counts: Mapping[str, int]) -> int:
+    """The same of a model with so many weights in each matrix."""
+    flops = _flops_per_weight(chain)
+    return sum(flops[name] * count for name, count in counts.items())
 
 
 def dense_flops_per_token(chain: ChainSpec) -> int:
     """The same of a dense model."""
-    flops = _flops_per_weight(chain)
-    return sum(flops[matrix.name] * matrix.positions for matrix in chain.matrices)
+    return forward_flops(chain, {matrix.name: matrix.positions for matrix in chain.matrices})
 
 
 def _flops_per_weight(chain: ChainSpec) -> dict[str, int]:
     """Of one token, for the weights of each matrix."""
-    return {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}
+    flops = {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}
+    if chain.output_matrix in flops:
+        flops[chain.output_matrix] *= chain.head.copies
+    return flops
 
 
 def densities(arena: Arena) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from truesparse.errors import UsageError
 from truesparse.topology import Beginning, Changed, Method
 from truesparse.topology.hooks import Gradients
 from truesparse.topology.positions import PositionsUsed
+from truesparse.topology.snapshots import Snapshot, kept_updates
 
 
 class TopologyChange(NamedTuple):
@@ -30,6 +31,10 @@ class TopologyChange(NamedTuple):
     seconds: float
 
 
+def _forget(snapshot: Snapshot) -> None:
+    """Keep nothing."""
+
+
 class Evolution:
     """The topology updates of a run.
 
@@ -43,11 +48,15 @@ class Evolution:
         See `replan`.
     track_positions : bool
         Whether to keep which positions have ever held a weight.
+    keep_topologies : int, optional
+        How many snapshots of the topology are kept; see `truesparse.topology.snapshots.kept_updates`.
 
     Attributes
     ----------
     method, planned
         As given.
+    kept : callable
+        Is given each snapshot that is kept; does nothing until it is set.
     interval : int
         Steps between updates.
     hooks : Hooks
@@ -67,8 +76,12 @@ class Evolution:
         planned: int,
         steps_per_epoch: int,
         track_positions: bool = False,
+        keep_topologies: int | None = None,
     ) -> None:
         self.method = method
+        self.kept: Callable[[Snapshot], object] = _forget  # estimators are pickled: no lambda
+        self._arena = beginning.arena
+        self._keep = keep_topologies
         self._settings = beginning.settings
         self._first = self._settings.get("drop_fraction", 0.0)
         self._end = self._settings.get("update_end", 1.0)
@@ -79,6 +92,7 @@ class Evolution:
     def replan(self, planned: int, steps_per_epoch: int) -> None:
         """Plan for so many steps, over which the drop fraction falls, in epochs of so many."""
         self.planned = planned
+        self._steps_per_epoch = steps_per_epoch
         self.interval = self._settings.get("update_interval") or steps_per_epoch
 
     def check(self) -> None:
@@ -120,7 +134,26 @@ class Evolution:
         changed = self.hooks.rewire(self.fraction(step), gradients, min(step / max(self._last, 1), 1.0))
         if self.positions is not None:
             self.positions.mark(changed)
+        if self._keeps(step):
+            self.keep(step)
         return changed
+
+    def keep(self, step: int) -> None:
+        """Keep the topology after a step, if any are kept."""
+        if self._keep is not None:
+            self.kept(Snapshot.of(step, step / self._steps_per_epoch, self._arena.matrices))
+
+    def keep_last(self, step: int) -> None:
+        """Keep the topology after the last step of a run, unless it was after the last update."""
+        if not self._keeps(self.last_update(step)):
+            self.keep(step)
+
+    def _keeps(self, step: int) -> bool:
+        """Whether the topology is kept after the update at a step."""
+        if self._keep is None:
+            return False
+        updates = self._last // self.interval if self.method.updates else 0
+        return step // self.interval in kept_updates(updates, self._keep)
 
     def counters(self) -> dict[str, Any]:
         """What JSON can hold and a checkpoint has to, besides the states in the arena."""

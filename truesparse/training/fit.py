@@ -19,6 +19,7 @@ from truesparse.settings import Settings, check_kind, seed_setting, setting, sho
 from truesparse.sparse import Arena, Rewiring
 from truesparse.topology import Beginning, Method, get_method, initial_counts
 from truesparse.topology.settings import GATES, IMPORTANCES
+from truesparse.topology.snapshots import Snapshot
 from truesparse.training.build import prepare, start_training
 from truesparse.training.evaluation import evaluate
 from truesparse.training.reporter import Reporter
@@ -41,6 +42,7 @@ class FitSettings(Settings):
     density: float | None = setting(None, "That of the model in the end.", low=0, open_low=True, high=1)
     gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
     importance: str = setting("l1", "What a connection counts.", choices=IMPORTANCES)
+    keep_topologies: int | None = setting(None, "Snapshots of the connections that are kept.", low=2)
     seed: int = seed_setting()
 
 
@@ -78,10 +80,13 @@ class Fitted:
     epochs : list of Epoch
     ended_by : str
         "patience" or "max_minutes" if that has ended training before its plan.
+    topologies : list of Snapshot
+        Those of `keep_topologies`, from the start to the end.
     """
 
     epochs: list[Epoch] = dataclasses.field(default_factory=list)
     ended_by: str = ""
+    topologies: list[Snapshot] = dataclasses.field(default_factory=list)
 
     @property
     def losses(self) -> list[float]:
@@ -112,6 +117,7 @@ def fit(
     density: float | None = None,
     gates: str = "fused",
     importance: str = "l1",
+    keep_topologies: int | None = None,
     seed: int = 1,
     progress: Callable[[Epoch], object] | None = None,
     reporter: Reporter | None = None,
@@ -147,6 +153,9 @@ def fit(
         Whether the gates of a matrix have one budget or one each.
     importance : {"l1", "l2", "max"}
         What a connection of several weights counts when the least are dropped.
+    keep_topologies : int, optional
+        Keep so many snapshots of the connections, evenly over their updates, the start and the end among
+        them: 2 bytes a connection each.
     seed : int
         Of dropout and of the topology; the same seed gives the same bits, whatever the number of threads.
     progress : callable, optional
@@ -181,6 +190,7 @@ def fit(
         density=density,
         gates=gates,
         importance=importance,
+        keep_topologies=keep_topologies,
         seed=seed,
     )
     check_model(model)
@@ -302,9 +312,15 @@ def _fit(
     def late() -> bool:
         return is_late(time.perf_counter() - began, told.max_minutes)
 
-    training = start_training(model, optimizer, method, beginning, rng, steps, epochs * steps)
+    training = start_training(
+        *(model, optimizer, method, beginning, rng, steps, epochs * steps),
+        keep_topologies=told.keep_topologies,
+    )
     assert training.evolution is not None
     training.evolution.check()
+    fitted = Fitted()
+    training.evolution.kept = fitted.topologies.append
+    training.evolution.keep(0)
     training.workspace(max(data.longest for data in (batches, valid) if data is not None), batches.batch_size)
     teller = Teller(reporter, training, model.chain.dense_parameters, steps, epochs)
 
@@ -312,7 +328,6 @@ def _fit(
         teller.step(done)
         return late()
 
-    fitted = Fitted()
     kept: Arena | None = None
     lowest, stale = math.inf, 0
     for number in range(1, epochs + 1):
@@ -340,6 +355,7 @@ def _fit(
         if last or is_stale(stale, told.patience):
             fitted.ended_by = "" if number == epochs else "max_minutes" if last else "patience"
             break
+    training.evolution.keep_last(training.steps)
     if kept is not None:
         _put_back(model.arena, kept)
     teller.end(epochs=len(fitted.epochs), **({"ended_by": fitted.ended_by} if fitted.ended_by else {}))

@@ -39,6 +39,7 @@ from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.stopping import is_late, is_stale
 from truesparse.training.task import Task
+from truesparse.training.topologies import begin_keeping
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -104,12 +105,7 @@ class Trainer:
         self.stop = stop
         self._compile_seconds = compile_seconds
         self.training = build_training(
-            config,
-            model,
-            generators,
-            task.chain,
-            self.steps_per_epoch,
-            self.total_steps,
+            *(config, model, generators, task.chain, self.steps_per_epoch, self.total_steps),
             lambda: time.perf_counter() - compile_seconds(),
             task.communicator,
         )
@@ -201,6 +197,8 @@ class Trainer:
         first_step = self.state.step
         communicator = self.task.communicator
         kept = communicator.broadcast(run.keep_records(self.state.records))
+        if communicator.rank == 0:
+            begin_keeping(self._evolution, run.path, first_step)
         try:
             if kept < self.state.records:  # somebody has cut the file: let the checkpoint count what is there
                 self.state.records = kept
@@ -219,6 +217,7 @@ class Trainer:
                     self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
                     self.reporter.compiled(self._compile_seconds())
+            self._evolution.keep_last(self.state.step)
         except EvaluationStopped:
             self._save()
             raise TrainingStopped(
@@ -237,12 +236,14 @@ class Trainer:
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
         batch = self.task.train.batch(epoch, k)
+        density = self.model.arena.nnz / self.task.chain.dense_parameters
         done = self.training.step(batch)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.add_step(done.loss, batch.counted, batch.tokens, seconds)
+        state.net_seconds += seconds * density
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         self._ending = self._is_over()
         if state.step % self.config.log_interval == 0 or self._ending:
@@ -314,6 +315,7 @@ class Trainer:
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
+            net_seconds=state.net_seconds,
         )
         return best, measures["loss"]
 
@@ -348,6 +350,7 @@ class Trainer:
             training_flops=state.flops,
             relative_flops=self.relative_flops,
             epoch_seconds=sum(state.epoch.values()),
+            net_seconds=state.net_seconds,
             update_seconds=state.epoch["updates"],
         )
         state.epoch = dict.fromkeys(state.epoch, 0.0)

@@ -34,7 +34,7 @@ def restored_config(saved: Checkpoint, kind: type[C]) -> C:
     """
     if not isinstance(saved.history, dict):
         raise _broken(saved, "its configuration is missing")
-    unknown = sorted(saved.history.keys() - kind.fields().keys())
+    unknown = sorted(saved.history.keys() - kind.fields().keys() - kind.UNUSED)
     try:
         if unknown:
             raise UsageError(f"its configuration has the unknown key {shown(unknown[0])}")
@@ -75,6 +75,8 @@ def restored_state(saved: Checkpoint, chosen_by: Collection[str] = ()) -> Traini
         raise _broken(saved, "best and best_nnz do not fit each other")
     if not _is_count(state.stale):
         raise _broken(saved, f"stale is {str(state.stale)[:40]}")
+    if not _is_sum(state.net_seconds):
+        raise _broken(saved, f"net_seconds is {str(state.net_seconds)[:40]}")
     if not _is_changes(state.changed):
         raise _broken(saved, "changed has no pairs of counts")
     return state

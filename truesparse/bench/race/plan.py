@@ -43,7 +43,7 @@ _COMMON = ("data", "level", "batch_size", "bptt")
 # What the dense side can be told; of all else it has only the default.
 FOLLOWED = frozenset(
     {
-        *(*_PLANNED, *_COMMON, "log_interval", "track_positions", "lr_density_exponent"),
+        *(*_PLANNED, *_COMMON, "log_interval", "track_positions", "keep_topologies", "lr_density_exponent"),
         *("preset", "random_windows", "hidden_size", "layers", "embedding_size", "init_scale", "seed"),
         *("dropout", "dropout_input", "dropout_output"),
         *("lr", "momentum", "beta1", "beta2", "epsilon", "weight_decay", "clip"),

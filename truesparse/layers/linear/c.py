@@ -1,11 +1,11 @@
-"""A linear layer as C99; an activation's function is in ``relu.c`` or ``tanh.c``."""
+"""A linear layer as C99; an activation's function is in the file of its name, such as ``relu.c``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from truesparse.layers.linear.spec import Linear
-from truesparse.layers.source import Source
+from truesparse.layers.source import Source, identifier
 
 
 class LinearSource(Source):
@@ -27,5 +27,7 @@ class LinearSource(Source):
         """See `Source.statements`."""
         y = self.parts["y"]
         yield from self.sum("bias", {"weight": self.x}, y)
-        if self.template:
+        if self.template == "srelu.c":
+            yield f"{self.function}({y}, {identifier(self.prefix, f'{self.place.name}.srelu')});"
+        elif self.template:
             yield f"{self.function}({y});"

@@ -16,6 +16,6 @@ Array = NDArray[np.float32]
 def linear_parameters(
     place: Place, matrices: Mapping[str, CSR], vectors: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Those of `torch.nn.Linear`; an activation has none."""
-    name = place.name
-    return {"weight": matrices[f"{name}.weight"].to_dense(), "bias": vectors[f"{name}.bias"]}
+    """Those of `torch.nn.Linear`, and what the activation learns, for which PyTorch has no module."""
+    own = {vector.name.removeprefix(f"{place.name}."): vectors[vector.name] for vector in place.vectors}
+    return {"weight": matrices[f"{place.name}.weight"].to_dense(), **own}

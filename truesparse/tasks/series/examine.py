@@ -10,21 +10,17 @@ from numpy.typing import NDArray
 from truesparse.data import Sequences
 from truesparse.data.forecast import Windows
 from truesparse.data.series import Series
-from truesparse.data.series_parts import SERIES
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.modelfile import StoredModel
 from truesparse.runtime.loading import as_model
 from truesparse.tasks.examined import WORST, Examined, Listing, Passage, confusion_of, how_many, in_time
-from truesparse.tasks.labelled import examples_to_measure
-from truesparse.tasks.series.settings import SeriesConfig
-from truesparse.tasks.series.use import columns_of, encoder_of
+from truesparse.tasks.series.settings import reads_rows
+from truesparse.tasks.series.use import encoder_of, examples_of
 
 
 def examine(stored: StoredModel) -> Examined:
     """Read sequences of the test part of a run; see `truesparse.tasks.classifier.examine.examine`."""
-    read, (inputs, labels, _) = examples_to_measure(
-        stored, None, "test", SeriesConfig, SERIES, columns_of(stored)
-    )
+    read, (inputs, labels, _) = examples_of(stored, None, "test")
     encoder, head = encoder_of(stored), stored.chain.head
     model: Any = as_model(stored)
     classes = isinstance(head, Softmax)
@@ -40,12 +36,14 @@ def examine(stored: StoredModel) -> Examined:
             else:
                 truth = labels[..., number][None]
             if isinstance(inputs, Windows):
-                own, truth = own + inputs.naive[:, number], truth + inputs.naive[:, number]
+                simple = inputs.simple[:, number]
+                own, truth = own + simple, truth + simple
             said.append(own)
             right.append(truth)
             where += [(number, step if encoder.per_step else -1) for step in range(len(own))]
         seen += len(numbers)
-    what = how_many(seen, len(inputs), "test forecasts" if encoder.horizon else "test sequences")
+    examples = "rows" if reads_rows(stored) else "forecasts" if encoder.horizon else "sequences"
+    what = how_many(seen, len(inputs), f"test {examples}")
     told, truth = np.concatenate(said), np.concatenate(right)
 
     def named(place: int) -> str:

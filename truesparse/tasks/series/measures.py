@@ -116,7 +116,7 @@ def measure(
     """
     said = outputs(model, examples.inputs, workspace, stop, communicator)
     right = examples.labels.values if isinstance(examples.labels, Sequences) else examples.labels
-    counted = "steps" if encoder.per_step else "sequences"
+    counted = "steps" if encoder.per_step else "rows" if model.chain.feed_forward else "sequences"
     if encoder.labels:
         return classified(said, right, counted)
     head = model.chain.head
@@ -125,7 +125,7 @@ def measure(
     told: NDArray[Any] = said.T
     if isinstance(examples.inputs, Windows):
         counted = "forecasts"
-        told, right = told + examples.inputs.naive, right + examples.inputs.naive
+        told, right = told + examples.inputs.simple, right + examples.inputs.simple
     return Estimated.of(
         told, right, np.array(head.scale or np.ones(len(right))), counted, encoder.horizon or 1
     )

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
+
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
+def reads_rows(saved: SavedModel | StoredModel) -> bool:
+    """Whether a model reads rows of features, each as a sequence of one step."""
+    return saved.chain.feed_forward and not saved.chain.per_step
+
+
 PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
@@ -30,15 +36,22 @@ class SeriesConfig(SequenceConfig):
 
     HELP: ClassVar[str] = """Train a truly sparse recurrent model of sequences of numbers.
 
-It tells a label or numbers for each sequence, or for each of its steps; or with --horizon the next steps of
-series. Files are CSV, NPZ (arrays X and y),
-.ts of the UCR/UEA archive, Parquet or Arrow. In a table a row is a sequence, or with --id-column or
---time-column a step of one. What --data lacks of a file to validate and to test on is taken out of the
-training sequences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
-TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+The model gives a label or numbers for each sequence or each of its steps. With --horizon it forecasts the
+next steps of series. Files are CSV, NPZ (arrays X and y), .ts of the UCR/UEA archive, Parquet or Arrow. In
+a table a row is a sequence; with --id-column or --time-column it is one step. If --data has no file to
+validate or to test on, the command takes sequences out of the training part, by --seed.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that over --config, and that over
+--preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train sequences --data gestures.csv
+truesparse train sequences --data sales.csv --target-column sales --time-column day --horizon 7
+truesparse train sequences --resume RUN
 """
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "ts", "parquet", "arrow")
+    LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "idx", "ts", "parquet", "arrow")
+    FLAT: ClassVar[bool] = False  # whether a row of a file is features and not a sequence
 
     data: str | None = setting(
         None,
@@ -119,7 +132,7 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
         """See `Config.made`."""
         from truesparse.data import SeriesEncoder
 
-        return isinstance(saved.encoder, SeriesEncoder)
+        return isinstance(saved.encoder, SeriesEncoder) and not reads_rows(saved)
 
     @staticmethod
     def predictor(saved: SavedModel) -> Predictor:
@@ -142,6 +155,8 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
             if "naive_rmse" in results:
                 every = f"every {results['season']:,} steps" if results["season"] > 1 else "last value"
                 simple = f"seasonal naive, {every}: RMSE {results['naive_rmse']:.6g}"
+                if "linear_rmse" in results:
+                    simple += f"; with the linear part: {results['linear_rmse']:.6g}"
             else:
                 simple = f"always the mean: RMSE {results['mean_rmse']:.6g}"
             told = (
@@ -153,6 +168,6 @@ TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves 
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.tasks.series.task import SeriesLearning
+        from truesparse.tasks.series.task import SeriesLearning, load_data
 
-        return SeriesLearning(self)
+        return SeriesLearning(self, load_data(self, reading.get("like")))

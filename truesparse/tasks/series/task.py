@@ -15,9 +15,10 @@ from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import FORECAST
-from truesparse.data.series_parts import load_series
+from truesparse.data.series_parts import DIGITS, load_series
 from truesparse.data.weights import weights_of
 from truesparse.errors import UsageError
+from truesparse.layers.chain import ChainSpec
 from truesparse.settings import flag, joined
 from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
@@ -25,7 +26,7 @@ from truesparse.tasks.sequences import sequence_chain
 from truesparse.tasks.series.measures import Estimated, measure
 from truesparse.tasks.series.settings import SeriesConfig
 from truesparse.tasks.steps import outputs, pieces, steps_at_once
-from truesparse.training.task import Measures, Workspaces
+from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -54,19 +55,7 @@ class SeriesLearning(LabelledTask):
         data = data or load_data(config)
         encoder, train = data.encoder, data.parts["train"]
         assert isinstance(encoder, SeriesEncoder)
-        more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
-        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.read)
-        if not encoder.labels:
-            right = train.labels.values if encoder.per_step else train.labels.T
-            more["target_mean"], more["target_scale"] = scaling(right, encoder.told)
-        chain = sequence_chain(
-            config,
-            0,
-            len(data.labels) or len(more["target_mean"]),
-            "classifier" if encoder.labels else "regressor",
-            len(encoder.read),
-            **more,
-        )
+        chain = self._chain(config, data)
         inputs, labels, _ = train
         weights = None
         if encoder.labels:
@@ -84,6 +73,19 @@ class SeriesLearning(LabelledTask):
         self.data, self._encoder = data, encoder
         self.longest = max(batches.longest, self._steps(data.parts["valid"]))
         self.chosen_by = chosen_by(config.choose_by if encoder.labels else "loss")
+
+    def _chain(self, config: SeriesConfig, data: LabelledData) -> ChainSpec:
+        """The model for some data."""
+        encoder, train = data.encoder, data.parts["train"]
+        assert isinstance(encoder, SeriesEncoder)
+        more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
+        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.read)
+        if not encoder.labels:
+            right = train.labels.values if encoder.per_step else train.labels.T
+            more["target_mean"], more["target_scale"] = scaling(right, encoder.told)
+        outputs = len(data.labels) or len(more["target_mean"])
+        kind = "classifier" if encoder.labels else "regressor"
+        return sequence_chain(config, 0, outputs, kind, len(encoder.read), **more)
 
     def _steps(self, part: Examples) -> int:
         """How many steps a workspace must have to measure a part."""
@@ -108,7 +110,7 @@ class SeriesLearning(LabelledTask):
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
-        the mean, or of the seasonal naive forecast."""
+        the mean, or of the seasonal naive forecast and of the linear part alone."""
         inputs = self.data.parts["test"].inputs
         train, tested = (_right(self.data.parts[part]) for part in ("train", "test"))
         if self._encoder.labels:
@@ -120,13 +122,18 @@ class SeriesLearning(LabelledTask):
             }
         simple, name = np.broadcast_to(train.mean(axis=1, dtype=np.float64)[:, None], tested.shape), "mean"
         if isinstance(inputs, Windows):
-            simple, name, tested = inputs.naive, "naive", tested + inputs.naive
-        horizon = self._encoder.horizon or 1
-        of_simple = Estimated.of(simple, tested, np.ones(len(tested)), "", horizon).measures
+            simple, name, tested = inputs.naive, "naive", tested + inputs.simple
+        baselines = {name: simple}
+        if isinstance(inputs, Windows) and self._encoder.linear:
+            baselines["linear"] = inputs.simple
+        horizon, ones = self._encoder.horizon or 1, np.ones(len(tested))
+        measured = {
+            name: Estimated.of(own, tested, ones, "", horizon).measures for name, own in baselines.items()
+        }
         return {
             "valid_rmse": valid["rmse"],
             **{f"test_{measure}": test[measure] for measure in ("rmse", "mae", "r2")},
-            **{f"{name}_{measure}": of_simple[measure] for measure in ("rmse", "mae")},
+            **{f"{name}_{key}": own[key] for name, own in measured.items() for key in ("rmse", "mae")},
             **({"season": self._encoder.season} if isinstance(inputs, Windows) else {}),
         }
 
@@ -167,9 +174,10 @@ def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ..
     return tuple(mean.tolist()), tuple(np.where(constant, 1.0, scale).tolist())
 
 
-def load_data(config: SeriesConfig) -> LabelledData:
-    """Read the data that a configuration names; raises as `load_series`, and if it names none."""
-    if config.data is None:
+def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData:
+    """Read the data that a configuration names, with the linear part of a model if one is given; raises as
+    `load_series`, and if it names none."""
+    if config.data is None and not config.FLAT:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
         )
@@ -182,5 +190,10 @@ def load_data(config: SeriesConfig) -> LabelledData:
         config.horizon or 0,
         config.lookback or 0,
         config.season or 0,
+        flat=config.FLAT,
     )
-    return load_series(Path(config.data), columns, config.valid_fraction, config.test_fraction, config.seed)
+    path = DIGITS if config.data is None else Path(config.data)
+    encoder = getattr(like, "encoder", None)
+    linear = encoder.linear if isinstance(encoder, SeriesEncoder) else None
+    parted = config.valid_fraction, config.test_fraction, config.seed
+    return load_series(path, columns, *parted, linear)

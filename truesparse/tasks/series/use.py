@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from truesparse.data import Sequences, SeriesEncoder
 from truesparse.data.forecast import Windows
-from truesparse.data.series import SeriesColumns
-from truesparse.data.series_parts import SERIES
+from truesparse.data.parts import Examples
+from truesparse.data.series import Series, SeriesColumns
+from truesparse.data.series_parts import ROWS, SERIES
 from truesparse.model.loading import SavedModel
 from truesparse.modelfile import StoredModel, scores_overflow
 from truesparse.tasks.classifier.use import ClassifierEvaluation
 from truesparse.tasks.labelled import examples_to_measure
+from truesparse.tasks.registry import task_of
 from truesparse.tasks.rundata import LARGEST_BATCH
 from truesparse.tasks.series.measures import Estimated, measure
-from truesparse.tasks.series.settings import SeriesConfig
+from truesparse.tasks.series.settings import reads_rows
 from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.training.task import Evaluated
 
@@ -73,13 +75,21 @@ def columns_of(saved: SavedModel | StoredModel, **given: str) -> SeriesColumns:
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
     encoder = encoder_of(saved)
     target, id, time = (names | given).values()
-    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder)
+    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder, flat=reads_rows(saved))
+
+
+def examples_of(
+    saved: SavedModel | StoredModel, data: Path | None, split: str | None, **columns: str
+) -> tuple[Series, Examples]:
+    """See `examples_to_measure`."""
+    kind = ROWS if reads_rows(saved) else SERIES
+    return examples_to_measure(saved, data, split, task_of(saved), kind, columns_of(saved, **columns))
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> Evaluated:
     """See `truesparse.tasks.use.evaluate_file`."""
     encoder = encoder_of(saved)
-    _, examples = examples_to_measure(saved, data, split, SeriesConfig, SERIES, columns_of(saved, **columns))
+    _, examples = examples_of(saved, data, split, **columns)
     size = min(saved.data.batch_size, LARGEST_BATCH, len(examples.inputs))
     workspace = saved.model.workspace(steps_at_once(saved.model.chain, examples.inputs, "sequence"), size)
     measured = measure(saved.model, examples, encoder, workspace)
@@ -123,7 +133,7 @@ class SavedSeriesModel:
         said = outputs(model, sequences, workspace)
         said = np.exp(said) if encoder.labels else said
         if isinstance(sequences, Windows):
-            said = said + sequences.naive.T.astype(np.float32)
+            said = said + sequences.simple.T.astype(np.float32)
         if not np.isfinite(said).all():
             raise scores_overflow(self._saved.path)
         return said

@@ -45,10 +45,17 @@ class TaggerConfig(Config):
 
     HELP: ClassVar[str] = """Train a truly sparse recurrent tagger: a label for each token of a sentence.
 
-Files have a token and its label in each line, and an empty line after each sentence (CoNLL); or JSON lines
-with lists of tokens and labels. What --data lacks of a file to validate and to test on is taken out of the
-training sentences, by --seed. A flag beats its environment variable (TRUESPARSE_ and the name, as in
-TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+A file has a token and its label in each line, and an empty line after each sentence (CoNLL); or JSON lines
+with lists of tokens and labels. If --data has no file to validate or to test on, the command takes sentences
+out of the training part, by --seed.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that over --config, and that over
+--preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train tagger --data names.conll
+truesparse train tagger --data names.conll --preset tags-both
+truesparse train tagger --resume RUN
 """
     KIND: ClassVar[str] = "tagger"
     TASK: ClassVar[str] = "tagger"

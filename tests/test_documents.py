@@ -1,0 +1,122 @@
+"""README and docs: lengths, commands that parse, and the snippets of the README and of the tutorials."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from command_helpers import parse
+
+from truesparse.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+MORE = [
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+    ROOT / "examples" / "README.md",
+]
+LINE, PAGE, SENTENCE = 140, 300, 20  # characters, lines, words
+
+
+def named(paths: list[Path]) -> list[object]:
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """Those of running text and lists: no code, headings or tables."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in text.splitlines() if not re.match(r"\s*[|#!]|    |\[.*\]:", line)]
+    paragraphs = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(lines))
+    for paragraph in paragraphs:
+        yield from re.split(r"(?<=[.!?])[*`)\"]*\s+", paragraph.strip())
+
+
+def words(sentence: str) -> int:
+    """How many words a reader counts: an address, a formula or a command is one."""
+    short = re.sub(r"\]\([^)]*\)|`[^`]*`", " x ", sentence)
+    return len(re.findall(r"\S*\w\S*", short))
+
+
+@pytest.mark.parametrize("path", named(PAGES + MORE))
+def test_lines_are_short(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    table = re.compile(r"\|.*\|$")
+    long = [
+        f"line {number} has {len(line)} characters"
+        for number, line in enumerate(lines, 1)
+        if len(line) > LINE and not table.match(line)
+    ]
+    assert not long
+
+
+@pytest.mark.parametrize("path", named(PAGES))
+def test_pages_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= (120 if path == README else PAGE)
+
+
+def test_sentences_are_short() -> None:
+    lengths = [
+        length
+        for path in PAGES
+        for length in map(words, sentences(path.read_text(encoding="utf-8")))
+        if length > 1
+    ]
+    assert sum(lengths) / len(lengths) < SENTENCE
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """What the page tells the reader to type that begins with ``truesparse``."""
+    for block in blocks(text, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in line.split("&&"):
+                given = shlex.split(part, comments=True)
+                while given and re.fullmatch(r"[A-Z_]+=\S+|\$|nice", given[0]):  # variables before it
+                    given = given[1:]
+                if given and given[0] == "truesparse":
+                    end = next((k for k, word in enumerate(given) if word in ("|", "<", ">")), None)
+                    yield given[1:end]
+
+
+@pytest.mark.parametrize("path", named(PAGES + MORE))
+def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in commands(path.read_text(encoding="utf-8")):
+        if "..." not in arguments and "METHOD" not in arguments:
+            parse(main, arguments)
+
+
+def test_wrong_commands_do_not_parse() -> None:
+    (first, second) = commands(
+        "```sh\n$ truesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n```\n"
+    )
+    for arguments in (first, second):
+        with pytest.raises(click.UsageError):
+            parse(main, arguments)
+
+
+def test_readme_begins_with_what_ci_runs() -> None:
+    install, test = blocks(README.read_text(encoding="utf-8"), "sh")[:2]
+    assert install.endswith("truesparse train lm\n")
+    assert test.endswith("pytest\n")
+
+
+def test_readme_in_python(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(README.read_text(encoding="utf-8"), "python")
+    exec(code, {})
+    assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
+    assert (tmp_path / "counting.safetensors").is_file()

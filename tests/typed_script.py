@@ -1,0 +1,91 @@
+"""A user's script with every public name, for ``mypy --strict``; see `make types`. It is not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import truesparse as ts
+from truesparse import runtime
+from truesparse.sklearn import (
+    SparseLSTMClassifier,
+    SparseLSTMForecaster,
+    SparseLSTMRegressor,
+    SparseTextClassifier,
+)
+
+
+class Own(ts.Reporter):
+    """A reporter of one's own."""
+
+    def start(self, info: ts.RunInfo) -> None:
+        """Say how long it will be."""
+        print(info)
+
+    def step(self, progress: ts.Progress) -> None:
+        """Say the loss."""
+        print(progress.loss)
+
+
+def language_model(path: Path) -> float:
+    """Train and save one."""
+    ids = np.arange(2000) % 12
+    train, valid = ts.Windows(ids[:1500], 10, 15), ts.Windows(ids[1500:], 10, 15)
+    chain = ts.Chain(
+        ts.Embedding(12, 16),
+        ts.WordDropout(0.1),
+        ts.LSTM(32),
+        ts.Dropout(0.1),
+        ts.GRU(16),
+        ts.RHN(16, depth=2),
+        ts.ActivityPenalty(2.0, 1.0),
+        ts.Softmax(12),
+    )
+    model: ts.Model = chain.init(density=0.2, seed=1)
+    rigl: ts.Method = ts.method("rigl", update_interval=10)
+    reporter: ts.Reporter = Own()
+    fitted = ts.fit(model, train, ts.adam(lr=0.03), method=rigl, epochs=2, valid=valid, reporter=reporter)
+    model.save(path, ts.Vocabulary(tuple("abcdefghijkl")))
+    again = ts.load(path)
+    return fitted.losses[-1] + ts.evaluate(again, valid).loss
+
+
+def sequences() -> np.ndarray:
+    """Train a classifier of features in a loop, and a model of numbers."""
+    read = ts.Sequences.of([np.zeros((5, 2), np.float32), np.ones((7, 2), np.float32)])
+    batches = ts.SequenceBatches(read, np.array([0, 1]), batch_size=2)
+    layers = (ts.Standardize((0.0, 0.0), (1.0, 1.0)), ts.Bidirectional(ts.GRU(8)), ts.Pool("mean"))
+    model = ts.Chain(*layers, ts.Linear(4, "relu"), ts.Softmax(2), features=2).init(0.5)
+    training = ts.Training(model, ts.sgd(lr=0.5).build(model.arena), clip=1.0)
+    batch: ts.Batch = batches.batch(0, 0)
+    training.step(batch)
+    numbers = ts.Chain(ts.LSTM(4), ts.Pool(), ts.SquaredError(1), features=2).init(0.5)
+    return ts.predict(numbers, read)
+
+
+def others(path: Path) -> None:
+    """What is left."""
+    subwords = ts.Subwords.learn(["a text"], 300)
+    words = ts.Vocabulary(("<unk>", "a"))
+    encoders = (ts.TextEncoder(words, 9), ts.TokenEncoder(words))
+    optimizers = (ts.asgd(lr=1.0), ts.nt_asgd(lr=1.0), ts.snt_asgd(lr=1.0))
+    logs: list[ts.Reporter] = [ts.CsvLog(path / "a.csv"), ts.TensorBoardLog(path)]
+    mine = ts.Method("mine", "as SET", drop="smallest_of_each_sign")
+    ts.register_method(mine)
+    register = ts.register_layer
+    print(subwords, encoders, optimizers, logs, register, ts.__version__)
+    try:
+        runtime.load(path)
+    except ts.UsageError as error:
+        print(error)
+    except ts.TruesparseError as error:
+        print(error)
+
+
+def estimators(x: np.ndarray, y: np.ndarray) -> None:
+    """Those for scikit-learn."""
+    print(SparseLSTMClassifier(epochs=2).fit(x, y).predict(x))
+    print(SparseLSTMRegressor(epochs=2).fit(x, y).predict(x))
+    print(SparseLSTMForecaster(epochs=2).fit(y).predict(3))
+    print(SparseTextClassifier(epochs=2).fit(["a", "b"], [0, 1]).predict(["a"]))

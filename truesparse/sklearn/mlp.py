@@ -1,0 +1,130 @@
+"""A classifier and a regressor of rows of numbers: feed-forward nets, with scikit-learn's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Tags
+from sklearn.utils.validation import validate_data
+
+from truesparse.data import Sequences
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.linear.spec import ACTIVATIONS
+from truesparse.sklearn.classifier import SparseLSTMClassifier
+from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, Parameter, with_parameters
+from truesparse.sklearn.regressor import SparseLSTMRegressor
+from truesparse.sklearn.sequences import SequenceEstimator
+from truesparse.tasks.mlp.settings import MLPConfig
+from truesparse.tasks.sequences import SequenceConfig
+
+# Names of `sklearn.neural_network.MLPClassifier` for settings.
+_NAMES = {
+    "alpha": "weight_decay",
+    "hidden_layer_sizes": "hidden_sizes",
+    "learning_rate_init": "lr",
+    "max_iter": "epochs",
+}
+_AUTO_BATCH = 200
+_LIKE_SKLEARN = {
+    "hidden_layer_sizes": Parameter((100,), "tuple of int", "Units of each hidden layer."),
+    "activation": Parameter(
+        "relu",
+        "{" + ", ".join(f'"{name}"' for name in ("identity", *ACTIVATIONS)) + "}",
+        "What is made of each hidden unit's sum; identity is none.",
+    ),
+    "alpha": Parameter(1e-4, "float", "L2 penalty added to the gradient."),
+    "batch_size": Parameter("auto", 'int or "auto"', "Rows that are learned at once; auto is 200."),
+    "learning_rate_init": Parameter(0.001, "float", "Learning rate at the start."),
+    "max_iter": Parameter(200, "int", "Passes over the training data."),
+}
+_OF_COMMANDS = ("goal", "target_column", "valid_fraction", "test_fraction", "inputs", *_NAMES.values())
+
+
+class RowEstimator(SequenceEstimator):
+    """Of rows of numbers, which are sequences of one step."""
+
+    STORED = (*SequenceEstimator.STORED[:-2],)
+    CONFIG = MLPConfig
+
+    def _read(self, X: Any, reset: bool) -> Sequences:
+        """Rows of an array or frame of shape (n, features)."""
+        table = validate_data(self, X, reset=reset, dtype=np.float32)
+        return Sequences(np.ascontiguousarray(table), np.arange(len(table) + 1))
+
+    def _chain(self, config: SequenceConfig, features: int, outputs: int, kind: str) -> ChainSpec:
+        assert isinstance(config, MLPConfig)
+        return config.chain(features, outputs, kind)
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {_NAMES.get(name, name): value for name, value in self.get_params().items()}
+        sizes = settings["hidden_sizes"]
+        sizes = sizes if isinstance(sizes, Iterable) and not isinstance(sizes, str) else [sizes]
+        settings["hidden_sizes"] = ",".join(map(str, sizes))
+        if settings["activation"] == "identity":
+            settings["activation"] = "none"
+        if settings["batch_size"] == "auto":
+            settings["batch_size"] = _AUTO_BATCH
+        return settings
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = False
+        return tags
+
+
+@with_parameters(MLPConfig, {**CLASS_WEIGHT, **_LIKE_SKLEARN, **OWN}, without=_OF_COMMANDS)
+class SparseMLPClassifier(RowEstimator, SparseLSTMClassifier):
+    """A truly sparse feed-forward net that tells the class of a row of numbers.
+
+    It has the parameters of scikit-learn's `MLPClassifier` under the same names, and those of sparse training
+    beside them. Like that it learns best from features of mean 0 and variance 1.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+        Columns.
+    loss_curve_, validation_scores_, n_iter_, temperature_, nnz_, density_
+        As in `SparseLSTMClassifier`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from truesparse.sklearn import SparseMLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = SparseMLPClassifier(density=0.1, learning_rate_init=0.01, max_iter=20, random_state=0)
+    >>> model.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.85
+    True
+    """
+
+    STORED = (*RowEstimator.STORED, "classes_")
+
+
+@with_parameters(
+    MLPConfig,
+    {**_LIKE_SKLEARN, **OWN},
+    (*_OF_COMMANDS, "choose_by", "label_smoothing", "calibrate", "class_weight"),
+)
+class SparseMLPRegressor(RowEstimator, SparseLSTMRegressor):
+    """A truly sparse feed-forward net that tells numbers of a row of numbers.
+
+    It has the parameters of scikit-learn's `MLPRegressor` under the same names. Targets are brought to mean 0
+    and variance 1 while it learns; features are read as they are.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    n_features_in_, n_iter_, nnz_, density_, loss_curve_, validation_scores_
+        As in `SparseLSTMRegressor`.
+    """
+
+    STORED = (*RowEstimator.STORED, "_target_shape")

@@ -1,0 +1,1 @@
+"""Learning from rows of a table and from images, with feed-forward nets."""
