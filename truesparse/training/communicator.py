@@ -7,7 +7,7 @@ weights, topology and all decisions are the same everywhere, to the bit, and onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -129,6 +129,10 @@ class Communicator:
             name: np.stack([own[name] for own in every], axis=-1).reshape(*array.shape[:-1], -1)
             for name, array in arrays.items()
         }
+
+    def own_lanes(self, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Those of this rank, of what `gather_lanes` gave."""
+        return {name: array[..., self.lanes()] for name, array in arrays.items()}
 
 
 SERIAL = Communicator()
