@@ -84,7 +84,7 @@ def quantities(
     found = {}
     for name, method in METHODS.items():
         settings = own[1] if own is not None and own[0] == name else method.defaults
-        end = sparse
+        end: float = sparse
         if not method.ends_sparser:
             end = {"small": small, "dense": dense}.get(method.initial, sparse)
         first = max(settings[method.initial_setting], density) if method.initial_setting else 1.0
