@@ -252,6 +252,5 @@ def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData
     )
     path = DIGITS if config.data is None else Path(config.data)
     parted = config.valid_fraction, config.test_fraction, config.seed
-    if encoder is None or like is None:
-        return load_series(path, columns, *parted)
-    return load_series(path, columns, *parted, encoder.linear, encoder, like.labels)
+    linear = None if encoder is None else encoder.linear
+    return load_series(path, columns, *parted, linear, encoder, () if like is None else like.labels)
