@@ -83,6 +83,9 @@ def write(folder: Path) -> None:
         with (folder / f"{goal}.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows(own)
 
+    with (folder / "short.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows["forecast"][:16])
+
 
 def command(*arguments: object) -> str:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -280,6 +283,12 @@ def test_predict_next_steps(trained) -> None:
     Path("later.csv").write_text(without)
     other = table(command("predict", "forecast", "later.csv"))
     assert np.mean([float(a[2]) - float(b[2]) for a, b in zip(told[1:], other[1:], strict=True)]) > 1
+    model = truesparse.runtime.load_forecaster("forecast")
+    assert (model.targets, model.known, model.horizon, model.needed) == (("target",), ("promo",), 3, 13)
+    histories = np.array([row[2:] for row in rows[1:]], float).reshape(3, 56, 2)
+    said = model.predict(list(histories), np.zeros((3, 3)))
+    np.testing.assert_allclose(said.ravel(), [float(row[2]) for row in other[1:]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(histories[1, -13:], [0, 0, 0]), said[1], rtol=1e-6)
     result = CliRunner().invoke(main, ["predict", "forecast", "forecast.csv"])
     assert "the series 's0' of forecast.csv has 0 rows without 'target' at its end" in result.stderr
 
@@ -340,6 +349,10 @@ def test_info_and_a_picture(trained) -> None:
             "train sequences --data regress.csv --id-column who --goal classify --target-column day",
             "row 3 of regress.csv has another day than row 2 of 'w0'",
         ),
+        (
+            "evaluate forecast --data short.csv",
+            "a season of 7, a lookback of 6 and a horizon of 3 need 16; give a longer series\n",
+        ),
         ("predict regress classify.csv", "classify.csv has no column 'who'"),
         ("predict classify regress.csv --format lines", "--format lines is not for"),
         ("predict regress-steps label-steps.csv", "is 'w0', which is no finite number"),
@@ -394,6 +407,12 @@ def test_reports(trained) -> None:
             continue
         assert "Largest errors" in page
         names = ("promo, 2 later", "change of target") if goal == "forecast" else ("u", "v")
+        use = "load_forecaster(" if goal == "forecast" else "runtime.load("
+        assert use in page
+        if goal == "forecast":  # of 56 days the last 6: after the 50th to the 53rd
+            places = re.findall(r">(s\d), after (2024-02-\d\d)<", page)
+            assert {day for _, day in places} <= {f"2024-02-{day}" for day in range(19, 23)}
+            assert len({shop for shop, _ in places}) > 1
         assert all(f"<td>{name}</td>" in page for name in names)
         if goal != "forecast":  # whose steps have deviations of their own
             (deviations,) = re.findall(r"mean squared error ([0-9.]+) standard deviations", page)

@@ -367,3 +367,15 @@ def test_wrong_weights(tmp_path, name, content, sentence):
     columns = SeriesColumns("classify", id="who" if name == "long.csv" else "", weight="w", weighed=True)
     with pytest.raises(TruesparseError, match=sentence):
         read(text(tmp_path / name, content), columns).of_goal("classify")
+
+
+def test_a_gap_is_told_once_where_nothing_is_forecast(tmp_path):
+    path = text(
+        tmp_path / "a.csv", "who,t,x,y\na,1,1,1\na,2,1,1\na,3,1,1\na,5,1,1\nb,1,1,1\nb,2,1,1\nb,9,1,1\n"
+    )
+    told = "row 5 of .*a.csv has the time 5 of 'a' after 3, another distance than .* takes all steps as even"
+    with pytest.warns(UserWarning, match=told) as warned:
+        series = read(path, LONG)
+    assert len(warned) == 1
+    assert series.inputs.lengths.tolist() == [4, 3]
+    read(path, LONG._replace(encoder=SeriesEncoder("regress", ("x",), ("y",))))  # a model knows: no warning

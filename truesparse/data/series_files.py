@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -37,6 +38,7 @@ _LAYOUTS = {
     **{".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"},
 }
 ENDINGS = tuple(_LAYOUTS)
+_GAP = "the model takes all steps as even, so fill the gap in if that matters"
 LAYOUTS = tuple(dict.fromkeys(_LAYOUTS.values()))
 WIDE = ("value",)  # the only feature of a table whose rows are sequences
 
@@ -211,7 +213,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     order = np.argsort(groups, kind="stable")
     rows = frame.rows[order]
     starts = np.concatenate([[0], np.bincount(groups).cumsum()])
-    stamps = None
+    stamps, uneven = None, columns.encoder is not None  # once is enough
     if "time" in places:
         stamps = read_stamps(frame.texts(places["time"], "time"), frame.name, frame.rows).select(order)
         for number, (first, last) in enumerate(pairwise(starts)):
@@ -220,6 +222,12 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
             check_order(own, rows[first:last], frame.name, whose)
             if forecasts and last - first > 1:
                 pace_of(own, rows[first:last], frame.name, whose)
+            elif not uneven and last - first > 1:
+                try:
+                    pace_of(own, rows[first:last], frame.name, whose, _GAP)
+                except UsageError as error:
+                    uneven = True
+                    warnings.warn(str(error), stacklevel=2)
     encoder = None if labelled else columns.encoder
     if encoder is not None and encoder.known:
         others = [place for place in others if frame.titles[place] in encoder.features]

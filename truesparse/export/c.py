@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from truesparse.data import Subwords
 from truesparse.errors import UsageError
 from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
+from truesparse.export.c_forecast import forecast_text
 from truesparse.export.c_inputs import input_text, test_inputs, test_text
 from truesparse.export.c_network import network
 from truesparse.export.c_whole import whole_network, whole_text
@@ -92,6 +93,8 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **_test(stored, dtype),
     }
     values |= input_text(stored, values)
+    of_forecast, more = forecast_text(stored, values)
+    values |= of_forecast
     if chain.whole:
         values |= whole_text(stored, values)
     values["math"] = _called(read_template("math.c").substitute(values), "".join(values.values()))
@@ -101,7 +104,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
         (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8", newline="\n")
-    report = {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    report = {"flash_bytes": parts.flash + more, "ram_bytes": parts.state_bytes + parts.score_bytes}
     if chain.whole:
         report["step_bytes"] = 4 * int(parts.text["step_floats"])
     return report

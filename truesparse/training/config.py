@@ -165,15 +165,10 @@ class Config:
         shown="none",
     )
     local_steps: int = setting(
-        1,
-        "Steps that each rank of an MPI job makes by itself between two that bring all together; 1 to add up"
-        " the gradients of every step.",
-        low=1,
+        1, "Steps that each rank of an MPI job makes by itself, before all meet.", low=1
     )
     comm_dtype: str = setting(
-        "float32",
-        "What numbers travel as between ranks; bf16 halves the traffic.",
-        choices=("float32", "bf16"),
+        "float32", "What ranks send; bf16 halves the traffic.", choices=("float32", "bf16")
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
