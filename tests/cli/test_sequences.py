@@ -218,7 +218,7 @@ def test_weights_count_in_training_only(trained) -> None:
         resolve({**config, "horizon": 2}, task=settings.SeriesConfig)
     for task_name in ("tagger", "lm"):
         result = CliRunner().invoke(main, ["train", task_name, "--weight-column", "w"])
-        assert "--weight-column is for truesparse train classifier or sequences, not for" in result.stderr
+        assert "--weight-column is for truesparse train classifier, sequences or mlp, not" in result.stderr
 
 
 def test_a_temperature_at_its_limit_is_told() -> None:
