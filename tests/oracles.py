@@ -168,6 +168,8 @@ def srelu(x, t_left, a_left, t_right, a_right):
     """Jin et al. 2016, equation 1; where the bends lie the wrong way round, the right one counts."""
     left = np.where(x < t_left, t_left + a_left * (x - t_left), x)
     return np.where(x >= t_right, t_right + a_right * (x - t_right), left)
+
+
 def run_encoder(parameters, place, x):
     """Outputs of what an encoder consists of, x of shape (T, D, B), in float64."""
     spec, name = place.spec, place.name
