@@ -77,14 +77,14 @@ def quantities(
     """
     dense, sparse = dense_flops_per_token(chain), forward_flops(chain, counts)
     try:
-        small = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
+        small: float = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
     except UsageError:  # no dense model is so small
         small = math.nan
     density = sum(counts.values()) / chain.dense_parameters
     found = {}
     for name, method in METHODS.items():
         settings = own[1] if own is not None and own[0] == name else method.defaults
-        end = sparse
+        end: float = sparse
         if not method.ends_sparser:
             end = {"small": small, "dense": dense}.get(method.initial, sparse)
         first = max(settings[method.initial_setting], density) if method.initial_setting else 1.0
