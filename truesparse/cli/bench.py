@@ -172,9 +172,7 @@ def step(
 @_size("--batch-size", 128, "Rows.")
 @_baseline((*ROWS, "all"), "torch")
 @_measures("rows", repeats=7, seconds=0.3, drawn=False)
-def mlp(
-    density: str, hidden_sizes: str, features: int, batch_size: int, baseline: str | None
-) -> Measure:
+def mlp(density: str, hidden_sizes: str, features: int, batch_size: int, baseline: str | None) -> Measure:
     """Time training steps of a feed-forward net against dense models.
 
     A step is forward, backward, clipping and update. Without flags it is the net of RigL's blog on MNIST.
