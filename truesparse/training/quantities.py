@@ -72,8 +72,9 @@ def quantities(
 
     References
     ----------
-    Evci, Gale, Menick, Castro & Elsen, "Rigging the lottery", 2020, appendix H, but that an update of `rigl`
-    is made with a whole sparse step here, ``3 f_S + f_D``, and a step of `snfs` is the same.
+    Liu, Ni'mah, Menkovski, Mocanu & Pechenizkiy, "Efficient and effective training of sparse recurrent neural
+    networks", 2021, tables 2 and 3. Where a step computes the gradients of all positions others count
+    ``2 f_S + f_D``; here it makes a whole sparse backward pass too, ``3 f_S + f_D``.
     """
     dense, sparse = dense_flops_per_token(chain), forward_flops(chain, counts)
     try:
