@@ -57,6 +57,8 @@ def sequences() -> np.ndarray:
     batches = ts.SequenceBatches(read, np.array([0, 1]), batch_size=2)
     layers = (ts.Standardize((0.0, 0.0), (1.0, 1.0)), ts.Bidirectional(ts.GRU(8)), ts.Pool("mean"))
     model = ts.Chain(*layers, ts.Linear(4, "relu"), ts.Softmax(2), features=2).init(0.5)
+    block = ts.Residual(ts.LayerNorm(), ts.Attention(2))
+    ts.Chain(ts.Embedding(9, 8), ts.Positions(5), block, ts.MaskedSoftmax(9)).init(0.5)
     training = ts.Training(model, ts.sgd(lr=0.5).build(model.arena), clip=1.0)
     batch: ts.Batch = batches.batch(0, 0)
     training.step(batch)

@@ -121,7 +121,7 @@ def test_a_run_counts_what_the_plan_says(
     interval = {"update_interval": 5} if method in ("gmp", "granet", "rigl", "snfs") else {}
     settings = {"update_interval": None, "drop_fraction": None, **interval}
     results = train_model(replace(config, method=method, epochs=1, **settings), tmp_path / "run")
-    chain, arena = load_arena(tmp_path / "run" / "model.safetensors")
+    chain, arena, *_ = load_arena(tmp_path / "run" / "model.safetensors")
     counts = {name: matrix.nnz for name, matrix in arena.matrices.items()}
     told = run_quantities(tmp_path / "run", chain, counts)
     assert told["relative_flops"] == results["relative_flops"]

@@ -73,8 +73,8 @@ class Config:
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
-    TEXT_COLUMN : str
-        The field that says which column it reads there; empty if there is none.
+    READ_COLUMNS : sequence of str
+        The fields that say which columns it reads there.
     UNUSED : frozenset of str
         Fields of other tasks that mean nothing here: there are no flags for them.
     """
@@ -86,7 +86,7 @@ class Config:
     EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
-    TEXT_COLUMN: ClassVar[str] = ""
+    READ_COLUMNS: ClassVar[Sequence[str]] = ()
     UNUSED: ClassVar[frozenset[str]] = frozenset()
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)

@@ -77,7 +77,7 @@ def quantities(
     """
     dense, sparse = dense_flops_per_token(chain), forward_flops(chain, counts)
     try:
-        small = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
+        small: float = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
     except UsageError:  # no dense model is so small
         small = math.nan
     density = sum(counts.values()) / chain.dense_parameters

@@ -70,8 +70,8 @@ saves and stops.
 
     data: str | None = setting(
         None,
-        "File, or folder with train.csv (or .npz, .parquet, .arrow) and, if there are, valid and test; or with"
-        " MNIST's four files.",
+        "File, or folder with train.csv (or .npz, .parquet, .arrow) and, if there are, valid and test; or"
+        " with MNIST's four files.",
         shown="images of digits that come with scikit-learn",
     )
     preset: str = preset_of(PRESETS)
