@@ -30,7 +30,7 @@ def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
     for spec in registry.LAYERS.values():
         computing = part(spec, "layer")
         assert issubclass(computing, HeadLayer if issubclass(spec, Head) else Layer)
-    assert registry.cells().keys() == {"lstm", "gru", "rhn"}
+    assert registry.cells().keys() == {"lstm", "gru", "rhn", "on-lstm"}
     for spec in (*registry.cells().values(), Linear):
         assert issubclass(part(spec, "step"), Step)
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
