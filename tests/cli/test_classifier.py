@@ -21,7 +21,16 @@ RESULTS = [
         "relative_inference_flops",
         "tokens_per_second",
     ),
-    *("seconds_per_epoch", "update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
+    *(
+        "seconds_per_epoch",
+        "step_seconds",
+        "net_seconds",
+        "update_seconds",
+        "threads",
+        "seconds",
+        "peak_memory_bytes",
+        "run_dir",
+    ),
 ]
 
 

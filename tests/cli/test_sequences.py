@@ -38,7 +38,15 @@ OF_A_RUN = [
         "inference_flops",
         "relative_inference_flops",
     ),
-    *("tokens_per_second", "seconds_per_epoch", "update_seconds", "threads", "seconds"),
+    *(
+        "tokens_per_second",
+        "seconds_per_epoch",
+        "step_seconds",
+        "net_seconds",
+        "update_seconds",
+        "threads",
+        "seconds",
+    ),
     *("peak_memory_bytes", "run_dir"),
 ]
 COLUMNS = ["--id-column", "who", "--time-column", "day"]

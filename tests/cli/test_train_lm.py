@@ -33,7 +33,7 @@ RESULTS = [
         "tokens_per_second",
         "seconds_per_epoch",
     ),
-    *("update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
+    *("step_seconds", "net_seconds", "update_seconds", "threads", "seconds", "peak_memory_bytes", "run_dir"),
 ]
 PROGRAM = [sys.executable, "-m", "truesparse"]
 
