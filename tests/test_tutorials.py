@@ -45,7 +45,7 @@ def test_tutorial(run, name: str) -> None:
             exec(code, scope)
             done += 1
         if language == "sh":
-            for line in code.splitlines():
+            for line in code.replace("\\\n", " ").splitlines():
                 program, *arguments = shlex.split(line, comments=True)
                 if program == "truesparse":
                     small = (
