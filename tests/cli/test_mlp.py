@@ -155,7 +155,10 @@ def test_the_built_in_digits(trained) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train mlp --data text.csv", "in row 7 of text.csv the column 'b' is 'two', which is no finite number"),
+        (
+            "train mlp --data text.csv",
+            "in row 7 of text.csv the column 'b' is 'two', which is no finite number",
+        ),
         ("train mlp --data npz --hidden-sizes 30,x", "--hidden-sizes is '30,x'; give the units of each"),
         ("train mlp --data npz --cell gru", "--cell"),
         ("train mlp --data alone-images-idx3-ubyte", "has no file of labels beside it"),

@@ -46,7 +46,11 @@ CHAINS = {
         Linear(9, "srelu"), Linear(8, "selu"), Linear(5, "relu"), Pool(), Softmax(3), features=6
     ),
 }  # fmt: skip
-LABELS = {"feed-forward": ("a", "b", "c"), "classes": ("a%s", 'b"$x'), "classes at each step": ("a", "b", "c", "d")}
+LABELS = {
+    "feed-forward": ("a", "b", "c"),
+    "classes": ("a%s", 'b"$x'),
+    "classes at each step": ("a", "b", "c", "d"),
+}
 
 
 @pytest.fixture(scope="module")

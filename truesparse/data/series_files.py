@@ -124,9 +124,7 @@ def _from_table(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     values = np.stack([frame.numbers(place) for place in read], axis=1)
     targets = _targets(frame, taken, False, None) if labelled else None
     features, starts = tuple(frame.titles[place] for place in read), np.arange(len(values) + 1)
-    return Series(
-        frame.name, features, Sequences(values, starts), frame.rows, targets, step_rows=frame.rows
-    )
+    return Series(frame.name, features, Sequences(values, starts), frame.rows, targets, step_rows=frame.rows)
 
 
 def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:

@@ -63,7 +63,18 @@ class Model:
     and then an optimizer on `model.arena`.
     """
 
-    __slots__ = ("chain", "arena", "vocabulary", "encoder", "labels", "layers", "head", "_keys", "_dropped", "_first")
+    __slots__ = (
+        "chain",
+        "arena",
+        "vocabulary",
+        "encoder",
+        "labels",
+        "layers",
+        "head",
+        "_keys",
+        "_dropped",
+        "_first",
+    )
 
     def __init__(
         self,

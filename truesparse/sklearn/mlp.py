@@ -107,7 +107,9 @@ class SparseMLPClassifier(RowEstimator, SparseLSTMClassifier):
 
 
 @with_parameters(
-    MLPConfig, {**_LIKE_SKLEARN, **OWN}, (*_OF_COMMANDS, "choose_by", "label_smoothing", "calibrate", "class_weight")
+    MLPConfig,
+    {**_LIKE_SKLEARN, **OWN},
+    (*_OF_COMMANDS, "choose_by", "label_smoothing", "calibrate", "class_weight"),
 )
 class SparseMLPRegressor(RowEstimator, SparseLSTMRegressor):
     """A truly sparse feed-forward net that tells numbers of a row of numbers.

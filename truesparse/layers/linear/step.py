@@ -34,7 +34,9 @@ class LinearStep(Step):
         elif self._activation == "tanh":
             np.tanh(y, out=y)
         elif self._activation == "selu":
-            y = np.float32(SELU_SCALE) * np.where(y > 0, y, np.float32(SELU_ALPHA) * np.expm1(np.minimum(y, 0)))
+            y = np.float32(SELU_SCALE) * np.where(
+                y > 0, y, np.float32(SELU_ALPHA) * np.expm1(np.minimum(y, 0))
+            )
         elif self._activation == "srelu":
             t_left, a_left, t_right, a_right = self._bends
             left = np.where(y < t_left, t_left + a_left * (y - t_left), y)

@@ -77,7 +77,7 @@ saves and stops.
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What is told: a label or numbers. auto is what the targets look like, where that is safe.",
+        "What the model predicts: a label or numbers. auto goes by the targets, where that is safe.",
         choices=("auto", "classify", "regress"),
     )
     hidden_sizes: str = setting("300,100", "Units of the hidden layers, with commas.")

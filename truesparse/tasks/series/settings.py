@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from truesparse.modelfile import StoredModel
     from truesparse.training.task import Predictor, Task
 
+
 # Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
 def reads_rows(saved: SavedModel | StoredModel) -> bool:
     """Whether a model reads rows of features, each as a sequence of one step."""
@@ -61,13 +62,13 @@ truesparse train sequences --resume RUN
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What is told: a label or numbers of each sequence, or of each step, or the next steps. auto is what"
-        " the targets look like, where that is safe; with --horizon it is forecast.",
+        "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps. auto"
+        " goes by the targets, where that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(
         "auto",
-        "Name of the column of what is told; of several numbers their names with commas. auto is label,"
+        "Name of the column to predict; of several numbers their names with commas. auto is label,"
         " target, class or y.",
     )
     id_column: str = setting(
