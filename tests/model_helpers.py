@@ -90,6 +90,18 @@ CASES = {
         "window": (3, 70),
         "steps": 3,
     },
+    "on-lstm": {
+        "chain": partial(language_model, 20, 7, 12, 2, cell="on-lstm", chunk_size=3),
+        "density": 0.4,
+        "window": (5, 3),
+        "steps": 5,
+    },
+    "on-lstm, unit, batch in blocks": {
+        "chain": partial(language_model, 9, 4, 6, 1, cell="on-lstm", chunk_size=2, pattern="unit"),
+        "density": 0.6,
+        "window": (3, 70),
+        "steps": 3,
+    },
     "gru": {
         "chain": partial(language_model, 20, 7, 9, 2, cell="gru"),
         "density": 0.4,

@@ -83,6 +83,28 @@ def lstm_window(x, h, c, w_ih, w_hh, bias):
     return np.stack(outputs), h, c
 
 
+def cumax(scores):
+    """Running sums of the softmax over the first axis."""
+    powers = np.exp(scores - scores.max(axis=0))
+    return np.cumsum(powers / powers.sum(axis=0), axis=0)
+
+
+def on_lstm_window(x, h, c, w, m, bias, bias_master):
+    """Outputs, last h and c of an LSTM with ordered neurons; `w` and `m` are the matrices for inputs and
+    state, of the gates and of the master gates."""
+    outputs = []
+    chunk = 2 * len(h) // len(bias_master)
+    for x_t in x:
+        i, f, g, o = np.split(w[0] @ x_t + w[1] @ h + bias[:, None], 4)
+        forget, add = np.split(m[0] @ x_t + m[1] @ h + bias_master[:, None], 2)
+        forget, add = np.repeat(cumax(forget), chunk, axis=0), np.repeat(1 - cumax(add), chunk, axis=0)
+        both = forget * add
+        c = (sigmoid(f) * both + forget - both) * c + (sigmoid(i) * both + add - both) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        outputs.append(h)
+    return np.stack(outputs), h, c
+
+
 def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
     """Outputs and last state of a recurrent highway layer; `mask` is that of the state in the products."""
     outputs = []
@@ -133,7 +155,12 @@ def run_layer(parameters, place, x, state):
     if place.spec.TYPE == "gru":
         y, h = gru_window(x, state[f"{name}.h"], w_ih, w_hh, bias, parameters.get(f"{name}.bias_hn"))
         return y, {f"{name}.h": h}
-    y, h, c = lstm_window(x, state[f"{name}.h"], state[f"{name}.c"], w_ih, w_hh, bias)
+    h, c = state[f"{name}.h"], state[f"{name}.c"]
+    if place.spec.TYPE == "on-lstm":
+        masters = parameters[f"{name}.master_ih"], parameters[f"{name}.master_hh"]
+        y, h, c = on_lstm_window(x, h, c, (w_ih, w_hh), masters, bias, parameters[f"{name}.bias_master"])
+    else:
+        y, h, c = lstm_window(x, h, c, w_ih, w_hh, bias)
     return y, {f"{name}.h": h, f"{name}.c": c}
 
 
@@ -141,6 +168,32 @@ def srelu(x, t_left, a_left, t_right, a_right):
     """Jin et al. 2016, equation 1; where the bends lie the wrong way round, the right one counts."""
     left = np.where(x < t_left, t_left + a_left * (x - t_left), x)
     return np.where(x >= t_right, t_right + a_right * (x - t_right), left)
+
+
+def run_encoder(parameters, place, x):
+    """Outputs of what an encoder consists of, x of shape (T, D, B), in float64."""
+    spec, name = place.spec, place.name
+    own = {key.removeprefix(f"{name}."): value for key, value in parameters.items() if key.startswith(name)}
+    if spec.TYPE == "residual":
+        y = x
+        for inner in place.inner:
+            y = run_encoder(parameters, inner, y)
+        return x + y
+    if spec.TYPE == "positions":
+        return x + own["weight"].reshape(spec.longest, -1)[: len(x), :, None]
+    if spec.TYPE == "layer-norm":
+        normal = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + spec.epsilon)
+        return own["scale"][:, None] * normal + own["bias"][:, None]
+    if spec.TYPE == "linear":
+        sums = np.einsum("hd,tdb->thb", own["weight"], x) + own["bias"][:, None]
+        return np.maximum(sums, 0) if spec.activation == "relu" else sums
+    given = np.einsum("hd,tdb->thb", own["weight_in"], x) + own["bias_in"][:, None]
+    q, k, v = (part.reshape(len(x), spec.heads, -1, x.shape[2]) for part in np.split(given, 3, axis=1))
+    scores = np.einsum("thdb,uhdb->htub", q, k) / np.sqrt(q.shape[2])
+    shares = np.exp(scores - scores.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    read = np.einsum("htub,uhdb->thdb", shares, v).reshape(x.shape)
+    return np.einsum("hd,tdb->thb", own["weight_out"], read) + own["bias_out"][:, None]
 
 
 def scores(parameters, chain, inputs, state):
@@ -169,12 +222,31 @@ def scores(parameters, chain, inputs, state):
                 "selu": 1.0507009873554805 * np.where(sums > 0, sums, 1.6732632423543772 * np.expm1(sums)),
                 "srelu": srelu(sums, *bends),
             }[activation]
+        elif place.spec.TYPE in ("positions", "layer-norm", "residual"):
+            x = run_encoder(parameters, place, x)
         elif "dropout" not in place.spec.TYPE:
             x, after = run_layer(parameters, place, x, state)
             new_state |= after
     weight = parameters["embedding.weight" if chain.head.tied else "output.weight"]
+    if chain.head.TYPE == "mos":
+        return mixture(parameters, chain.head, weight, x), new_state
     weight = weight.reshape(chain.head.outputs, -1)
     return np.einsum("vh,thb->tvb", weight, x) + parameters["output.bias"][:, None], new_state
+
+
+def mixture(parameters, head, weight, x):
+    """Log-probabilities of a mixture of softmaxes, (steps, outputs, B), of what it reads, (steps, H, B)."""
+    experts, size = head.experts, x.shape[1]
+    latent = np.einsum("lh,thb->tlb", parameters["output.latent"], x)
+    z = np.tanh(latent + parameters["output.bias_latent"][:, None]).reshape(len(x), experts, head.latent, -1)
+    scores = np.einsum("ve,tkeb->tkvb", weight, z) + parameters["output.bias"][:, None]
+    prior = np.einsum("kh,thb->tkb", parameters["output.prior"].reshape(experts, size), x)[:, :, None]
+    return np.log((softmax(prior) * softmax(scores, 2)).sum(axis=1))
+
+
+def softmax(scores, axis=1):
+    powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def dense_parameters(model):
@@ -202,7 +274,7 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
     """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
     is a target for each sequence, or for each of its steps. Numbers are in the units of the head's scale."""
     head = chain.head
-    if head.TYPE != "softmax" and head.mean:
+    if "softmax" not in head.TYPE and head.mean:
         targets = (targets - np.array(head.mean)[:, None]) / np.array(head.scale)[:, None]
     zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
@@ -210,9 +282,9 @@ def sequence_model_loss(parameters, chain, inputs, lengths, targets):
         if length == 0:
             continue
         outputs, _ = scores(parameters, chain, inputs[:length, ..., b : b + 1], zeros)
-        if chain.head.TYPE == "softmax":
+        if "softmax" in chain.head.TYPE:
             own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
-            losses.extend(cross_entropies(outputs, own).ravel())
+            losses.extend(cross_entropies(outputs, np.maximum(own, 0))[own[:, None] >= 0])
         else:
             own = targets[:length, :, b] if chain.per_step else targets[None, :, b]
             losses.extend(((outputs[:, :, 0] - own) ** 2).sum(axis=1) / 2)

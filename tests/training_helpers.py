@@ -9,7 +9,7 @@ from truesparse.training.reporter import Progress, Reporter
 
 TIMES = {
     *("seconds", "epoch_seconds", "update_seconds", "seconds_per_epoch", "tokens_per_second"),
-    *("peak_memory_bytes", "run_dir", "threads"),
+    *("peak_memory_bytes", "run_dir", "threads", "net_seconds", "step_seconds"),
 }
 
 

@@ -28,17 +28,24 @@ if TYPE_CHECKING:
     from truesparse.errors import TruesparseError as TruesparseError
     from truesparse.errors import UsageError as UsageError
     from truesparse.layers.activity.spec import ActivityPenalty as ActivityPenalty
+    from truesparse.layers.attention.spec import Attention as Attention
     from truesparse.layers.bidirectional.spec import Bidirectional as Bidirectional
     from truesparse.layers.dropout.spec import Dropout as Dropout
     from truesparse.layers.dropout.spec import WordDropout as WordDropout
     from truesparse.layers.embedding.spec import Embedding as Embedding
     from truesparse.layers.gru.spec import GRU as GRU
+    from truesparse.layers.layer_norm.spec import LayerNorm as LayerNorm
     from truesparse.layers.linear.spec import Linear as Linear
     from truesparse.layers.lstm.spec import LSTM as LSTM
+    from truesparse.layers.mos.spec import MixtureOfSoftmaxes as MixtureOfSoftmaxes
+    from truesparse.layers.on_lstm.spec import ONLSTM as ONLSTM
+    from truesparse.layers.output.spec import MaskedSoftmax as MaskedSoftmax
     from truesparse.layers.output.spec import Softmax as Softmax
     from truesparse.layers.output.spec import SquaredError as SquaredError
     from truesparse.layers.pool.spec import Pool as Pool
+    from truesparse.layers.positions.spec import Positions as Positions
     from truesparse.layers.registry import register as _register_layer
+    from truesparse.layers.residual.spec import Residual as Residual
     from truesparse.layers.rhn.spec import RHN as RHN
     from truesparse.layers.standardize.spec import Standardize as Standardize
     from truesparse.model.chain import Chain as Chain

@@ -82,6 +82,8 @@ SIZES = {
     "linear, per step": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Linear(8), Softmax(70)),
     "linear between": ChainSpec(Embedding(70, 12), LSTM(20), Linear(20), LSTM(20), Softmax(70)),
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
+    "on-lstm": language_model(70, 12, 20, 2, cell="on-lstm", chunk_size=5),
+    "on-lstm, unit": language_model(70, 20, 20, 1, cell="on-lstm", chunk_size=10, tied=True, pattern="unit"),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),
     "two tokens": language_model(2, 3, 3, 1),

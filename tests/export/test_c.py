@@ -71,6 +71,8 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
         "linear",
         "unit",
         "almost empty",
+        "on-lstm",
+        "on-lstm, unit",
         *GRUS,
         *CLASSIFIERS,
         *TAGGERS,

@@ -35,6 +35,7 @@ SIZES = {
         Linear(12, "relu"),
         Softmax(40, tied=True),
     ),
+    "on-lstm": language_model(40, 12, 20, 2, cell="on-lstm", chunk_size=5),
     "rhn, unit": language_model(40, 20, 20, 1, cell="rhn", depth=3, tied=True, pattern="unit"),
 }
 

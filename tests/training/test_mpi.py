@@ -20,6 +20,8 @@ from click.testing import Result
 from training_helpers import records
 
 from conftest import write_text
+from truesparse.bench.network import Cost, Network
+from truesparse.bench.settings import installed
 from truesparse.data.batches import Batch
 from truesparse.errors import UsageError
 from truesparse.training.communicator import Communicator, same_everywhere
@@ -163,6 +165,34 @@ def test_an_interrupted_job_saves_once(folder: Path) -> None:
     assert len(re.findall("2 ranks of 64 threads are more than", errors)) == 1
     steps = [record["step"] for record in records(out)]
     assert steps == sorted(steps)
+
+
+@needs_mpi
+def test_bench_scale(run: Callable[..., Result], tmp_path: Path) -> None:
+    sizes = "--hidden-size 20 --vocab-size 50 --layers 1 --batch-size 4 --bptt 10 --repeats 1 --seconds 0.01"
+    drawn = ["--plot", tmp_path / "out.png"] if installed("matplotlib") else []
+    flags = [*sizes.split(), "--density", "0.5", "--json", tmp_path / "out.json", *drawn]
+    done = run("bench", "scale", *flags)
+    assert done.exit_code == 0, done.output
+    one, two = json.loads((tmp_path / "out.json").read_text())
+    assert (one["ranks"], one["efficiency"], one["bytes"]) == (1, 1, 0)
+    assert two["ranks"] == 2
+    assert two["efficiency"] == pytest.approx(one["ms"] / two["ms"])
+    assert 0 < two["bytes"] <= two["weights"] == two["states"]
+    assert two["delayed_ms"] > two["wait_ms"] > 0.1
+    assert one["modelled"]["1 GbE"]["in step"][0] < one["modelled"]["100 GbE"]["in step"][0] < 1
+    assert "Modelled efficiency" in done.stdout
+    assert not drawn or (tmp_path / "out.png").stat().st_size > 10_000
+
+
+def test_a_network_takes_latency_and_bandwidth() -> None:
+    network = Network(latency=0.001, bandwidth=1000.0)
+    assert network.seconds(1, 500) == 0
+    assert network.seconds(4, 500, messages=3) == pytest.approx(2 * 3 * 0.001 * 3 + 1.5 * 0.5)
+    cost = Cost(compute=1.0, bytes=400, reductions=1, states=600, weights=1000)
+    free = Network(0.0, 1000.0)
+    assert cost.efficiency(free, 2, bf16=False) == pytest.approx(1 / (1 + 0.4 + 0.008))
+    assert cost.efficiency(free, 2, local_steps=10) == pytest.approx(1 / (1 + (500 + 600) / 1e4 + 0.008))
 
 
 def test_mpi_without_mpi4py_says_what_to_install(

@@ -125,7 +125,7 @@ def _array_bytes(thing: Any) -> int:
         if isinstance(value, np.ndarray):
             total += value.nbytes
         elif isinstance(value, dict):
-            total += sum(array.nbytes for array in value.values())
+            total += sum(array.nbytes for array in value.values() if isinstance(array, np.ndarray))
         elif hasattr(value, "__slots__") and not isinstance(value, Numbers):
             total += _array_bytes(value)
     return total

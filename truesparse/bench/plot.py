@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
+from truesparse.bench.network import MODELLED
 from truesparse.training.pictures import save
 
 _COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2", "runtime": "C3", "c": "C4"}
@@ -119,6 +120,20 @@ def plot_inference(path: Path, records: Sequence[Record]) -> None:
     _save(figure, path, records)
 
 
+def plot_scale(path: Path, records: Sequence[Record]) -> None:
+    """Draw for each density the modelled efficiency against ranks, by network and way to train."""
+    ones = [record for record in records if "modelled" in record]
+    figure = Figure(figsize=(5 * len(ones), 4), layout="constrained")
+    for axes, one in zip(figure.subplots(1, len(ones), squeeze=False)[0], ones, strict=True):
+        for color, (network, ways) in enumerate(one["modelled"].items()):
+            for line, (way, values) in zip(("-", "--"), ways.items(), strict=True):
+                axes.plot(MODELLED, values, line, color=f"C{color}", marker=".", label=f"{network}, {way}")
+        axes.set_title(f"density {one['density']:g}, bf16")
+        axes.set_ylim(0, 1.02)
+        _axes(axes, "ranks, a machine each", "modelled efficiency", logarithmic_y=False)
+    _save(figure, path, records)
+
+
 def _line(
     axes: Any,
     x: Sequence[float],
@@ -159,4 +174,10 @@ def _save(figure: Figure, path: Path, records: Sequence[Record]) -> None:
     save(figure, path, 150)
 
 
-PLOTS = {"step": plot_step, "kernel": plot_kernels, "sweep": plot_sweep, "inference": plot_inference}
+PLOTS = {
+    "step": plot_step,
+    "kernel": plot_kernels,
+    "sweep": plot_sweep,
+    "inference": plot_inference,
+    "scale": plot_scale,
+}

@@ -8,14 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
+from truesparse.bench.scale_report import scale_lines, scale_tables
+from truesparse.bench.tables import (
+    MISSING,
+    add_columns,
+    as_many_times,
+    in_megabytes,
+    new_table,
+    quartile_range,
+    three_digits,
+    two_places,
+)
 from truesparse.modelfile.files import replacing
 
-MISSING = "–"
 _WORST = 15  # sizes that are printed
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
 
@@ -50,21 +59,21 @@ def environment_lines(record: Record) -> list[str]:
 
 def step_tables(records: Sequence[Record]) -> list[Table]:
     """Return time and memory of every side by density, and what else there is to say about ours."""
-    sides = _table("Training step", ["density", "side", "ms", "quartiles", "threads", "ratio", "MB"])
-    mine = _table("truesparse", ["density", "sparsity", "weights", "bytes a weight", "tokens/s", "GF/s"])
-    _columns(mine, ["of ideal", "memory"])
+    sides = new_table("Training step", ["density", "side", "ms", "quartiles", "threads", "ratio", "MB"])
+    mine = new_table("truesparse", ["density", "sparsity", "weights", "bytes a weight", "tokens/s", "GF/s"])
+    add_columns(mine, ["of ideal", "memory"])
     for record in records:
         density = f"{record['density']:g}"
-        _sides(sides, density, record, "ms", lambda of: [_megabytes(of["peak_bytes"])])
+        _sides(sides, density, record, "ms", lambda of: [in_megabytes(of["peak_bytes"])])
         mine.add_row(
             density,
             f"{100 * (1 - record['density']):.4g} %",
             f"{record['nnz']:,}",
             f"{record['bytes_per_nonzero']:.1f}",
             f"{record['tokens_per_second']:,.0f}",
-            _number(record["gflops"]),
-            _share(record["fraction_of_ideal"]),
-            _share(record["memory_ratio"]),
+            three_digits(record["gflops"]),
+            two_places(record["fraction_of_ideal"]),
+            two_places(record["memory_ratio"]),
         )
     return [sides, mine]
 
@@ -82,9 +91,22 @@ def step_lines(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def rows_lines(records: Sequence[Record]) -> list[str]:
+    """Name the sizes."""
+    sizes = records[0]["sizes"]
+    return [
+        f"{sizes['features']}-{sizes['hidden_sizes'].replace(',', '-')}-{sizes['classes']} with ReLU, batch"
+        f" {sizes['batch_size']}, output layer dense; forward, backward, clip, momentum SGD; threads: one"
+        " where that is faster",
+        *_about_baselines(records),
+    ]
+
+
 def epoch_tables(records: Sequence[Record]) -> list[Table]:
     """Return the time of an epoch on every side."""
-    table = _table("Epoch of training", ["weights", "side", "s", "quartiles", "threads", "ratio", "texts/s"])
+    table = new_table(
+        "Epoch of training", ["weights", "side", "s", "quartiles", "threads", "ratio", "texts/s"]
+    )
     for record in records:
         texts: int = record["texts"]
         speeds = partial(lambda texts, of: [f"{texts / of['seconds']:,.0f}"], texts)
@@ -112,8 +134,15 @@ def _sides(
     ours = {name: record[f"ours_{name}"] for name in (unit, f"quartiles_{unit}", "threads")}
     ours |= {"quartiles": ours[f"quartiles_{unit}"], "peak_bytes": record.get("ours_peak_bytes")}
     for name, of in {"ours": ours, **record["baselines"]}.items():
-        times = _times(of.get("ratio")) if name != "ours" else ""
-        row = [case, title(name), _number(of[unit]), _range(of["quartiles"]), str(of["threads"]), times]
+        times = as_many_times(of.get("ratio")) if name != "ours" else ""
+        row = [
+            case,
+            title(name),
+            three_digits(of[unit]),
+            quartile_range(of["quartiles"]),
+            str(of["threads"]),
+            times,
+        ]
         table.add_row(*row, *more(of))
         case = ""
     for name in record["unavailable"]:
@@ -143,7 +172,7 @@ def kernel_tables(records: Sequence[Record]) -> list[Table]:
     for record in records:
         key = record["product"], record["rows"], record["columns"]
         if key not in tables:
-            tables[key] = _table(
+            tables[key] = new_table(
                 f"{key[0]}, {key[1]} × {key[2]}",
                 ["lanes", "density", "truesparse µs", "GF/s", "roof", "of roof"]
                 + [heading for name in others for heading in (f"{LABELS[name]} µs", "ratio")],
@@ -151,14 +180,14 @@ def kernel_tables(records: Sequence[Record]) -> list[Table]:
         cells = []
         for name in others:
             timing = record["microseconds"].get(name)
-            cells += [_number(timing and timing["median"]), _times(record["ratio"].get(name))]
+            cells += [three_digits(timing and timing["median"]), as_many_times(record["ratio"].get(name))]
         tables[key].add_row(
             str(record["lanes"]),
             f"{record['density']:g}",
-            _number(record["ours_us"]),
-            _number(record["gflops"]),
+            three_digits(record["ours_us"]),
+            three_digits(record["gflops"]),
             record["roof"],
-            _share(record["fraction_of_roof"]),
+            two_places(record["fraction_of_roof"]),
             *cells,
         )
     return list(tables.values())
@@ -178,7 +207,7 @@ def kernel_lines(records: Sequence[Record]) -> list[str]:
 def sweep_tables(records: Sequence[Record]) -> list[Table]:
     """Return the map: how many times as fast as dense, by size and density."""
     densities = list(dict.fromkeys(record["density"] for record in records))
-    table = _table(
+    table = new_table(
         "Times as fast as dense; below 1 dense wins",
         ["hidden size", "batch", *(f"density {density:g}" for density in densities), "crossover at density"],
     )
@@ -190,7 +219,7 @@ def sweep_tables(records: Sequence[Record]) -> list[Table]:
         table.add_row(
             str(hidden),
             str(batch),
-            *(_times(ratio, bold_below_one=True) for ratio in ratios),
+            *(as_many_times(ratio, bold_below_one=True) for ratio in ratios),
             _crossover(cells[densities[0]]["crossover"], ratios),
         )
     return [table]
@@ -217,8 +246,8 @@ def sweep_lines(records: Sequence[Record]) -> list[str]:
 
 def cliff_tables(records: Sequence[Record]) -> list[Table]:
     """Return the sizes at which truesparse is slowest beside a plainer way."""
-    table = _table("The worst sizes; above 1.10 a cliff", ["hidden size", "batch", "density", "pattern"])
-    _columns(table, ["groups of", "ms", "threads", "plainer", "ms", "threads", "ratio"])
+    table = new_table("The worst sizes; above 1.10 a cliff", ["hidden size", "batch", "density", "pattern"])
+    add_columns(table, ["groups of", "ms", "threads", "plainer", "ms", "threads", "ratio"])
     for record in sorted(records, key=lambda record: -record["slowdown"])[:_WORST]:
         sizes, rivals = record["sizes"], record["rivals"]
         name = max(rivals, key=lambda name: rivals[name]["ratio"])
@@ -226,12 +255,12 @@ def cliff_tables(records: Sequence[Record]) -> list[Table]:
             *(str(sizes[field]) for field in ("hidden_size", "batch_size")),
             f"{sizes['density']:g}",
             *(str(sizes[field]) for field in ("pattern", "output_group")),
-            _number(record["ours_ms"]),
+            three_digits(record["ours_ms"]),
             str(record["ours_threads"]),
             name,
-            _number(rivals[name]["ms"]),
+            three_digits(rivals[name]["ms"]),
             str(rivals[name]["threads"]),
-            _times(rivals[name]["ratio"]),
+            as_many_times(rivals[name]["ratio"]),
         )
     return [table]
 
@@ -251,25 +280,25 @@ def cliff_lines(records: Sequence[Record]) -> list[str]:
 def inference_tables(records: Sequence[Record]) -> list[Table]:
     """Return latency and throughput by density and batch."""
     names = [name for name in ("torch", "numpy") if any(record[f"masked_{name}_ms"] for record in records)]
-    table = _table("Inference, a token of every sequence at a time", ["density", "batch", "truesparse ms"])
-    _columns(table, ["threads", "tokens/s"])
-    _columns(table, [f"{LABELS[name]} ms" for name in ("runtime", "c")])
+    table = new_table("Inference, a token of every sequence at a time", ["density", "batch", "truesparse ms"])
+    add_columns(table, ["threads", "tokens/s"])
+    add_columns(table, [f"{LABELS[name]} ms" for name in ("runtime", "c")])
     for name in names:
-        _columns(table, [f"dense {LABELS[name]} ms", "threads", "tokens/s", "ratio"])
+        add_columns(table, [f"dense {LABELS[name]} ms", "threads", "tokens/s", "ratio"])
     for record in records:
-        cells = [_number(record["runtime_ms"]), _number(record["c_ms"])]
+        cells = [three_digits(record["runtime_ms"]), three_digits(record["c_ms"])]
         for name in names:
             speed = record[f"masked_{name}_tokens_per_second"]
             cells += [
-                _number(record[f"masked_{name}_ms"]),
+                three_digits(record[f"masked_{name}_ms"]),
                 str(record[f"masked_{name}_threads"] or MISSING),
                 MISSING if speed is None else f"{speed:,.0f}",
-                _times(record[f"ratio_{name}"]),
+                as_many_times(record[f"ratio_{name}"]),
             ]
         table.add_row(
             f"{record['density']:g}",
             str(record["batch_size"]),
-            _number(record["ours_ms"]),
+            three_digits(record["ours_ms"]),
             str(record["ours_threads"]),
             f"{record['tokens_per_second']:,.0f}",
             *cells,
@@ -282,7 +311,7 @@ def inference_lines(records: Sequence[Record]) -> list[str]:
     sizes = records[0]["sizes"]
     lines = [f"{sizes['layers']} × {sizes['hidden_size']} LSTM, vocabulary {sizes['vocab_size']:,}"]
     lines += [
-        f"{LABELS[side]} (1 thread) is {_times(ratio)} as fast as dense {LABELS[name]}"
+        f"{LABELS[side]} (1 thread) is {as_many_times(ratio)} as fast as dense {LABELS[name]}"
         f" at density {record['density']:g}, batch {record['batch_size']}"
         for record in records
         for side in ("runtime", "c")
@@ -310,6 +339,7 @@ def _ratios(record: Record) -> dict[str, float]:
 # What a record of each benchmark is about, and how many times as long each other side takes.
 _CASES: dict[str, Callable[[Record], tuple[str, dict[str, Any]]]] = {
     "step": lambda record: (f"density {record['density']:g}", _ratios(record)),
+    "rows": lambda record: (f"density {record['density']:g}", _ratios(record)),
     "epoch": lambda record: ("an epoch of these texts", _ratios(record)),
     "kernel": lambda record: (
         f"{record['product']}, {record['rows']} × {record['columns']}, density {record['density']:g},"
@@ -318,6 +348,7 @@ _CASES: dict[str, Callable[[Record], tuple[str, dict[str, Any]]]] = {
     ),
     "sweep": lambda record: ("", {}),  # its table says nothing else
     "cliffs": lambda record: ("", {}),
+    "scale": lambda record: ("", {}),
     "inference": lambda record: (
         f"density {record['density']:g}, batch {record['batch_size']}",
         {name: record[f"ratio_{name}"] for name in ("torch", "numpy")},
@@ -334,49 +365,14 @@ def _crossover(density: float | None, ratios: Sequence[float | None]) -> str:
     return "sparse always wins" if min(known) >= 1 else "dense always wins"
 
 
-def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    _columns(table, headings)
-    return table
-
-
-def _columns(table: Table, headings: Sequence[str]) -> None:
-    for heading in headings:
-        table.add_column(heading, justify="right")
-
-
-def _number(value: float | None) -> str:
-    """Three digits."""
-    if value is None:
-        return MISSING
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _range(bounds: Sequence[float] | None) -> str:
-    return MISSING if bounds is None else f"{_number(bounds[0])}–{_number(bounds[1])}"
-
-
-def _times(ratio: float | None, bold_below_one: bool = False) -> str:
-    if ratio is None:
-        return MISSING
-    text = f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×"
-    return f"[bold]{text}[/bold]" if bold_below_one and ratio < 1 else text
-
-
-def _share(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2f}"
-
-
-def _megabytes(value: float | None) -> str:
-    return MISSING if value is None else f"{value / 1e6:,.0f}"
-
-
 # What prints the records of a benchmark: its tables, and its sentences.
 REPORTS = {
     "step": (step_tables, step_lines),
+    "rows": (step_tables, rows_lines),
     "epoch": (epoch_tables, epoch_lines),
     "kernel": (kernel_tables, kernel_lines),
     "sweep": (sweep_tables, sweep_lines),
     "cliffs": (cliff_tables, cliff_lines),
     "inference": (inference_tables, inference_lines),
+    "scale": (scale_tables, scale_lines),
 }

@@ -23,6 +23,7 @@ LARGEST = 10**9  # beyond all sizes
 STEP = ("torch", "torch-bf16", "torch-compile", "torch-dense", "torch-dense-bf16", "numpy", "numpy-dense")
 EPOCH = (*STEP[:5], "keras-tensorflow", "keras-jax", "keras-torch")
 INFERENCE = ("torch", "numpy")
+ROWS = ("torch", "torch-dense")
 
 INSTALL_TORCH = 'pip install "truesparse[bench]"'
 _SLOW = "keras-torch"

@@ -137,7 +137,7 @@ def _at_density(
     monitor.say(f"density {task.density:g}: building, and compiling where kernels are new")
     with ExitStack() as stack:
         field = Field(stack, baselines, conditions.threads, monitor)
-        first = field.ask("model", kind="step", task=asdict(task))
+        first = field.ask("model", kind="rows" if task.kind == "rows" else "step", task=asdict(task))
         monitor.done()
         monitor.say(f"density {task.density:g}: {field.names}")
         timings = field.measure("step", conditions)

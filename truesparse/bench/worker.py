@@ -35,6 +35,10 @@ MODELS = {
         "torch": ("masked_torch", "TorchTraining"),
         "numpy": ("masked_numpy", "NumpyTraining"),
     },
+    "rows": {
+        "ours": ("ours", "SparseTraining"),
+        "torch": ("masked_rows", "MaskedRows"),
+    },
     "epoch": {
         "ours": ("text_epochs", "SparseEpochs"),
         "torch": ("masked_epochs", "MaskedEpochs"),
@@ -70,10 +74,11 @@ class Worker:
         kernels compiled then. What turning sparse weights into the dense ones of a masked model takes does
         not count, nor what compiling takes if it happens later.
         """
+        from truesparse.bench.rows import Rows
         from truesparse.bench.workload import Workload
 
         self._model, self._parts, self._facts = None, {}, dict  # one built before makes room
-        make, sizes = _class(kind, side), Workload(**task)
+        make, sizes = _class(kind, side), (Rows if kind == "rows" else Workload)(**task)
         if "dense" in side.split("-"):
             sizes = replace(sizes, masked=False)
         tiny = make(sizes.tiny)

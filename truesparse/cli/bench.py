@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from truesparse.bench.settings import EPOCH, INFERENCE, STEP
+from truesparse.bench.settings import EPOCH, INFERENCE, ROWS, STEP
 from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
 from truesparse.settings import flag
@@ -160,6 +160,37 @@ def step(
 
 
 @bench.command()
+@_list("--density", "0.2,0.1,0.05,0.02,0.01", "Densities.")
+@click.option(
+    "--hidden-sizes",
+    metavar="LIST",
+    default="300,100",
+    show_default=True,
+    help="Units of the hidden layers, with commas.",
+)
+@_size("--features", 784, "Numbers of a row.")
+@_size("--batch-size", 128, "Rows.")
+@_baseline((*ROWS, "all"), "torch")
+@_measures("rows", repeats=7, seconds=0.3, drawn=False)
+def mlp(density: str, hidden_sizes: str, features: int, batch_size: int, baseline: str | None) -> Measure:
+    """Time training steps of a feed-forward net against dense models.
+
+    A step is forward, backward, clipping and update. Without flags it is the net of RigL's blog on MNIST.
+    """
+    from truesparse.bench import settings
+
+    densities = settings.densities(density)
+    baselines = settings.baselines(baseline or "torch", ROWS)
+
+    from truesparse.bench.rows import Rows
+    from truesparse.bench.step import bench_step
+
+    chosen = Rows(hidden_sizes=hidden_sizes, features=features, batch_size=batch_size)
+    _ = chosen.chain  # raises for sizes that do not fit
+    return partial(bench_step, chosen, densities, baselines)
+
+
+@bench.command()
 @config_options(
     ClassifierConfig,
     (
@@ -287,6 +318,28 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
 
     task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
     return partial(bench_inference, task, densities, batches, baselines)
+
+
+@bench.command()
+@_list("--ranks", "1,2", "Ranks of this machine, at --threads threads each.")
+@_list("--density", "0.2,0.043", "Densities.")
+@_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
+@_workload(layers=2, vocab_size=10_000, batch_size=20, bptt=35)
+@_measures("scale", repeats=5, seconds=0.3)
+def scale(ranks: str, density: str, hidden_size: int, **sizes: Any) -> Measure:
+    """Time training on several ranks over MPI.
+
+    Each rank has a batch of its own. What they send tells the model how they would do on machines with a
+    network between them.
+    """
+    from truesparse.bench import settings
+    from truesparse.bench.scale import bench_scale
+
+    densities, counts = settings.densities(density), settings.positive(ranks, "--ranks")
+    if max(counts) < 2:
+        counts = [*counts, 2]
+    task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
+    return partial(bench_scale, task, densities, counts)
 
 
 def _show(

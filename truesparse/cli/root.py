@@ -32,6 +32,7 @@ COMMANDS = {
     "import": ("import_model", "Make a sparse model of a dense one from PyTorch or Keras."),
     "info": ("info", "Describe this machine, or a model."),
     "methods": ("methods", "List the training methods."),
+    "parse": ("parse", "Show the structure that a model with ordered neurons sees in sentences."),
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": (
         "predict",

@@ -106,6 +106,10 @@ def training_command(kind: type[Config]) -> click.Command:
         else:
             if "ended_by" in results:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
+            click.echo(
+                f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
+                f" {results['net_seconds']:,.1f} s"
+            )
             for line in kind.describe(results):
                 click.echo(printable(line))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from truesparse.data.encoder import TextEncoder
 from truesparse.data.files import open_text
 from truesparse.data.parts import Examples, Kind, LabelledData
+from truesparse.data.public_sets import folder_rows, has_label_folders, rows_of
 from truesparse.data.sequences import Sequences
 from truesparse.data.tables import ENDINGS, MissingColumn, read_columns
 from truesparse.data.vocabulary import Vocabulary
@@ -80,7 +82,7 @@ class Table(Labels):
 
 
 def read_table(path: Path, columns: Columns) -> Table:
-    """Read labelled texts from a CSV file.
+    """Read labelled texts from a CSV file, or from a folder that has one of texts for each label.
 
     Raises
     ------
@@ -93,8 +95,8 @@ def read_table(path: Path, columns: Columns) -> Table:
     name, wanted = str(path), {"label": columns.label, "text": columns.text}
     if columns.weight is not None:
         wanted["weight"] = columns.weight
-    with open_text(path) as file:
-        for row, (label, text, *weight) in read_columns(file, wanted):
+    with _rows(path, wanted) as found:
+        for row, (label, text, *weight) in found:
             if not label.strip():
                 raise TruesparseError(f"row {row:,} of {name} has no label; add it, or take the row out")
             rows.append(row)
@@ -106,6 +108,17 @@ def read_table(path: Path, columns: Columns) -> Table:
     if weights and not any(weights):
         raise TruesparseError(f"every weight of {name} is zero; at least one must be above 0")
     return Table(name, np.array(rows), labels, texts, np.array(weights) if weights else None)
+
+
+@contextmanager
+def _rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """The rows of a CSV file, or of a public set as it is published unless columns are asked for."""
+    if path.is_dir():
+        yield folder_rows(path)
+        return
+    with open_text(path) as file:
+        public = rows_of(file) if wanted == {"label": "label", "text": "text"} else None
+        yield read_columns(file, wanted) if public is None else public
 
 
 def _weight(text: str, name: str, row: int) -> float:
@@ -254,6 +267,7 @@ def encode_table(table: Table, labels: Sequence[str], encoder: TextEncoder) -> E
 CSV = Kind(
     *(ENDINGS, "CSV file", "rows", " of each label", "texts"),
     *(read_table, _read_part, _stratified, encode_table),
+    has_label_folders,
 )
 
 

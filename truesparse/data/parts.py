@@ -79,6 +79,8 @@ class Kind(Generic[P]):
         Draws a fraction of a part: numbers of examples, ascending.
     encode : callable
         Makes numbers of a part, given the labels and the encoder of a model.
+    is_folder : callable
+        Whether a folder is a part that `read` reads.
     built_in : Path or None
         What `read` takes for the data that are used if none are named.
     """
@@ -92,6 +94,7 @@ class Kind(Generic[P]):
     read_part: Callable[[Path, Any, str], P]
     take: Callable[[P, float, np.random.Generator], NDArray[np.int64]]
     encode: Callable[[P, Sequence[str], Any], Examples]
+    is_folder: Callable[[Path], bool] = lambda folder: False
     built_in: Path | None = None
 
     def read_parts(
@@ -172,7 +175,9 @@ class Kind(Generic[P]):
 
     def _find(self, folder: Path, part: str) -> Path | None:
         """The file of a part in a folder; None if there is none."""
-        return find_file(folder, [stem + ending for stem in _FILES[part] for ending in self.endings])
+        file = find_file(folder, [stem + ending for stem in _FILES[part] for ending in self.endings])
+        folders = (folder / stem for stem in _FILES[part])
+        return file or next((one for one in folders if one.is_dir() and self.is_folder(one)), None)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ SERIES = SeriesKind(
     *(ENDINGS, "file", "sequences", "", "sequences"),
     *(read, _read_part, _take, encode),
 )
-ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), DIGITS)
+ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), built_in=DIGITS)
 
 
 def load_series(

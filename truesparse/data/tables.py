@@ -6,11 +6,12 @@ several lines.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple, TypeVar
 
@@ -25,7 +26,14 @@ _LONGEST_TEXT = 1 << 27  # characters; of a field Python's own limit is 131,072
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of bytes that are no UTF-8
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _UNLABELLED = ", or if it has none, as the test file of a contest, only classify it, with truesparse predict"
+LATIN = "truesparse.latin-1"  # how to decode what is not UTF-8 as Latin-1
+codecs.register_error(LATIN, lambda error: _latin(error))
 _LINE_END = re.compile("\r*\n|\r")
+
+
+def _latin(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
 
 
 class MissingColumn(UsageError):
@@ -52,7 +60,9 @@ def _check_text(text: str, name: str, row: int, unit: str) -> None:
         raise not_utf8(f"{unit} {row:,} of {name}", "it has a zero byte")
 
 
-def read_columns(file: TextFile, columns: Mapping[str, str] | None) -> Iterator[tuple[int, list[str]]]:
+def read_columns(
+    file: TextFile, columns: Mapping[str, str] | None, titles: Sequence[str] = (), errors: str = ""
+) -> Iterator[tuple[int, list[str]]]:
     """Read some columns of a CSV file, whose fields are separated by commas, semicolons, tabs or bars.
 
     Parameters
@@ -61,11 +71,15 @@ def read_columns(file: TextFile, columns: Mapping[str, str] | None) -> Iterator[
     columns : mapping of str to str or None
         Names of the columns by what they hold, "label" or "text". Spaces around a name do not count. None for
         all columns; then row 1, with their names, is given too.
+    titles : sequence of str
+        Names of the columns of a file whose first row is like the others.
+    errors : str
+        How to decode what is not UTF-8; it is told if empty.
 
     Yields
     ------
     row : int
-        Number of the row, from 2 on.
+        Number of the row, from 2 on, or with `titles` from 1 on.
     values : list of str
         One for each column.
 
@@ -78,14 +92,18 @@ def read_columns(file: TextFile, columns: Mapping[str, str] | None) -> Iterator[
     """
     name, row = file.name, 0
     limit = csv.field_size_limit(_LONGEST_TEXT)
-    lines = io.TextIOWrapper(file.stream, file.encoding, errors=file.errors, newline="")
+    lines = io.TextIOWrapper(file.stream, file.encoding, errors=errors or file.errors, newline="")
     try:
-        header = _read_header(lines, columns or {}, name)
-        width, row = len(header.titles), 1
+        if titles:
+            places = [titles.index(column) for column in (columns or {}).values()]
+            header = _Header(",", False, list(titles), places)
+        else:
+            header, row = _read_header(lines, columns or {}, name), 1
+        width, first = len(header.titles), row + 1
         places = header.places if columns is not None else list(range(width))
         if columns is None:
             yield 1, header.titles
-        for row, values in enumerate(header.reader(lines), 2):
+        for row, values in enumerate(header.reader(lines), first):
             for value in values:
                 _check_text(value, name, row, "row")
             if not values:

@@ -38,7 +38,7 @@ def input_text(stored: StoredModel, values: Mapping[str, str]) -> dict[str, str]
     softmax = "" if isinstance(chain.head, SquaredError) else filled("softmax.c")
     if chain.tokens:
         return text | {
-            "read_token": read_template("read_token.c").safe_substitute(values),
+            "read_token": Template(values["readers"]).safe_substitute(values),
             "example": filled("main_tokens.c"),
             "last_functions": softmax,
         }

@@ -100,7 +100,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
         A matrix has more than 2^32 - 1 weights.
     """
     constants, kinds, products = Constants(), {}, {}
-    first = "" if stored.chain.whole else first_matrix(stored.chain)
+    first = [] if stored.chain.whole else first_matrices(stored.chain)
     groups = {matrix.name: _Group.of(matrix) for matrix in stored.chain.matrices}
     for name, csr in stored.matrices.items():
         group = groups[name]
@@ -115,8 +115,9 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
             constants.array(f"{own}_scales", rounded.scales)
             step = rounded.step
         csr = join_groups(csr, group.size, group[1:])
-        if name == first:
+        if name in first:
             _write_columns(constants, own, csr, group.size, step)
+            products[name] = f"{_reader(prefix, first, name)}({{y}}, {{x}}, token);"
             continue
         lengths = _narrowed(np.diff(csr.indptr))
         indices = _narrowed(csr.indices, csr.shape[1] - 1)
@@ -141,10 +142,23 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
             products[name] = f"{prefix}_add_product_{kind}({{y}}, &{own}, {{x}});"
     for name, vector in (stored.vectors | _scalings(stored.chain)).items():
         constants.array(identifier(prefix, name), vector)
-    places = {"first": identifier(prefix, first), "embedding": identifier(prefix, EMBEDDING)}
-    expressions = {key: value.format(**places) for key, value in _EXPRESSIONS[dtype].items()}
-    group = groups.get(first, _Group(1, 1, 1))
-    column = _COLUMN if group.size == 1 else _COLUMN_OF_GROUPS
+    places = {"embedding": identifier(prefix, EMBEDDING)}
+    column_scale = _EXPRESSIONS[dtype]["column_scale"]
+    expressions = {
+        key: value.format(**places) for key, value in _EXPRESSIONS[dtype].items() if key != "column_scale"
+    }
+    readers = []
+    for name in first:
+        own, group = identifier(prefix, name), groups[name]
+        column = _COLUMN if group.size == 1 else _COLUMN_OF_GROUPS
+        reader = read_template("read_token.c").safe_substitute(
+            function=_reader(prefix, first, name),
+            first=own,
+            rows=str(stored.matrices[name].shape[0]),
+            column_sums=column.format(first=own, cast=expressions["cast"], **group._asdict()),
+            column_scale=column_scale.format(first=own),
+        )
+        readers.append(reader)
     upper = prefix.upper()
     functions = [
         read_template("product.c" if types["group"] == "1" else "groups.c").substitute(
@@ -161,7 +175,7 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     text = {
         **expressions,
         **places,
-        "column_sums": column.format(first=places["first"], cast=expressions["cast"], **group._asdict()),
+        "readers": "".join(readers),
         "embedding_row": "token" if by == 1 else f"token / {by}",
         "embedding_place": "e" if by == 1 else f"(size_t)e * {by} + token % {by}",
         "products": "\n".join(functions),
@@ -181,24 +195,30 @@ def _scalings(chain: ChainSpec) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def first_matrix(chain: ChainSpec) -> str:
-    """The matrix that multiplies an embedding; empty if there is none. It is stored by columns: few of them
-    meet a weight.
+def first_matrices(chain: ChainSpec) -> list[str]:
+    """The matrices that multiply an embedding, if there is one. They are stored by columns: few of them meet
+    a weight.
 
     Raises
     ------
     TruesparseError
-        There are several.
+        The first layer has none.
     """
     if not chain.tokens:
-        return ""
+        return []
     place = chain.split()[0][0]
     names = [matrix.name for matrix in place.matrices if matrix.reads == "input"]
-    if len(names) != 1:
+    if not names:
         raise TruesparseError(
             f"there is no C source for the layer {place.name} behind an embedding; export to another form"
         )
-    return names[0]
+    return names
+
+
+def _reader(prefix: str, first: list[str], name: str) -> str:
+    """What the function is called that multiplies one of the first matrices by an embedding."""
+    number = first.index(name)
+    return f"{prefix}_read_token{f'_{number}' if number else ''}"
 
 
 def _write_columns(constants: Constants, own: str, csr: CSR, group: int, step: np.float32 | None) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from truesparse.errors import TruesparseError
 from truesparse.export.c_head import head, pools
-from truesparse.export.c_matrices import first_matrix, write_matrices
+from truesparse.export.c_matrices import write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
 from truesparse.layers.output.spec import SquaredError
@@ -100,7 +100,6 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     }
     text = {
         **weights.text,
-        "rows": str(next((m.shape[0] for m in chain.matrices if m.name == first_matrix(chain)), 0)),
         "units": str(body[-1].output.size),
         "state": "\n".join(members),
         "reset": state.reset,
@@ -148,7 +147,7 @@ def _state_of_equals(places: list[Place], name: str) -> _State:
         [{part: f"state->{part}[{number}]" for part in first.state} for number in range(len(places))],
         f"state->{output}[{upper}_LAYERS - 1]",
         f"    size_t layer, j;\n{reset}",
-        [f"{name}_{first.TYPE}"] * len(places),
+        [f"{name}_{first.NAME or first.TYPE}"] * len(places),
         [units] * len(places),
     )
 

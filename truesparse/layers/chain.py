@@ -16,6 +16,7 @@ from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.output.spec import Head
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import layer_type
+from truesparse.layers.residual.spec import Residual
 from truesparse.layers.spec import (
     LARGEST,
     SEQUENCE,
@@ -79,6 +80,16 @@ class Place(NamedTuple):
         output = cell.output(self.given)
         return tuple(Place(f"{self.name}.{way}", cell, self.given, output) for way in DIRECTIONS)
 
+    @property
+    def inner(self) -> tuple[Place, ...]:
+        """The layers of a residual layer; none of another."""
+        if not isinstance(self.spec, Residual):
+            return ()
+        return tuple(
+            Place(f"{self.name}.{own.name}", own.spec, own.given, own.output)
+            for own in self.spec.inner(self.given)
+        )
+
 
 @dataclass(frozen=True, init=False)
 class ChainSpec:
@@ -123,7 +134,7 @@ class ChainSpec:
 
     def _check_tied(self) -> None:
         embedding = next((layer for layer in self.layers if isinstance(layer, Embedding)), None)
-        size = self.places[-1].given.size
+        size = self.head.width(self.places[-1].given)
         if embedding is None:
             raise UsageError("there is no embedding to tie the output layer to; leave out --tied")
         if embedding.size != size:
@@ -185,7 +196,7 @@ class ChainSpec:
     @property
     def whole(self) -> bool:
         """Whether it has to know a sequence to its end before it says anything of it."""
-        return any(isinstance(layer, Bidirectional) for layer in self.layers)
+        return any(layer.whole for layer in self.layers)
 
     @property
     def feed_forward(self) -> bool:
@@ -198,7 +209,7 @@ class ChainSpec:
         Returns
         -------
         list of Place
-            The layers up to the pooling, or without one up to the last layer that has a state.
+            The layers up to the pooling, or without one up to the last layer that knows of other steps.
         list of Place
             Those behind. Neither has embedding, pooling and head, nor what is for training only.
         """
@@ -208,7 +219,7 @@ class ChainSpec:
             number = sum(place.given.kind == STEPS for place in places)
         else:
             number = max(
-                (n for n, place in enumerate(places, 1) if place.spec.state or place.directions), default=0
+                (n for n, place in enumerate(places, 1) if place.spec.state or place.spec.whole), default=0
             )
         return places[:number], places[number:]
 
@@ -275,12 +286,13 @@ class ChainSpec:
         found = []
         for place, behind in pairwise(places):
             for layer in place.directions:
-                own = layer.matrices
+                size, own = layer.output.size, layer.matrices
+                rows = tuple(matrix.name for matrix in own if matrix.shape[0] == matrix.blocks * size)
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]
                 reads += [matrix.name for matrix in behind.matrices if matrix.reads == "input"]
-                if behind.spec is self.head and self.head.tied:
+                if behind.spec is self.head and self.head.tied and self.head.DIRECT:
                     reads.append(self.output_matrix)
-                found.append((layer.output.size, tuple(matrix.name for matrix in own), tuple(reads)))
+                found.append((size, rows, tuple(reads)))
         return found
 
     def with_head(self, **changes: Any) -> ChainSpec:
@@ -305,7 +317,7 @@ class ChainSpec:
         def sized(units: int) -> ChainSpec:
             return self.resized(units, self.units)
 
-        if sized(2) == sized(1):
+        if sized(2 * self.units) == sized(self.units):
             raise UsageError("no layer of this model has a size that could change")
         if sized(1).dense_parameters > count:
             raise UsageError(

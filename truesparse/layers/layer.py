@@ -132,9 +132,7 @@ class Layer(ABC):
 
     def gradient_rows(self, dy: Any, x: Any, ws: Any, window: Window) -> dict[str, GradientRows]:
         """Functions that compute the gradients of its matrices at all positions, after a `backward`."""
-        return {
-            name: partial(_product, dy=own, x=its) for name, (own, its) in self.factors(x, ws, window).items()
-        }
+        return {name: gradient_product(own, its) for name, (own, its) in self.factors(x, ws, window).items()}
 
 
 def computing(spec: LayerSpec) -> Any:
@@ -153,6 +151,11 @@ def computing(spec: LayerSpec) -> Any:
             f" specification in {kind.__module__}"
         )
     return found
+
+
+def gradient_product(dy: NDArray[Any], x: NDArray[Any]) -> GradientRows:
+    """A function that computes the gradient of a matrix whose product with `x` has the gradient `dy`."""
+    return partial(_product, dy=dy, x=x)
 
 
 def _product(out: NDArray[np.float32], first: int, *, dy: NDArray[Any], x: NDArray[Any]) -> None:

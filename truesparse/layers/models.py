@@ -13,6 +13,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import cells
@@ -50,6 +51,7 @@ def language_model(
     size_penalty: float = 0.0,
     change_penalty: float = 0.0,
     bidirectional: bool = False,
+    experts: int = 0,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
@@ -62,7 +64,8 @@ def language_model(
     pattern : {"weight", "unit"}
         See `truesparse.layers.spec.Recurrent`.
     tied : bool
-        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`.
+        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`, except
+        with `experts`.
     output_group : int
         How many words, with numbers next to each other, share their positions in the output layer, and in the
         embedding; divides the vocabulary.
@@ -77,6 +80,9 @@ def language_model(
         Of the head's inputs after dropout, and of the top layer's outputs before it; see `ActivityPenalty`.
     bidirectional : bool
         Must be False.
+    experts : int
+        Softmaxes of a mixture, each of which reads `embedding_size` latent numbers; 0 for one softmax that
+        reads the hidden layer. See `MixtureOfSoftmaxes`.
     **own
         Settings of the recurrent layers, such as `depth`.
 
@@ -89,6 +95,7 @@ def language_model(
     if bidirectional:
         raise UsageError(f"{ONE_DIRECTION}; leave bidirectional out")
     rates, words, locked = _rates(cell, dropout, locked)
+    head: dict[str, Any] = {"tied": tied, "group": output_group, "label_smoothing": label_smoothing}
     return ChainSpec(
         *words,
         Embedding(vocab_size, embedding_size, group=output_group),
@@ -96,7 +103,9 @@ def language_model(
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        Softmax(vocab_size, tied=tied, group=output_group, label_smoothing=label_smoothing),
+        MixtureOfSoftmaxes(vocab_size, **head, experts=experts, latent=embedding_size)
+        if experts
+        else Softmax(vocab_size, **head),
     )
 
 

@@ -76,6 +76,16 @@ class Product:
         return sums[self._places]
 
 
+def above(first: CSR, second: CSR) -> CSR:
+    """Two matrices, one above the other."""
+    return CSR(
+        np.concatenate((first.indptr, second.indptr[1:] + first.indptr[-1])),
+        np.concatenate((first.indices, second.indices)),
+        np.concatenate((first.data, second.data)),
+        (first.shape[0] + second.shape[0], first.shape[1]),
+    )
+
+
 def beside(left: CSR, right: CSR) -> CSR:
     """The matrix ``[left right]``, so that one product serves two inputs."""
     indptr = left.indptr + right.indptr

@@ -7,14 +7,20 @@ from typing import TypeVar
 
 from truesparse.errors import UsageError, unknown_name
 from truesparse.layers.activity.spec import ActivityPenalty
+from truesparse.layers.attention.spec import Attention
 from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
+from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
-from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
+from truesparse.layers.on_lstm.spec import ONLSTM
+from truesparse.layers.output.spec import MaskedSoftmax, Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
+from truesparse.layers.positions.spec import Positions
+from truesparse.layers.residual.spec import Residual
 from truesparse.layers.rhn.spec import RHN
 from truesparse.layers.spec import LayerSpec, Recurrent
 from truesparse.layers.standardize.spec import Standardize
@@ -45,11 +51,18 @@ for _spec in (
     LSTM,
     GRU,
     RHN,
+    ONLSTM,
     Bidirectional,
     Linear,
+    Positions,
+    LayerNorm,
+    Attention,
+    Residual,
     Pool,
     Softmax,
+    MaskedSoftmax,
     SquaredError,
+    MixtureOfSoftmaxes,
 ):
     register(_spec)
 

@@ -29,7 +29,8 @@ class Source(ABC):
         Where each part of its state stands; `y`, where its output does, if it has no state.
     products : mapping of str to str
         For each matrix by its name in the chain, the call that adds its product with `x` to `y`: a format
-        string. The one that multiplies the embedding of a token has none; see `sum`.
+        string. Those that multiply the embedding of a token write to `y`, and take a bias for `x`; see
+        `sum`.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class Source(ABC):
         name = f"{self.place.name}.{bias}"
         size = next(vector.size for vector in self.place.vectors if vector.name == name)
         start = identifier(self.prefix, name)
-        if None in factors.values():  # for an embedding the first product is added at once
-            yield f"{self.prefix}_read_token({to}, {start}, token);"
+        of_token = next((matrix for matrix, x in factors.items() if x is None), None)
+        if of_token is not None:  # for an embedding the bias is added at once
+            yield self.product(of_token, to, start)
         else:
             yield f"{self.prefix}_copy({to}, {start}, {size});"
         for matrix, x in factors.items():

@@ -185,6 +185,11 @@ class LayerSpec(ABC):
         return {}
 
     @property
+    def whole(self) -> bool:
+        """Whether it has to know a sequence to its end before it says anything of it."""
+        return False
+
+    @property
     def sums(self) -> tuple[tuple[str, ...], ...]:
         """Names of matrices whose products are added up, so that a unit has one set of inputs for all of
         them."""
@@ -228,12 +233,18 @@ class Recurrent(LayerSpec):
     ----------
     GATES : tuple of str
         What is stacked in its matrices and biases, in order.
+    MASTERS : tuple of str
+        The same of matrices that have fewer rows, for gates of whole chunks of units.
+    ORDERED : bool
+        Whether its units have an order that means something.
     LOCKED : bool
         Whether models of it drop the same units at every step if nothing is said; then words and its own
         state too.
     """
 
     GATES: ClassVar[tuple[str, ...]]
+    MASTERS: ClassVar[tuple[str, ...]] = ()
+    ORDERED: ClassVar[bool] = False
     LOCKED: ClassVar[bool] = False
     FREE: ClassVar[tuple[str, ...]] = ("pattern", "dropout", "dropout_weights")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,12 +308,8 @@ class Model:
         """
         if not ws.done:
             raise RuntimeError("dense gradients need a backward pass before, with the same workspace")
-        functions: dict[str, GradientRows] = {}
-        if self.head.weight.name in self.matrices:
-            x = ws.x[-1][: self._used(ws)]
-            functions[self.head.weight.name] = partial(
-                self.head.write_gradient, x=x, targets=ws.targets, ws=ws.output
-            )
+        x = ws.x[-1][: self._used(ws)]
+        functions: dict[str, GradientRows] = self.head.gradient_rows(x, ws.targets, ws.output)
         for number, layer in enumerate(self.layers):
             dy = ws.gradient_of(number + 1)
             own = layer.gradient_rows(dy, ws.x[number], ws.layers[number], ws.window)

@@ -12,7 +12,8 @@ import numpy as np
 from truesparse.data import SeriesEncoder, Subwords, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
-from truesparse.modelfile import Encoder, container, model_kind, names_outputs
+from truesparse.layers.output.spec import MaskedSoftmax
+from truesparse.modelfile import Encoder, container, model_kind, names_outputs, of_text
 from truesparse.modelfile.data_settings import data_document
 from truesparse.sparse import Arena
 from truesparse.version import __version__
@@ -77,7 +78,8 @@ def check_reading(
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None
-    if chain.whole and chain.per_step and vocabulary is not None and not labels:
+    masked = isinstance(chain.head, MaskedSoftmax)
+    if chain.whole and chain.per_step and vocabulary is not None and not labels and not masked:
         raise UsageError(
             "a model that reads in both directions is no language model; give a TokenEncoder and the labels"
             " of its outputs"
@@ -128,7 +130,7 @@ def document_of(
         {}
         if history is None
         else {
-            "data": data_document(history, model_kind(chain, labels) != "language model"),
+            "data": data_document(history, not of_text(model_kind(chain, labels))),
             "config": {**history},
         }
     )

@@ -16,6 +16,7 @@ from truesparse.modelfile.stored import (
     names_outputs,
     need_encoder,
     need_vocabulary,
+    of_text,
     read_model,
     scores_overflow,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "narrow_index_dtype",
     "need_encoder",
     "need_vocabulary",
+    "of_text",
     "read_model",
     "scores_overflow",
 ]

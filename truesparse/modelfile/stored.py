@@ -22,7 +22,7 @@ from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.output.spec import MaskedSoftmax, Softmax, SquaredError
 from truesparse.layers.spec import Matrix
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
@@ -81,7 +81,7 @@ class StoredModel:
     @property
     def data(self) -> DataSettings:
         """How data are read for it."""
-        return DataSettings.from_document(self.document, self.kind != "language model")
+        return DataSettings.from_document(self.document, not of_text(self.kind))
 
     @property
     def nnz(self) -> int:
@@ -120,8 +120,15 @@ def model_kind(chain: ChainSpec, labels: Sequence[str]) -> str:
     belongs, a tagger to which one each of its steps does; a language model says the next token instead."""
     if isinstance(chain.head, SquaredError):
         return "regressor"
+    if isinstance(chain.head, MaskedSoftmax):
+        return "masked language model"
     named = labels or not chain.tokens
     return "classifier" if not chain.per_step else "tagger" if named else "language model"
+
+
+def of_text(kind: str) -> bool:
+    """Whether models of a kind, in words, learn from text that nobody has labelled."""
+    return kind.endswith("language model")
 
 
 def find_model(path: Path) -> Path:

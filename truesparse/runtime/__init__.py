@@ -23,9 +23,12 @@ from truesparse.runtime.loading import (
     load,
     load_classifier,
     load_language_model,
+    load_masked_language_model,
     load_sequence_model,
     load_tagger,
 )
+from truesparse.runtime.masked import MaskedLanguageModel
+from truesparse.runtime.parse import Parse
 from truesparse.runtime.sequence_model import SequenceModel, SequenceStream
 from truesparse.runtime.tagger import Tagger, TaggerStream
 
@@ -34,6 +37,8 @@ __all__ = [
     "ClassifierStream",
     "LanguageModel",
     "LanguageModelStream",
+    "MaskedLanguageModel",
+    "Parse",
     "SequenceModel",
     "SequenceStream",
     "Tagger",
@@ -41,6 +46,7 @@ __all__ = [
     "load",
     "load_classifier",
     "load_language_model",
+    "load_masked_language_model",
     "load_sequence_model",
     "load_tagger",
 ]

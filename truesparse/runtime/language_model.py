@@ -11,6 +11,7 @@ from truesparse.data import Vocabulary
 from truesparse.data.words import EOS
 from truesparse.errors import UsageError
 from truesparse.modelfile import StoredModel, need_vocabulary, scores_overflow
+from truesparse.runtime.parse import LONGEST, Parse
 from truesparse.runtime.reader import Reader, Stream
 from truesparse.runtime.recurrent import Array, log_softmax
 from truesparse.runtime.sampling import check_sampling, draw
@@ -190,6 +191,36 @@ class LanguageModel(Reader):
         return [
             (text.partition("\n")[0], beam.log_probability) for text, beam in zip(texts, found, strict=True)
         ]
+
+    def parse(self, text: str, layer: int = 0) -> Parse:
+        """The structure that a model with ordered neurons (the cell on-lstm) sees in a sentence.
+
+        Parameters
+        ----------
+        text : str
+            One sentence of at least one token, which the model reads as the beginning of a line.
+        layer : int
+            Which of its layers of ordered neurons is asked, 1 for the first; 0 for the second, or the only
+            one.
+
+        Raises
+        ------
+        UsageError, TruesparseError
+            The model has no such layer or no vocabulary, or the text cannot be read.
+        """
+        vocabulary = need_vocabulary(self.vocabulary, self._path)
+        found = self._recurrent.ordered
+        if not found:
+            raise UsageError(f"{self._path} has no layer of ordered neurons; train one with the cell on-lstm")
+        number = layer or min(2, len(found))
+        if not 1 <= number <= len(found):
+            raise UsageError(f"layer is {layer}; the model has {len(found)} of ordered neurons")
+        ids = vocabulary.encode(text.strip())
+        if not 1 <= ids.size <= LONGEST:
+            raise UsageError(f"a sentence has 1 to {LONGEST} tokens, not {ids.size}; give another text")
+        read = np.concatenate(([vocabulary.line_end], ids))
+        distances = self._recurrent.split_points(read, found[number - 1])[1:]
+        return Parse(tuple(vocabulary.decode([token]).strip() for token in ids), distances, number)
 
     def suggest(self, text: str, count: int = 3, length: int = 20) -> list[tuple[str, float]]:
         """Words that may complete the last one of a text, as a keyboard suggests them.

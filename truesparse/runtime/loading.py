@@ -9,11 +9,12 @@ from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
 from truesparse.runtime.classifier import Classifier
 from truesparse.runtime.language_model import LanguageModel
+from truesparse.runtime.masked import MaskedLanguageModel
 from truesparse.runtime.sequence_model import SequenceModel
 from truesparse.runtime.tagger import Tagger
 
-RuntimeModel = LanguageModel | Classifier | Tagger | SequenceModel
-M = TypeVar("M", LanguageModel, Classifier, Tagger, SequenceModel)
+RuntimeModel = LanguageModel | MaskedLanguageModel | Classifier | Tagger | SequenceModel
+M = TypeVar("M", LanguageModel, MaskedLanguageModel, Classifier, Tagger, SequenceModel)
 
 
 def load(path: str | Path) -> RuntimeModel:
@@ -26,7 +27,7 @@ def load(path: str | Path) -> RuntimeModel:
 
     Returns
     -------
-    LanguageModel, Classifier, Tagger or SequenceModel
+    LanguageModel, MaskedLanguageModel, Classifier, Tagger or SequenceModel
         The last if it reads features, or says numbers.
 
     Raises
@@ -50,6 +51,17 @@ def load_language_model(path: str | Path) -> LanguageModel:
         As `load`; also if it is something else.
     """
     return _load(path, LanguageModel)
+
+
+def load_masked_language_model(path: str | Path) -> MaskedLanguageModel:
+    """Load what must be a masked language model; see `load`.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is something else.
+    """
+    return _load(path, MaskedLanguageModel)
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -94,6 +106,7 @@ def as_model(stored: StoredModel) -> RuntimeModel:
 
 _KINDS: dict[str, type[RuntimeModel]] = {
     "language model": LanguageModel,
+    "masked language model": MaskedLanguageModel,
     "classifier": Classifier,
     "tagger": Tagger,
     "regressor": SequenceModel,

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from truesparse.csr import CSR
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import EMBEDDING
+from truesparse.layers.on_lstm.step import ONLSTMStep
 from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.parts import part
 from truesparse.layers.product import Product
 from truesparse.layers.step import StepState, step_of
 from truesparse.modelfile import StoredModel
@@ -67,6 +69,24 @@ class Recurrence:
             for layer, own in zip(self.layers, state, strict=True):
                 x = layer.step(x, own)
         return x
+
+    @property
+    def ordered(self) -> list[int]:
+        """Numbers of the layers whose units are ordered, so that they say where a sentence splits."""
+        return [number for number, layer in enumerate(self.layers) if isinstance(layer, ONLSTMStep)]
+
+    def split_points(self, tokens: ArrayLike, number: int) -> Array:
+        """What `ONLSTMStep.split_point` of layer `number` says of each token of a text that is read from a
+        state of zeros."""
+        state, points = self.zero_state(1), []
+        for token in self.check(tokens, np.shape(tokens)):
+            x = self._first(token[None])
+            with np.errstate(**_OVERFLOW):
+                for place, (layer, own) in enumerate(zip(self.layers, state, strict=True)):
+                    if place == number and isinstance(layer, ONLSTMStep):
+                        points.append(layer.split_point(x, own)[0])
+                    x = layer.step(x, own)
+        return np.array(points, np.float32)
 
     def run(self, sequences: Sequence[NDArray[Any]]) -> Iterator[Array]:
         """Read sequences of which none is longer than the one before; the output of each step, as `step` has
@@ -159,6 +179,10 @@ class OutputLayer:
     Parameters
     ----------
     stored : StoredModel
+
+    Notes
+    -----
+    Of a head that has a `Step` of its own, that says the scores.
     """
 
     __slots__ = ("_bias", "_layers", "_mean", "_product", "_scale")
@@ -167,9 +191,13 @@ class OutputLayer:
         stored = stored.with_sparse_output()
         _, places = stored.chain.split()
         self._layers = [step_of(place, stored.matrices, stored.vectors) for place in places]
+        head = stored.chain.head
+        if part(type(head), "step"):
+            self._layers.append(step_of(stored.chain.places[-1], stored.matrices, stored.vectors))
+            self._product: Product | None = None
+            return
         self._product = Product(stored.matrices[stored.chain.output_matrix])
         self._bias = stored.vectors["output.bias"][:, None]
-        head = stored.chain.head
         self._mean, self._scale = (
             np.array(numbers, np.float32)[:, None]
             for numbers in ((head.mean, head.scale) if isinstance(head, SquaredError) else ((), ()))
@@ -180,6 +208,8 @@ class OutputLayer:
         with np.errstate(**_OVERFLOW):
             for layer in self._layers:
                 x = layer.step(x, ())
+            if self._product is None:
+                return x
             scores = self._product(x)
             scores += self._bias
             if self._mean.size:

@@ -23,6 +23,7 @@ _OF_METHODS = ("distribution", "gates")  # with some there is no choice
 _OF_RUNS = frozenset(
     {
         "preset",
+        "recipe",
         "data",
         "max_steps",
         "patience",
@@ -32,6 +33,8 @@ _OF_RUNS = frozenset(
         "log",
         "track_positions",
         "keep_topologies",
+        "local_steps",
+        "comm_dtype",
         "seed",
         "threads",
     }

@@ -133,6 +133,12 @@ class Panels:
             lanes = numbers[:, place * self.step_lanes : (place + 1) * self.step_lanes]
             step[:, columns] = lanes[:, : columns.stop - columns.start]
 
+    def by_step(self, panels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a view of whole spans of panels as (spans, strips, features, steps per panel, step
+        lanes)."""
+        shape = -1, self.strips, panels.shape[1], self.steps_per_panel, self.step_lanes
+        return panels.reshape(shape)
+
     def step(self, panels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """Return a copy of one step of an array (panels, features, lanes), shape (features, batch)."""
         where, lanes = self.where(step)

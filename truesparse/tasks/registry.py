@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Configurations by the names of the tasks: in which module of this package.
 _CONFIGS = {
     "lm": ("lm.settings", "LanguageModelConfig"),
+    "mlm": ("mlm.settings", "MaskedConfig"),
     "classifier": ("classifier.settings", "ClassifierConfig"),
     "tagger": ("tagger.settings", "TaggerConfig"),
     "sequences": ("series.settings", "SeriesConfig"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -13,7 +12,6 @@ from typing import Any
 
 from truesparse.data import Subwords
 from truesparse.errors import TruesparseError, UsageError, typed
-from truesparse.kernels.threads import set_threads
 from truesparse.model import Model
 from truesparse.model.loading import load_model
 from truesparse.model.saving import save_model
@@ -22,16 +20,16 @@ from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
 from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.ranks import of_rank, set_rank_threads, shared
 from truesparse.tasks.registry import task_of
 from truesparse.training import rundir
 from truesparse.training.build import build_model
 from truesparse.training.checkpoint import load_checkpoint
-from truesparse.training.communicator import SERIAL, Communicator, same_everywhere
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 from truesparse.training.describe import dense_flops_per_token, flops_per_token
 from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
 from truesparse.training.evaluation import EvaluationStopped
-from truesparse.training.logs import with_logs
 from truesparse.training.loop import Trainer, TrainingStopped
 from truesparse.training.reporter import Reporter, RunInfo
 from truesparse.training.restoring import restored_config
@@ -39,15 +37,12 @@ from truesparse.training.rundir import OtherRunDirectory, RunDirectory
 from truesparse.training.state import make_generators, part_generators
 from truesparse.training.task import Task
 from truesparse.training.vectors import sized, use_vectors
-from truesparse.version import __version__
 
 # What may differ when a run is resumed. `data` may, because they may have moved; that they are the same is
 # checked.
 RESUMABLE = frozenset(
     {"data", "epochs", "max_steps", "patience", "max_minutes", "log_interval", "log", "threads"}
 )
-
-_OF_MACHINE = frozenset({"data", "log", "threads"})  # what may differ from rank to rank
 
 
 def train_model(
@@ -83,8 +78,9 @@ def train_model(
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
-        `tokens_per_second`, `seconds_per_epoch` (of steps and topology
-        updates), `update_seconds` (of all topology updates), `threads` (of the last steps), `seconds`,
+        `tokens_per_second`, `seconds_per_epoch` (of steps and topology updates), `step_seconds` and
+        `net_seconds` (of all steps, and each times the density in it), `update_seconds` (of all topology
+        updates), `threads` (of the last steps), `seconds`,
         `peak_memory_bytes`, `run_dir`; what `Evolution.measures` gives.
 
     Raises
@@ -94,17 +90,17 @@ def train_model(
     TrainingStopped
         `stop` returned True; all is saved.
     """
-    reporter, stop = _of_rank(reporter, stop, config, communicator)
+    reporter, stop = of_rank(reporter, stop, config, communicator)
     config = _found(_found(sized(config.filled()), "start_topology"), "vectors")
     if out is not None and communicator.rank == 0:
         rundir.check_free(out)
-    task = _shared(_make_task(config), communicator)
+    task = shared(_make_task(config), communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
     ):
-        threads = _set_threads(config.threads, communicator)
+        threads = set_rank_threads(config.threads, communicator)
         trainer = _begin(
             task, partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         )
@@ -154,75 +150,21 @@ def resume_run(
         read, a run of another task, and a field that may not change.
     """
     config = _resumed_config(path, flags, kind)
-    reporter, stop = _of_rank(reporter, stop, config, communicator)
+    reporter, stop = of_rank(reporter, stop, config, communicator)
     with (
         closing(reporter),
         watch_compilation(reporter.compiling) as compile_seconds,
         tuning(config.tune),
         closing(OtherRunDirectory(path) if communicator.rank else RunDirectory(path)) as run,
     ):
-        threads = _set_threads(config.threads, communicator)
+        threads = set_rank_threads(config.threads, communicator)
         make = partial(Trainer, reporter=reporter, stop=stop, compile_seconds=compile_seconds)
         if communicator.broadcast(run.checkpoint.is_file()):
             trainer = _restored(run, config, "data" in flags, make, communicator)
         else:
-            trainer = _begin(_shared(_make_task(config), communicator), make)
+            trainer = _begin(shared(_make_task(config), communicator), make)
         run.write_config(_found(config))
         return _finish(trainer, run, threads, test)
-
-
-def _of_rank(
-    reporter: Reporter | None, stop: Callable[[], bool], config: Config, communicator: Communicator
-) -> tuple[Reporter, Callable[[], bool]]:
-    """Who is told of training on this rank, and a wish to stop that is the same on all.
-
-    Raises
-    ------
-    UsageError
-        The ranks do not divide a batch.
-    """
-    communicator.check_batch_size(config.batch_size)
-    if communicator.size == 1:
-        return with_logs(reporter or Reporter(), config.log), stop
-    told = Reporter() if communicator.rank else with_logs(reporter or Reporter(), config.log)
-    return told, lambda: communicator.any(stop())
-
-
-def _shared(task: Task, communicator: Communicator) -> Task:
-    """A task that ranks share, once they have found that they have the same.
-
-    Raises
-    ------
-    UsageError
-        They have not.
-    """
-    own = {name: value for name, value in asdict(task.config).items() if name not in _OF_MACHINE}
-    again = "give all ranks the same flags, files and environment variables"
-    same_everywhere(
-        communicator,
-        [
-            ("version of truesparse", __version__, "install the same one everywhere"),
-            *((f"value of {flag(name)}", value, again) for name, value in own.items()),
-            ("checksum of the data", task.crc32, "give all ranks the same --data"),
-        ],
-    )
-    task.communicator = communicator
-    return task
-
-
-def _set_threads(wanted: int, communicator: Communicator) -> int:
-    """Set the threads of this rank: by default its share of the cores; more than there are get a warning."""
-    ranks, cores = communicator.neighbours, communicator.cores
-    each = max(1, cores // ranks)
-    if ranks > 1 and cores and not wanted:
-        return set_threads(each)
-    if ranks > 1 and cores and wanted > each and communicator.rank == 0:
-        warnings.warn(
-            f"{ranks} ranks of {wanted} threads are more than the {cores} cores of this machine, and disturb"
-            f" each other; use --threads {each}",
-            stacklevel=2,
-        )
-    return set_threads(wanted)
 
 
 def _make_task(config: Config) -> Task:
@@ -280,7 +222,7 @@ def _restored(
     forecasts = getattr(saved.encoder, "horizon", 0)
     if config.start_values == "last" or isinstance(words, Subwords) or forecasts:
         reading["like"] = saved
-    task = _shared(config.make_task(**reading), communicator)
+    task = shared(config.make_task(**reading), communicator)
     if not moved:  # a model file names the data as the user did, resumed or not
         task.config = _with_path(config, "data", vars(began)["data"])
     trainer = make(task, saved.model, generators)
@@ -361,6 +303,8 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
         "relative_inference_flops": flops_per_token(best) / dense_flops_per_token(task.chain),
         "tokens_per_second": state.tokens / state.step_seconds,
         "seconds_per_epoch": (state.step_seconds + state.update_seconds) * steps_per_epoch / state.step,
+        "step_seconds": state.step_seconds,
+        "net_seconds": state.net_seconds,
         "update_seconds": state.update_seconds,
         "threads": trainer.threads,
         **({"ranks": task.communicator.size} if task.communicator.size > 1 else {}),
@@ -390,6 +334,7 @@ def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model,
     """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
     task = trainer.task
     best = task.communicator.broadcast(load_model(run.model).model if run.writes else None)
+    assert best is not None
     if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
         return best, {}
     best, measures = task.calibrated(best, test, trainer.stop)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import CHECKPOINT, StoredModel
+from truesparse.modelfile import CHECKPOINT, StoredModel, of_text
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -78,7 +78,7 @@ def find_data(saved: SavedModel | StoredModel, kind: type[Config]) -> RunData:
     data = kind.value_of(values, "data", file)
     settings = saved.data
     if settings.seed is None:  # the model does not tell, but its run does
-        settings = DataSettings.from_document({"config": values}, saved.kind != "language model")
+        settings = DataSettings.from_document({"config": values}, not of_text(saved.kind))
     if data is None:
         return RunData(None, None, settings)
     return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)

@@ -1,8 +1,9 @@
 """Where the values of a configuration come from.
 
 A value is looked up in the flags, then in the environment (``TRUESPARSE_`` and the name in capitals), then in
-the configuration file, then in the preset; what is in none of them has its default. Of a file and a preset
-nothing counts that belongs to another cell, optimizer or method than the one that was chosen.
+the configuration file, then in the recipe, then in the preset; what is in none of them has its default. Of a
+file, a recipe and a preset nothing counts that belongs to another cell, optimizer or method than the one that
+was chosen.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ def resolve(
 
 def _with_preset(given: Mapping[str, Any], task: type[C]) -> C:
     fields = task.fields()
-    preset = task.PRESETS.get(given.get("preset", fields["preset"].default), {})  # it refuses unknown ones
+    # The task refuses unknown ones.
+    preset = {
+        **task.PRESETS.get(given.get("preset", fields["preset"].default), {}),
+        **task.RECIPES.get(given.get("recipe", ""), {}),
+    }
     return task.from_dict({**_fitting(preset, given, fields), **given})
 
 
@@ -88,7 +93,7 @@ def _without_replaced(
     if "start_topology" in over:
         for name in ("density", "er_epsilon"):
             kept.pop(name, None)
-    said = [name for name in ("preset", "dropout", *choices()) if name in file]
+    said = [name for name in ("preset", "recipe", "dropout", *choices()) if name in file]
     for choice, options in choices().items():
         if over.get(choice) not in options or file.get(choice, "") not in ("", *options):
             continue  # the task refuses unknown ones

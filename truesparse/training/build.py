@@ -160,6 +160,7 @@ def build_training(
         clock,
         communicator,
         config.keep_topologies,
+        config.local_steps,
     )
 
 
@@ -175,6 +176,7 @@ def start_training(
     clock: Callable[[], float] = time.perf_counter,
     communicator: Communicator = SERIAL,
     keep_topologies: int | None = None,
+    local_steps: int = 1,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -191,7 +193,7 @@ def start_training(
         Steps of an epoch and of the run.
     track_positions, keep_topologies
         See `Evolution`.
-    clock, communicator
+    clock, communicator, local_steps
         See `Training`.
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
@@ -199,4 +201,5 @@ def start_training(
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
-    return Training(model, built, evolution, optimizer.clip, rng, clock, optimizer.decay(), communicator)
+    decay = optimizer.decay()
+    return Training(model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps)

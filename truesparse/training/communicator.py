@@ -31,6 +31,9 @@ class Communicator:
         Which of the processes this is, from 0, and how many there are.
     neighbours, cores : int
         How many of them share this machine, and how many cores they have there together; 0 for all.
+    rounds : bool
+        Whether arrays travel as bf16, two bytes a number, if they need not be exact. Sums are taken in
+        float32, and rounded once more on their way back.
     payload : int
         Bytes of numbers that were given to be added up so far; with n ranks each sends 2 (n - 1) / n times as
         many.
@@ -40,6 +43,7 @@ class Communicator:
     size = 1
     neighbours = 1
     cores = 0
+    rounds = False
     payload = 0
 
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
@@ -50,7 +54,7 @@ class Communicator:
         array : ndarray of float32
             C-contiguous.
         exact : bool
-            Whether it travels as float32 even if gradients travel rounded.
+            Whether it travels as float32 even if others travel rounded.
         """
 
     def sums(self, *values: float) -> list[float]:
@@ -153,6 +157,11 @@ def find_communicator(mpi: bool | None = None) -> Communicator:
         ) from None
     communicator = MPICommunicator()
     return communicator if communicator.size > 1 else SERIAL
+
+
+def counted(ranks: int) -> str:
+    """Such as "2 ranks"."""
+    return f"{ranks} rank{'s' * (ranks > 1)}"
 
 
 def _lanes(batch: Batch, lanes: slice) -> Batch:

@@ -63,6 +63,8 @@ class Config:
         What is trained: the name of the command after ``truesparse train``.
     PRESETS : dict of str to dict
         Named sets of values; the first one is the default.
+    RECIPES : dict of str to dict
+        Named sets of values that beat those of the preset; a task that has any has a field `recipe`.
     HELP : str
         What the command prints of itself.
     EXAMPLES : str
@@ -79,6 +81,7 @@ class Config:
 
     TASK: ClassVar[str]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    RECIPES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     HELP: ClassVar[str]
     EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
@@ -160,6 +163,17 @@ class Config:
         "Keep so many snapshots of the connections, evenly over their updates, for truesparse distance.",
         low=2,
         shown="none",
+    )
+    local_steps: int = setting(
+        1,
+        "Steps that each rank of an MPI job makes by itself between two that bring all together; 1 to add up"
+        " the gradients of every step.",
+        low=1,
+    )
+    comm_dtype: str = setting(
+        "float32",
+        "What numbers travel as between ranks; bf16 halves the traffic.",
+        choices=("float32", "bf16"),
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)

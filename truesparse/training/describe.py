@@ -91,7 +91,10 @@ def dense_flops_per_token(chain: ChainSpec) -> int:
 
 def _flops_per_weight(chain: ChainSpec) -> dict[str, int]:
     """Of one token, for the weights of each matrix."""
-    return {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}
+    flops = {matrix.name: 2 if matrix.used == "step" else 0 for matrix in chain.matrices}
+    if chain.output_matrix in flops:
+        flops[chain.output_matrix] *= chain.head.copies
+    return flops
 
 
 def densities(arena: Arena) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class TopologyChange(NamedTuple):
     seconds: float
 
 
+def _forget(snapshot: Snapshot) -> None:
+    """Keep nothing."""
+
+
 class Evolution:
     """The topology updates of a run.
 
@@ -75,8 +79,8 @@ class Evolution:
         keep_topologies: int | None = None,
     ) -> None:
         self.method = method
-        self.kept: Callable[[Snapshot], object] = lambda snapshot: None
-        self._matrices = beginning.arena.matrices
+        self.kept: Callable[[Snapshot], object] = _forget  # estimators are pickled: no lambda
+        self._arena = beginning.arena
         self._keep = keep_topologies
         self._settings = beginning.settings
         self._first = self._settings.get("drop_fraction", 0.0)
@@ -137,7 +141,7 @@ class Evolution:
     def keep(self, step: int) -> None:
         """Keep the topology after a step, if any are kept."""
         if self._keep is not None:
-            self.kept(Snapshot.of(step, step / self._steps_per_epoch, self._matrices))
+            self.kept(Snapshot.of(step, step / self._steps_per_epoch, self._arena.matrices))
 
     def keep_last(self, step: int) -> None:
         """Keep the topology after the last step of a run, unless it was after the last update."""

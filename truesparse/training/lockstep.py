@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError
 from truesparse.sparse import Arena, SparseMatrix
 from truesparse.training.communicator import Communicator
+from truesparse.training.task import crc32_of
 
 CHECK_STEPS = 100  # steps between comparisons, each of which reads all weights and states once
 
@@ -118,8 +118,8 @@ def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
 def _checksums(arena: Arena) -> Iterator[tuple[str, int]]:
     """CRC-32 of all that must be the same everywhere, by names."""
     for name, matrix in arena.matrices.items():
-        yield f"the positions of {name}", zlib.crc32(matrix.indices, zlib.crc32(matrix.indptr))
+        yield f"the positions of {name}", crc32_of([matrix.indptr, matrix.indices])
     for name, where in arena.layout.items():
-        yield f"the values of {name}", zlib.crc32(arena.values[where])
+        yield f"the values of {name}", crc32_of([arena.values[where]])
         for state, flat in arena.states.items():
-            yield f"the optimizer's state {state} of {name}", zlib.crc32(flat[where])
+            yield f"the optimizer's state {state} of {name}", crc32_of([flat[where]])

@@ -208,10 +208,11 @@ class Trainer:
                     self._settle()
                 if self._ending or is_stale(self.state.stale, self.config.patience):
                     break
-                if self.stop():
-                    raise EvaluationStopped
-                if communicator.any(time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS):
-                    self._save()
+                if self.training.together:  # a checkpoint has the weights of all ranks
+                    if self.stop():
+                        raise EvaluationStopped
+                    if communicator.any(time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS):
+                        self._save()
                 with self._threads:
                     self._threads.amount = self._step()
                 if self.state.step == first_step + 1 and self._compile_seconds() > 0:
@@ -235,12 +236,14 @@ class Trainer:
         began, compiled = time.perf_counter(), self._compile_seconds()
         epoch, k = divmod(state.step, self.steps_per_epoch)
         batch = self.task.train.batch(epoch, k)
+        density = self.model.arena.nnz / self.task.chain.dense_parameters
         done = self.training.step(batch)
         state.step += 1
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
         state.add_step(done.loss, batch.counted, batch.tokens, seconds)
+        state.net_seconds += seconds * density
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         self._ending = self._is_over()
         if state.step % self.config.log_interval == 0 or self._ending:
@@ -291,6 +294,7 @@ class Trainer:
     def _evaluate(self) -> tuple[bool, float]:
         """Measure the model, and keep it if it is the best; returns whether it is, and its loss."""
         state = self.state
+        self.training.come_together()
         optimizer = self.training.optimizer
         with optimizer.averaged():
             measures = self.task.evaluate(self.model, "valid", self.training.workspace, self.stop)
@@ -311,6 +315,7 @@ class Trainer:
             best=best,
             averaged=optimizer.averaging,
             tokens_per_second=state.tokens / state.step_seconds,
+            net_seconds=state.net_seconds,
         )
         return best, measures["loss"]
 
@@ -345,6 +350,7 @@ class Trainer:
             training_flops=state.flops,
             relative_flops=self.relative_flops,
             epoch_seconds=sum(state.epoch.values()),
+            net_seconds=state.net_seconds,
             update_seconds=state.epoch["updates"],
         )
         state.epoch = dict.fromkeys(state.epoch, 0.0)

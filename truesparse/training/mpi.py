@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mpi4py
 import numpy as np
@@ -17,7 +17,7 @@ from mpi4py import MPI  # noqa: E402  (which starts MPI)
 
 T = TypeVar("T")
 
-_BLOCK = 1 << 22  # numbers that travel at once; a second buffer of as many receives them
+_BLOCK = 1 << 22  # numbers that travel at once; buffers of as many receive them
 
 
 class MPICommunicator(Communicator):
@@ -41,31 +41,44 @@ class MPICommunicator(Communicator):
             self.cores = len(set().union(*machine.allgather(os.sched_getaffinity(0))))
         machine.Free()
         self.payload = 0
-        self._received = np.empty(0, np.float32)
 
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
         """See `Communicator.all_reduce`."""
         flat = array.reshape(-1)
         assert np.shares_memory(flat, array)
         for start in range(0, flat.size, _BLOCK):
-            self._reduce(flat[start : start + _BLOCK])
+            self._reduce(flat[start : start + _BLOCK], self.rounds and not exact)
 
-    def _reduce(self, flat: NDArray[np.float32]) -> None:
+    def _reduce(self, flat: NDArray[np.float32], rounds: bool) -> None:
+        """Add up a block."""
+        from truesparse.kernels.bf16 import add_bf16, to_bf16
+
         ends = np.arange(self.size + 1) * flat.size // self.size
-        starts, counts = ends[:-1], np.diff(ends)
+        own = int(ends[self.rank + 1] - ends[self.rank])
         mine = slice(ends[self.rank], ends[self.rank + 1])
-        own = int(counts[self.rank])
-        if self._received.size < self.size * own:
-            self._received = np.empty(self.size * own, np.float32)
-        received = self._received[: self.size * own].reshape(self.size, own)
-        pieces = [flat, (counts, starts), MPI.FLOAT]
+        sent: NDArray[Any] = np.empty(flat.size, np.uint16) if rounds else flat
+        if rounds:
+            to_bf16(sent, flat)
+        kind = MPI.UINT16_T if rounds else MPI.FLOAT
+        received = np.empty((self.size, own), sent.dtype)
+        pieces = [sent, (np.diff(ends), ends[:-1]), kind]
         places = np.full(self.size, own), np.arange(self.size) * own
-        self._world.Alltoallv(pieces, [received, places, MPI.FLOAT])
-        np.add(received[0], received[1], out=flat[mine])
-        for other in received[2:]:
-            flat[mine] += other
+        self._world.Alltoallv(pieces, [received, places, kind])
+        total = np.zeros(own, np.float32)
+        for rank, other in enumerate(received):
+            if rounds and rank != self.rank:
+                add_bf16(total, other)
+            else:
+                total += flat[mine] if rounds else other
+        if rounds:
+            to_bf16(sent[mine], total)
+        else:
+            flat[mine] = total
         self._world.Allgatherv(MPI.IN_PLACE, pieces)
-        self.payload += flat.nbytes
+        if rounds:
+            flat.fill(0)
+            add_bf16(flat, sent)
+        self.payload += sent.nbytes
 
     def sums(self, *values: float) -> list[float]:
         """See `Communicator.sums`."""

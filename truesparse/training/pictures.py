@@ -242,11 +242,16 @@ def gate_densities(records: Sequence[Record]) -> dict[str, list[np.ndarray]]:
     """The density of each gate in each matrix that has it, shape (records,), by the name of the gate."""
     from truesparse.layers.registry import cells
 
-    names = {spec.NAME or spec.TYPE: spec.GATES for spec in cells().values()}
+    names = {
+        (spec.NAME or spec.TYPE, len(own)): own
+        for spec in cells().values()
+        for own in (spec.GATES, spec.MASTERS)
+    }
     gates: dict[str, list[np.ndarray]] = {}
     for matrix in records[0]["density_per_gate"]:
         densities = np.array([record["density_per_gate"][matrix] for record in records]).T
-        own = names.get(matrix.partition(".")[0], [f"gate {n}" for n, _ in enumerate(densities)])
+        unnamed = tuple(f"gate {n}" for n, _ in enumerate(densities))
+        own = names.get((matrix.partition(".")[0], len(densities)), unnamed)
         for gate, density in zip(own, densities, strict=True):
             gates.setdefault(gate, []).append(density)
     return gates

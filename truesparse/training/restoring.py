@@ -12,7 +12,7 @@ import numpy as np
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.settings import shown
 from truesparse.training.checkpoint import Checkpoint
-from truesparse.training.communicator import SERIAL, Communicator
+from truesparse.training.communicator import SERIAL, Communicator, counted
 from truesparse.training.config import Config
 from truesparse.training.state import TrainingState, part_generators
 from truesparse.training.training import Training
@@ -75,6 +75,8 @@ def restored_state(saved: Checkpoint, chosen_by: Collection[str] = ()) -> Traini
         raise _broken(saved, "best and best_nnz do not fit each other")
     if not _is_count(state.stale):
         raise _broken(saved, f"stale is {str(state.stale)[:40]}")
+    if not _is_sum(state.net_seconds):
+        raise _broken(saved, f"net_seconds is {str(state.net_seconds)[:40]}")
     if not _is_changes(state.changed):
         raise _broken(saved, "changed has no pairs of counts")
     return state
@@ -143,11 +145,6 @@ def restore_generators(
                 " bits",
                 stacklevel=2,
             )
-
-
-def counted(ranks: int) -> str:
-    """Such as "2 ranks"."""
-    return f"{ranks} rank{'s' * (ranks > 1)}"
 
 
 def _broken(saved: Checkpoint, what: str) -> TruesparseError:

@@ -55,6 +55,9 @@ class TrainingState:
         Tokens trained on.
     seconds, step_seconds, update_seconds : float
         Wall time of the run, and of its training steps and its topology updates without compilation.
+    net_seconds : float
+        Wall time of the training steps, each times the density of the model in it: what training would take
+        if time went with the number of weights.
     flops : float
         Multiplications and additions of all training steps, counted as in `truesparse.training.describe`, a
         backward pass as two forward passes.
@@ -84,6 +87,7 @@ class TrainingState:
     )
     epoch: dict[str, float] = field(default_factory=lambda: {"steps": 0.0, "updates": 0.0})
     changed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    net_seconds: float = 0.0
 
     def add_step(self, loss: float, weight: float, tokens: int, seconds: float) -> None:
         """Count a step whose mean loss counts `weight`."""

@@ -18,6 +18,7 @@ from truesparse.optim import GradientNorm, Optimizer
 from truesparse.settings import check_kind
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
+from truesparse.training.local_steps import OuterStep
 from truesparse.training.lockstep import CHECK_STEPS, check_equal, reduce_gradients, reduced
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Training:
     communicator : Communicator, optional
         The ranks that share each batch; each makes all calls of `step`, with the whole batch, and of all that
         follows.
+    local_steps : int
+        Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
+        topology changes; see `truesparse.training.local_steps`.
 
     Attributes
     ----------
@@ -92,6 +96,7 @@ class Training:
         clock: Callable[[], float] = time.perf_counter,
         decay: tuple[float, int] = (1.0, 0),
         communicator: Communicator = SERIAL,
+        local_steps: int = 1,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -115,6 +120,8 @@ class Training:
         self._clock = clock
         self._decay = decay
         self._communicator = communicator
+        self._outer = OuterStep(communicator, model.arena, local_steps) if local_steps > 1 else None
+        self._checked = -CHECK_STEPS
         self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
@@ -134,10 +141,17 @@ class Training:
         """
         self.evolve()
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
-        if self.steps % CHECK_STEPS == 0:
+        local = self._outer is not None
+        if evolution is not None and evolution.replaces(number):
+            local = False  # positions are chosen by a gradient of common weights
+            self.come_together()
+        if self.together and number - self._checked > CHECK_STEPS:
+            self._checked = self.steps
             check_equal(self._communicator, arena, self.steps)
+        if self._outer is not None and local:
+            self._outer.begin()
         arena.zero_grad()
-        loss = self._reduced(self.add_gradients(batch), batch)
+        loss = self._reduced(self.add_gradients(batch, local), batch, local)
         arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
@@ -145,13 +159,15 @@ class Training:
         self.steps = number
         if evolution is None:
             self._change(scale, batch.rate)
+            self._count()
             return StepMeasures(loss, norm, dense=False)
         hooks = evolution.hooks
-        hooks.observe(self._dense_gradients, scale)
+        hooks.observe(self._dense_gradients, 1 / self._communicator.size if local else scale)
         self._owed = evolution.due(number)
         if not evolution.replaces(number):
             self._change(scale, batch.rate)
             hooks.after_step(self.optimizer.lr * batch.rate)
+            self._count()
         return StepMeasures(loss, norm, evolution.dense(number))
 
     def epoch(
@@ -214,6 +230,16 @@ class Training:
         if self.evolution is not None:
             self.evolution.replan(planned, steps_per_epoch)
 
+    @property
+    def together(self) -> bool:
+        """Whether all ranks have the same weights, as they do between two phases of local steps."""
+        return self._outer is None or not self._outer.pending
+
+    def come_together(self) -> None:
+        """End a phase of local steps."""
+        if self._outer is not None:
+            self._outer.step()
+
     def _change(self, scale: float, rate: float) -> None:
         """Let the optimizer make a step, with `rate` times its learning rate."""
         lr = self.optimizer.lr
@@ -223,9 +249,13 @@ class Training:
         finally:
             self.optimizer.lr = lr
 
-    def add_gradients(self, batch: Batch) -> float:
+    def _count(self) -> None:
+        if self._outer is not None:
+            self._outer.count()
+
+    def add_gradients(self, batch: Batch, local: bool = False) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
-        has its part of both, which the others do not know yet."""
+        has its part of both, which the others do not know yet, or with `local` those of its lanes alone."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
         batch, share = self._communicator.cut(batch)
@@ -244,13 +274,15 @@ class Training:
             lengths=batch.lengths,
             rng=self._rng,
             weights=batch.weights,
-            share=share,
+            share=1.0 if local else share,
         )
 
-    def _reduced(self, loss: float, batch: Batch) -> float:
-        """Add up the gradients in the arena, and the loss, over all ranks."""
+    def _reduced(self, loss: float, batch: Batch, local: bool) -> float:
+        """Add up the gradients in the arena, unless they are local, and the loss over all ranks."""
         if self._communicator.size == 1:
             return loss
+        if local:
+            return self._communicator.sums(loss * self._communicator.cut(batch)[1])[0]
         reduce_gradients(self._communicator, self.model.arena, self._lookups, batch.inputs)
         return self._communicator.sums(loss)[0]
 
@@ -259,6 +291,7 @@ class Training:
         if not self._owed or self.evolution is None:
             return None
         self._owed = False
+        self.come_together()
         began = self._clock()
         fraction = self.evolution.fraction(self.steps)
         changed = self.evolution.update(self.steps, self._dense_gradients)

@@ -1,6 +1,6 @@
 /* y = W x + bias for the embedding x of a token, W stored by columns: only those that meet a weight of x are read.
  * Where every $tokens_per_start rows of embeddings start is known; between, their lengths are added up. */
-static void ${name}_read_token(float *restrict y, const float *restrict bias, uint32_t token)
+static void ${function}(float *restrict y, const float *restrict bias, uint32_t token)
 {
     const uint32_t entry = $embedding_row;
     uint32_t e = ${embedding}_starts[entry / $tokens_per_start];

@@ -57,6 +57,11 @@ class Bidirectional(LayerSpec):
         return tuple(v._replace(name=f"{way}.{v.name}") for way in DIRECTIONS for v in own)
 
     @property
+    def whole(self) -> bool:
+        """The second layer begins at the end."""
+        return True
+
+    @property
     def matrix_count(self) -> int:
         """See `LayerSpec.matrix_count`."""
         return len(DIRECTIONS) * self.cell.matrix_count

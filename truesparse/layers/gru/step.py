@@ -8,7 +8,7 @@ import numpy as np
 
 from truesparse.csr import CSR
 from truesparse.layers.chain import Place
-from truesparse.layers.product import Product, beside
+from truesparse.layers.product import Product, above, beside
 from truesparse.layers.step import Array, Step, StepState, sigmoid
 
 
@@ -30,10 +30,10 @@ class GRUStep(Step):
         none = CSR(np.zeros(units + 1, np.int64), r.indices[:0], r.data[:0], (units, units))
         if f"{name}.bias_hn" in vectors:
             bias = np.concatenate((bias, vectors[f"{name}.bias_hn"]))
-            w = _above(w, none._replace(shape=(units, w.shape[1])))
-            r = _above(_above(gates, none), candidates)
+            w = above(w, none._replace(shape=(units, w.shape[1])))
+            r = above(above(gates, none), candidates)
         else:
-            r = _above(gates, none)
+            r = above(gates, none)
             self._candidates = Product(candidates)
         self._product = Product(beside(w, r))
         self._bias = bias[:, None]
@@ -56,13 +56,3 @@ def _rows(csr: CSR, first: int, last: int) -> CSR:
     entries = slice(csr.indptr[first], csr.indptr[last])
     indptr = csr.indptr[first : last + 1] - csr.indptr[first]
     return CSR(indptr, csr.indices[entries], csr.data[entries], (last - first, csr.shape[1]))
-
-
-def _above(first: CSR, second: CSR) -> CSR:
-    """Two matrices, one above the other."""
-    return CSR(
-        np.concatenate((first.indptr, second.indptr[1:] + first.indptr[-1])),
-        np.concatenate((first.indices, second.indices)),
-        np.concatenate((first.data, second.data)),
-        (first.shape[0] + second.shape[0], first.shape[1]),
-    )

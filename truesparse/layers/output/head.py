@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from truesparse.kernels.dense import product_rows
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
+from truesparse.layers.layer import GradientRows
 from truesparse.layers.output.spec import Head
 from truesparse.layers.spec import STEPS
 from truesparse.sparse import Arena, SparseMatrix
@@ -36,6 +38,8 @@ class HeadWorkspace:
         V.
     weights : int
         Weights of the layer.
+    copies : int
+        How many scores each output has, for each of which there are panels.
 
     Attributes
     ----------
@@ -48,10 +52,11 @@ class HeadWorkspace:
 
     __slots__ = ("scores", "weights", "scale")
 
-    def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
+    def __init__(self, panels: Panels, outputs: int, weights: int, copies: int = 1) -> None:
+        count = copies * panels.panels
         largest = min(_LARGEST_PART, max(1, 2 * weights // (outputs * panels.lanes)))
-        parts = -(-panels.panels // largest)
-        self.scores = aligned_zeros((-(-panels.panels // parts), outputs, panels.lanes))
+        parts = -(-count // largest)
+        self.scores = aligned_zeros((-(-count // parts), outputs, panels.lanes))
         self.weights = aligned_zeros((panels.panels, panels.lanes))
         self.weights.fill(1)
         self.scale = 0.0
@@ -88,7 +93,7 @@ class HeadLayer(ABC):
         if place.spec.sparse:
             self.weight = arena.matrices[matrix]
         else:
-            self.weight = arena.as_matrix(matrix, (self.outputs, place.given.size))
+            self.weight = arena.as_matrix(matrix, (self.outputs, place.spec.width(place.given)))
         self._bias = f"{place.name}.bias"
         self._per_step = place.given.kind == STEPS
 
@@ -222,6 +227,15 @@ class HeadLayer(ABC):
             add_gradient(self.weight, gradient, x[part])
             row_sums(x.shape[2])(bias_grad, gradient, thread_count())
         return loss
+
+    def gradient_rows(
+        self, x: NDArray[np.float32], targets: NDArray[Any], ws: Any
+    ) -> dict[str, GradientRows]:
+        """Functions that compute the gradients of its sparse matrices at all positions, after
+        `loss_and_gradients`; see `write_gradient`."""
+        if self.weight.name not in self.arena.matrices:
+            return {}
+        return {self.weight.name: partial(self.write_gradient, x=x, targets=targets, ws=ws)}
 
     def write_gradient(
         self,

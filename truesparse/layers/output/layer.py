@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.dense import softmax_rows
 from truesparse.kernels.loss import (
@@ -18,7 +19,7 @@ from truesparse.kernels.loss import (
 )
 from truesparse.layers.chain import Place
 from truesparse.layers.output.head import HeadLayer, HeadWorkspace
-from truesparse.layers.output.spec import Softmax, SquaredError
+from truesparse.layers.output.spec import MaskedSoftmax, Softmax, SquaredError
 from truesparse.sparse import Arena
 from truesparse.sparse.panels import Panels
 
@@ -35,10 +36,10 @@ class SoftmaxWorkspace(HeadWorkspace):
 
     __slots__ = ("work", "normaliser")
 
-    def __init__(self, panels: Panels, outputs: int, weights: int) -> None:
-        super().__init__(panels, outputs, weights)
+    def __init__(self, panels: Panels, outputs: int, weights: int, copies: int = 1) -> None:
+        super().__init__(panels, outputs, weights, copies)
         self.work = aligned_zeros((CHUNKS + 2, panels.lanes))
-        self.normaliser = aligned_zeros((panels.panels, 2, panels.lanes))
+        self.normaliser = aligned_zeros((copies * panels.panels, 2, panels.lanes))
 
 
 class SoftmaxLayer(HeadLayer):
@@ -119,6 +120,67 @@ class SoftmaxLayer(HeadLayer):
         """Divide scores by the temperature, in place."""
         if self._temperature != 1:
             scores /= self._temperature
+
+
+class MaskedSoftmaxLayer(SoftmaxLayer):
+    """The same; the steps that have a target are put side by side first. See `MaskedSoftmax`."""
+
+    __slots__ = ()
+
+    def weigh(
+        self, ws: HeadWorkspace, weights: NDArray[np.float64] | None, steps: int, count: int, panels: Panels
+    ) -> None:
+        """All count the same; see `HeadLayer.weigh`."""
+        if weights is not None:
+            raise UsageError(f"the head {MaskedSoftmax.TYPE} takes no weights; leave them out")
+        super().weigh(ws, weights, steps, count, panels)
+
+    def loss(self, x: NDArray[np.float32], targets: NDArray[Any], ws: HeadWorkspace) -> float:
+        """See `HeadLayer.loss`."""
+        return super().loss(*_with_targets(x, targets)[:2], ws)
+
+    def loss_and_gradients(
+        self,
+        dx: NDArray[np.float32],
+        x: NDArray[np.float32],
+        targets: NDArray[Any],
+        scale: float,
+        ws: HeadWorkspace,
+    ) -> float:
+        """See `HeadLayer.loss_and_gradients`."""
+        some, wanted, (panel, lane) = _with_targets(x, targets)
+        gradients = aligned_zeros(some.shape)
+        loss = super().loss_and_gradients(gradients, some, wanted, scale, ws)
+        dx.fill(0)
+        dx[panel, :, lane] = gradients.transpose(0, 2, 1).reshape(-1, x.shape[1])[: len(panel)]
+        return loss
+
+    def write_gradient(
+        self,
+        out: NDArray[np.float32],
+        first: int,
+        x: NDArray[np.float32],
+        targets: NDArray[Any],
+        ws: HeadWorkspace,
+    ) -> None:
+        """See `HeadLayer.write_gradient`."""
+        super().write_gradient(out, first, *_with_targets(x, targets)[:2], ws)
+
+
+def _with_targets(
+    x: NDArray[np.float32], targets: NDArray[Any]
+) -> tuple[NDArray[np.float32], NDArray[Any], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """The lanes of panels that have a target, in as few panels as hold them; their targets; and which panels
+    and lanes they were."""
+    panel, lane = np.nonzero(targets[: len(x)] >= 0)
+    features, lanes = x.shape[1:]
+    panels = -(-len(panel) // lanes)
+    some, wanted = aligned_zeros((panels, features, lanes)), np.full((panels, lanes), -1, np.int32)
+    rows = np.zeros((panels * lanes, features), np.float32)
+    rows[: len(panel)] = x[panel, :, lane]
+    some[...] = rows.reshape(panels, lanes, features).transpose(0, 2, 1)
+    wanted.reshape(-1)[: len(panel)] = targets[panel, lane]
+    return some, wanted, (panel, lane)
 
 
 class SquaredErrorLayer(HeadLayer):

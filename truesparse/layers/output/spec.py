@@ -14,12 +14,19 @@ from truesparse.settings import setting
 
 @dataclass(frozen=True)
 class Head(LayerSpec):
-    """A linear layer and a loss, for each step or for each sequence, whatever the signal is."""
+    """A linear layer and a loss, for each step or for each sequence, whatever the signal is.
+
+    Attributes
+    ----------
+    DIRECT : bool
+        Whether the linear layer reads what the head is given.
+    """
 
     TAKES: ClassVar[tuple[str, ...]] = (STEPS, SEQUENCE)
     NUMBERED: ClassVar[bool] = False
     NAME: ClassVar[str] = "output"
     FREE: ClassVar[tuple[str, ...]] = ("group",)
+    DIRECT: ClassVar[bool] = True
 
     outputs: int = count("Classes, tokens or numbers.")
     sparse: bool = setting(True, "Whether its matrix is sparse; if not, its weights are all there.")
@@ -36,12 +43,21 @@ class Head(LayerSpec):
         """A score for each output."""
         return Signal(given.kind, self.outputs)
 
+    @property
+    def copies(self) -> int:
+        """How many scores each output has: how often the linear layer is used."""
+        return 1
+
+    def width(self, given: Signal) -> int:
+        """How many numbers the linear layer reads."""
+        return given.size
+
     def matrices(self, given: Signal) -> tuple[Matrix, ...]:
         """`weight`, if it is sparse and not the embedding's."""
         if self.tied or not self.sparse:
             return ()
         used = "step" if given.kind == STEPS else "sequence"
-        return (Matrix("weight", (self.outputs, given.size), group=self.group, used=used),)  # type: ignore[arg-type]
+        return (Matrix("weight", (self.outputs, self.width(given)), group=self.group, used=used),)  # type: ignore[arg-type]
 
     def vectors(self, given: Signal) -> tuple[Vector, ...]:
         """`bias`, and `weight` if that is dense."""
@@ -97,6 +113,20 @@ class Softmax(Head):
             if document[name] == usual:
                 del document[name]
         return document
+
+
+@dataclass(frozen=True)
+class MaskedSoftmax(Softmax):
+    """A `Softmax` of which only the steps with a target are computed in training: for few of many.
+
+    References
+    ----------
+    Devlin et al., "BERT: pre-training of deep bidirectional transformers", 2019, section 3.1: a token that is
+    hidden is told from all others.
+    """
+
+    TYPE: ClassVar[str] = "masked-softmax"
+    SPARED: ClassVar[tuple[str, ...]] = ("source", "parameters")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,12 @@ truesparse train lm --resume RUN
         low=0,
         high=1e6,
     )
+    head: str = setting(
+        "softmax", "What says the next token: one softmax or a mixture.", choices=("softmax", "mos")
+    )
+    experts: int | None = setting(
+        None, "Softmaxes that --head mos mixes, each of --embedding-size numbers, K.", low=1, shown="5"
+    )
     tied: bool = setting(False, "Use the embedding as the output layer too.")
     output_group: int = setting(
         1,
@@ -133,7 +139,9 @@ truesparse train lm --resume RUN
             raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.vocabulary is not None and self.level != "subword":
             raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
-        if self.tied and self.embedding_size not in (None, self.hidden_size):
+        if self.experts is not None and self.head != "mos":
+            raise UsageError(f"--experts is for --head mos, not {self.head}; leave it out")
+        if self.tied and self.head == "softmax" and self.embedding_size not in (None, self.hidden_size):
             raise UsageError(
                 f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
                 f"; leave one of the three out"
@@ -186,5 +194,6 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
         label_smoothing=config.label_smoothing,
         size_penalty=config.size_penalty,
         change_penalty=config.change_penalty,
+        experts=(config.experts or 5) if config.head == "mos" else 0,
         **config.cell_settings(),
     )

@@ -20,7 +20,8 @@ class RowLearning(SeriesLearning):
     """Telling a label or numbers for each row; see `SeriesLearning`."""
 
     def _chain(self, config: SeriesConfig, data: LabelledData) -> ChainSpec:
-        assert isinstance(config, MLPConfig) and isinstance(data.encoder, SeriesEncoder)
+        assert isinstance(config, MLPConfig)
+        assert isinstance(data.encoder, SeriesEncoder)
         train, encoder = data.parts["train"], data.encoder
         values = train.inputs.values
         scaled: Any = ()

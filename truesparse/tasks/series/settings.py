@@ -62,8 +62,8 @@ truesparse train sequences --resume RUN
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps. auto"
-        " goes by the targets, where that is safe; with --horizon it is forecast.",
+        "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps."
+        " auto goes by the targets, where that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(

@@ -1,0 +1,179 @@
+"""Mixtures of softmaxes: what they compute, in training, in the runtime and in ONNX, and what is refused."""
+
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from model_helpers import make, positions
+from oracles import central_differences, dense_parameters, language_model_loss
+
+from truesparse import runtime
+from truesparse.data import Vocabulary
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.export import export_model
+from truesparse.layers.chain import ChainSpec
+from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.lstm.spec import LSTM
+from truesparse.layers.models import language_model
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
+from truesparse.layers.wiring import wiring
+from truesparse.model.saving import save_model
+from truesparse.topology.distance import FIXED
+from truesparse.training.describe import dense_flops_per_token
+
+OWN = {"chain": partial(language_model, 20, 7, 9, 1, experts=3), "density": 0.4, "window": (5, 3), "steps": 4}
+TIED = {
+    **OWN,
+    "chain": partial(language_model, 20, 7, 9, 1, experts=3, tied=True, output_group=2, pattern="unit"),
+}
+KINDS = pytest.mark.parametrize("case", [OWN, TIED], ids=["own", "tied"])
+
+
+def distance(one, other):
+    return np.linalg.norm(one - other) / np.linalg.norm(other)
+
+
+@KINDS
+def test_gradients_are_those_of_central_differences(case):
+    model, ws, state, ids, targets = make(case)
+    start, parameters = state.arrays(), dense_parameters(model)
+    model.arena.zero_grad()
+    loss = model.loss_and_gradients(ids, targets, ws, state)
+
+    def exact_loss(parameters):
+        return language_model_loss(parameters, model.chain, ids, targets, start)[0]
+
+    assert loss == pytest.approx(exact_loss(parameters), rel=1e-6)
+    for name, grad in model.arena.bias_grads.items():
+        exact = central_differences(exact_loss, parameters, name, (np.arange(grad.size),))
+        assert distance(grad, exact) < 1e-6, name
+    dense = model.dense_gradients(ws)
+    assert dense.keys() == model.matrices.keys()
+    for name, matrix in model.matrices.items():
+        everywhere = tuple(places.ravel() for places in np.indices(matrix.shape))
+        exact = central_differences(exact_loss, parameters, name, everywhere).reshape(matrix.shape)
+        assert distance(matrix.grad, exact[positions(matrix)]) < 1e-6, name
+        rows = np.zeros(matrix.shape, np.float32)
+        for first in range(0, matrix.shape[0], 6):
+            dense[name](rows[first : first + 6], first)
+        assert distance(rows, exact) < 1e-6, name
+    state.load(start)
+    assert model.loss(ids, targets, ws, state) == pytest.approx(loss, rel=1e-6)
+    state.load(start)
+    said = model.predict_steps(ids, ws, state)
+    np.testing.assert_allclose(np.exp(said).sum(axis=1), 1, rtol=1e-5)
+    assert -np.take_along_axis(said, targets[:, None].astype(int), 1).mean() == pytest.approx(loss, rel=1e-5)
+
+
+def test_gradients_are_those_of_a_masked_twin_in_torch():
+    torch = pytest.importorskip("torch")
+    model, ws, state, ids, targets = make(TIED)
+    start = state.arrays()
+    model.arena.zero_grad()
+    loss = model.loss_and_gradients(ids, targets, ws, state)
+    parameters = {
+        name: torch.tensor(value, requires_grad=True) for name, value in dense_parameters(model).items()
+    }
+    own, experts = model.chain.head, model.chain.head.experts
+    lstm = torch.nn.LSTM(7, 9).double()
+    given = {name: parameters[f"lstm.0.{name}"] for name in ("weight_ih", "weight_hh")}
+    given = {f"{name}_l0": value for name, value in given.items()}
+    given |= {"bias_ih_l0": parameters["lstm.0.bias"], "bias_hh_l0": torch.zeros(36, dtype=torch.double)}
+    first = tuple(
+        torch.from_numpy(start[f"lstm.0.{part}"].T.astype(float))[None].contiguous() for part in "hc"
+    )
+    x = parameters["embedding.weight"][torch.from_numpy(ids).long()]
+    h, _ = torch.func.functional_call(lstm, given, (x, first))
+    z = torch.tanh(h @ parameters["output.latent"].T + parameters["output.bias_latent"])
+    z = z.reshape(*h.shape[:2], experts, own.latent)
+    said = torch.softmax(z @ parameters["embedding.weight"].T + parameters["output.bias"], dim=-1)
+    prior = torch.softmax(h @ parameters["output.prior"].reshape(experts, -1).T, dim=-1)
+    said = torch.log((prior[..., None] * said).sum(dim=2))
+    twin = torch.nn.functional.nll_loss(said.flatten(0, 1), torch.from_numpy(targets).long().flatten())
+    twin.backward()
+    assert loss == pytest.approx(twin.item(), rel=1e-6)
+    for name, grad in model.arena.bias_grads.items():
+        assert distance(grad, parameters[name].grad.numpy()) < 1e-6, name
+    for name, matrix in model.matrices.items():
+        assert distance(matrix.grad, parameters[name].grad.numpy()[positions(matrix)]) < 1e-6, name
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@KINDS
+def test_two_threads_give_the_bits_of_one(case):
+    grads = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            model, ws, state, ids, targets = make(case, dropout=0.3)
+            model.arena.zero_grad()
+            model.loss_and_gradients(ids, targets, ws, state, rng=np.random.default_rng(5))
+            grads.append(model.arena.grads.copy())
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    np.testing.assert_array_equal(*grads)
+
+
+def test_scores_of_a_window_never_exist_as_a_whole():
+    chain = language_model(500, 8, 8, 1, experts=4)
+    ws = make({"chain": lambda **_: chain, "density": 0.1, "window": (40, 20), "steps": 4})[1]
+    columns = ws.window.panels.panels * ws.window.panels.lanes
+    assert ws.output.scores.size <= 4 * 500 * ws.window.panels.lanes < 500 * columns
+    largest = max(getattr(ws.output, name).size for name in ("latents", "dlatents", "dz", "dx", "said"))
+    assert largest < 500 * columns
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    model, *_ = make(TIED)
+    path = tmp_path / "m.safetensors"
+    save_model(path, model, Vocabulary(("the", "<eos>", *(f"w{n}" for n in range(18)))))
+    return path
+
+
+def test_the_runtime_says_what_training_says(file):
+    model, ws, state, ids, _ = make(TIED)
+    state.reset()
+    said = model.predict_steps(ids, ws, state)
+    stream = runtime.load(file).stream(3)
+    for step, tokens in enumerate(ids):
+        np.testing.assert_allclose(stream.step(tokens).T, said[step], rtol=1e-5, atol=1e-5)
+    assert len(list(runtime.load(file).generate(length=5, rng=np.random.default_rng(1)))) == 6
+
+
+def test_onnx_says_what_the_runtime_says(file, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    assert export_model(file, "onnx", tmp_path / "out")["largest_difference"] < 1e-5
+
+
+@pytest.mark.parametrize("target", ["c", "torch"])
+def test_forms_that_have_no_mixture(file, tmp_path, target):
+    with pytest.raises(TruesparseError, match="the layer mos"):
+        export_model(file, target, tmp_path / "out")
+
+
+def test_what_a_mixture_does_not_have():
+    for setting in ({"sparse": False}, {"label_smoothing": 0.1}, {"temperature": 2.0}):
+        with pytest.raises(
+            UsageError, match="a mixture of softmaxes has a sparse output matrix, no label smoo"
+        ):
+            MixtureOfSoftmaxes(9, latent=4, **setting)
+    with pytest.raises(UsageError, match="the embedding has 5 and the hidden layer 4"):
+        ChainSpec(Embedding(9, 5), LSTM(4), MixtureOfSoftmaxes(9, tied=True, latent=4))
+
+
+def test_units_are_read_by_the_latent_matrix_alone():
+    chain = language_model(50, 12, 20, 1, experts=3, tied=True)
+    (_, _, reads), sizes = chain.hidden_units[0], {matrix.name: matrix.shape for matrix in chain.matrices}
+    assert reads == ("lstm.0.weight_hh", "output.latent")
+    dense = {matrix.name: matrix.positions for matrix in chain.matrices}
+    once = sum(dense.values()) - dense["embedding.weight"]
+    assert dense_flops_per_token(chain) == 2 * (once + 3 * dense["embedding.weight"])
+    assert sizes["output.latent"] == (36, 20)
+    layers = {layer.sums[0][0].matrix: layer for layer in wiring(chain)}
+    assert layers["embedding.weight"].units == "embedding"
+    assert layers["output.latent"].sums[0][0].source == "lstm.0"
+    assert layers["output.latent"].units == FIXED

@@ -1,0 +1,79 @@
+"""The step that brings ranks together after steps of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_helpers import StopAt, assert_same_end, records
+
+from truesparse.sparse import Arena
+from truesparse.sparse.pattern import Pattern
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.run import resume_run, train_model
+from truesparse.training.communicator import Communicator
+from truesparse.training.local_steps import OuterStep
+from truesparse.training.loop import TrainingStopped
+
+
+class Two(Communicator):
+    """Two ranks; what the other one adds is known."""
+
+    size = 2
+
+    def __init__(self) -> None:
+        self.other = np.float32(0)
+        self.exact: list[bool] = []
+
+    def all_reduce(self, array: np.ndarray, exact: bool = False) -> None:
+        array += self.other
+        self.exact.append(exact)
+
+
+def test_an_outer_step_goes_down_the_mean_with_nesterov_momentum() -> None:
+    every = Pattern(np.array([0, 2, 4], np.int64), np.array([0, 1, 0, 1], np.uint16), (2, 2))
+    arena = Arena({"w": (every, 1)}, {})
+    arena.add_state("momentum")[:4] = 4
+    ranks = Two()
+    outer = OuterStep(ranks, arena, 2)
+    w, u = np.array([1.0, 2, 3, 4]), np.zeros(4)
+    arena.values[:4] = w
+    for mine, other in ((0.5, 0.1), (-0.25, 0.3)):
+        outer.begin()
+        arena.values[:4] -= np.float32(mine) / 2
+        outer.count()
+        outer.begin()  # which forgets nothing
+        arena.values[:4] -= np.float32(mine) / 2
+        assert outer.pending == 1
+        ranks.other = np.float32(other)
+        outer.count()
+        assert outer.pending == 0
+        g = (mine + other) / 2
+        u = 0.9 * u + g
+        w = w - 0.7 * (g + 0.9 * u)
+        assert arena.values[:4] == pytest.approx(w, rel=1e-6)
+    assert ranks.exact == [False, True] * 2
+    assert arena.states["momentum"][0] == pytest.approx(((4 + 0.1) / 2 + 0.3) / 2)
+    before = arena.values.copy()
+    outer.step()
+    assert np.array_equal(arena.values, before)
+
+
+def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(
+    config: LanguageModelConfig, tmp_path: Path
+) -> None:
+    config = replace(config, epochs=1, local_steps=7, method="rigl", update_interval=15, eval_interval=25)
+    train_model(config, tmp_path / "whole")
+    stop = StopAt(16)
+    with pytest.raises(TrainingStopped, match="after step 22 and saved"):  # 15, an update, and 7 more
+        train_model(config, tmp_path / "stopped", stop, stop)
+    resume_run(tmp_path / "stopped", {})
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+    assert [record["step"] for record in records(tmp_path / "whole", "rewire")] == [15, 30]
+    replaced = replace(config, local_steps=1)
+    train_model(replaced, tmp_path / "without")
+    assert (
+        records(tmp_path / "without", "eval")[-1]["loss"] != records(tmp_path / "whole", "eval")[-1]["loss"]
+    )

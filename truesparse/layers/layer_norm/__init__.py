@@ -1,0 +1,1 @@
+"""See `spec` and what else is in this folder."""

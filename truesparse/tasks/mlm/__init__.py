@@ -1,0 +1,1 @@
+"""Telling tokens of a text that are hidden."""

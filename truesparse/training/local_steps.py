@@ -1,0 +1,90 @@
+"""Steps that ranks make by themselves, and the step that brings them together again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truesparse.training.communicator import Communicator
+
+if TYPE_CHECKING:
+    from truesparse.sparse import Arena
+
+LR, MOMENTUM = np.float32(0.7), np.float32(0.9)
+_START, _VELOCITY = "outer_start", "outer_momentum"
+
+
+class OuterStep:
+    r"""A step down the mean of what local steps have come to.
+
+    .. math::
+        g = \frac1R \sum_r (w_0 - w_r), \quad u = 0.9 u + g, \quad w = w_0 - 0.7 (g + 0.9 u)
+
+    for R ranks that have gone from the same weights :math:`w_0` to their own.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    arena : Arena
+        Gets the states "outer_start", :math:`w_0`, and "outer_momentum", u, unless it has them. They move
+        with the weights: one that is grown begins with 0 in both.
+    every : int
+        Local steps between two of these at most.
+
+    Attributes
+    ----------
+    pending : int
+        Local steps since the last one.
+
+    Notes
+    -----
+    8 bytes a weight. The states of the optimizer are averaged too, where DiLoCo lets each rank keep its own:
+    so all ranks are the same after each outer step, and one checkpoint has all that there is.
+
+    References
+    ----------
+    A. Douillard, Q. Feng, A. A. Rusu et al., "DiLoCo: distributed low-communication training of language
+    models", 2023, algorithm 1; step lengths as in its section 3.
+    """
+
+    def __init__(self, communicator: Communicator, arena: Arena, every: int) -> None:
+        self._communicator = communicator
+        self._arena = arena
+        self._every = every
+        self.pending = 0
+        for state in (_START, _VELOCITY):
+            if state not in arena.states:
+                arena.add_state(state)
+
+    def begin(self) -> None:
+        """Remember where the ranks are, unless they have gone on already."""
+        if not self.pending:
+            self._arena.states[_START][...] = self._arena.values
+
+    def count(self) -> None:
+        """A local step was made; bring the ranks together if it is time."""
+        self.pending += 1
+        if self.pending >= self._every:
+            self.step()
+
+    def step(self) -> None:
+        """Bring the ranks together, if they have gone on."""
+        if not self.pending:
+            return
+        self.pending = 0
+        arena, share = self._arena, np.float32(1 / self._communicator.size)
+        values, start, velocity = arena.values, arena.states[_START], arena.states[_VELOCITY]
+        np.subtract(start, values, out=values)
+        self._communicator.all_reduce(values)
+        values *= share
+        velocity *= MOMENTUM
+        velocity += values
+        values += MOMENTUM * velocity
+        values *= -LR
+        values += start
+        for name, state in arena.states.items():
+            if name not in (_START, _VELOCITY):
+                self._communicator.all_reduce(state, exact=True)
+                state *= share
+        arena.touch()
