@@ -138,7 +138,9 @@ def _fill(to: torch.Tensor, values: np.ndarray) -> None:
 
 
 def _config(given: argparse.Namespace, density: float, **more: Any) -> MaskedConfig:
-    names = ("data", "hidden_size", "layers", "heads", "vocabulary", "length", "batch_size", "lr")
+    names = ("data", "hidden_size", "layers", "heads", "vocabulary", "length", "batch_size", "lr", "seed")
+    if density < 1:
+        names += ("distribution", "method", "drop_fraction", "update_interval")
     values = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     values |= {"density": density, "threads": 1, "preset": "mlm-20min", **more}
     return resolve(values, environment={}, task=MaskedConfig).filled()
@@ -201,6 +203,8 @@ def race(given: argparse.Namespace) -> None:
                     record = {
                         "density": density,
                         "lr": config.optimizer_settings.lr,
+                        "method": config.method,
+                        "distribution": config.distribution,
                         "step": number + 1,
                         "seconds": seconds,
                         "net_seconds": seconds * share,
@@ -214,10 +218,21 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("step", "race"))
-    for name in ("hidden-size", "layers", "heads", "vocabulary", "length", "batch-size"):
+    for name in (
+        "hidden-size",
+        "layers",
+        "heads",
+        "vocabulary",
+        "length",
+        "batch-size",
+        "seed",
+        "update-interval",
+    ):
         parser.add_argument(f"--{name}", type=int)
-    parser.add_argument("--lr", type=float)
-    parser.add_argument("--data")
+    for name in ("lr", "drop-fraction"):
+        parser.add_argument(f"--{name}", type=float)
+    for name in ("data", "distribution", "method"):
+        parser.add_argument(f"--{name}")
     parser.add_argument("--densities", type=float, nargs="+", default=[0.2, 0.05])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=3000)

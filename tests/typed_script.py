@@ -12,6 +12,8 @@ from truesparse.sklearn import (
     SparseLSTMClassifier,
     SparseLSTMForecaster,
     SparseLSTMRegressor,
+    SparseMLPClassifier,
+    SparseMLPRegressor,
     SparseTextClassifier,
 )
 
@@ -39,11 +41,13 @@ def language_model(path: Path) -> float:
         ts.Dropout(0.1),
         ts.GRU(16),
         ts.RHN(16, depth=2),
+        ts.ONLSTM(16),
         ts.ActivityPenalty(2.0, 1.0),
         ts.Softmax(12),
     )
     model: ts.Model = chain.init(density=0.2, seed=1)
     rigl: ts.Method = ts.method("rigl", update_interval=10)
+    ts.Chain(ts.Embedding(12, 16), ts.LSTM(16), ts.MixtureOfSoftmaxes(12, experts=3)).init(0.2)
     reporter: ts.Reporter = Own()
     fitted = ts.fit(model, train, ts.adam(lr=0.03), method=rigl, epochs=2, valid=valid, reporter=reporter)
     model.save(path, ts.Vocabulary(tuple("abcdefghijkl")))
@@ -57,6 +61,8 @@ def sequences() -> np.ndarray:
     batches = ts.SequenceBatches(read, np.array([0, 1]), batch_size=2)
     layers = (ts.Standardize((0.0, 0.0), (1.0, 1.0)), ts.Bidirectional(ts.GRU(8)), ts.Pool("mean"))
     model = ts.Chain(*layers, ts.Linear(4, "relu"), ts.Softmax(2), features=2).init(0.5)
+    block = ts.Residual(ts.LayerNorm(), ts.Attention(2))
+    ts.Chain(ts.Embedding(9, 8), ts.Positions(5), block, ts.MaskedSoftmax(9)).init(0.5)
     training = ts.Training(model, ts.sgd(lr=0.5).build(model.arena), clip=1.0)
     batch: ts.Batch = batches.batch(0, 0)
     training.step(batch)
@@ -88,4 +94,6 @@ def estimators(x: np.ndarray, y: np.ndarray) -> None:
     print(SparseLSTMClassifier(epochs=2).fit(x, y).predict(x))
     print(SparseLSTMRegressor(epochs=2).fit(x, y).predict(x))
     print(SparseLSTMForecaster(epochs=2).fit(y).predict(3))
+    print(SparseMLPClassifier(max_iter=2).fit(x, y).predict(x))
+    print(SparseMLPRegressor(max_iter=2).fit(x, y).predict(x))
     print(SparseTextClassifier(epochs=2).fit(["a", "b"], [0, 1]).predict(["a"]))

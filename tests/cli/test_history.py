@@ -34,7 +34,8 @@ ABSURD = {
 OF_WRITER = "was written by truesparse 9.1, and this one, {}, cannot resume it: "
 REFUSED = {
     "of a later version": f"{OF_WRITER}its configuration has the unknown key 'colour'; use the one that",
-    "absurd": f"{OF_WRITER}--cell is 'transformer'; it must be lstm, gru or rhn; use the one that wrote it",
+    "absurd": f"{OF_WRITER}--cell is 'transformer'; it must be lstm, gru, rhn or on-lstm"
+    "; use the one that wrote it",
     "of another kind": "is no checkpoint to go on from: its configuration is missing; use another checkpoint",
     "missing": "is no checkpoint to go on from: its configuration is missing; use another checkpoint",
 }

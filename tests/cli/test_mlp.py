@@ -147,6 +147,18 @@ def test_numbers_of_a_table(trained) -> None:
     assert np.corrcoef(right, np.array(said[1:], float)[:, 0])[0, 1] > 0.9
 
 
+def test_a_layer_whose_dense_form_would_fill_gigabytes(trained) -> None:
+    """The ancestor's headline in small: 1.6 * 10^9 positions, and a step of what 10 weights a unit take."""
+    sizes = ["--hidden-sizes", "40000,40000", "--distribution", "erdos-renyi", "--er-epsilon", "10"]
+    told = command(
+        *("train", "mlp", "--data", "table.csv", *sizes, "--method", "set", "--max-steps", 1),
+        *("--batch-size", 64, "--out", "wide", "--json", "--quiet"),
+    )
+    results = json.loads(told)
+    assert results["nnz"] == 3 * 40_000 + 10 * 80_000  # the first layer is dense: it has but 3 inputs
+    assert results["peak_memory_bytes"] < 1.6e9 < 4 * results["dense_parameters"]
+
+
 def test_the_built_in_digits(trained) -> None:
     pytest.importorskip("sklearn")
     command("train", "mlp", "--max-steps", 5, "--out", "digits", "--quiet")

@@ -18,6 +18,7 @@ from training_helpers import StopAt
 import truesparse
 from truesparse.cli import main
 from truesparse.data.series_encoder import AUTO, GOALS
+from truesparse.tasks.label_settings import calibration_lines
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.series import settings
 from truesparse.tasks.sources import resolve
@@ -81,6 +82,9 @@ def write(folder: Path) -> None:
     for goal, own in {**rows, "classify": wide}.items():
         with (folder / f"{goal}.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows(own)
+
+    with (folder / "short.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows["forecast"][:16])
 
 
 def command(*arguments: object) -> str:
@@ -198,6 +202,57 @@ def test_predict_labels(trained) -> None:
     assert [row[:2] for row in rows] == [row[:2] for row in table(Path("label-steps.csv").read_text())]
 
 
+def test_weights_count_in_training_only(trained) -> None:
+    rows = table(Path("classify.csv").read_text())
+    weights = ["w", *(["2", "0", "1"] * len(rows))[: len(rows) - 1]]
+    Path("weighed.csv").write_text(
+        "\n".join(",".join([*row, w]) for row, w in zip(rows, weights, strict=True))
+    )
+    config = {"data": "weighed.csv", "weight_column": "w", "test_fraction": 0.2, **SETTINGS}
+    task = resolve(config, task=settings.SeriesConfig).filled().make_task()
+    train = task.data.parts["train"]
+    counting = train.weights[train.weights > 0]
+    assert 0 < len(counting) < len(train.weights)
+    np.testing.assert_array_equal(task.train.weights, counting / 2)
+    with pytest.raises(truesparse.UsageError, match="weight_column does not go with horizon"):
+        resolve({**config, "horizon": 2}, task=settings.SeriesConfig)
+    for task_name in ("tagger", "lm"):
+        result = CliRunner().invoke(main, ["train", task_name, "--weight-column", "w"])
+        assert "--weight-column is for truesparse train classifier, sequences or mlp, not" in result.stderr
+
+
+def test_a_temperature_at_its_limit_is_told() -> None:
+    results = {"temperature": 0.1, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
+    calibrated, limit = calibration_lines(results)
+    assert limit.startswith("the temperature is at its limit of 0.1: the validation data")
+    assert calibration_lines({**results, "temperature": 0.2}) == [calibrated.replace("0.1:", "0.2:")]
+    assert len(calibration_lines({**results, "temperature": 9.9999999})) == 2
+
+
+def test_presets() -> None:
+    made = [resolve({"preset": name}, task=settings.SeriesConfig) for name in settings.PRESETS]
+    assert [(one.cell, one.bidirectional) for one in made] == [
+        ("lstm", False),
+        ("gru", False),
+        ("lstm", True),
+    ]
+
+
+def test_predict_names_rows_that_have_names(trained) -> None:
+    rows = table(Path("classify.csv").read_text())
+    named = [["name", *rows[0]], *([f"n{number}", *row] for number, row in enumerate(rows[1:]))]
+    Path("named.csv").write_text("\n".join(",".join(row) for row in named))
+    told = table(command("predict", "classify", "named.csv", "--id-column", "name"))
+    assert [row[0] for row in told] == [row[0] for row in named]
+    assert [row[1:] for row in told] == table(command("predict", "classify", "classify.csv"))
+
+
+def test_predict_prints_nothing_before_it_refuses(trained) -> None:
+    for model in ("classify", "regress"):
+        result = CliRunner().invoke(main, ["predict", model, "-"], input="who,day,u\n")
+        assert (result.exit_code, result.stdout) == (1, ""), result.output
+
+
 def test_predict_numbers_of_files_without_them(trained) -> None:
     rows = table(Path("regress.csv").read_text())
     Path("new.csv").write_text("\n".join(f"{v},{u},{day},{who}" for who, day, u, v, _ in rows))
@@ -228,6 +283,12 @@ def test_predict_next_steps(trained) -> None:
     Path("later.csv").write_text(without)
     other = table(command("predict", "forecast", "later.csv"))
     assert np.mean([float(a[2]) - float(b[2]) for a, b in zip(told[1:], other[1:], strict=True)]) > 1
+    model = truesparse.runtime.load_forecaster("forecast")
+    assert (model.targets, model.known, model.horizon, model.needed) == (("target",), ("promo",), 3, 13)
+    histories = np.array([row[2:] for row in rows[1:]], float).reshape(3, 56, 2)
+    said = model.predict(list(histories), np.zeros((3, 3)))
+    np.testing.assert_allclose(said.ravel(), [float(row[2]) for row in other[1:]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(histories[1, -13:], [0, 0, 0]), said[1], rtol=1e-6)
     result = CliRunner().invoke(main, ["predict", "forecast", "forecast.csv"])
     assert "the series 's0' of forecast.csv has 0 rows without 'target' at its end" in result.stderr
 
@@ -288,11 +349,19 @@ def test_info_and_a_picture(trained) -> None:
             "train sequences --data regress.csv --id-column who --goal classify --target-column day",
             "row 3 of regress.csv has another day than row 2 of 'w0'",
         ),
+        (
+            "evaluate forecast --data short.csv",
+            "a season of 7, a lookback of 6 and a horizon of 3 need 16; give a longer series\n",
+        ),
         ("predict regress classify.csv", "classify.csv has no column 'who'"),
         ("predict classify regress.csv --format lines", "--format lines is not for"),
         ("predict regress-steps label-steps.csv", "is 'w0', which is no finite number"),
         ("evaluate regress --tag-column x", "its data have --target-column, --id-column and --time-column"),
         ("generate classify", "classify"),
+        (
+            "train sequences --data label-steps.csv --id-column who --time-column day --pooling mean",
+            "--pooling is for sequences, and each step tells something here",
+        ),
         ("train sequences --goal forecast", "--goal forecast needs --horizon"),
         ("train sequences --goal regress --horizon 2", "--horizon does not go with --goal regress"),
         ("train sequences --season 2", "--season does not go with a run without --horizon"),
@@ -338,6 +407,12 @@ def test_reports(trained) -> None:
             continue
         assert "Largest errors" in page
         names = ("promo, 2 later", "change of target") if goal == "forecast" else ("u", "v")
+        use = "load_forecaster(" if goal == "forecast" else "runtime.load("
+        assert use in page
+        if goal == "forecast":  # of 56 days the last 6: after the 50th to the 53rd
+            places = re.findall(r">(s\d), after (2024-02-\d\d)<", page)
+            assert {day for _, day in places} <= {f"2024-02-{day}" for day in range(19, 23)}
+            assert len({shop for shop, _ in places}) > 1
         assert all(f"<td>{name}</td>" in page for name in names)
         if goal != "forecast":  # whose steps have deviations of their own
             (deviations,) = re.findall(r"mean squared error ([0-9.]+) standard deviations", page)

@@ -207,6 +207,17 @@ def test_a_target_of_whole_sequences_is_the_same_in_all_rows(tmp_path):
     assert series.select(np.array([0])).of_goal("regress").targets.values.tolist() == [["0.5"]]
 
 
+def test_rows_with_names_are_whole_sequences(tmp_path):
+    columns = SeriesColumns(id="who")
+    wide = read(text(tmp_path / "wide.csv", "who,s1,s2,y\nb,1,2,0.5\na,3,,1.5\n"), columns)
+    assert of(wide) == ([[[1], [2]], [[3]]], ["0.5", "1.5"])
+    assert wide.ids == ["b", "a"]
+    names = SeriesEncoder("regress", ("s1", "s2"), ("y",))
+    rows = text(tmp_path / "rows.csv", "who,s1,s2,y\na,1,2,0.5\nb,3,4,1.5\n")
+    assert read(rows, columns._replace(encoder=names)).features == ("s1", "s2")
+    assert read(rows, columns._replace(time="s1")).features == ("s2",)
+
+
 def write_wide(path, n=40, labels="abbb"):
     rows = [f"{k},{k % 7},{labels[k % len(labels)]}" for k in range(n)]
     return text(path, "\n".join(["s1,s2,label", *rows, ""]))
@@ -305,3 +316,66 @@ def test_streams_are_read_too():
     stream.seek(0)
     with open_file(stream, "npz", "standard input") as file:
         assert len(read_series(file, "npz", SeriesColumns(), labelled=False)) == 2
+
+
+def test_a_label_of_steps_stays_in_the_training_part(tmp_path):
+    rows = [f"{who},{step},{'rare' if who == 3 else 'ab'[step % 2]}" for who in range(8) for step in range(2)]
+    path = text(tmp_path / "steps.csv", "\n".join(["who,x,y", *rows, ""]))
+    columns = SeriesColumns("label-steps", id="who")
+    for seed in range(8):
+        data = load_series(path, columns, 0.2, 0.4, seed)
+        assert data.labels == ("a", "b", "rare")
+        assert 2 in data.parts["train"].labels.values
+        assert len(data.parts["test"].inputs) == 3
+
+
+WEIGHTS = {
+    "wide.csv": "s1,s2,w,y\n1,2,2,a\n3,4,0,b\n5,6,1,a\n7,8,4,b\n",
+    "long.csv": "who,x,w,y\na,1,2,a\na,2,2,a\nb,3,0,b\nc,5,1,a\nd,7,4,b\n",
+}
+
+
+@pytest.mark.parametrize("name", [*WEIGHTS, "arrays.npz"])
+def test_weights_of_sequences(tmp_path, name):
+    path = tmp_path / name
+    if name in WEIGHTS:
+        text(path, WEIGHTS[name])
+    else:
+        archive(path, X=np.arange(8).reshape(4, 2), y=np.array([*"abab"]), W=np.array([2, 0, 1, 4]))
+    columns = SeriesColumns("classify", id="who" if name == "long.csv" else "", weight="w", weighed=True)
+    series = read(path, columns).of_goal("classify")
+    assert series.told().weights.tolist() == [2, 0, 1, 4]
+    assert series.select(np.array([3])).told().weights.tolist() == [4]
+    assert series.inputs.values.shape[1] == 1  # the weight is no feature
+    same = read(path, columns._replace(weighed=False)).of_goal("classify")
+    assert same.told().weights is None
+    np.testing.assert_array_equal(same.inputs.values, series.inputs.values)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("wide.csv", "s1,w,y\n1,2,a\n3,-1,b\n", r"row 3 of .* has the weight '-1'; it must be a number of 0"),
+        ("wide.csv", "s1,w,y\n1,2,a\n3,nan,b\n", r"row 3 of .* has the weight 'nan'; it must be"),
+        ("wide.csv", "s1,w,y\n1,0,a\n3,0,b\n", r"every weight of .* is zero"),
+        ("wide.csv", "s1,y\n1,a\n3,b\n", r"has no column 'w'"),
+        ("long.csv", "who,x,w,y\na,1,1,a\na,2,2,a\n", r"row 3 of .* has another weight than row 2 of 'a'"),
+        ("toy.ts", "@classLabel true a b\n@data\n1,2:a\n", r"has no columns, so leave --weight-column out"),
+    ],
+)
+def test_wrong_weights(tmp_path, name, content, sentence):
+    columns = SeriesColumns("classify", id="who" if name == "long.csv" else "", weight="w", weighed=True)
+    with pytest.raises(TruesparseError, match=sentence):
+        read(text(tmp_path / name, content), columns).of_goal("classify")
+
+
+def test_a_gap_is_told_once_where_nothing_is_forecast(tmp_path):
+    path = text(
+        tmp_path / "a.csv", "who,t,x,y\na,1,1,1\na,2,1,1\na,3,1,1\na,5,1,1\nb,1,1,1\nb,2,1,1\nb,9,1,1\n"
+    )
+    told = "row 5 of .*a.csv has the time 5 of 'a' after 3, another distance than .* takes all steps as even"
+    with pytest.warns(UserWarning, match=told) as warned:
+        series = read(path, LONG)
+    assert len(warned) == 1
+    assert series.inputs.lengths.tolist() == [4, 3]
+    read(path, LONG._replace(encoder=SeriesEncoder("regress", ("x",), ("y",))))  # a model knows: no warning

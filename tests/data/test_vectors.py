@@ -75,6 +75,7 @@ def test_the_first_of_two_lines_of_a_word_counts(tmp_path: Path) -> None:
             "line 2 of .* is not a word and 3 numbers; mend it, or save the vectors as",
         ),
         ("4 3\nthe 1 2 3\n\nx 1 2 3\n", "line 3 of .* is not a word and 3 numbers"),
+        ("the 1 2 3\nx 1 2 3 4\n", "line 2 of .* is not a word and 3 numbers"),
         ("the 1 2 3\nx 1 two 3\n", "line 2 of .* is not a word and 3 numbers"),
         ("the 1 2 3\nx 1 nan 3\n", "line 2 of .* is not finite numbers"),
         ("the 1 2 3\nx 1 1e39 3\n", "line 2 of .* is not finite numbers"),

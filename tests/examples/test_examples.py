@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
@@ -35,3 +36,13 @@ def test_filter(tmp_path: Path) -> None:
     shown = output("filter.py", tmp_path, 64)
     assert float(re.search(r"weights, error ([\d.e+-]+) of the variance", shown)[1]) < 0.5
     assert (tmp_path / "filter" / "model.c").is_file()
+
+
+def test_forecast() -> None:
+    shown = output("forecast.py", 4)
+    score, naive = (float(number) for number in re.findall(r"R² of .* ([\d.]+)\n", shown))
+    assert score > max(0.6, naive)
+    without, with_one = (
+        [float(word) for word in line.split(": ")[1].split()] for line in shown.splitlines()[-2:]
+    )
+    assert np.argmax(np.subtract(with_one, without)) == 2

@@ -118,3 +118,69 @@ def test_refused(run, dense, text_file: Path, tmp_path: Path) -> None:
     assert "full is not an empty folder" in run(*tuned, "--run", "full").stderr
     assert not (tmp_path / "pruned").exists()
     assert not (tmp_path / "runs").exists()
+
+
+def features(outputs: int) -> dict[str, np.ndarray]:
+    return {name: array for name, array in state_dict(1, outputs).items() if not name.startswith("encoder")}
+
+
+def table(path: Path, label: bool) -> None:
+    """Rows of `E` features in 60 sequences of 5 steps; the sum of the first ones tells."""
+    rng = np.random.default_rng(4)
+    rows = [["who", *(f"f{number}" for number in range(E)), "y"]]
+    for who in range(60):
+        steps = rng.normal(size=(5, E)).round(3)
+        told = ["up", "down"][int(steps[:, 0].sum() < 0)]
+        rows += [[who, *step, told if label else 3 * step[0]] for step in steps]
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_a_model_of_features(run, tmp_path: Path, label: bool) -> None:
+    safetensors.numpy.save_file(features(2 if label else 1), tmp_path / "dense.safetensors")
+    (tmp_path / "labels.txt").write_text("up\ndown\n")
+    table(tmp_path / "data.csv", label)
+    kind = ["--labels", "labels.txt"] if label else ["--numbers", "--pooling", "none"]
+    command = ["import", "dense.safetensors", "--density", "0.5", *kind]
+    named = ["--features", ",".join(f"f{number}" for number in range(E))]
+    assert run(*command, *named, "--out", "plain").exit_code == 0
+    who = ["--id-column", "who"]
+    short = [*who, "--epochs", "4", "--batch-size", "4", "--lr", "0.02", "--run", "run"]
+    result = run(*command, "--out", "pruned", "--finetune", "data.csv", *short, "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    measure = "accuracy" if label else "rmse"
+    with Reader(tmp_path / "pruned") as reader, Reader(tmp_path / "plain") as plain:
+        assert read_model(reader).chain == read_model(plain).chain
+        assert reader.document["series"]["features"] == plain.document["series"]["features"]
+    before = json.loads(run("evaluate", "plain", "--data", "data.csv", *who, "--json").stdout)
+    after = json.loads(run("evaluate", "run", "--data", "data.csv", "--json").stdout)
+    assert after[measure] > before[measure] + 0.1 if label else after[measure] < 0.8 * before[measure]
+    tested = json.loads(run("evaluate", "run", "--json").stdout)
+    assert tested[measure] == pytest.approx(report["finetuned"]["test"][measure])
+    told = [run("predict", "plain", "data.csv", *who).stdout, run("predict", "run", "data.csv").stdout]
+    for text in told:
+        assert text.startswith("who,label,p(up),p(down)\n0," if label else "who,y\n0,")
+        assert len(text.splitlines()) == (61 if label else 301)
+    resumed = run("train", "sequences", "--resume", "run", "--epochs", "5", "--json", "--quiet")
+    assert json.loads(resumed.stdout)["epochs"] == 5
+
+
+def test_features_that_do_not_fit(run, tmp_path: Path) -> None:
+    safetensors.numpy.save_file(features(3), tmp_path / "dense.safetensors")
+    table(tmp_path / "data.csv", label=True)
+    command = ["import", "dense.safetensors", "--density", "0.5", "--out", "pruned"]
+    assert (
+        "--features has 2 different names, but dense.safetensors reads 8"
+        in run(*command, "--features", "a,b").stderr
+    )
+    tuned = [*command, "--finetune", "data.csv", "--id-column", "who"]
+    assert "give --labels" in run(*tuned).stderr
+    (tmp_path / "labels.txt").write_text("up\ndown\nnone\n")
+    tuned += ["--labels", "labels.txt"]
+    (tmp_path / "wide.csv").write_text("s1,s2,y\n" + "1,2,up\n2,1,down\n" * 20)
+    wide = ["--finetune", "wide.csv", "--labels", "labels.txt"]
+    assert "features a step of wide.csv are 1, but those of dense.saf" in run(*command, *wide).stderr
+    assert "--bptt is not for a model of numbers" in run(*tuned, "--bptt", "3").stderr
+    assert not (tmp_path / "pruned").exists()
+    assert not (tmp_path / "runs").exists()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from truesparse import runtime
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
-from truesparse.export.imported import import_model, keep_largest, read_vocabulary
+from truesparse.export.imported import import_model, keep_largest
+from truesparse.export.imported_names import read_vocabulary
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.gru.spec import GRU
 from truesparse.layers.lstm.spec import LSTM

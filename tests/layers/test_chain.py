@@ -30,7 +30,7 @@ def test_every_layer_that_is_known_is_computed_and_every_cell_has_a_step():
     for spec in registry.LAYERS.values():
         computing = part(spec, "layer")
         assert issubclass(computing, HeadLayer if issubclass(spec, Head) else Layer)
-    assert registry.cells().keys() == {"lstm", "gru", "rhn"}
+    assert registry.cells().keys() == {"lstm", "gru", "rhn", "on-lstm"}
     for spec in (*registry.cells().values(), Linear):
         assert issubclass(part(spec, "step"), Step)
     with pytest.raises(UsageError, match="there is no layer 'ltsm'; did you mean lstm"):
@@ -172,7 +172,7 @@ def test_chains_that_cannot_be(layers, features, sentence):
         (lambda: RHN(5, dropout=1), "dropout of the layer rhn is 1.0; it must be at least 0 and below 1"),
         (lambda: Dropout(-0.1), "rate of the layer dropout is -0.1; it must be at least 0 and below 1"),
         (lambda: WordDropout("0"), "rate of the layer word-dropout is '0'; it must be a number"),
-        (lambda: Linear(5, "gelu"), "layer linear is 'gelu'; it must be none, relu or tanh"),
+        (lambda: Linear(5, "gelu"), "layer linear is 'gelu'; it must be none, relu, tanh, selu or srelu"),
         (lambda: Linear(0), "units of the layer linear is 0; it must be at least 1"),
         (lambda: Pool("first"), "kind of the layer pool is 'first'; it must be last, mean or max"),
         (

@@ -312,7 +312,7 @@ def test_tying_needs_equal_sizes():
 
 
 def test_cells_that_are_unknown_or_have_no_depth():
-    with pytest.raises(UsageError, match="use lstm, gru or rhn"):
+    with pytest.raises(UsageError, match="use lstm, gru, rhn or on-lstm"):
         language_model(10, 4, 5, 1, cell="qrnn")
     with pytest.raises(UsageError, match="the cell lstm has no depth; leave it out"):
         language_model(10, 4, 5, 1, depth=2)

@@ -120,7 +120,7 @@ def test_classifiers_of_version_0_1_that_lie(change: dict[str, object], message:
         ({"type": "lstm-tagger"}, "its type is lstm-tagger"),
         ({"type": "lstm-" + "x" * 1000}, "its type is lstm-x{35}$"),
         ({"type": 3}, "says nothing of its model"),
-        ({"type": "qrnn-language-model"}, "there is no cell 'qrnn'; use lstm, gru or rhn"),
+        ({"type": "qrnn-language-model"}, "there is no cell 'qrnn'; use lstm, gru, rhn or on-lstm"),
         ({"colour": 2}, "'colour' is unknown"),
         ({"x" * 1000: 2}, r"'x+\.\.\. \(1,002 characters\) is unknown"),
         ({"dropout": 0.5}, "'dropout' is unknown"),

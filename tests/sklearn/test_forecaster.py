@@ -11,8 +11,10 @@ import pytest
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.utils import estimator_checks
 
+from truesparse import runtime
 from truesparse.errors import TruesparseError
 from truesparse.sklearn import SparseLSTMForecaster
 
@@ -38,6 +40,8 @@ def test_what_is_loaded_forecasts_the_same(fitted: SparseLSTMForecaster, tmp_pat
     again = SparseLSTMForecaster.load(tmp_path / "m")
     np.testing.assert_array_equal(again.predict(), fitted.predict())
     assert "flash_bytes" in again.export(tmp_path / "c")
+    told = runtime.load_forecaster(tmp_path / "m").predict(Y[:-3])
+    np.testing.assert_allclose(told, fitted.predict(), rtol=1e-5)
 
 
 def test_many_series_with_covariates_and_steps_held_out() -> None:
@@ -59,6 +63,60 @@ def test_many_series_with_covariates_and_steps_held_out() -> None:
     assert rows.predict().shape == (3, 1)
 
 
+def test_columns_of_a_frame_and_covariates_that_are_not_known_ahead(tmp_path: Path) -> None:
+    """`a` follows `seen` a step later, and `b` is the holiday of the step itself."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    seen, holiday = rng.choice([-1.0, 1.0], (2, 220))
+    y = pandas.DataFrame({"a": 5 + np.roll(seen, 1), "b": 100 * holiday})
+    X = pandas.DataFrame({"seen": seen, "holiday": holiday})
+    model = SparseLSTMForecaster(**SMALL, known_columns=["holiday"]).fit(y[:-1], X[:-1])
+    assert model.encoder_.features == ("a", "b", "seen", "holiday")
+    assert (model.encoder_.targets, model.encoder_.known) == (("a", "b"), ("holiday",))
+    said = model.predict(X=X[-1:])  # of which the known column is taken
+    assert said.shape == (1, 2)
+    np.testing.assert_allclose(said / [1, 100], y[-1:].to_numpy() / [1, 100], atol=0.5)
+    np.testing.assert_array_equal(model.predict(X=holiday[-1:]), said)
+    assert model.score(y, X) > 0.9
+    model.save(tmp_path / "m")
+    again = SparseLSTMForecaster.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(X=X[-1:]), said)
+    by_number = clone(model).set_params(known_columns=[1], epochs=1).fit(y, X)
+    assert by_number.encoder_.known == ("holiday",)
+    for change, message in (
+        ({"known_columns": ["rain"]}, "known_columns has 'rain', which X has not: it has seen, holiday"),
+        ({"known_columns": [2]}, "known_columns has 2, which X has not"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(model).set_params(**change).fit(y, X)
+    with pytest.raises(ValueError, match="names come twice among the columns a, b, b of y and X"):
+        clone(model).set_params(known_columns=None).fit(y, y[["b"]])
+    with pytest.raises(ValueError, match="the columns a, seen, holiday, but in fit it was a, b, seen, hol"):
+        model.score(y[["a"]], X)
+
+
+def test_a_score_and_a_search_over_settings(fitted: SparseLSTMForecaster) -> None:
+    encoder = fitted.encoder_
+    said, right = [], []
+    for end in range(encoder.needed - 3, 40 - 2):  # all forecasts, one by one
+        later = clone(fitted).set_params(epochs=1)
+        later.__dict__ |= {**fitted.__dict__, "_last": Y[None, end - 9 : end, None]}
+        said.append(later.predict())
+        right.append(Y[end : end + 3])
+    ratio = np.mean(np.square(np.array(said) - right)) / np.var(right)
+    assert fitted.score(Y[:40]) == pytest.approx(1 - ratio, abs=1e-5)
+    with pytest.raises(ValueError, match=r"has 11 steps but .* need 12; give a longer series$"):
+        fitted.score(Y[:11])
+    model = SparseLSTMForecaster(**{**SMALL, "epochs": 2}, horizon=2)
+    parts = TimeSeriesSplit(2, test_size=40)
+    search = GridSearchCV(model, {"hidden_size": [4, 16]}, cv=parts, error_score="raise")
+    covariates = np.roll(Y, -1)[:, None]
+    for arguments in (Y,), (Y[:, None], covariates):
+        search.fit(*arguments)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        assert search.best_estimator_.encoder_.features[1:] == ("x0",)[: len(arguments) - 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "change", "sentence"),
     [
@@ -75,6 +133,7 @@ def test_many_series_with_covariates_and_steps_held_out() -> None:
         ((Y,), {"horizon": 0}, "horizon is 0; it must be a whole number, at least 1"),
         ((Y,), {"lookback": 2.5}, "lookback is 2.5; it must be a whole number"),
         ((Y,), {"validation_fraction": 1.0}, "validation_fraction is 1.0; it must be at least 0 and below 1"),
+        ((Y, None, np.ones(260)), {}, "takes no sample_weight, as each step is in many forecasts"),
         ((7,), {}, "y is 7; pass a series of numbers"),
     ],
 )

@@ -11,6 +11,7 @@ from truesparse.topology import (
     DISTRIBUTIONS,
     erdos_renyi_counts,
     erdos_renyi_epsilon_counts,
+    initial,
     initial_counts,
     sample_pattern,
     uniform_counts,
@@ -172,3 +173,26 @@ def test_sample_pattern_takes_memory_for_its_entries_only():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < rows * cols / 20
+
+
+@pytest.mark.parametrize("share", [0.1, 0.8])
+def test_rows_of_matrices_too_large_for_numpy_are_drawn_as_those_of_others(monkeypatch, share):
+    """A million units read as many: more positions than a hypergeometric draw of NumPy takes."""
+    empty = np.tile(np.array([0, 1, 40, 400]), 50)
+    count = round(share * empty.sum())
+    draws = []
+    for most in (10**9, 0):
+        monkeypatch.setattr(initial, "_MOST_POSITIONS", most)
+        rng = np.random.default_rng(0)
+        draws.append(np.array([initial.row_quotas(empty, count, rng) for _ in range(60)]))
+    for quotas in draws:
+        assert (quotas.sum(axis=1) == count).all()
+        assert ((quotas >= 0) & (quotas <= empty)).all()
+    kinds = [quotas.reshape(-1, 50, 4)[:, :, 3] for quotas in draws]
+    deviation = np.sqrt(400 * share * (1 - share))
+    for quotas in kinds:
+        assert abs(quotas.mean() - 400 * share) < 0.1 * deviation
+        assert abs(quotas.std() / deviation - 1) < 0.15
+    wide = sample_pattern((20_000, 60_000), 1_000, np.random.default_rng(0))
+    wide.check("wide")
+    assert wide.nnz == 1_000

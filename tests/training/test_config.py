@@ -158,7 +158,7 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"method": "rigl", "saliency_windows": 3}, "--saliency-windows does not go with --method rigl"),
         ({"tied": True, "embedding_size": 10}, "--tied"),
         ({"data": 3}, "--data is 3; it must be text"),
-        ({"cell": "qrnn"}, "--cell is 'qrnn'; it must be lstm, gru or rhn"),
+        ({"cell": "qrnn"}, "--cell is 'qrnn'; it must be lstm, gru, rhn or on-lstm"),
         ({"cell": "gru", "reset_gate": "never"}, "--reset-gate is 'never'; it must be after or before"),
         ({"reset_gate": "after"}, "--reset-gate does not go with --cell lstm"),
         ({"cell": "gru", "depth": 3}, "--depth does not go with --cell gru"),

@@ -198,7 +198,7 @@ def test_a_network_takes_latency_and_bandwidth() -> None:
 def test_mpi_without_mpi4py_says_what_to_install(
     run: Callable[..., Result], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "truesparse.training.mpi", None)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
     done = run("train", "lm", "--data", text_file, "--mpi")
     assert done.exit_code == 1
     assert "run pip install 'truesparse[mpi]'" in done.stderr

@@ -34,7 +34,7 @@ def of(chain: ChainSpec, density: float, distribution: str) -> dict[str, Quantit
 
 # Table 2 (LSTM) and Table 3 (RHN) of Liu, Ni'mah, Menkovski, Mocanu & Pechenizkiy, 2021: training and
 # inference against the dense model.
-@pytest.mark.parametrize("method", ["static", "set", "st-rnn", "rigl"])
+@pytest.mark.parametrize("method", ["static", "set", "st-rnn"])
 @pytest.mark.parametrize(
     ("chain", "density", "published"), [(LSTM, 0.33, 0.330), (LSTM, 0.20, 0.200), (RHN, 0.472, 0.472)]
 )
@@ -68,6 +68,8 @@ def test_training_of_the_recurrent_highway_network() -> None:
         (LSTM, 0.33, "erdos-renyi", "st-rnn", 0.333, 0.334),
         (LSTM, 0.20, "erdos-renyi", "st-rnn", 0.202, 0.203),
         (RHN, 0.472, "erdos-renyi", "st-rnn", 0.474, 0.472),
+        (LSTM, 0.33, "erdos-renyi", "rigl", 0.333, 0.335),
+        (LSTM, 0.20, "erdos-renyi", "rigl", 0.202, 0.203),
         (LSTM, 0.33, "uniform", "snfs", 0.614, 0.663),
         (LSTM, 0.20, "uniform", "snfs", 0.529, 0.533),
     ],
@@ -121,7 +123,7 @@ def test_a_run_counts_what_the_plan_says(
     interval = {"update_interval": 5} if method in ("gmp", "granet", "rigl", "snfs") else {}
     settings = {"update_interval": None, "drop_fraction": None, **interval}
     results = train_model(replace(config, method=method, epochs=1, **settings), tmp_path / "run")
-    chain, arena = load_arena(tmp_path / "run" / "model.safetensors")
+    chain, arena, *_ = load_arena(tmp_path / "run" / "model.safetensors")
     counts = {name: matrix.nnz for name, matrix in arena.matrices.items()}
     told = run_quantities(tmp_path / "run", chain, counts)
     assert told["relative_flops"] == results["relative_flops"]

@@ -116,6 +116,8 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"cell": "gru", "method": "rigl", "gates": "separate", "update_interval": 5},
         {"cell": "gru", "method": "snfs", "reset_gate": "before", "optimizer": "adam"},
         {"cell": "gru", "method": "rigl", "pattern": "unit", "reset_gate": "before", "update_interval": 5},
+        {"cell": "on-lstm", "chunk_size": 2, "pattern": "unit", "method": "rigl", "optimizer": "adam"},
+        {"head": "mos", "experts": 3, "tied": True, "method": "snfs", "optimizer": "snt-asgd", "lr": 5.0},
         {"pattern": "unit", "update_interval": 7},
         {"pattern": "unit", "output_group": 41, "method": "snfs", "importance": "l2"},  # words in one group
         {"pattern": "unit", "cell": "rhn", "depth": 2, "method": "dsr", "drop_fraction": 0.3},

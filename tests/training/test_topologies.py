@@ -32,7 +32,7 @@ def test_snapshots_lie_evenly_over_the_updates_and_survive_an_interruption(
     snapshots = read_topologies(tmp_path / "whole")
     assert [snapshot.step for snapshot in snapshots] == [0, 50, 90, 140]
     assert [snapshot.epoch for snapshot in snapshots] == [0, 1, 1.8, 2.8]
-    _, arena = load_arena(tmp_path / "whole" / "checkpoint.safetensors")
+    _, arena, *_ = load_arena(tmp_path / "whole" / "checkpoint.safetensors")
     last = snapshots[-1].patterns()
     for name, matrix in arena.matrices.items():
         assert np.array_equal(last[name].indices, matrix.indices)
@@ -73,7 +73,7 @@ def test_rows_that_share_connections_are_kept_as_one_and_read_as_all(groups: Con
     train_model(config, tmp_path / "run")
     snapshots = read_topologies(tmp_path / "run")
     assert [snapshot.epoch for snapshot in snapshots] == [0, 1]
-    _, arena = load_arena(tmp_path / "run" / "checkpoint.safetensors")
+    _, arena, *_ = load_arena(tmp_path / "run" / "checkpoint.safetensors")
     for name, matrix in arena.matrices.items():
         whole, csr = snapshots[-1].patterns()[name], matrix.to_scipy()
         assert np.array_equal(whole.indices, csr.indices)

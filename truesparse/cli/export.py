@@ -67,10 +67,10 @@ def export(
 
 def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
     flash, dense = report["flash_bytes"], report["dense_bytes"]
+    room = f", and {_bytes(report['step_bytes'])} for each step" if "step_bytes" in report else ""
     click.echo(
         f"flash {_bytes(flash)}, {flash / dense:.3f} of dense float32 weights"
-        f"; RAM {_bytes(report['ram_bytes'])}"
-        + (f", and {_bytes(report['step_bytes'])} for each token of a text" if "step_bytes" in report else "")
+        f"; RAM {_bytes(report['ram_bytes'])}{room}"
     )
     if "accuracy" in report:
         click.echo(f"test accuracy {report['accuracy']:.2%}, with int8 weights {report['accuracy_int8']:.2%}")

@@ -12,6 +12,7 @@ from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.cli.train_run import display_for, stop_on_signal
 from truesparse.errors import UsageError, printable
+from truesparse.settings import joined
 from truesparse.tasks.registry import TASKS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,6 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DECIDED = frozenset(
     [
         "data",
+        "goal",
+        "horizon",
+        "lookback",
+        "season",
+        "known_columns",
         "preset",
         "cell",
         "bidirectional",
@@ -54,11 +60,11 @@ _DECIDED = frozenset(
 )
 
 
-_TASKS = [TASKS[name] for name in ("lm", "classifier", "tagger")]  # of models that come with their words
+_TASKS = [TASKS[name] for name in ("lm", "classifier", "tagger", "sequences")]  # that train such models
 
 
 def _training_options(command: F) -> F:
-    """Give a command the flags of the tasks on texts that say how a model is trained on."""
+    """Give a command the flags of the tasks that say how a model is trained on."""
     taken = set(_DECIDED)
     for kind in _TASKS:
         own = kind.fields().keys() - taken
@@ -89,8 +95,14 @@ truesparse import dense.keras --density 0.1 --out pruned.safetensors
 )
 @path_option(
     "--labels",
-    "With --vocabulary: the labels of a classifier in the order of its outputs, one a line, or JSON."
-    "  [default: their numbers]",
+    "The labels of a classifier in the order of its outputs, one a line, or JSON; of a model of text with"
+    " --vocabulary.  [default: their numbers]",
+)
+@click.option(
+    "--features",
+    metavar="NAMES",
+    help="Of a model that reads numbers: their names in its order, with commas.  [default: those of the"
+    " columns of DATA, else of an array]",
 )
 @click.option("--embedding", metavar="NAME", help="Of a state dict: the embedding's matrix, if not found.")
 @click.option("--output", metavar="NAME", help="Of a state dict: the output layer's matrix, if not found.")
@@ -128,6 +140,7 @@ def import_model(
     out: Path,
     vocabulary: Path | None,
     labels: Path | None,
+    features: str | None,
     finetune: Path | None,
     run: Path | None,
     as_json: bool,
@@ -151,7 +164,7 @@ def import_model(
         reporter = display_for(as_json, quiet)
         with stop_on_signal(reporter.stopping) as asked, reporter:
             report = train_on(
-                *(path, out, density, finetune, flags, run, vocabulary, labels, reporter),
+                *(path, out, density, finetune, flags, run, vocabulary, labels, features, reporter),
                 stop=lambda: asked() or reporter.unread,
                 **reading,
             )
@@ -162,7 +175,7 @@ def import_model(
 
     for name in [*(["run"] if run is not None else []), *flags]:
         raise UsageError(f"--{name.replace('_', '-')} is for training; give --finetune too, or leave it out")
-    report = convert(path, out, density, vocabulary, labels=labels, **reading)
+    report = convert(path, out, density, vocabulary, labels=labels, features=features, **reading)
     click.echo(to_json(report)) if as_json else _say_imported(report)
 
 
@@ -176,13 +189,17 @@ def _say_imported(report: dict[str, Any]) -> None:
     print_table(table)
     tied = "; the output layer uses the embedding's matrix" if report["tied"] else ""
     click.echo(f"wrote {printable(report['out'])}, a {report['kind']}{tied}")
+    if report["features"]:
+        click.echo(f"its features are called {printable(joined(report['features'], 'and'))}; see --features")
 
 
 def _say_finetuned(report: dict[str, Any]) -> None:
     from truesparse.cli.display import plain_table, print_table
 
     rows = {"as it was": "dense", "pruned": "pruned", "fine-tuned": "finetuned"}
-    names = [n for n in ("loss", "perplexity", "accuracy", "f1") if n in report["dense"]["test"]]
+    names = [
+        n for n in ("loss", "perplexity", "accuracy", "f1", "rmse", "r2") if n in report["dense"]["test"]
+    ]
     columns = [(part, name) for part in ("valid", "test") for name in names]
     table = plain_table("model", numbers=("weights", *(f"{part} {name}" for part, name in columns)))
     for title, key in rows.items():

@@ -46,9 +46,9 @@ def choice_option(flag: str, choices: Sequence[str], text: str, name: str | None
 model_argument = click.argument("path", metavar="MODEL_OR_RUN", type=click.Path(path_type=Path))
 
 
-def column_options(only_texts: bool = False) -> Callable[[F], F]:
-    """Give a command the flags of all tasks that name columns of data, or of texts only, for a model of any
-    task; None if not given."""
+def column_options(only_read: bool = False) -> Callable[[F], F]:
+    """Give a command the flags of all tasks that name columns of data, or of what is read only, for a model
+    of any task; None if not given."""
 
     from truesparse.tasks.registry import TASKS  # which most commands do not need
 
@@ -56,7 +56,7 @@ def column_options(only_texts: bool = False) -> Callable[[F], F]:
     for task in TASKS.values():
         for name, field in task.fields().items():
             of_data = name.endswith("_column") and name != "weight_column"  # which only training asks for
-            if name == task.TEXT_COLUMN or (of_data and not only_texts):
+            if name in task.READ_COLUMNS or (of_data and not only_read):
                 columns.setdefault(name, f"Of a {task.TASK}: {field.metadata['help']}")
 
     def decorate(command: F) -> F:

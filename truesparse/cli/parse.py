@@ -21,10 +21,10 @@ from truesparse.cli.options import json_option, model_argument, number_option
 )
 @json_option
 def parse(path: Path, sentences: tuple[str, ...], layer: int, as_json: bool) -> None:
-    """Show how a language model with --cell on-lstm parts sentences, which nobody has told it.
+    """Show the structure that a model with ordered neurons sees in sentences.
 
-    The model is a file, or the best one of a run. A line for each token says how far it is from the one
-    before; the last one is the tree that follows.
+    The model is a language model with --cell on-lstm: a file, or the best one of a run. A line for each token
+    says how far it is from the one before; the last one is the tree that follows.
     """
     from truesparse import runtime
     from truesparse.cli.terminal import standard_output

@@ -35,7 +35,7 @@ truesparse predict RUN - < texts.txt
     help="What FILE has: a text in each line; columns; for a tagger also a token in each line (conll), or"
     " JSON (jsonl); for numbers also npz, ts, parquet or arrow.  [default: what its name says, else lines]",
 )
-@column_options(only_texts=True)
+@column_options(only_read=True)
 @path_option("--out", "Write there instead of printing; whole or not at all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def predict(
@@ -71,13 +71,16 @@ def predict(
         if not piped:
             file = stack.enter_context(open_file(source, layout))
         output = stack.enter_context(_output(out))
-        output.write(predictor.header(as_json))
+        header = predictor.header(as_json)
         if piped:
+            output.write(header)
             output.flush()
-            file = stack.enter_context(open_file(sys.stdin.buffer, layout, "standard input"))
+            header, file = "", stack.enter_context(open_file(sys.stdin.buffer, layout, "standard input"))
         for piece in predictor.predictions(file, layout, as_json, **given):
-            output.write(piece)
+            output.write(header + piece)
             output.flush()
+            header = ""
+        output.write(header)
     if remark := predictor.remark(layout):
         click.echo(f"truesparse: {remark}", err=True)
 

@@ -17,11 +17,29 @@ from click.core import ParameterSource
 from truesparse.cli.help import Command
 from truesparse.cli.options import config_options, json_option, path_option
 from truesparse.errors import UsageError, printable
-from truesparse.settings import flag
+from truesparse.settings import flag, listed
+from truesparse.tasks.registry import TASKS
 from truesparse.tasks.sources import resolve
 
 if TYPE_CHECKING:
     from truesparse.training.config import Config
+
+
+class _Training(Command):
+    """A command that says of a flag of another task whose it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            names = [task for task, kind in TASKS.items() if error.option_name in map(flag, kind.fields())]
+            if not names:
+                raise
+            raise UsageError(
+                f"{error.option_name} is for truesparse train {listed(names)}, not for {self.name}; leave it"
+                " out"
+            ) from None
 
 
 def training_command(kind: type[Config]) -> click.Command:
@@ -33,7 +51,7 @@ def training_command(kind: type[Config]) -> click.Command:
         Of the configuration; its fields become flags.
     """
 
-    @click.command(kind.TASK, cls=Command, help=kind.HELP, examples=kind.EXAMPLES, tasks=(kind,))
+    @click.command(kind.TASK, cls=_Training, help=kind.HELP, examples=kind.EXAMPLES, tasks=(kind,))
     @click.pass_context
     @config_options(kind)
     @path_option(

@@ -23,6 +23,7 @@ from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns
 from truesparse.data.series_encoder import AUTO, FORECAST, SeriesEncoder
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import joined
 
 _LEAST = 16  # steps that are read, if nobody says how many
 _LONGEST_SEASON = 400
@@ -110,15 +111,27 @@ def planned(series: Series, columns: SeriesColumns) -> Series:
         )
     if both:
         raise UsageError(f"{both[0]!r} cannot be both forecast and known; take it out of --known-columns")
+    return plan(series, targets, known, columns.horizon, columns.lookback, columns.season)
+
+
+def plan(
+    series: Series, targets: tuple[str, ...], known: tuple[str, ...], horizon: int, lookback: int, season: int
+) -> Series:
+    """The same, of columns that are there; `lookback` and `season` are 0 for what the data tell.
+
+    Raises
+    ------
+    TruesparseError
+        A series is too short.
+    """
     features = (*targets, *(name for name in series.features if name not in targets))
     series = series.with_features(features)
-    season = columns.season or guess_season(series, len(targets))
+    season = season or guess_season(series, len(targets))
     shortest = int(series.inputs.lengths.min())
-    lookback = columns.lookback
     if not lookback:
-        left = int(0.6 * shortest) - season - columns.horizon  # as parts are taken out
-        lookback = max(1, min(max(2 * season, columns.horizon, _LEAST), left // 2))
-    encoder = SeriesEncoder(FORECAST, features, targets, known, lookback, columns.horizon, season)
+        left = int(0.6 * shortest) - season - horizon  # as parts are taken out
+        lookback = max(1, min(max(2 * season, horizon, _LEAST), left // 2))
+    encoder = SeriesEncoder(FORECAST, features, targets, known, lookback, horizon, season)
     return replace(series, goal=FORECAST, encoder=encoder)
 
 
@@ -177,13 +190,19 @@ def divide(series: Series, fraction: float) -> tuple[Series, Series]:
     return series.between(kept), series.between(taken)
 
 
-def _too_short(series: Series, number: int, steps: int, less: str = "") -> TruesparseError:
+def _too_short(
+    series: Series, number: int, steps: int, less: str = "", ahead: bool = True
+) -> TruesparseError:
     encoder = series.encoder
     assert encoder is not None
+    horizon = encoder.horizon if ahead else 0
+    sizes = {"season": encoder.season, "lookback": encoder.lookback, "horizon": horizon}
+    parts = joined([f"a {name} of {size:,}" for name, size in sizes.items() if size], "and")
+    # A model that is there has sizes, which nobody can change.
+    flags = ", or a smaller --horizon, --lookback or --season" if series.goal == FORECAST else ""
     return TruesparseError(
-        f"{series.whose(number)} has {steps:,} steps{less} but a season of {encoder.season:,}, a lookback"
-        f" of {encoder.lookback:,} and a horizon of {encoder.horizon:,} need {encoder.needed:,}; give a"
-        " longer series, or a smaller --horizon, --lookback or --season"
+        f"{series.whose(number)} has {steps:,} steps{less} but {parts} need"
+        f" {encoder.needed - encoder.horizon + horizon:,}; give a longer series{flags}"
     )
 
 
@@ -273,7 +292,7 @@ def last_windows(series: Series, encoder: SeriesEncoder) -> Windows:
     origins = np.array([needed - 1])
     for number, values in enumerate(_each(series)):
         if len(values) < needed:
-            raise _too_short(series, number, len(values))
+            raise _too_short(series, number, len(values), ahead=False)
         values = values[-needed:]
         later = np.zeros((encoder.horizon, values.shape[1]))
         places = [encoder.features.index(name) for name in encoder.known]

@@ -102,11 +102,11 @@ def read_table(path: Path, columns: Columns) -> Table:
             rows.append(row)
             labels.append(label.strip())
             texts.append(text)
-            weights += [_weight(number, name, row) for number in weight]
+            weights += [read_weight(number, row, name) for number in weight]
     if not rows:
         raise TruesparseError(f"{name} has no rows but the names of its columns")
-    if weights and not any(weights):
-        raise TruesparseError(f"every weight of {name} is zero; at least one must be above 0")
+    if weights:
+        check_weights(weights, name)
     return Table(name, np.array(rows), labels, texts, np.array(weights) if weights else None)
 
 
@@ -121,11 +121,17 @@ def _rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Iterator[tuple[int,
         yield read_columns(file, wanted) if public is None else public
 
 
-def _weight(text: str, name: str, row: int) -> float:
-    """How much a row counts."""
+def check_weights(weights: Sequence[float] | NDArray[np.float64], name: str) -> None:
+    """Raise TruesparseError if no row of a file counts."""
+    if not any(weights):
+        raise TruesparseError(f"every weight of {name} is zero; at least one must be above 0")
+
+
+def read_weight(text: object, row: int, name: str) -> float:
+    """How much a row of a file counts; TruesparseError if it is no number of 0 or more."""
     try:
-        weight = float(text)
-    except ValueError:
+        weight = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         weight = -1.0
     if not 0 <= weight < np.inf:
         raise TruesparseError(

@@ -35,7 +35,8 @@ class SeriesColumns(NamedTuple):
     """What is in which columns, as the settings say it; empty for a column that there is none of.
 
     Of a forecast also how it is made, with 0 for what the data tell; or the `encoder` of the model that is
-    there. With `flat` a row is one step of as many features, not a sequence.
+    there. With `flat` a row is one step of as many features, not a sequence. A column of weights is no
+    feature, and only read where it is to be `weighed`.
     """
 
     goal: str = AUTO
@@ -47,6 +48,8 @@ class SeriesColumns(NamedTuple):
     lookback: int = 0
     season: int = 0
     encoder: SeriesEncoder | None = None
+    weight: str = ""
+    weighed: bool = False
     flat: bool = False
 
     @property
@@ -67,6 +70,8 @@ class Targets(NamedTuple):
         Where in the file, for messages.
     what : str
         What the file says they are, a goal; empty if it does not.
+    weights : ndarray of float64, shape (n,) or (steps,), or None
+        How much each counts, 0 or more.
     """
 
     names: tuple[str, ...]
@@ -74,10 +79,12 @@ class Targets(NamedTuple):
     per_step: bool
     rows: NDArray[np.int64]
     what: str = ""
+    weights: NDArray[np.float64] | None = None
 
     def select(self, chosen: NDArray[np.int64]) -> Targets:
         """Some of them."""
-        return self._replace(values=self.values[chosen], rows=self.rows[chosen])
+        weights = None if self.weights is None else self.weights[chosen]
+        return self._replace(values=self.values[chosen], rows=self.rows[chosen], weights=weights)
 
     def texts(self) -> list[str]:
         """Those of the only column, whole numbers without a fraction."""
@@ -241,13 +248,15 @@ class Series:
             return self
         starts = self.inputs.starts
         first = np.repeat(starts[:-1], self.inputs.lengths)
-        differs = (targets.values != targets.values[first]).any(axis=1)
+        differs, what = (targets.values != targets.values[first]).any(axis=1), targets.names[0]
+        if targets.weights is not None and not differs.any():
+            differs, what = targets.weights != targets.weights[first], "weight"
         if differs.any():
             step = int(differs.argmax())
             number = int(np.searchsorted(starts, step, side="right")) - 1
             whose = f"of {self.ids[number]!r}" if self.ids else f"of sequence {number}"
             raise TruesparseError(
-                f"row {targets.rows[step]:,} of {self.name} has another {targets.names[0]} than row"
+                f"row {targets.rows[step]:,} of {self.name} has another {what} than row"
                 f" {targets.rows[first[step]]:,} {whose}; give a sequence the same in all its rows, or tell"
                 f" something at each step with --goal {LABEL_STEPS} or {REGRESS_STEPS}"
             )

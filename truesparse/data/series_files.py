@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from truesparse.data.arrays import read_idx, read_npz
 from truesparse.data.files import BytesFile, TextFile, without_packing
 from truesparse.data.frames import MEND, Frame, fits, read_arrow, read_csv
+from truesparse.data.labelled import check_weights, read_weight
 from truesparse.data.sequences import Sequences
 from truesparse.data.series import TARGETS, Series, SeriesColumns, Targets
 from truesparse.data.series_encoder import (
@@ -35,7 +38,9 @@ _LAYOUTS = {
     **{".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"},
 }
 ENDINGS = tuple(_LAYOUTS)
+_GAP = "the model takes all steps as even, so fill the gap in if that matters"
 LAYOUTS = tuple(dict.fromkeys(_LAYOUTS.values()))
+WIDE = ("value",)  # the only feature of a table whose rows are sequences
 
 
 def layout_of(name: str) -> str:
@@ -72,6 +77,10 @@ def read_series(
     """
     if isinstance(file, TextFile):
         if layout == "ts":
+            if columns.weight and columns.weighed:
+                raise UsageError(
+                    f"{file.name} has no columns, so leave --weight-column out, or give a CSV file"
+                )
             return read_ts(file, labelled and columns.goal != FORECAST)
         frame = read_csv(file)
     elif layout in ("npz", "idx"):
@@ -83,7 +92,28 @@ def read_series(
         frame = read_arrow(file, layout == "parquet")
     if columns.flat:
         return _from_table(frame, columns, labelled)
-    return (_from_steps if columns.long else _from_rows)(frame, columns, labelled)
+    long = columns.long and not _named_rows(frame, columns)
+    return (_from_steps if long else _from_rows)(frame, columns, labelled)
+
+
+def _named_rows(frame: Frame, columns: SeriesColumns) -> bool:
+    """Whether each row of a table with ids is a whole sequence: each id comes once, and the columns are
+    called as steps, s1, s2, ... and the like, or are not the features of a model of other tables."""
+    if not columns.id or columns._replace(id="").long:
+        return False
+    ids = frame.texts(frame.place(columns.id, "id"), "id")
+    if len(set(ids)) < len(ids):
+        return False
+    if columns.encoder is not None:
+        return columns.encoder.features == WIDE and WIDE[0] not in frame.titles
+    taken = [*target_places(frame, columns, needed=False), *_weight_places(frame, columns)]
+    steps = [title for place, title in enumerate(frame.titles) if place not in taken and title != columns.id]
+    parts = [re.fullmatch(r"(\D*)(\d+)", title) for title in steps]
+    first = int(parts[0][2]) if parts and parts[0] else 0
+    return len(steps) > 1 and all(
+        part and parts[0] and part[1] == parts[0][1] and int(part[2]) == first + number
+        for number, part in enumerate(parts)
+    )
 
 
 def target_places(frame: Frame, columns: SeriesColumns, needed: bool) -> list[int]:
@@ -104,25 +134,36 @@ def target_places(frame: Frame, columns: SeriesColumns, needed: bool) -> list[in
     return [frame.place(name, "target") for name in names if needed or name in frame.titles]
 
 
-def _targets(frame: Frame, places: list[int], per_step: bool, order: NDArray[np.int64] | None) -> Targets:
+def _targets(
+    frame: Frame, places: list[int], columns: SeriesColumns, order: NDArray[np.int64] | None
+) -> Targets:
     names = tuple(frame.titles[place] for place in places)
     values = np.array([frame.texts(place, "target") for place in places], object).T
-    rows = frame.rows
-    if order is not None:
-        values, rows = values[order], rows[order]
-    return Targets(names, values, per_step, rows)
+    weights = None
+    if columns.weight and columns.weighed:
+        given = frame.texts(frame.place(columns.weight, "weight"), "weight")
+        weights = np.array([read_weight(*cell, frame.name) for cell in zip(given, frame.rows, strict=True)])
+        check_weights(weights, frame.name)
+    targets = Targets(names, values, order is not None, frame.rows, weights=weights)
+    return targets if order is None else targets.select(order)
+
+
+def _weight_places(frame: Frame, columns: SeriesColumns) -> list[int]:
+    """Where weights are, which are no features."""
+    return [frame.titles.index(columns.weight)] if columns.weight in frame.titles else []
 
 
 def _from_table(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     """Rows of features."""
     taken = target_places(frame, columns, labelled)
-    read = [place for place in range(len(frame.titles)) if place not in taken]
+    other = {*taken, *_weight_places(frame, columns)}
+    read = [place for place in range(len(frame.titles)) if place not in other]
     if not labelled and columns.encoder is not None:
         read = [place for place in read if frame.titles[place] in columns.encoder.features]
     if not read:
         raise TruesparseError(f"{frame.name} has no columns of numbers to learn from; add some")
     values = np.stack([frame.numbers(place) for place in read], axis=1)
-    targets = _targets(frame, taken, False, None) if labelled else None
+    targets = _targets(frame, taken, columns, None) if labelled else None
     features, starts = tuple(frame.titles[place] for place in read), np.arange(len(values) + 1)
     return Series(frame.name, features, Sequences(values, starts), frame.rows, targets, step_rows=frame.rows)
 
@@ -130,8 +171,11 @@ def _from_table(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
 def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     """Sequences of which each is a row; empty cells at its end are beyond it."""
     taken = target_places(frame, columns, labelled)
-    targets = _targets(frame, taken, False, None) if labelled else None
-    steps = [place for place in range(len(frame.titles)) if place not in taken]
+    targets = _targets(frame, taken, columns, None) if labelled else None
+    named = [frame.place(columns.id, "id")] if columns.id else []
+    ids = frame.texts(named[0], "id") if named else ()
+    other = {*taken, *named, *_weight_places(frame, columns)}
+    steps = [place for place in range(len(frame.titles)) if place not in other]
     if not steps:
         raise TruesparseError(f"{frame.name} has no columns of numbers besides {frame.titles[taken[0]]!r}")
     values = np.stack([frame.numbers(place, gaps=True) for place in steps], axis=1)
@@ -144,7 +188,7 @@ def _from_rows(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         what = f"nothing {where}" if there[row].any() else "no values"
         raise TruesparseError(f"row {frame.rows[row]:,} of {frame.name} has {what}; {MEND}")
     starts = np.concatenate([[0], lengths.cumsum()])
-    return Series(frame.name, ("value",), Sequences(values[there][:, None], starts), frame.rows, targets)
+    return Series(frame.name, WIDE, Sequences(values[there][:, None], starts), frame.rows, targets, ids)
 
 
 def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
@@ -153,7 +197,8 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     taken = [] if forecasts else target_places(frame, columns, labelled)
     named = [(name, what) for name, what in ((columns.id, "id"), (columns.time, "time")) if name]
     places = {what: frame.place(name, what) for name, what in named}
-    others = [place for place in range(len(frame.titles)) if place not in (*taken, *places.values())]
+    other = {*taken, *places.values(), *_weight_places(frame, columns)}
+    others = [place for place in range(len(frame.titles)) if place not in other]
     if not others:
         raise TruesparseError(
             f"{frame.name} has no columns of features; put numbers of each step into columns of their own, or"
@@ -168,7 +213,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     order = np.argsort(groups, kind="stable")
     rows = frame.rows[order]
     starts = np.concatenate([[0], np.bincount(groups).cumsum()])
-    stamps = None
+    stamps, uneven = None, columns.encoder is not None  # once is enough
     if "time" in places:
         stamps = read_stamps(frame.texts(places["time"], "time"), frame.name, frame.rows).select(order)
         for number, (first, last) in enumerate(pairwise(starts)):
@@ -177,6 +222,12 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
             check_order(own, rows[first:last], frame.name, whose)
             if forecasts and last - first > 1:
                 pace_of(own, rows[first:last], frame.name, whose)
+            elif not uneven and last - first > 1:
+                try:
+                    pace_of(own, rows[first:last], frame.name, whose, _GAP)
+                except UsageError as error:
+                    uneven = True
+                    warnings.warn(str(error), stacklevel=2)
     encoder = None if labelled else columns.encoder
     if encoder is not None and encoder.known:
         others = [place for place in others if frame.titles[place] in encoder.features]
@@ -189,7 +240,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
         tuple(frame.titles[place] for place in others),
         Sequences(np.nan_to_num(values) if known else values, starts),
         rows[starts[:-1]],
-        _targets(frame, taken, True, order) if labelled and not forecasts else None,
+        _targets(frame, taken, columns, order) if labelled and not forecasts else None,
         ids,
         stamps,
         rows,
@@ -270,7 +321,7 @@ def _from_arrays(
     inputs = Sequences(x[there], np.concatenate([[0], lengths.cumsum()]))
     features = numbered("x", size, "value")
     labelled = labelled and columns.goal != FORECAST
-    targets = _npz_targets(_array(arrays, "y", name), x, there, columns, name) if labelled else None
+    targets = _npz_targets(arrays, x, there, columns, name) if labelled else None
     return Series(name, features, inputs, np.arange(count), targets)
 
 
@@ -285,8 +336,13 @@ def _array(arrays: dict[str, NDArray[Any]], key: str, name: str) -> NDArray[Any]
 
 
 def _npz_targets(
-    y: NDArray[Any], x: NDArray[Any], there: NDArray[np.bool_], columns: SeriesColumns, name: str
+    arrays: dict[str, NDArray[Any]],
+    x: NDArray[Any],
+    there: NDArray[np.bool_],
+    columns: SeriesColumns,
+    name: str,
 ) -> Targets:
+    y = _array(arrays, "y", name)
     count, steps, _ = x.shape
     per_step = y.ndim > 1 and y.shape[:2] == (count, steps) and columns.goal not in (CLASSIFY, REGRESS)
     per_step = per_step and not columns.flat
@@ -305,4 +361,16 @@ def _npz_targets(
     values = y[there] if per_step else y
     rows = np.nonzero(there)[0] if per_step else np.arange(count)
     values = values.reshape(len(rows), -1)
-    return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows)
+    weights = None
+    if columns.weight and columns.weighed:
+        weights, wanted = _array(arrays, columns.weight.lower(), name), (count, steps)[: 1 + per_step]
+        if weights.dtype.kind not in "biuf" or weights.shape != wanted:
+            raise TruesparseError(
+                f"{columns.weight} of {name} is {weights.dtype} of shape {weights.shape}; it must be numbers"
+                f" of shape {wanted}"
+            )
+        weights = weights[there] if per_step else weights
+        cells = zip(weights.tolist(), rows.tolist(), strict=True)
+        weights = np.array([read_weight(cell, row, name) for cell, row in cells])
+        check_weights(weights, name)
+    return Targets(numbered("y", values.shape[1], "y"), values, per_step, rows, weights=weights)

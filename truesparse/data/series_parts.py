@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +105,7 @@ def _digits() -> Series:
 
 def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
     """As `read`; what is to train on says what is to be learned."""
-    series = read(path, columns)
+    series = read(path, columns._replace(weighed=part == "train"))
     if part != "train":
         return series
     if columns.encoder is not None and columns.goal == FORECAST:
@@ -115,10 +117,22 @@ def _read_part(path: Path, columns: SeriesColumns, part: str) -> Series:
 
 
 def _take(train: Series, fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A fraction of the sequences at random, of labels the same of each, in the order of the file."""
+    """A fraction of the sequences at random, in the order of the file: of labels the same of each, and of
+    those of steps no sequence that is the last one left with a label."""
     if train.goal == CLASSIFY:
         return stratified(train.told().texts(), fraction, rng)
-    return np.sort(rng.permutation(len(train))[: round(fraction * len(train))])
+    order, wanted = rng.permutation(len(train)), round(fraction * len(train))
+    if train.goal != LABEL_STEPS:
+        return np.sort(order[:wanted])
+    texts, starts = np.array(train.told().texts()), train.inputs.starts
+    labels = [set(texts[first:last]) for first, last in pairwise(starts)]
+    left = Counter(label for own in labels for label in own)
+    taken: list[int] = []
+    for number in order:
+        if len(taken) < wanted and all(left[label] > 1 for label in labels[number]):
+            left.subtract(labels[number])
+            taken.append(number)
+    return np.array(sorted(taken), np.int64)
 
 
 def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Examples:
@@ -145,7 +159,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
         told = targets.numbers(series.name).astype(np.float32)
     if encoder.per_step:
         told = Sequences(told if told.ndim == 1 else np.ascontiguousarray(told.T), series.inputs.starts)
-    return Examples(series.inputs, told)
+    return Examples(series.inputs, told, targets.weights)
 
 
 SERIES = SeriesKind(
@@ -162,6 +176,8 @@ def load_series(
     test_fraction: float,
     seed: int,
     linear: tuple[float, ...] | None = None,
+    encoder: SeriesEncoder | None = None,
+    labels: tuple[str, ...] = (),
 ) -> LabelledData:
     """Read sequences to train on, and what their model is to tell.
 
@@ -171,6 +187,8 @@ def load_series(
         See `Kind.read_parts`.
     linear : tuple of float, optional
         The linear part of forecasts, see `SeriesEncoder`; found in the data if not given.
+    encoder, labels
+        Of the model, if it is there already; what the data say if not given.
 
     Raises
     ------
@@ -187,8 +205,9 @@ def load_series(
             forecaster = replace(train.encoder, linear=linear)
         return LabelledData.of(path, kind, parts, (), forecaster)
     targets = train.told()
-    labels: tuple[str, ...] = ()
-    if train.goal == CLASSIFY:
+    if labels:
+        pass
+    elif train.goal == CLASSIFY:
         labels = label_names(Labels(train.name, targets.rows, targets.texts()))
     elif train.goal == LABEL_STEPS:
         labels = in_order(set(targets.texts()))
@@ -197,5 +216,5 @@ def load_series(
                 f"all training steps of {train.name} have the label {labels[0]!r}; a model needs two"
                 " labels or more"
             )
-    encoder = SeriesEncoder(train.goal, train.features, targets.names)
+    encoder = encoder or SeriesEncoder(train.goal, train.features, targets.names)
     return LabelledData.of(path, kind, parts, labels, encoder)

@@ -102,6 +102,11 @@ def check_order(stamps: Stamps, rows: NDArray[np.int64], name: str, whose: str) 
         )
 
 
+_OF_FORECASTS = (
+    "a forecast needs even steps, so fill the gap in, or leave --time-column out if steps count and not times"
+)
+
+
 class Pace(NamedTuple):
     """The time from step to step: so many months, of dates that are the first or the last or another day of
     theirs, or else so much of what times are counted in."""
@@ -144,8 +149,11 @@ def _like(text: str, moment: datetime) -> str:
     return made.replace("+00:00", "Z") if text.endswith("Z") else made
 
 
-def pace_of(stamps: Stamps, rows: NDArray[np.int64], name: str, whose: str) -> Pace:
-    """The time from step to step of one sequence of two steps or more whose times go up.
+def pace_of(
+    stamps: Stamps, rows: NDArray[np.int64], name: str, whose: str, advice: str = _OF_FORECASTS
+) -> Pace:
+    """The time from step to step of one sequence of two steps or more whose times go up; `advice` is what to
+    do where they are not even.
 
     Raises
     ------
@@ -161,11 +169,11 @@ def pace_of(stamps: Stamps, rows: NDArray[np.int64], name: str, whose: str) -> P
             steps: NDArray[np.float64] | NDArray[np.int64] = np.diff(months)
             step = int(steps.min())
             if (steps == step).all() or (steps % step == 0).all():
-                _check_even(steps, step, stamps, rows, name, whose)
+                _check_even(steps, step, stamps, rows, name, whose, advice)
                 return Pace(0, step, ends)
     steps = np.diff(stamps.values)
     usual = float(steps[0] if len(steps) < 3 else np.median(steps))
-    _check_even(steps, usual, stamps, rows, name, whose)
+    _check_even(steps, usual, stamps, rows, name, whose, advice)
     return Pace(usual)
 
 
@@ -176,12 +184,12 @@ def _check_even(
     rows: NDArray[np.int64],
     name: str,
     whose: str,
+    advice: str,
 ) -> None:
     wrong = np.abs(steps - step) > 1e-6 * step
     if wrong.any():
         place = int(wrong.argmax()) + 1
         raise UsageError(
             f"row {rows[place]:,} of {name} has the time {stamps.texts[place]}{whose} after"
-            f" {stamps.texts[place - 1]}, another distance than between most; a forecast needs even steps, so"
-            " fill the gap in, or leave --time-column out if steps count and not times"
+            f" {stamps.texts[place - 1]}, another distance than between most; {advice}"
         )

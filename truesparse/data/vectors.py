@@ -123,11 +123,20 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, list[bytes]]]:
             if not fields and not file.stream.peek(1):
                 return
             size = size or len(fields) - 1
-            if len(fields) <= size or size < 1 or len(line) == _LONGEST_LINE:
+            # A word may have spaces; one of a vector that is longer than the others has numbers behind them.
+            longer = size > 0 and len(fields) > size + 1 and _are_numbers(fields[1:-size])
+            if len(fields) <= size or size < 1 or longer or len(line) == _LONGEST_LINE:
                 raise _bad_line(
                     path, number, f"a word and {size} numbers" if size > 0 else "a word and numbers"
                 )
             yield number, b" ".join(fields[:-size]), fields[-size:]
+
+
+def _are_numbers(fields: Sequence[bytes]) -> bool:
+    try:
+        return all(map(isfinite, map(float, fields)))
+    except ValueError:
+        return False
 
 
 def _numbers(path: Path, number: int, fields: Sequence[bytes]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from truesparse.data import Subwords
 from truesparse.errors import UsageError
 from truesparse.export.c_arrays import byte_string, lines, numbers, read_template, string
+from truesparse.export.c_forecast import forecast_text
 from truesparse.export.c_inputs import input_text, test_inputs, test_text
 from truesparse.export.c_network import network
 from truesparse.export.c_whole import whole_network, whole_text
@@ -92,29 +93,31 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **_test(stored, dtype),
     }
     values |= input_text(stored, values)
-    values["math"] = _used(read_template("math.c").substitute(values), values["cell"], name)
+    of_forecast, more = forecast_text(stored, values)
+    values |= of_forecast
     if chain.whole:
         values |= whole_text(stored, values)
+    values["math"] = _called(read_template("math.c").substitute(values), "".join(values.values()))
     kind, main = ("whole", "whole_main.c") if chain.whole else ("model", "main.c")
     files = {f"{kind}.h": f"{name}.h", f"{kind}.c": f"{name}.c", main: "main.c"}
     if words:
         files["vocabulary.h"] = f"{name}_vocabulary.h"
     for template, file in files.items():
         (folder / file).write_text(read_template(template).substitute(values), encoding="utf-8", newline="\n")
-    report = {"flash_bytes": parts.flash, "ram_bytes": parts.state_bytes + parts.score_bytes}
+    report = {"flash_bytes": parts.flash + more, "ram_bytes": parts.state_bytes + parts.score_bytes}
     if chain.whole:
         report["step_bytes"] = 4 * int(parts.text["step_floats"])
     return report
 
 
-def _used(functions: str, cell: str, name: str) -> str:
-    """The functions without the inline ones that neither layers nor each other call: compilers warn."""
-    parts = functions.split("\n\n")
-    for function in ("sigmoid", "tanh"):
-        call = f"{name}_{function}("
-        if call not in cell and sum(call in part for part in parts) == 1:
-            parts = [part for part in parts if call not in part]
-    return "\n\n".join(parts)
+def _called(functions: str, text: str) -> str:
+    """Those functions that a text or a later one of them calls: compilers warn of the others."""
+    kept: list[str] = []
+    for function in reversed(functions.split("\n\n")):
+        defined = re.search(r"^static .*?(\w+\()", function, re.MULTILINE)
+        if defined and any(defined[1] in part for part in (text, *kept)):
+            kept.insert(0, function)
+    return "\n\n".join(kept)
 
 
 def finite_scores(stored: StoredModel, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:

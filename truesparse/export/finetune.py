@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from truesparse.data.series_encoder import CLASSIFY, LABEL_STEPS, REGRESS, REGRESS_STEPS
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.export.imported import Dense, Names, check_density, read_dense, read_names
+from truesparse.export.imported import Dense, check_density, read_dense
+from truesparse.export.imported_names import Names, read_names
 from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.output.spec import Softmax
+from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.spec import Recurrent
 from truesparse.model.saving import save_model
@@ -32,6 +34,7 @@ def finetune(
     run: Path | None = None,
     vocabulary: Path | None = None,
     labels: Path | None = None,
+    features: str | None = None,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
     **reading: Any,
@@ -56,8 +59,9 @@ def finetune(
         is worth keeping.
     run : Path, optional
         Folder of the run.
-    vocabulary, labels : Path, optional
-        See `truesparse.export.imported.read_names`.
+    vocabulary, labels, features
+        See `truesparse.export.imported_names.read_names`; features are called as the data call them if not
+        given.
     reporter, stop
         As in `truesparse.tasks.run.train_model`.
 
@@ -83,7 +87,9 @@ def finetune(
     if run is not None:
         rundir.check_free(run)
     dense = read_dense(path, **reading)
-    names = read_names(dense.chain, str(path), vocabulary, labels)
+    names = read_names(dense.chain, str(path), vocabulary, labels, features)
+    if dense.chain.features and features is None:
+        names = replace(names, encoder=None)
     config = _configuration(dense, names, str(path), data, out, flags)
     if names.labels and labels is None:
         raise UsageError(
@@ -92,6 +98,15 @@ def finetune(
         )
     set_threads(config.threads)
     task = config.make_task(like=names)
+    for what, mine, theirs in (
+        ("features a step", dense.chain.features, task.chain.features),
+        ("numbers to tell", dense.chain.head.outputs, task.chain.head.outputs),
+    ):
+        if mine != theirs:
+            raise UsageError(
+                f"the {what} of {data} are {theirs:,}, but those of {path} {mine:,}; give the columns that it"
+                " was trained on"
+            )
 
     def measured(model: Any) -> dict[str, Any]:
         parts = {part: task.evaluate(model, part, model.workspace) for part in ("valid", "test")}
@@ -111,20 +126,16 @@ def _configuration(
     dense: Dense, names: Names, source: str, data: Path, out: Path, flags: Mapping[str, Any]
 ) -> Config:
     """The configuration of the run that trains a dense model on."""
-    if not dense.chain.tokens:
-        raise UsageError(
-            f"{source} reads features, and --finetune is for models of text; import it without --finetune,"
-            " and train it on from Python"
-        )
-    if names.vocabulary is None:
+    words = names.vocabulary
+    if dense.chain.tokens and words is None:
         raise UsageError(f"--finetune needs to know what the tokens of {source} are; give --vocabulary")
     task, decided = _decided(dense.chain, source, bool(names.labels))
     kind = TASKS[task]
     for name in flags:
         if name not in kind.fields():
             raise UsageError(f"{flag(name)} is not for a {kind.KIND}, as {source} is one; leave it out")
-    if "level" in kind.fields():
-        decided["level"] = names.vocabulary.level
+    if words is not None and "level" in kind.fields():
+        decided["level"] = words.level
     begun = {"data": str(data), "start_topology": str(out.absolute()), "start_values": "last"}
     return resolve({"method": "static", **flags, **decided, **begun}, task=kind).filled()
 
@@ -138,19 +149,20 @@ def _decided(chain: ChainSpec, source: str, labelled: bool) -> tuple[str, dict[s
         No task makes one like it.
     """
     layers, head = list(chain.layers), chain.head
-    embedding, *rest = layers[:-1]
+    embedding = layers.pop(0) if chain.tokens else None
+    rest = layers[:-1]
     pools = [layer for layer in rest if isinstance(layer, Pool)]
     recurrent = [layer for layer in rest if isinstance(layer, Recurrent | Bidirectional)]
     if (
-        not isinstance(embedding, Embedding)
-        or not isinstance(head, Softmax)
+        not isinstance(embedding, Embedding if chain.tokens else type(None))
+        or not isinstance(head, Softmax if chain.tokens else Softmax | SquaredError)
         or not recurrent
         or rest != [recurrent[0]] * len(recurrent) + pools
     ):
         raise TruesparseError(
             f"{source} has layers that truesparse train makes no model of: what --finetune trains is an"
-            " embedding, recurrent layers of one kind and size, and an output layer; import it without"
-            " --finetune, and train it on from Python"
+            " embedding or features, recurrent layers of one kind and size, and an output layer; import it"
+            " without --finetune, and train it on from Python"
         )
     both = isinstance(recurrent[0], Bidirectional)
     cell = recurrent[0].cell if isinstance(recurrent[0], Bidirectional) else recurrent[0]
@@ -159,11 +171,16 @@ def _decided(chain: ChainSpec, source: str, labelled: bool) -> tuple[str, dict[s
         "cell": cell.TYPE,
         "hidden_size": cell.units,
         "layers": len(recurrent),
-        "embedding_size": embedding.size,
         "bidirectional": both,
         **own,
     }
-    if not labelled:
-        return "lm", {**decided, "tied": head.tied}
+    if embedding is not None:
+        decided["embedding_size"] = embedding.size
+        if not labelled:
+            return "lm", {**decided, "tied": head.tied}
     decided["output"] = "sparse" if head.sparse else "dense"
+    if embedding is None:
+        what = (CLASSIFY, LABEL_STEPS) if isinstance(head, Softmax) else (REGRESS, REGRESS_STEPS)
+        pooling = {"pooling": pools[0].kind} if pools else {}
+        return "sequences", {**decided, **pooling, "goal": what[chain.per_step]}
     return ("classifier", {**decided, "pooling": pools[0].kind}) if pools else ("tagger", decided)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.csr import CSR, narrow_index_dtype
-from truesparse.data import TextEncoder, TokenEncoder, Vocabulary
-from truesparse.data.encoder import PAD
-from truesparse.data.files import read_text, without_packing
-from truesparse.data.words import UNKNOWN, Level
+from truesparse.data import SeriesEncoder
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.export.imported_names import read_names
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import Softmax, SquaredError
 from truesparse.layers.spec import LayerSpec
 from truesparse.model.saving import save_model
-from truesparse.modelfile import Encoder
 from truesparse.sparse import Arena, Pattern
 
 if TYPE_CHECKING:
@@ -31,10 +27,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 POOLINGS = ("last", "mean", "max", "none")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_LENGTH = 400  # words of a text that an imported classifier reads, unless it is told otherwise
-# What other programs call the tokens that stand for unknown words and for padding.
-_UNKNOWN = ("[UNK]", "<UNK>", "UNK", "unk", "[unk]", "<oov>", "<OOV>", "[OOV]")
-_PAD = ("", "<PAD>", "[PAD]", "PAD", "pad", "[pad]")
 
 
 @dataclass(frozen=True)
@@ -98,15 +90,6 @@ class Dense:
             vector[...] = self.arrays[name].reshape(-1)
         arena.touch()
         return Model(chain, arena)
-
-
-@dataclass(frozen=True)
-class Names:
-    """What a model reads and says: what `truesparse.model.saving.save_model` takes besides the model."""
-
-    vocabulary: Vocabulary | None = None
-    encoder: Encoder = None
-    labels: tuple[str, ...] = ()
 
 
 def read_dense(
@@ -174,6 +157,7 @@ def import_model(
     pooling: str | None = None,
     labels: Path | None = None,
     numbers: bool = False,
+    features: str | None = None,
 ) -> dict[str, Any]:
     """Make a model file of a dense model. Of each matrix the largest weights are kept; biases stay dense.
 
@@ -185,14 +169,15 @@ def import_model(
         The model file to write.
     density : float
         Fraction of the positions of each matrix to keep, in (0, 1].
-    vocabulary, labels : Path, optional
+    vocabulary, labels, features
         See `read_names`.
 
     Returns
     -------
     dict
         `matrices`: for each by name `shape`, `nnz`, `density` and `kept`, the fraction of the sum of squares
-        that is left; `tied`; `kind`, what the model is; `out`.
+        that is left; `tied`; `kind`, what the model is; `features`, what the numbers of a step are called;
+        `out`.
 
     Raises
     ------
@@ -205,7 +190,7 @@ def import_model(
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out or remove it")
     dense = read_dense(path, embedding, output, pooling, numbers)
-    names = read_names(dense.chain, str(path), vocabulary, labels)
+    names = read_names(dense.chain, str(path), vocabulary, labels, features)
     model = dense.pruned(density)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     save_model(out, model, names.vocabulary, names.encoder, names.labels)
@@ -219,7 +204,14 @@ def import_model(
         for name, matrix in model.arena.matrices.items()
     }
     kind = model_kind(dense.chain, names.labels)
-    return {"out": str(out), "kind": kind, "tied": dense.chain.head.tied, "matrices": matrices}
+    read = names.encoder.features if isinstance(names.encoder, SeriesEncoder) else ()
+    return {
+        "out": str(out),
+        "kind": kind,
+        "tied": dense.chain.head.tied,
+        "features": list(read),
+        "matrices": matrices,
+    }
 
 
 def check_density(density: float) -> None:
@@ -267,114 +259,6 @@ def head_of(
         weight, bias = two_classes(weight, bias)
     sparse = per_step and len(weight) == tokens
     return Softmax(len(weight), sparse=sparse), {"weight": weight, "bias": bias}
-
-
-def read_names(
-    chain: ChainSpec, source: str, vocabulary: Path | None = None, labels: Path | None = None
-) -> Names:
-    """What a model reads and says.
-
-    Parameters
-    ----------
-    chain : ChainSpec
-    source : str
-        What messages call the model.
-    vocabulary : Path, optional
-        See `read_vocabulary`. Without it, the model reads numbers only. Of a classifier or tagger it must
-        have a token for unknown words, such as ``<unk>`` or ``[UNK]``.
-    labels : Path, optional
-        A label a line, or JSON: names of the outputs, in their order; their numbers if not given.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        A file cannot be read, or does not fit the model.
-    """
-    next_token = chain.per_step and chain.head.outputs == chain.tokens
-    for flag, file, right in (
-        ("--vocabulary", vocabulary, bool(chain.tokens)),
-        ("--labels", labels, isinstance(chain.head, Softmax) and not next_token and vocabulary is not None),
-    ):
-        if file is not None and not right:
-            lacks = "no tokens" if flag == "--vocabulary" else "no text with --vocabulary, or tells no labels"
-            raise UsageError(f"{flag} does not go with {source}, which reads {lacks}; leave it out")
-    if vocabulary is None:
-        if chain.per_step and chain.tokens and isinstance(chain.head, Softmax) and not next_token:
-            raise UsageError(
-                f"{source} tells a label for each token, and a tagger has to know its tokens; give"
-                " --vocabulary"
-            )
-        return Names()
-    words = read_vocabulary(vocabulary)
-    if len(words) != chain.tokens:
-        raise TruesparseError(
-            f"{vocabulary} has {len(words):,} tokens, the embedding of {source} {chain.tokens:,}"
-        )
-    if next_token or not isinstance(chain.head, Softmax):
-        return Names(words)
-    words = _with_special(words, vocabulary)
-    encoder = TokenEncoder(words) if chain.per_step else TextEncoder(words, _LENGTH)
-    names = tuple(map(str, range(chain.head.outputs)))
-    if labels is not None:
-        names = tuple(_read_list(labels))
-        if len(names) != chain.head.outputs or len(set(names)) != len(names):
-            raise TruesparseError(
-                f"{labels} has {len(set(names)):,} different labels, but {source} has {chain.head.outputs:,}"
-                f" outputs; give one for each"
-            )
-    return Names(words, encoder, names)
-
-
-def _with_special(words: Vocabulary, path: Path) -> Vocabulary:
-    """A vocabulary of words in which the tokens that stand for others are called as they are here."""
-    tokens = list(words.tokens)
-    for own, others in ((UNKNOWN, _UNKNOWN), (PAD, _PAD)):
-        if own not in tokens:
-            tokens = [
-                own if token in others and own not in tokens[:place] else token
-                for place, token in enumerate(tokens)
-            ]
-    if UNKNOWN not in tokens:
-        raise TruesparseError(
-            f"{path} has no token for unknown words, which a model of texts needs; call one of them {UNKNOWN}"
-        )
-    return Vocabulary(tuple(tokens), "word", True)
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read what the tokens are.
-
-    Parameters
-    ----------
-    path : Path
-        JSON (``.json``): a list of tokens in the order of their numbers, or an object of tokens and numbers.
-        Any other file: a token a line. If all tokens are single characters, text is read by characters.
-
-    Raises
-    ------
-    TruesparseError
-        The file cannot be read, is something else, or has a token twice.
-    """
-    tokens = _read_list(path)
-    level: Level = "char" if tokens and all(len(token) == 1 for token in tokens) else "word"
-    return Vocabulary(tuple(tokens), level)
-
-
-def _read_list(path: Path) -> list[str]:
-    text = read_text(path)
-    try:
-        is_json = without_packing(path.name).lower().endswith(".json")
-        tokens = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
-    except ValueError:
-        raise TruesparseError(f"{path} is not valid JSON") from None
-    if isinstance(tokens, dict):
-        by_number = {number: token for token, number in tokens.items() if type(number) is int}
-        if by_number.keys() != set(range(len(tokens))):
-            raise TruesparseError(f"{path} does not number its {len(tokens):,} tokens from 0 on")
-        tokens = [by_number[number] for number in range(len(tokens))]
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        raise TruesparseError(f"{path} is neither a list of tokens nor an object of tokens and numbers")
-    return tokens
 
 
 def _squares(array: Array) -> float:

@@ -201,7 +201,7 @@ class ChainSpec:
     @property
     def feed_forward(self) -> bool:
         """Whether it reads features and no layer knows of other steps than its own."""
-        return bool(self.features) and not any(place.spec.state or place.directions for place in self.places)
+        return bool(self.features) and not any(place.spec.state or place.spec.whole for place in self.places)
 
     def split(self) -> tuple[list[Place], list[Place]]:
         """What a reader of one token after another computes at each step, and what only for scores.

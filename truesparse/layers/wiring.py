@@ -25,14 +25,14 @@ def wiring(chain: ChainSpec) -> list[LayerWiring]:
     """
     layers: list[LayerWiring] = []
     source: str | tuple[str, ...] = FIXED
-    last = next((_units(place) for place in reversed(chain.places) if _cells(place)), FIXED)
+    last = next((_units(place) for place in reversed(chain.places) if _cells(place)), None)
     fixed = any(place.inner or (place.spec.whole and not place.directions) for place in chain.places)
     for place in chain.places:
         matrices = {matrix.name: matrix for matrix in place.matrices}
         is_head = place.spec is chain.head
         if isinstance(place.spec, Embedding):
             tied = chain.head.tied and chain.head.DIRECT
-            source = (last if tied and isinstance(last, str) else FIXED) or place.name
+            source = last if tied and isinstance(last, str) else place.name
             source = FIXED if fixed else source
             layers.append(LayerWiring(place.name, source, ((Input(EMBEDDING, FIXED),),), by_column=True))
         elif is_head or fixed:

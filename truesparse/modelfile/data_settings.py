@@ -9,7 +9,7 @@ from typing import Any
 _OF_TEXT = ("batch_size", "bptt")
 _COLUMNS = (
     *("label_column", "text_column", "tag_column", "token_column"),
-    *("target_column", "id_column", "time_column"),
+    *("target_column", "id_column", "time_column", "weight_column"),
 )
 _OF_LABELLED = ("batch_size", *_COLUMNS, "valid_fraction", "test_fraction", "seed")
 
@@ -32,6 +32,8 @@ class DataSettings:
         Of a tagger: which columns labels and tokens are in.
     target_column, id_column, time_column : str
         Of a model of features: names of the columns of what it tells, of the sequences and of times.
+    weight_column : str
+        Name of the column of how much a row counts in training; empty if there is none.
     valid_fraction, test_fraction : float or None
         Of a model with labels: which part of the data was taken out of those to train on; None if nobody
         knows.
@@ -49,6 +51,7 @@ class DataSettings:
     target_column: str = "auto"
     id_column: str = ""
     time_column: str = ""
+    weight_column: str = ""
     valid_fraction: float | None = None
     test_fraction: float | None = None
     seed: int | None = None
@@ -77,7 +80,8 @@ def data_document(config: Any, labelled: bool) -> dict[str, Any]:
     """What a training configuration says of the data, for the document of a file; not of where they are."""
     if not isinstance(config, Mapping):
         return {}
-    document = {name: config[name] for name in (_OF_LABELLED if labelled else _OF_TEXT) if name in config}
+    names = _OF_LABELLED if labelled else _OF_TEXT
+    document = {name: config[name] for name in names if config.get(name) is not None}
     return document | ({} if labelled else {"built_in": "data" in config and config["data"] is None})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.data import SeriesEncoder
 from truesparse.errors import TruesparseError, typed
 from truesparse.modelfile import StoredModel
 from truesparse.report.charts import Curve, bar_table, line_chart
@@ -378,13 +379,19 @@ def use(run: Run) -> Markup:
         ]
     if run.end is None:
         lines.append(f"truesparse train {run.config.TASK} --resume {path}")
-    code = f"from truesparse import runtime\n\nmodel = runtime.load({str(run.path.absolute())!r})\n"
-    code += {
-        "language model": 'print(*model.generate("", length=20), sep="")',
-        "masked language model": 'model.fill("the <mask> of a function")',
-        "classifier": 'model.predict(["a text"])',
-        "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
-    }.get(kind if run.model.chain.tokens else "", "model.predict(sequences)  # a list of arrays (steps, D)")
+    load, use = "load", "model.predict(sequences)  # a list of arrays (steps, D)"
+    encoder = run.model.encoder
+    if isinstance(encoder, SeriesEncoder) and encoder.horizon:
+        ahead = ", known_ahead" if encoder.known else ""
+        load, use = "load_forecaster", f"model.predict(series{ahead})  # (steps, D), D as model.features"
+    elif run.model.chain.tokens:
+        use = {
+            "language model": 'print(*model.generate("", length=20), sep="")',
+            "masked language model": 'model.fill("the <mask> of a function")',
+            "classifier": 'model.predict(["a text"])',
+            "tagger": 'model.predict([["a", "sentence", "of", "tokens"]])',
+        }[kind]
+    code = f"from truesparse import runtime\n\nmodel = runtime.{load}({str(run.path.absolute())!r})\n{use}"
     block = [element("pre", _lines(lines)), element("pre", _lines(code.splitlines()))]
     return section("Use and export", *block)
 

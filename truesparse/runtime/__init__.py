@@ -13,15 +13,19 @@
 [['B-PER', 'O', 'O']]
 >>> filter = runtime.load_sequence_model("runs/filter")     # doctest: +SKIP
 >>> numbers = filter.predict(array)                         # doctest: +SKIP
+>>> sales = runtime.load_forecaster("runs/sales")           # doctest: +SKIP
+>>> next_steps = sales.predict(series)                      # doctest: +SKIP
 
 The same forward pass as in training, without Numba and SciPy: importing takes the time that NumPy takes.
 """
 
 from truesparse.runtime.classifier import Classifier, ClassifierStream
+from truesparse.runtime.forecaster import Forecaster
 from truesparse.runtime.language_model import LanguageModel, LanguageModelStream
 from truesparse.runtime.loading import (
     load,
     load_classifier,
+    load_forecaster,
     load_language_model,
     load_masked_language_model,
     load_sequence_model,
@@ -35,6 +39,7 @@ from truesparse.runtime.tagger import Tagger, TaggerStream
 __all__ = [
     "Classifier",
     "ClassifierStream",
+    "Forecaster",
     "LanguageModel",
     "LanguageModelStream",
     "MaskedLanguageModel",
@@ -45,6 +50,7 @@ __all__ = [
     "TaggerStream",
     "load",
     "load_classifier",
+    "load_forecaster",
     "load_language_model",
     "load_masked_language_model",
     "load_sequence_model",

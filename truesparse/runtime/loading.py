@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+from truesparse.data import SeriesEncoder
+from truesparse.data.series_encoder import FORECAST
 from truesparse.errors import UsageError
 from truesparse.modelfile import Reader, StoredModel, find_model, read_model
 from truesparse.runtime.classifier import Classifier
+from truesparse.runtime.forecaster import Forecaster
 from truesparse.runtime.language_model import LanguageModel
 from truesparse.runtime.masked import MaskedLanguageModel
 from truesparse.runtime.sequence_model import SequenceModel
@@ -36,10 +39,14 @@ def load(path: str | Path) -> RuntimeModel:
         There is no such file, or it is not a valid model of finite weights. Everything in it is checked
         before it is used.
     """
+    return as_model(_stored(path))
+
+
+def _stored(path: str | Path) -> StoredModel:
     with Reader(find_model(Path(path))) as reader:
         stored = read_model(reader).with_scores_as_said()
     stored.check_finite()
-    return as_model(stored)
+    return stored
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
@@ -95,6 +102,20 @@ def load_sequence_model(path: str | Path) -> SequenceModel:
         As `load`; also if it is something else.
     """
     return _load(path, SequenceModel)
+
+
+def load_forecaster(path: str | Path) -> Forecaster:
+    """Load what must forecast series; see `load`, which gives the network of a forecaster alone.
+
+    Raises
+    ------
+    UsageError, TruesparseError
+        As `load`; also if it is something else.
+    """
+    stored = _stored(path)
+    if not isinstance(stored.encoder, SeriesEncoder) or stored.encoder.goal != FORECAST:
+        raise UsageError(f"{path} makes no forecasts; load it with truesparse.runtime.load")
+    return Forecaster(stored)
 
 
 def as_model(stored: StoredModel) -> RuntimeModel:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OWN, with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
 from truesparse.sklearn.targets import (
@@ -19,7 +18,7 @@ from truesparse.sklearn.targets import (
     refuse_missing,
     refuse_other_classes,
 )
-from truesparse.sklearn.weights import counting, refuse_balanced, sample_weights, times_class_weights
+from truesparse.sklearn.weights import refuse_balanced, times_class_weights
 from truesparse.tasks.sequences import SequenceConfig
 
 
@@ -42,6 +41,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Columns of a table; else features of a step.
     layout_ : {"table", "sequences"}
         Whether it was fitted with an array or a frame of shape (n, T).
+    per_step_ : bool
+        Whether it tells something of each step, as y did.
     loss_curve_ : list of float
         Mean cross-entropy of each epoch of the last fit, in nats, weighted if samples or classes are, and of
         smoothed labels if they are smoothed.
@@ -75,8 +76,8 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Parameters
         ----------
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
-        y : array-like of shape (n,)
-            Classes.
+        y : array-like of shape (n,); or (n, T), or list of array-likes of shape (T_i,)
+            Classes of the sequences; or of each of their steps, which it tells then.
         sample_weight : array-like of shape (n,), optional
             How much each sample counts, 0 or more: a batch's loss is ``sum(weight * loss) / sum(weight)``.
 
@@ -139,15 +140,15 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
             refuse_other_classes(found, self.classes_)
         self.classes_ = found
         numbers = numbers_of_classes(y, self.classes_)
-        weights = sample_weights(sample_weight, len(y))
+        weights = self._weights(sample_weight, sequences)
         weights = times_class_weights(weights, self.class_weight, numbers, self.classes_)
-        samples = counting(Samples(sequences, numbers, weights))
+        samples = self._samples(sequences, numbers, weights)
         if again:
             self._train_once(samples)
         else:
             self._begin(samples, len(self.classes_), "classifier", hold_out=not once)
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -157,7 +158,30 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
 
         Returns
         -------
-        ndarray of float32, shape (n, n_classes)
+        ndarray of float32, shape (n, n_classes); of steps (n, T, n_classes), or a list of (T_i, n_classes)
+            if X is a list
         """
         check_is_fitted(self)
-        return self._outputs(self._read(X, reset=False))
+        sequences = self._read(X, reset=False)
+        return self._by_sequence(self._outputs(sequences), sequences, X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of the classes; see `predict_log_proba`."""
+        said = self.predict_log_proba(X)
+        return [np.exp(own) for own in said] if isinstance(said, list) else np.exp(said)
+
+    def predict(self, X: Any) -> Any:
+        """The most probable class of each sequence, shape (n,); or of each step, (n, T), or a list of (T_i,)
+        if X is one."""
+        said = self.predict_log_proba(X)
+        if isinstance(said, list):
+            return [self.classes_[own.argmax(axis=-1)] for own in said]
+        return self.classes_[said.argmax(axis=-1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy, of sequences or of their steps; parameters are those of `fit`."""
+        if not self.per_step_:
+            return float(super().score(X, y, sample_weight))
+        sequences = self._read(X, reset=False)
+        right, told = (np.concatenate([*some]) for some in (y, self.predict(X)))
+        return float(accuracy_score(right, told, sample_weight=self._weights(sample_weight, sequences)))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from truesparse.data import Sequences, SeriesEncoder
-from truesparse.data.forecast import divide, encode, last_windows, planned, with_linear
-from truesparse.data.series import Series, SeriesColumns
+from truesparse.data.forecast import Windows, divide, encode, last_windows, plan, with_linear
+from truesparse.data.series import Series
 from truesparse.data.series_encoder import FORECAST
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
@@ -39,6 +40,12 @@ _OF_FORECASTS = {
         "int, optional",
         "Steps after which series repeat, 1 if they do not. If not given: what the autocorrelation tells.",
     ),
+    "known_columns": Parameter(
+        None,
+        "list of str or int, optional",
+        "Columns of X that are known of later steps, by name or number. If not given: all. The others are"
+        " read up to the step at which a forecast is made.",
+    ),
 }
 
 
@@ -52,7 +59,9 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
 
     It learns from all series together by how much the next steps differ from the seasonal naive forecast
     with a linear part, a ridge regression on the last steps, and says all of them at once. With a
-    `validation_fraction` the last steps of each series are held out.
+    `validation_fraction` the last steps of each series are held out. In ``GridSearchCV`` it takes a
+    ``TimeSeriesSplit`` whose test parts are as long as `score` says: ``GridSearchCV(...).fit(y)``, or
+    ``fit(y, X)``.
 
     Parameters
     ----------
@@ -84,20 +93,24 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
     horizon: int
     lookback: int | None
     season: int | None
+    known_columns: Any
     encoder_: SeriesEncoder
     _last: NDArray[np.float64]
     _single: bool
     _units: NDArray[np.float64]
 
-    def fit(self, y: Any, X: Any = None) -> Self:
+    def fit(self, y: Any, X: Any = None, sample_weight: None = None) -> Self:
         """Train anew.
 
         Parameters
         ----------
-        y : array-like of shape (T,), or (n, T); or list of array-likes, each of shape (T_i,)
-            One series, or several.
-        X : array-like of shape (T,) or (T, D); or of several series a list of such, optional
-            Covariates of each step, which are known of later ones when a forecast is made.
+        y : array-like of shape (T,) or (T, 1), or (n, T); DataFrame of shape (T, K); or list of series
+            One series, or several. All columns of a DataFrame are forecast together.
+        X : array-like of shape (T,) or (T, D), or DataFrame; or of several series a list of such, optional
+            Covariates of each step, which are known of later ones when a forecast is made, or those of them
+            that `known_columns` names. DataFrames keep the names of their columns.
+        sample_weight : None
+            Refused: a step is in many forecasts.
 
         Returns
         -------
@@ -109,14 +122,19 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             A series is too short, has NaN or infinity, or covariates of another length, a parameter cannot be
             right, or the loss is not finite any more. The estimator is as before then.
         """
+        if sample_weight is not None:
+            raise ValueError(
+                "a forecaster takes no sample_weight, as each step is in many forecasts; leave it out, or fit"
+                " to the later steps only"
+            )
         with self._draft() as draft:
             draft._learn(y, X)
         return self
 
     def _learn(self, y: Any, X: Any) -> None:
-        series, self._single = _series_of(y, X)
+        series, targets, self._single = _series_of(y, X)
         config = self._configuration(SequenceConfig)
-        known = ",".join(series.features[1:])
+        known = self._known(series.features[len(targets) :])
         goes_on = self._goes_on()  # with season and scale of the model that learns on
         there = self.encoder_ if goes_on else None
         sizes: dict[str, Any] = {
@@ -124,7 +142,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             for name in ("horizon", "lookback", "season")
         }
         with as_value_error():
-            series = planned(series, SeriesColumns(FORECAST, "y", known=known)._replace(**sizes))
+            series = plan(series, targets, known, **sizes)
             assert series.encoder is not None
             if there is not None and series.encoder != replace(there, linear=()):
                 raise UsageError(
@@ -146,7 +164,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             chain = sequence_chain(
                 config,
                 0,
-                self.encoder_.horizon,
+                len(self.encoder_.told),
                 "regressor",
                 len(self.encoder_.read),
                 feature_mean=of_features[0],
@@ -167,11 +185,13 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         horizon : int, optional
             How many, at most the parameter `horizon`, which is taken if not given.
         X : array-like of shape (horizon,) or (horizon, D); or of several series a list of such, optional
-            Covariates of these steps, as many as the parameter `horizon` says; needed if `fit` had some.
+            Covariates of these steps, as many as the parameter `horizon` says; needed if `fit` had some that
+            are known ahead. A DataFrame may have the others, too.
 
         Returns
         -------
         ndarray of float64, shape (horizon,), or (n, horizon) of several series
+            With a last axis of the columns, if several are forecast.
 
         Raises
         ------
@@ -187,16 +207,73 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         if (X is not None) != bool(known):
             what = "needs X of the next steps" if known else "takes no X"
             raise ValueError(
-                f"the forecast {what}, as the forecaster was fitted {'with' if known else 'without'} it"
+                f"the forecast {what}, as the forecaster was fitted {'with' if known else 'without'}"
+                f" {'it' if len(encoder.features) == len(encoder.targets) or known else 'known covariates'}"
             )
-        later = [] if X is None else [_columns(own, "X") for own in ([X] if self._single else list(X))]
+        every = [] if X is None else [X] if self._single else list(X)
+        later = [_columns(_chosen(own, encoder.known), "X") for own in every]
         if known and [own.shape for own in later] != [(most, known)] * count:
             raise ValueError(f"X must have {most} steps of {known} covariates for each of {count} series")
         inputs = Sequences.of(list(self._last.astype(np.float32)))
         series = Series("y", encoder.features, inputs, np.arange(count), future=later)
         windows = last_windows(series, encoder)
-        forecasts = (self._outputs(windows) + windows.simple.T)[:, :wanted]
+        forecasts = self._told(windows)[:, :wanted]
+        forecasts = forecasts[:, :, 0] if len(encoder.targets) == 1 else forecasts
         return forecasts[0] if self._single else forecasts
+
+    def score(self, y: Any, X: Any = None) -> float:
+        """R² of all forecasts within series that are known.
+
+        A forecast is made at each step that has a season and `lookback` steps before it, and `horizon` steps
+        behind. All next steps count together; of several columns it is the mean.
+
+        Parameters
+        ----------
+        y, X
+            As in `fit`, of at least ``encoder_.needed`` steps: season, lookback and horizon together.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            A series is too short, or of other columns than in `fit`.
+        """
+        check_is_fitted(self)
+        series, targets, _ = _series_of(y, X)
+        encoder = self.encoder_
+        if (*targets, *series.features[len(targets) :]) != encoder.features:
+            raise ValueError(
+                f"y and X have the columns {', '.join(series.features)}, but in fit it was"
+                f" {', '.join(encoder.features)}; give the same"
+            )
+        with as_value_error():
+            windows, right, _ = encode(series, encoder)
+        assert isinstance(windows, Windows)
+        told, columns = self._told(windows), len(encoder.targets)
+        right = (right + windows.simple).T.reshape(-1, columns)
+        return float(r2_score(right, told.reshape(-1, columns)))
+
+    def _told(self, windows: Windows) -> NDArray[np.float64]:
+        """Forecasts of shape (n, horizon, K)."""
+        told = self._outputs(windows) + windows.simple.T
+        return told.reshape(len(windows), self.encoder_.horizon, -1)
+
+    def _known(self, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the covariates that are known ahead, in their order."""
+        if self.known_columns is None:
+            return covariates
+        names = set()
+        for one in self.known_columns:
+            number = isinstance(one, (int, np.integer)) and 0 <= one < len(covariates)
+            if not number and one not in covariates:
+                raise ValueError(
+                    f"known_columns has {one!r}, which X has not: it has {', '.join(covariates) or 'none'}"
+                )
+            names.add(covariates[one] if number else one)
+        return tuple(name for name in covariates if name in names)
 
     def _samples(self, series: Series) -> Samples:
         windows, right, _ = encode(series, self.encoder_)
@@ -226,24 +303,27 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         super()._restore(model)
 
 
-def _series_of(y: Any, X: Any) -> tuple[Series, bool]:
-    """The series, with covariates behind the number of each step; and whether there is but one.
+def _series_of(y: Any, X: Any) -> tuple[Series, tuple[str, ...], bool]:
+    """The series, with covariates behind the numbers of each step; what these are called; and whether it is
+    one series alone.
 
     Raises
     ------
     ValueError
         They are no numbers, or do not go together.
     """
-    several = len(y) > 0 and np.ndim(_first(y)) > 0 if hasattr(y, "__len__") else None
-    if several is None:
+    if not hasattr(y, "__len__"):
         raise ValueError(f"y is {y!r}; pass a series of numbers, or a list of them")
+    alone = hasattr(y, "columns") or getattr(y, "shape", ())[1:] == (1,)
+    several = not alone and len(y) > 0 and np.ndim(_first(y)) > 0
+    targets = _names((y[0] if several else y), ("y",))
     every = [_columns(own, "y") for own in (y if several else [y])]
     given = [None] * len(every) if X is None else list(X) if several else [X]
     if len(given) != len(every):
         raise ValueError(f"there are {len(every)} series in y, but covariates of {len(given)} in X")
     joint = []
     for number, (own, covariates) in enumerate(zip(every, given, strict=True)):
-        if own.shape[1] != 1 or not len(own):
+        if own.shape[1] != len(targets) or not len(own):
             raise ValueError(
                 f"series {number} of y has the shape {own.shape}; it must have numbers, one a step"
             )
@@ -256,10 +336,24 @@ def _series_of(y: Any, X: Any) -> tuple[Series, bool]:
     widths = {own.shape[1] for own in joint}
     if len(widths) > 1:
         raise ValueError("the series have different numbers of covariates in X; give each the same")
-    features = ("y", *(f"x{number}" for number in range(widths.pop() - 1)))
+    numbers = range(widths.pop() - len(targets))
+    covariates = _names(given[0], tuple(f"x{number}" for number in numbers))
+    features = (*targets, *covariates)
+    if len(set(features)) < len(features):
+        raise ValueError(f"names come twice among the columns {', '.join(features)} of y and X; rename one")
     with as_value_error():
         inputs = Sequences.of([own.astype(np.float32) for own in joint])
-    return Series("y", features, inputs, np.arange(len(joint))), not several
+    return Series("y", features, inputs, np.arange(len(joint))), targets, not several
+
+
+def _names(values: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What columns are called; `names` if they have none."""
+    return tuple(map(str, values.columns)) if hasattr(values, "columns") else names
+
+
+def _chosen(values: Any, names: tuple[str, ...]) -> Any:
+    """Some columns of what has names, if it has them all."""
+    return values[list(names)] if set(names) <= set(getattr(values, "columns", ())) else values
 
 
 def _first(y: Any) -> Any:

@@ -39,7 +39,15 @@ _LIKE_SKLEARN = {
     "learning_rate_init": Parameter(0.001, "float", "Learning rate at the start."),
     "max_iter": Parameter(200, "int", "Passes over the training data."),
 }
-_OF_COMMANDS = ("goal", "target_column", "valid_fraction", "test_fraction", "inputs", *_NAMES.values())
+_OF_COMMANDS = (
+    "goal",
+    "target_column",
+    "weight_column",
+    "valid_fraction",
+    "test_fraction",
+    "inputs",
+    *_NAMES.values(),
+)
 
 
 class RowEstimator(SequenceEstimator):

@@ -17,6 +17,7 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.model import Model
 from truesparse.model.initial import model_like
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.topology import get_method
 from truesparse.training.build import build_model, build_training
 from truesparse.training.calibration import fit_temperature, model_with_temperature
@@ -49,19 +50,32 @@ class Samples(NamedTuple):
     Attributes
     ----------
     sequences : Sequences
-    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n)
-    weights : ndarray of float64, shape (n,), or None
+    targets : ndarray of int32, shape (n,), or of float32, shape (outputs, n); or Sequences
+        Of each sequence, or of each step.
+    weights : ndarray of float64, shape (n,) or (steps,), or None
         0 or more in what a user passes, above 0 in what a network learns from. None if all count the same.
     """
 
     sequences: Sequences
-    targets: NDArray[Any]
+    targets: Any
     weights: NDArray[np.float64] | None = None
 
     def select(self, chosen: NDArray[np.int64]) -> Samples:
         """Some of them, by their numbers; one or more."""
-        weights = None if self.weights is None else self.weights[chosen]
-        return Samples(self.sequences.select(chosen), self.targets[..., chosen], weights)
+        targets, counted = self.targets, chosen
+        if isinstance(targets, Sequences):
+            starts = targets.starts
+            counted = np.concatenate([np.arange(starts[k], starts[k + 1]) for k in chosen])
+            targets = targets.select(chosen)
+        else:
+            targets = targets[..., chosen]
+        weights = None if self.weights is None else self.weights[counted]
+        return Samples(self.sequences.select(chosen), targets, weights)
+
+    @property
+    def right(self) -> NDArray[Any]:
+        """The targets of all sequences or steps: ndarray of int32, (n,), or of float32, (outputs, n)."""
+        return self.targets.values.T if isinstance(self.targets, Sequences) else self.targets
 
 
 class Network:
@@ -150,13 +164,17 @@ class Network:
         return loss
 
     def predict(self, sequences: Sequences) -> NDArray[np.float32]:
-        """Log-probabilities of the classes, or numbers; shape (n, outputs)."""
-        return predict(self.model, sequences, self.config.batch_size)
+        """Log-probabilities of the classes, or numbers; shape (n, outputs), or (steps, outputs)."""
+        chain, size = self.model.chain, min(self.config.batch_size, len(sequences))
+        if not chain.per_step:
+            return predict(self.model, sequences, size)
+        workspace = self.model.workspace(steps_at_once(chain, sequences, "sequence"), size)
+        return outputs(self.model, sequences, workspace)
 
     def calibrate(self, samples: Samples) -> None:
         """Let scores be divided by the temperature that makes the classes of samples most likely, whatever
         their weights."""
-        temperature = fit_temperature(self.predict(samples.sequences), samples.targets)
+        temperature = fit_temperature(self.predict(samples.sequences), samples.right)
         self.model = self.training.model = model_with_temperature(self.model, temperature)
 
     @property

@@ -18,7 +18,6 @@ from truesparse.modelfile import Encoder
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import with_parameters
 from truesparse.sklearn.sequences import SequenceEstimator, sequences_and_targets
-from truesparse.sklearn.weights import counting, sample_weights
 from truesparse.tasks.sequences import SequenceConfig
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
 
     Attributes
     ----------
-    n_features_in_, layout_, n_iter_, nnz_, density_
+    n_features_in_, layout_, per_step_, n_iter_, nnz_, density_
         As in `SparseLSTMClassifier`.
     loss_curve_ : list of float
         Half the mean squared error of each epoch, in units of the targets' variances, weighted if samples
@@ -69,8 +68,8 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         Parameters
         ----------
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
-        y : array-like of shape (n,) or (n, n_outputs)
-            Numbers.
+        y : array-like of shape (n,) or (n, n_outputs); or (n, T, n_outputs), or list of (T_i, n_outputs)
+            Numbers of the sequences; or of each of their steps, which it tells then.
         sample_weight : array-like of shape (n,), optional
             How much each sample counts, 0 or more, in the loss and in mean and variance of the targets: a
             batch's loss is ``sum(weight * loss) / sum(weight)``.
@@ -116,7 +115,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     def _learn(self, X: Any, y: Any, sample_weight: Any, again: bool, hold_out: bool) -> None:
         """Fit, or learn once more."""
         sequences, y = sequences_and_targets(self, X, y, not again)
-        weights = sample_weights(sample_weight, len(y))
+        weights = self._weights(sample_weight, sequences)
         scaled = again or self._goes_on()  # as the model that learns on has it
         if scaled and y.shape[1:] != self._target_shape:
             raise ValueError(
@@ -125,14 +124,14 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         if not scaled:
             self._target_shape = y.shape[1:]
             self._scale(y, weights)
-        samples = counting(Samples(sequences, self._scaled(y), weights))
+        samples = self._samples(sequences, self._scaled(y), weights)
         if again:
             self._train_once(samples)
         else:
-            self._begin(samples, len(samples.targets), "regressor", hold_out)
+            self._begin(samples, self._mean.size, "regressor", hold_out)
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
-        """Numbers of each sequence.
+    def predict(self, X: Any) -> Any:
+        """Numbers of each sequence, or of each step.
 
         Parameters
         ----------
@@ -142,11 +141,13 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         Returns
         -------
         ndarray of float64, shape (n,) or (n, n_outputs)
-            As `fit` was given.
+            As `fit` was given; of steps (n, T, n_outputs), or a list of (T_i, n_outputs) if X is a list.
         """
         check_is_fitted(self)
-        outputs = self._outputs(self._read(X, reset=False)).astype(np.float64)
-        return (outputs * self._deviation + self._mean).reshape(len(outputs), *self._target_shape)
+        sequences = self._read(X, reset=False)
+        outputs = self._outputs(sequences).astype(np.float64)
+        told = (outputs * self._deviation + self._mean).reshape(len(outputs), *self._target_shape)
+        return self._by_sequence(told, sequences, X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², the coefficient of determination, of the predictions.
@@ -155,8 +156,8 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         ----------
         X : array-like or list
             As in `fit`.
-        y : array-like of shape (n,) or (n, n_outputs)
-            True numbers.
+        y : array-like or list
+            True numbers, as in `fit`.
         sample_weight : array-like of shape (n,), optional
 
         Returns
@@ -164,7 +165,11 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         float
             1 at best; 0 for what the mean of `y` would do. Of several outputs, the mean.
         """
-        predicted, true = self.predict(X), np.asarray(y, np.float64)
+        predicted, true = self.predict(X), y
+        if self.per_step_:
+            sample_weight = self._weights(sample_weight, self._read(X, reset=False))
+            predicted, true = (np.concatenate([*some]) for some in (predicted, y))
+        true = np.asarray(true, np.float64)
         exponent = _exponent(true)  # as in `_scale`
         return float(
             r2_score(np.ldexp(true, -exponent), np.ldexp(predicted, -exponent), sample_weight=sample_weight)
@@ -199,7 +204,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         return targets
 
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
-        squares = (outputs.T - samples.targets) ** 2
+        squares = (outputs.T - samples.right) ** 2
         if samples.weights is None:
             return (-float(np.mean(squares)),)
         return (-float(np.average(squares.mean(axis=0), weights=samples.weights)),)

@@ -148,7 +148,7 @@ class ClassPredictions(ClassifierMixin):
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
         """The measure to choose by, and minus the cross-entropy in nats, of log-probabilities of shape (n,
         n_classes)."""
-        targets, weights = samples.targets, samples.weights
+        targets, weights = samples.right, samples.weights
         told = outputs.argmax(axis=1)
         chosen = outputs[np.arange(len(targets)), targets]
         if weights is None:

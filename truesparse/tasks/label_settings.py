@@ -18,6 +18,15 @@ def class_weight_setting() -> Any:
     )
 
 
+def weight_setting() -> Any:
+    """The field for the column of weights of examples."""
+    return setting(
+        None,
+        "Name of a column that says how much each training row counts, 0 or more.",
+        shown="all the same",
+    )
+
+
 def choose_setting(*names: str) -> Any:
     """The field for what measure the best model is chosen by; the first name is the default."""
     return setting(
@@ -47,7 +56,19 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
         for part, word in (("valid", "validation"), ("test", "test"))
         if f"{part}_calibration_error" in results
     )
-    return [f"{line} {'; '.join(parts)}"]
+    return [f"{line} {'; '.join(parts)}", *_at_limit(results["temperature"])]
+
+
+def _at_limit(temperature: float) -> list[str]:
+    """What is to be said of a temperature that could go no further."""
+    from truesparse.training.calibration import LIMITS  # which `truesparse --help` does not need
+
+    if LIMITS[0] * 1.001 < temperature < LIMITS[1] / 1.001:
+        return []
+    return [
+        f"the temperature is at its limit of {temperature:.3g}: the validation data are too few, or told too"
+        " well, to say more; give more of them, with --valid-fraction or a file"
+    ]
 
 
 def chosen_by(name: str) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ def check_columns(saved: SavedModel, columns: Mapping[str, str | None]) -> dict[
     given = {name: column for name, column in columns.items() if column is not None}
     wrong = sorted(given.keys() - kind.fields().keys())
     if wrong:
-        mine = [flag(name) for name in kind.fields() if name.endswith("_column")]
+        of_data = (name for name in kind.fields() if name.endswith("_column") and name != "weight_column")
+        mine = [*map(flag, of_data)]
         what = f"; its data have {joined(mine, 'and')}" if mine else ", whose text has no columns"
         raise UsageError(f"{saved.path} is a {saved.kind}{what}; leave {joined(map(flag, wrong), 'and')} out")
     return given

@@ -46,7 +46,7 @@ def random_positions(part: Part, keep: Keep, count: int, update: Update) -> Rewi
     Raises
     ------
     UsageError
-        If the empty positions are fewer than `count`, or more than 10**9.
+        If the empty positions are fewer than `count`.
 
     Notes
     -----

@@ -161,7 +161,7 @@ def sample_pattern(
     Raises
     ------
     UsageError
-        If a block has more than 10**9 positions, or fewer than it is to hold.
+        If a block has fewer positions than it is to hold.
 
     Notes
     -----
@@ -203,14 +203,24 @@ def row_quotas(empty: NDArray[np.int64], count: int, rng: np.random.Generator) -
     Raises
     ------
     UsageError
-        If there are more than 10**9 empty positions, or fewer than `count`.
+        If there are fewer empty positions than `count`.
+
+    Notes
+    -----
+    Beyond 10**9 positions it takes 16 bytes for each that is drawn.
     """
     total = int(empty.sum())
-    if total >= _MOST_POSITIONS:
-        raise UsageError(f"a matrix with {total:,} positions is too large; the most is {_MOST_POSITIONS:,}")
     if not 0 <= count <= total:
         raise UsageError(f"{count:,} weights do not fit into {total:,} empty positions")
-    return rng.multivariate_hypergeometric(empty, count, method="marginals")
+    if total < _MOST_POSITIONS:
+        return rng.multivariate_hypergeometric(empty, count, method="marginals")
+    fewer = min(count, total - count)
+    drawn = np.empty(0, np.int64)
+    while drawn.size < fewer:  # what came twice is drawn anew
+        more = rng.integers(total, size=fewer - drawn.size)
+        drawn = np.unique(np.concatenate([drawn, more]))
+    quotas = np.diff(np.searchsorted(drawn, np.concatenate([[0], np.cumsum(empty)])))
+    return quotas if fewer == count else empty - quotas
 
 
 def draw_seed(rng: np.random.Generator) -> np.uint64:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from truesparse.model import Model
 
 BINS = 15
-_LOWEST, _HIGHEST = 0.1, 10.0  # of temperatures: classes that are all told right ask for 0
+LIMITS = 0.1, 10.0  # of temperatures: classes that are all told right ask for 0
 
 
 def fit_temperature(log_probabilities: NDArray[Any], labels: NDArray[np.integer[Any]]) -> float:
@@ -42,7 +42,7 @@ def fit_temperature(log_probabilities: NDArray[Any], labels: NDArray[np.integer[
         cold = math.exp(-log_temperature)
         return float(np.mean(np.log(np.exp(scores * cold).sum(axis=1))) - own * cold)
 
-    bounds = math.log(_LOWEST), math.log(_HIGHEST)
+    bounds = math.log(LIMITS[0]), math.log(LIMITS[1])
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
 
 

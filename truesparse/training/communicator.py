@@ -7,14 +7,14 @@ weights, topology and all decisions are the same everywhere, to the bit, and onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data.batches import Batch
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 from truesparse.training.launcher import launched
 
 T = TypeVar("T")
@@ -130,6 +130,10 @@ class Communicator:
             for name, array in arrays.items()
         }
 
+    def own_lanes(self, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Those of this rank, of what `gather_lanes` gave."""
+        return {name: array[..., self.lanes()] for name, array in arrays.items()}
+
 
 SERIAL = Communicator()
 
@@ -149,12 +153,8 @@ def find_communicator(mpi: bool | None = None) -> Communicator:
     """
     if not (launched() if mpi is None else mpi):
         return SERIAL
-    try:
-        from truesparse.training.mpi import MPICommunicator
-    except (ImportError, RuntimeError):  # the latter: mpi4py without a library of MPI
-        raise TruesparseError(
-            "training on several ranks needs mpi4py and an MPI library; run pip install 'truesparse[mpi]'"
-        ) from None
+    from truesparse.training.mpi import MPICommunicator
+
     communicator = MPICommunicator()
     return communicator if communicator.size > 1 else SERIAL
 

@@ -73,8 +73,8 @@ class Config:
         What its models are; see `truesparse.modelfile.model_kind`.
     LAYOUTS : sequence of str
         What files may have that ``truesparse predict`` reads for a model of the task.
-    TEXT_COLUMN : str
-        The field that says which column it reads there; empty if there is none.
+    READ_COLUMNS : sequence of str
+        The fields that say which columns it reads there.
     UNUSED : frozenset of str
         Fields of other tasks that mean nothing here: there are no flags for them.
     """
@@ -86,7 +86,7 @@ class Config:
     EXAMPLES: ClassVar[str] = ""
     KIND: ClassVar[str]
     LAYOUTS: ClassVar[Sequence[str]] = ()
-    TEXT_COLUMN: ClassVar[str] = ""
+    READ_COLUMNS: ClassVar[Sequence[str]] = ()
     UNUSED: ClassVar[frozenset[str]] = frozenset()
 
     cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
@@ -165,15 +165,10 @@ class Config:
         shown="none",
     )
     local_steps: int = setting(
-        1,
-        "Steps that each rank of an MPI job makes by itself between two that bring all together; 1 to add up"
-        " the gradients of every step.",
-        low=1,
+        1, "Steps that each rank of an MPI job makes by itself, before all meet.", low=1
     )
     comm_dtype: str = setting(
-        "float32",
-        "What numbers travel as between ranks; bf16 halves the traffic.",
-        choices=("float32", "bf16"),
+        "float32", "What ranks send; bf16 halves the traffic.", choices=("float32", "bf16")
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)

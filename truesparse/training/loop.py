@@ -29,12 +29,7 @@ from truesparse.training.evaluation import EvaluationStopped
 from truesparse.training.evolution import Evolution, TopologyChange
 from truesparse.training.lockstep import check_equal
 from truesparse.training.reporter import Progress, Reporter
-from truesparse.training.restoring import (
-    check_memory,
-    generator_states,
-    restore_generators,
-    restored_state,
-)
+from truesparse.training.restoring import check_memory, generator_states, restore_generators, restored_state
 from truesparse.training.rundir import RunDirectory
 from truesparse.training.state import TrainingState
 from truesparse.training.stopping import is_late, is_stale
@@ -165,8 +160,7 @@ class Trainer:
         self.training.restore(state.settled, saved.training, saved.evolution)
         self.state = state
         if self.training.state is not None:
-            lanes = self.task.communicator.lanes()
-            self.training.state.load({name: array[..., lanes] for name, array in saved.hidden.items()})
+            self.training.state.load(self.task.communicator.own_lanes(saved.hidden))
         self.training.optimizer.lr = self.state.lr
 
     def train(self, run: RunDirectory) -> dict[str, Any]:

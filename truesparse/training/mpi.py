@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, TypeVar
 
-import mpi4py
 import numpy as np
 from numpy.typing import NDArray
 
+from truesparse.errors import TruesparseError
 from truesparse.training.communicator import Communicator
-
-mpi4py.rc.thread_level = "funneled"  # threads of kernels do not exchange anything
-
-from mpi4py import MPI  # noqa: E402  (which starts MPI)
 
 T = TypeVar("T")
 
@@ -29,9 +25,15 @@ class MPICommunicator(Communicator):
     adds them up in the order of the ranks, and sends the sum to all: n ranks each send 2 (n - 1) / n times
     the array, as little as can be. So all have the same bits, whatever the library of MPI, which an
     all-reduction of its own does not promise.
+
+    Raises
+    ------
+    TruesparseError
+        mpi4py is not installed, or finds no library of MPI.
     """
 
     def __init__(self) -> None:
+        self._mpi = MPI = _started()
         self._world = MPI.COMM_WORLD
         self.rank = self._world.rank
         self.size = self._world.size
@@ -59,7 +61,7 @@ class MPICommunicator(Communicator):
         sent: NDArray[Any] = np.empty(flat.size, np.uint16) if rounds else flat
         if rounds:
             to_bf16(sent, flat)
-        kind = MPI.UINT16_T if rounds else MPI.FLOAT
+        kind = self._mpi.UINT16_T if rounds else self._mpi.FLOAT
         received = np.empty((self.size, own), sent.dtype)
         pieces = [sent, (np.diff(ends), ends[:-1]), kind]
         places = np.full(self.size, own), np.arange(self.size) * own
@@ -74,7 +76,7 @@ class MPICommunicator(Communicator):
             to_bf16(sent[mine], total)
         else:
             flat[mine] = total
-        self._world.Allgatherv(MPI.IN_PLACE, pieces)
+        self._world.Allgatherv(self._mpi.IN_PLACE, pieces)
         if rounds:
             flat.fill(0)
             add_bf16(flat, sent)
@@ -97,3 +99,17 @@ class MPICommunicator(Communicator):
     def broadcast(self, value: T) -> T:
         """See `Communicator.broadcast`."""
         return self._world.bcast(value)
+
+
+def _started() -> Any:
+    """The module of MPI, which starts it when it is imported."""
+    try:
+        import mpi4py
+
+        mpi4py.rc.thread_level = "funneled"  # threads of kernels do not exchange anything
+        from mpi4py import MPI
+    except (ImportError, RuntimeError):  # the latter: mpi4py without a library of MPI
+        raise TruesparseError(
+            "training on several ranks needs mpi4py and an MPI library; run pip install 'truesparse[mpi]'"
+        ) from None
+    return MPI

@@ -72,19 +72,20 @@ def quantities(
 
     References
     ----------
-    Evci, Gale, Menick, Castro & Elsen, "Rigging the lottery", 2020, appendix H, but that an update of `rigl`
-    is made with a whole sparse step here, ``3 f_S + f_D``, and a step of `snfs` is the same.
+    Liu, Ni'mah, Menkovski, Mocanu & Pechenizkiy, "Efficient and effective training of sparse recurrent neural
+    networks", 2021, tables 2 and 3. Where a step computes the gradients of all positions others count
+    ``2 f_S + f_D``; here it makes a whole sparse backward pass too, ``3 f_S + f_D``.
     """
     dense, sparse = dense_flops_per_token(chain), forward_flops(chain, counts)
     try:
-        small = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
+        small: float = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
     except UsageError:  # no dense model is so small
         small = math.nan
     density = sum(counts.values()) / chain.dense_parameters
     found = {}
     for name, method in METHODS.items():
         settings = own[1] if own is not None and own[0] == name else method.defaults
-        end = sparse
+        end: float = sparse
         if not method.ends_sparser:
             end = {"small": small, "dense": dense}.get(method.initial, sparse)
         first = max(settings[method.initial_setting], density) if method.initial_setting else 1.0

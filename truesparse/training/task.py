@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from truesparse.data import Vocabulary
     from truesparse.model import Model, Workspace
     from truesparse.model.loading import SavedModel
+    from truesparse.modelfile import Encoder
 
 Measures = dict[str, Any]
 
@@ -29,7 +30,9 @@ class ReadsAs(Protocol):
     Attributes
     ----------
     vocabulary : Vocabulary or None
+    encoder : TextEncoder, TokenEncoder, SeriesEncoder or None
     labels : tuple of str
+    chain : ChainSpec
     """
 
     @property
@@ -37,8 +40,16 @@ class ReadsAs(Protocol):
         """What tokens are; None if nobody knows."""
 
     @property
+    def encoder(self) -> Encoder:
+        """How a text or a table is read; None if nobody has said."""
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the outputs; none if they have none."""
+
+    @property
+    def chain(self) -> ChainSpec:
+        """Its layers."""
 
 
 # Makes a workspace for so many steps and sequences, or gives one that there is.
@@ -156,7 +167,7 @@ class Predictor(Protocol):
         """What a file of a name has: one of `Config.LAYOUTS`."""
 
     def header(self, as_json: bool) -> str:
-        """What is printed before anything is read."""
+        """What is printed first, for a stream before anything is read."""
 
     def predictions(self, file: Any, layout: str, as_json: bool, **columns: str) -> Iterator[str]:
         """What is printed, a piece for texts that have arrived together.

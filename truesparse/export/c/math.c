@@ -24,15 +24,44 @@ static inline float ${name}_exp(float x)
     return (p * (r * r) + r + 1.0f) * power.number + 0.0f * x;
 }
 
+/* tanh(x) by a rational function to 4e-7, that of Eigen (Guennebaud and Jacob 2010); beyond 8 it is 1 in floats. It has
+ * no condition either, and half as many operations as by exp. Infinity becomes NaN. */
 static inline float ${name}_tanh(float x)
 {
-    const float e = ${name}_exp(2.0f * x);
-    return copysignf((1.0f - e) / (1.0f + e), x);
+    union {
+        int32_t bits;
+        float number;
+    } end;
+    float s, p, q;
+    end.number = x;
+    end.bits &= 0x7fffffff;
+    end.bits = end.bits < 0x40fff644 ? end.bits : 0x40fff644; /* 7.99881172 */
+    s = end.number * end.number;
+    p = -2.76076847742355e-16f;
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s - 8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-8f;
+    p = p * s + 1.48572235717979e-5f;
+    p = p * s + 6.37261928875436e-4f;
+    p = p * s + 4.89352455891786e-3f;
+    q = 1.19825839466702e-6f;
+    q = q * s + 1.18534705686654e-4f;
+    q = q * s + 2.26843463243900e-3f;
+    q = q * s + 4.89352518554385e-3f;
+    return copysignf(end.number * p / q, x) + 0.0f * x;
 }
 
 static inline float ${name}_sigmoid(float x)
 {
     return 0.5f + 0.5f * ${name}_tanh(0.5f * x);
+}
+
+static void ${name}_sigmoids(float *x, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++) {
+        x[i] = ${name}_sigmoid(x[i]);
+    }
 }
 
 static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)

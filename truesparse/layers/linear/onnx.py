@@ -25,8 +25,8 @@ def add_linear(graph: Graph, place: Place, x: str) -> str:
 
 def _add_srelu(graph: Graph, name: str, x: str) -> str:
     """Both lines, and which of them, or x itself, counts where."""
-    bends = dict(zip(SRELU, graph.vector(f"{name}.srelu").reshape(len(SRELU), -1), strict=True))
-    bends = {part: graph.weight(f"{name}.{part}", array) for part, array in bends.items()}
+    arrays = zip(SRELU, graph.vector(f"{name}.srelu").reshape(len(SRELU), -1), strict=True)
+    bends = {part: graph.weight(f"{name}.{part}", array) for part, array in arrays}
     y = x
     for side in ("left", "right"):
         bend, slope, own = bends[f"t_{side}"], bends[f"a_{side}"], f"{name}.{side}"

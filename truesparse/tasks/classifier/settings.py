@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import typed
 from truesparse.settings import fraction, setting
-from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting, weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
 from truesparse.training.vectors import freeze_setting, vectors_setting
@@ -80,7 +80,7 @@ truesparse train classifier --resume RUN
     KIND: ClassVar[str] = "classifier"
     TASK: ClassVar[str] = "classifier"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "csv")
-    TEXT_COLUMN: ClassVar[str] = "text_column"
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("text_column",)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     RECIPES: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
 
@@ -100,11 +100,7 @@ truesparse train classifier --resume RUN
     )
     label_column: str = setting("label", "Name of the column of labels.")
     text_column: str = setting("text", "Name of the column of texts.")
-    weight_column: str | None = setting(
-        None,
-        "Name of a column that says how much each training row counts, 0 or more.",
-        shown="all the same",
-    )
+    weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
     test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")

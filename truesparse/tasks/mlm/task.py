@@ -62,8 +62,8 @@ class MaskedLanguageModeling(Task):
     ) -> Measures:
         """See `Task.evaluate`; also `perplexity` of the hidden tokens, and `tokens` of the text."""
         windows = self.parts[part]
-        workspace = workspaces(windows.longest, windows.batch_size)
-        loss, tokens = evaluate(model, windows, workspace, stop)
+        workspace = workspaces(windows.longest, windows.batch_size // self.communicator.size)
+        loss, tokens = evaluate(model, windows, workspace, stop, self.communicator)
         return {**self.of_loss(loss), "tokens": tokens}
 
     def of_loss(self, loss: float) -> Measures:

@@ -26,7 +26,11 @@ _RIGL: dict[str, Any] = {
     "method": "rigl",
     "distribution": "erdos-renyi",
     "optimizer": "adam",
-    "lr": 0.002,
+    "lr": 0.004,
+    # Weights of pixels that are always dark have no other gradient: this takes them to 0, so that they go.
+    "weight_decay": 1e-5,
+    "lr_decay": 1.4,
+    "lr_decay_start": 12,
     "epochs": 20,
     "batch_size": 128,
     "keep_topologies": 13,

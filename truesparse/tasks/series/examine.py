@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truesparse.data import Sequences
+from truesparse.data import Sequences, SeriesEncoder
 from truesparse.data.forecast import Windows
 from truesparse.data.series import Series
 from truesparse.layers.output.spec import Softmax, SquaredError
@@ -48,6 +48,8 @@ def examine(stored: StoredModel) -> Examined:
 
     def named(place: int) -> str:
         number, step = where[place]
+        if encoder.horizon:
+            return _origin(read, encoder, int(number))
         return _name(read, inputs, int(number)) + (f", step {step + 1:,}" if step >= 0 else "")
 
     if classes:
@@ -100,10 +102,22 @@ def _numbers(
     )
 
 
+def _origin(read: Series, encoder: SeriesEncoder, number: int) -> str:
+    """The series of a forecast, and the last step that it knows."""
+    ends = np.cumsum(read.inputs.lengths - encoder.needed + 1)
+    own = int(np.searchsorted(ends, number, side="right"))
+    first = encoder.season + encoder.lookback - 1 + number - (int(ends[own - 1]) if own else 0)
+    step = int(read.inputs.starts[own]) + first
+    if read.stamps is not None:
+        when = read.stamps.texts[step]
+    else:
+        when = f"step {first + 1:,}" if read.step_rows is None else f"row {read.step_rows[step]:,}"
+    name = read.ids[own] if read.ids else f"series {own + 1:,}" if len(read) > 1 else ""
+    return f"{name}, after {when}" if name else f"after {when}"
+
+
 def _name(read: Series, inputs: Sequences, number: int) -> str:
-    """What to call a sequence, or what a forecast is made from."""
-    if isinstance(inputs, Windows):
-        return f"from step {inputs.firsts[number] + 1:,} on"
+    """What to call a sequence."""
     if len(read.ids) == len(inputs):
         return str(read.ids[number])
     return f"row {read.rows[number]:,}" if len(read.rows) == len(inputs) else f"sequence {number + 1:,}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.errors import UsageError, typed
 from truesparse.settings import flag, fraction, setting
-from truesparse.tasks.label_settings import calibration_lines, class_weight_setting
+from truesparse.tasks.label_settings import calibration_lines, class_weight_setting, weight_setting
 from truesparse.tasks.sequences import PRESETS as OF_SEQUENCES
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from truesparse.training.task import Predictor, Task
 
 
-# Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
 def reads_rows(saved: SavedModel | StoredModel) -> bool:
     """Whether a model reads rows of features, each as a sequence of one step."""
     return saved.chain.feed_forward and not saved.chain.per_step
 
 
-PRESETS: dict[str, dict[str, Any]] = {"sequences": {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}}
+# Small data have few steps an epoch: a rate that falls whenever an epoch was no better would end at once.
+_SEQUENCES: dict[str, Any] = {**OF_SEQUENCES["sequences"], "lr_decay": 1.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "sequences": _SEQUENCES,
+    "sequences-gru": {**_SEQUENCES, "cell": "gru"},
+    "sequences-both": {**_SEQUENCES, "bidirectional": True},
+}
 
 GOALS = ("auto", "classify", "regress", "label-steps", "regress-steps", "forecast")
 
@@ -50,7 +55,9 @@ truesparse train sequences --data sales.csv --target-column sales --time-column 
 truesparse train sequences --resume RUN
 """
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    KIND: ClassVar[str] = "model of numbers"
     LAYOUTS: ClassVar[Sequence[str]] = ("csv", "npz", "idx", "ts", "parquet", "arrow")
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("id_column", "time_column", "target_column")
     FLAT: ClassVar[bool] = False  # whether a row of a file is features and not a sequence
 
     data: str | None = setting(
@@ -106,6 +113,7 @@ truesparse train sequences --resume RUN
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
     )
+    weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     length: int = setting(
         200,
@@ -121,6 +129,10 @@ truesparse train sequences --resume RUN
             raise UsageError("--embedding-size is for words; numbers are read as they are, so leave it out")
         if self.goal == "forecast" and self.horizon is None:
             raise UsageError("--goal forecast needs --horizon, how many next steps to forecast; give it too")
+        if self.horizon is not None and self.weight_column is not None:
+            raise UsageError(
+                "--weight-column does not go with --horizon: all steps of a series count the same"
+            )
         forecasts = self.goal in ("auto", "forecast") and self.horizon is not None
         for name in ("horizon", "lookback", "season", "known_columns"):
             if getattr(self, name) and not forecasts:
@@ -168,6 +180,6 @@ truesparse train sequences --resume RUN
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""
-        from truesparse.tasks.series.task import SeriesLearning, load_data
+        from truesparse.tasks.series.task import SeriesLearning
 
-        return SeriesLearning(self, load_data(self, reading.get("like")))
+        return SeriesLearning(self, like=reading.get("like"))

@@ -14,11 +14,13 @@ from truesparse.data import LabelledData, SequenceBatches, Sequences, SeriesEnco
 from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
-from truesparse.data.series_encoder import FORECAST
+from truesparse.data.series_encoder import AUTO, FORECAST
 from truesparse.data.series_parts import DIGITS, load_series
-from truesparse.data.weights import weights_of
+from truesparse.data.weights import example_weights, weights_of
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import flag, joined
 from truesparse.tasks.label_settings import chosen_by
 from truesparse.tasks.labelled import LabelledTask
@@ -44,6 +46,8 @@ class SeriesLearning(LabelledTask):
         Filled in.
     data : LabelledData, optional
         What the configuration names if not given.
+    like : ReadsAs, optional
+        Has the names, and mean and deviation of what it reads and tells, for data that are read.
 
     Raises
     ------
@@ -51,21 +55,16 @@ class SeriesLearning(LabelledTask):
         The data are missing or cannot be read or learned from.
     """
 
-    def __init__(self, config: SeriesConfig, data: LabelledData | None = None) -> None:
-        data = data or load_data(config)
-        encoder, train = data.encoder, data.parts["train"]
+    def __init__(
+        self, config: SeriesConfig, data: LabelledData | None = None, like: ReadsAs | None = None
+    ) -> None:
+        data = data or load_data(config, like)
+        encoder, train = data.encoder, _counting(data.parts["train"])
         assert isinstance(encoder, SeriesEncoder)
+        self._like = None if config.horizon is not None else like  # a forecast is planned by the data
         chain = self._chain(config, data)
         inputs, labels, _ = train
-        weights = None
-        if encoder.labels:
-            weights = weights_of(config.class_weight, _right(train), data.labels)
-            if weights is not None and not weights.all():
-                raise UsageError(
-                    "--class-weight is 0 for a label; give it a weight above 0, or take it out of the data"
-                )
-        else:
-            _refuse_settings_of_labels(config)
+        weights = self._weights(config, data, train)
         if encoder.per_step:
             inputs, labels = pieces(inputs, config.length), pieces(labels, config.length)
         batches = SequenceBatches(inputs, labels, config.batch_size, config.seed, weights)
@@ -76,16 +75,29 @@ class SeriesLearning(LabelledTask):
 
     def _chain(self, config: SeriesConfig, data: LabelledData) -> ChainSpec:
         """The model for some data."""
-        encoder, train = data.encoder, data.parts["train"]
+        encoder, train = data.encoder, _counting(data.parts["train"])
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
-        more["feature_mean"], more["feature_scale"] = scaling(train.inputs.values, encoder.read)
-        if not encoder.labels:
-            right = train.labels.values if encoder.per_step else train.labels.T
-            more["target_mean"], more["target_scale"] = scaling(right, encoder.told)
-        outputs = len(data.labels) or len(more["target_mean"])
+        if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
+            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
+        more |= scales(train, encoder) if self._like is None else scales_of(self._like.chain)
+        outputs = len(data.labels) or len(encoder.told)
         kind = "classifier" if encoder.labels else "regressor"
         return sequence_chain(config, 0, outputs, kind, len(encoder.read), **more)
+
+    @staticmethod
+    def _weights(config: SeriesConfig, data: LabelledData, train: Examples) -> NDArray[np.float64] | None:
+        """How much sequences or steps count in training, the most 1; None if all count the same."""
+        if not data.labels:
+            _refuse_settings_of_labels(config)
+            own = train.weights
+            return None if own is None else example_weights(np.ones(1), np.zeros(len(own), np.int32), own)
+        weights = weights_of(config.class_weight, _right(train), data.labels, train.weights)
+        if weights is not None and not weights.all():
+            raise UsageError(
+                "--class-weight is 0 for a label; give it a weight above 0, or take it out of the data"
+            )
+        return weights
 
     def _steps(self, part: Examples) -> int:
         """How many steps a workspace must have to measure a part."""
@@ -145,10 +157,52 @@ def _refuse_settings_of_labels(config: SeriesConfig) -> None:
             raise UsageError(f"{flag(name)} is for labels, but this model predicts numbers; leave it out")
 
 
+def _counting(train: Examples) -> Examples:
+    """What is trained on, without sequences of the weight 0.
+
+    Raises
+    ------
+    UsageError
+        A step has that weight.
+    """
+    inputs, labels, weights = train
+    if weights is None or weights.all():
+        return train
+    if isinstance(labels, Sequences):
+        raise UsageError(
+            "--weight-column has 0 for a step, and each step of a sequence is learned from; give it a small"
+            " weight"
+        )
+    counts = np.flatnonzero(weights)
+    return Examples(inputs.select(counts), labels[..., counts], weights[counts])
+
+
 def _right(examples: Examples) -> NDArray[Any]:
     """What is right, as numbers of labels, or as numbers of shape (K, n)."""
     labels = examples.labels
     return labels.values.T if isinstance(labels, Sequences) else labels
+
+
+def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ...]]:
+    """Mean and deviation of what is read, and of numbers that are told: what `sequence_model` takes."""
+    found = dict(
+        zip(("feature_mean", "feature_scale"), scaling(train.inputs.values, encoder.read), strict=True)
+    )
+    if not encoder.labels:
+        right = train.labels.values if encoder.per_step else train.labels.T
+        found |= zip(("target_mean", "target_scale"), scaling(right, encoder.told), strict=True)
+    return found
+
+
+def scales_of(chain: ChainSpec) -> dict[str, tuple[float, ...]]:
+    """The same of a model, which may have none."""
+    found: dict[str, tuple[float, ...]] = {}
+    for layer in chain.layers:
+        if isinstance(layer, Standardize):
+            found |= {"feature_mean": layer.mean, "feature_scale": layer.scale}
+        if isinstance(layer, SquaredError):
+            found |= {"target_mean": layer.mean, "target_scale": layer.scale}
+    return found
 
 
 def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -175,14 +229,17 @@ def scaling(values: NDArray[Any], names: Sequence[str]) -> tuple[tuple[float, ..
 
 
 def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData:
-    """Read the data that a configuration names, with the linear part of a model if one is given; raises as
-    `load_series`, and if it names none."""
+    """Read the data that a configuration names, with the names of a model, or the linear part of a
+    forecaster, if one is given; raises as `load_series`, and if it names none."""
     if config.data is None and not config.FLAT:
         raise UsageError(
             "--data is missing; give a CSV, NPZ, .ts or Parquet file, or a folder with train.csv"
         )
+    encoder = getattr(like, "encoder", None)
+    encoder = encoder if isinstance(encoder, SeriesEncoder) else None
+    goal = encoder.goal if encoder is not None and config.goal == AUTO else config.goal
     columns = SeriesColumns(
-        config.goal if config.horizon is None else FORECAST,
+        goal if config.horizon is None else FORECAST,
         config.target_column,
         config.id_column,
         config.time_column,
@@ -190,10 +247,10 @@ def load_data(config: SeriesConfig, like: ReadsAs | None = None) -> LabelledData
         config.horizon or 0,
         config.lookback or 0,
         config.season or 0,
+        weight=config.weight_column or "",
         flat=config.FLAT,
     )
     path = DIGITS if config.data is None else Path(config.data)
-    encoder = getattr(like, "encoder", None)
-    linear = encoder.linear if isinstance(encoder, SeriesEncoder) else None
     parted = config.valid_fraction, config.test_fraction, config.seed
-    return load_series(path, columns, *parted, linear)
+    linear = None if encoder is None else encoder.linear
+    return load_series(path, columns, *parted, linear, encoder, () if like is None else like.labels)

@@ -75,7 +75,10 @@ def columns_of(saved: SavedModel | StoredModel, **given: str) -> SeriesColumns:
     names = {name: getattr(saved.data, name) for name in ("target_column", "id_column", "time_column")}
     encoder = encoder_of(saved)
     target, id, time = (names | given).values()
-    return SeriesColumns(encoder.goal, target, id, time, encoder=encoder, flat=reads_rows(saved))
+    weight = saved.data.weight_column
+    return SeriesColumns(
+        encoder.goal, target, id, time, encoder=encoder, weight=weight, flat=reads_rows(saved)
+    )
 
 
 def examples_of(

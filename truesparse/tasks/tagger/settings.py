@@ -60,7 +60,7 @@ truesparse train tagger --resume RUN
     KIND: ClassVar[str] = "tagger"
     TASK: ClassVar[str] = "tagger"
     LAYOUTS: ClassVar[Sequence[str]] = ("lines", "conll", "conllu", "jsonl")
-    TEXT_COLUMN: ClassVar[str] = "token_column"
+    READ_COLUMNS: ClassVar[Sequence[str]] = ("token_column",)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     data: str | None = setting(
