@@ -81,6 +81,8 @@ def commands(text: str) -> Iterator[list[str]]:
     for block in blocks(text, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.split("&&"):
+                if part.count('"') % 2 or part.count("'") % 2:
+                    continue  # of a text in quotes that goes on over several lines
                 given = shlex.split(part, comments=True)
                 while given and re.fullmatch(r"[A-Z_]+=\S+|\$|nice", given[0]):  # variables before it
                     given = given[1:]

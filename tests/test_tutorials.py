@@ -45,13 +45,10 @@ def test_tutorial(run, name: str) -> None:
             exec(code, scope)
             done += 1
         if language == "sh":
-            for line in code.splitlines():
+            for line in code.replace("\\\n", " ").splitlines():
                 program, *arguments = shlex.split(line, comments=True)
                 if program == "truesparse":
-                    small = (
-                        SMALL if arguments[0] == "train" else SMALL[2:] if arguments[0] == "import" else []
-                    )
-                    result = run(*arguments, *small)
+                    result = run(*arguments, *SMALL.get(arguments[0], []))
                     assert result.exit_code == 0, result.output
                     print(result.stdout)
                 elif which("cc"):

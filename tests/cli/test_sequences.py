@@ -188,7 +188,7 @@ def test_evaluate(trained) -> None:
         for name in measured.keys() & {"accuracy", "macro_f1", "rmse", "mae", "r2"}:
             assert measured[name] == trained[goal][f"test_{name}"]
     assert measured["targets"].keys() == {"target"}
-    assert "label \\ told" in command("evaluate", "label-steps")
+    assert "label \\ predicted" in command("evaluate", "label-steps")
     shown = command("evaluate", "regress", "--data", "regress.csv")
     assert shown.startswith("RMSE ")
     assert shown.endswith("over 60 sequences)\n")

@@ -98,7 +98,7 @@ def test_a_classifier_and_its_worst_texts(run, copied) -> None:
     run("report", "run", "--out", "a.html")
     page = Page(folder.parent / "a.html")
     assert "Confusion matrix" in page.texts
-    place = page.texts.index("label \\ told")
+    place = page.texts.index("label \\ predicted")
     confusion = np.reshape([int(text) for text in page.texts[place:] if text.isdigit()][:9], (3, 3))
     assert confusion.sum() == 30  # all of them right, 11 with the most frequent label
     assert sorted(confusion.diagonal())[2] == 11

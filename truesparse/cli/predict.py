@@ -41,7 +41,7 @@ truesparse predict RUN - < texts.txt
 def predict(
     path: Path, source: Path, layout: str | None, out: Path | None, as_json: bool, **columns: str | None
 ) -> None:
-    """Tell labels of texts and tokens, or labels, numbers and next steps of sequences.
+    """Predict labels of texts and tokens, or labels, numbers and next steps of sequences.
 
     The model is a file, or the best one of a run. FILE has texts, - stands for standard input. What a model
     says comes in the order of the texts, as soon as they have arrived. Of a classifier it is a row of CSV for

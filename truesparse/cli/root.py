@@ -26,7 +26,7 @@ from truesparse.version import __version__
 COMMANDS = {
     "bench": ("bench", "Measure what true sparsity saves on this machine."),
     "distance": ("distance", "Measure how far apart the topologies of two or more models are."),
-    "evaluate": ("evaluate", "Measure a model: perplexity, or how well it tells labels."),
+    "evaluate": ("evaluate", "Measure a model: perplexity, accuracy, or error."),
     "export": ("export", "Write a model in a form that other programs read."),
     "generate": ("generate", "Let a model write text."),
     "import": ("import_model", "Make a sparse model of a dense one from PyTorch or Keras."),
@@ -36,7 +36,7 @@ COMMANDS = {
     "plot": ("plot", "Draw the learning curve of a run and the density of each gate, or compare runs."),
     "predict": (
         "predict",
-        "Tell labels of texts and tokens, or labels, numbers and next steps of sequences.",
+        "Predict labels of texts and tokens, or labels, numbers and next steps of sequences.",
     ),
     "race": ("race", "Let sparse and dense language models race, for as many minutes each."),
     "report": ("report", "Write a page of HTML about a run, or one that compares runs."),

@@ -47,7 +47,7 @@ _BASELINES = {
     "naive": "seasonal naive forecast",
     "linear": "seasonal naive forecast with the linear part",
 }
-_TEXTS = ("text", "token", "label", "told", "expected", "where", "target")  # columns that are no numbers
+_TEXTS = ("text", "token", "label", "predicted", "expected", "where", "target")  # columns that are no numbers
 _SHOWN = 12  # inputs at either end
 _MATRIX = 20  # labels that a confusion matrix shows at most
 
@@ -289,7 +289,9 @@ def _confusion(found: Examined) -> Markup:
     confusion, labels = found.confusion, found.labels
     if len(labels) <= _MATRIX:
         head = element(
-            "tr", element("th", "label \\ told"), *(element("th", label, class_="number") for label in labels)
+            "tr",
+            element("th", "label \\ predicted"),
+            *(element("th", label, class_="number") for label in labels),
         )
         rows = []
         for row, label in enumerate(labels):
@@ -312,7 +314,7 @@ def _confusion(found: Examined) -> Markup:
         [labels[place // len(labels)], labels[place % len(labels)], f"{off.flat[place]:,}"] for place in worst
     ]
     title = element("h3", f"Most frequent confusions of the {len(labels):,} labels")
-    return joined(title, table(["label", "told", "times"], pairs, left=2))
+    return joined(title, table(["label", "predicted", "times"], pairs, left=2))
 
 
 def _listing(listing: Listing) -> Markup:

@@ -60,8 +60,8 @@ def examine(stored: StoredModel) -> Examined:
         f"{how_many(len(chosen), len(texts), 'test texts')}: accuracy {np.mean(wanted == told):.2%}",
         [
             Listing(
-                "Texts that are told most wrongly",
-                ("text", "label", "told", "probability of its label", "row"),
+                "Texts with the worst mistakes",
+                ("text", "label", "predicted", "probability of its label", "row"),
                 list(rows),
             )
         ],

@@ -54,7 +54,7 @@ class ClassifierEvaluation:
             [label, *(f"{count:,}" for count in row)]
             for label, row in zip(self.labels, self.classified.confusion, strict=True)
         ]
-        return [["label \\ told", *self.labels], *rows]
+        return [["label \\ predicted", *self.labels], *rows]
 
 
 def evaluate(saved: SavedModel, data: Path | None, split: str | None, **columns: str) -> ClassifierEvaluation:

@@ -46,9 +46,16 @@ class MaskedConfig(Config):
 
     HELP: ClassVar[str] = """Train a truly sparse encoder as a masked language model.
 
-It tells words that are hidden in a text from those around them. Without --data it trains on the documentation
-that comes with Python. A flag beats its environment variable (TRUESPARSE_ and the name, as in
-TRUESPARSE_HIDDEN_SIZE), that beats --config, that beats --preset. Ctrl-C saves and stops.
+The model learns to fill in words that are hidden in a text. Without --data it trains on the documentation
+that comes with Python.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that over --config, and that over
+--preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train mlm
+truesparse train mlm --data book.txt
+truesparse train mlm --resume RUN
 """
     KIND: ClassVar[str] = "masked language model"
     TASK: ClassVar[str] = "mlm"

@@ -55,11 +55,17 @@ class MLPConfig(SeriesConfig):
 
     HELP: ClassVar[str] = """Train a truly sparse feed-forward net.
 
-It tells a label or numbers for each row of a table, or for each image. Files are CSV, NPZ (arrays X and y, or
-images and labels), IDX as of MNIST, packed or not, Parquet or Arrow. What --data lacks of a file to validate
-and to test on is taken out of the training rows, by --seed. A flag beats its environment variable
-(TRUESPARSE_ and the name, as in TRUESPARSE_HIDDEN_SIZES), that beats --config, that beats --preset. Ctrl-C
-saves and stops.
+The net predicts a label or numbers for each row of a table, or for each image. Files are CSV, NPZ (arrays X
+and y, or images and labels), IDX as of MNIST, packed or not, Parquet or Arrow. If --data has no file to
+validate or to test on, the command takes rows out of the training part, by --seed.
+
+A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZES), that over --config, and that over
+--preset. Ctrl-C saves and stops.
+"""
+    EXAMPLES: ClassVar[str] = """
+truesparse train mlp
+truesparse train mlp --data mnist --density 0.02
+truesparse train mlp --resume RUN
 """
     TASK: ClassVar[str] = "mlp"
     FLAT: ClassVar[bool] = True
@@ -81,7 +87,7 @@ saves and stops.
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What is told: a label or numbers. auto is what the targets look like, where that is safe.",
+        "What the model predicts: a label or numbers. auto goes by the targets, where that is safe.",
         choices=("auto", "classify", "regress"),
     )
     hidden_sizes: str = setting("300,100", "Units of the hidden layers, with commas.")

@@ -71,10 +71,10 @@ def _classes(stored: StoredModel, what: str, said: NDArray[Any], truth: NDArray[
         )
         for place in wrong[:WORST]
     ]
-    headings = ("where", "label", "told", "probability of its label")
+    headings = ("where", "label", "predicted", "probability of its label")
     return Examined(
         f"{what}: accuracy {np.mean(told == truth):.2%}",
-        [Listing("What is told most wrongly", headings, rows)],
+        [Listing("The worst mistakes", headings, rows)],
         stored.labels,
         confusion_of(truth, told, len(stored.labels)),
     )

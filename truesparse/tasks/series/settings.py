@@ -69,13 +69,13 @@ truesparse train sequences --resume RUN
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What is told: a label or numbers of each sequence, or of each step, or the next steps. auto is what"
-        " the targets look like, where that is safe; with --horizon it is forecast.",
+        "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps."
+        " auto goes by the targets, where that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(
         "auto",
-        "Name of the column of what is told; of several numbers their names with commas. auto is label,"
+        "Name of the column to predict; of several numbers their names with commas. auto is label,"
         " target, class or y.",
     )
     id_column: str = setting(

@@ -154,7 +154,7 @@ def _refuse_settings_of_labels(config: SeriesConfig) -> None:
     """Raise UsageError for what has a meaning for labels only."""
     for name in ("class_weight", "choose_by", "label_smoothing", "calibrate"):
         if getattr(config, name) != type(config).fields()[name].default:
-            raise UsageError(f"{flag(name)} is for labels, and numbers are told here; leave it out")
+            raise UsageError(f"{flag(name)} is for labels, but this model predicts numbers; leave it out")
 
 
 def _counting(train: Examples) -> Examples:

@@ -45,11 +45,11 @@ def examine(stored: StoredModel) -> Examined:
                 f"{sentence.line:,}",
             )
         )
-    headings = ("token", "label", "told", "probability of its label", "sentence at line")
+    headings = ("token", "label", "predicted", "probability of its label", "sentence at line")
     return Examined(
         f"{how_many(seen, len(inputs), 'test sentences')}: accuracy {np.mean(truth == guess):.2%} of"
         f" {len(truth):,} tokens",
-        [Listing("Tokens that are told most wrongly", headings, rows)],
+        [Listing("Tokens with the worst mistakes", headings, rows)],
         stored.labels,
         confusion_of(truth, guess, len(stored.labels)),
     )
