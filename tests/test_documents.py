@@ -88,7 +88,7 @@ def commands(text: str) -> Iterator[list[str]]:
                     given = given[1:]
                 if given and given[0] == "truesparse":
                     end = next((k for k, word in enumerate(given) if word in ("|", "<", ">")), None)
-                    yield given[1:end]
+                    yield [word for word in given[1:end] if not word.startswith("$")]  # variables
 
 
 @pytest.mark.parametrize("path", named(PAGES + MORE))
