@@ -46,3 +46,21 @@ def test_forecast() -> None:
         [float(word) for word in line.split(": ")[1].split()] for line in shown.splitlines()[-2:]
     )
     assert np.argmax(np.subtract(with_one, without)) == 2
+
+
+def test_pixels(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = output("pixels.py", tmp_path / "pixels.png")
+    before, after = (
+        [float(number) for number in re.findall(r"[\d.]+", line)] for line in shown.splitlines()[-3:-1]
+    )
+    assert after[0] > 1.5 * after[1]
+    assert after[0] > before[0]
+    assert (tmp_path / "pixels.png").stat().st_size > 1000
+
+
+def test_lottery() -> None:
+    """After five epochs what RigL has found is worth more than what was drawn."""
+    shown = output("lottery.py", 5)
+    fixed, _, _, trained = (float(number) for number in re.findall(r"([\d.]+) ±", shown))
+    assert trained > 1.1 * fixed
