@@ -9,29 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_helpers import OF_A_RUN
 
-RESULTS = [
-    *("valid_accuracy", "test_accuracy", "test_macro_f1", "majority_accuracy", "steps", "epochs", "nnz"),
-    *(
-        "dense_parameters",
-        "density",
-        "training_flops",
-        "relative_flops",
-        "inference_flops",
-        "relative_inference_flops",
-        "tokens_per_second",
-    ),
-    *(
-        "seconds_per_epoch",
-        "step_seconds",
-        "net_seconds",
-        "update_seconds",
-        "threads",
-        "seconds",
-        "peak_memory_bytes",
-        "run_dir",
-    ),
-]
+RESULTS = ["valid_accuracy", "test_accuracy", "test_macro_f1", "majority_accuracy", *OF_A_RUN]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_helpers import OF_A_RUN
 from training_helpers import StopAt
 
 import truesparse
@@ -26,29 +27,6 @@ from truesparse.training.loop import TrainingStopped
 
 SETTINGS = {"hidden_size": 40, "density": 0.2, "batch_size": 8, "epochs": 4, "lr": 0.02, "seed": 2}
 FLAGS = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-OF_A_RUN = [
-    *(
-        "steps",
-        "epochs",
-        "nnz",
-        "dense_parameters",
-        "density",
-        "training_flops",
-        "relative_flops",
-        "inference_flops",
-        "relative_inference_flops",
-    ),
-    *(
-        "tokens_per_second",
-        "seconds_per_epoch",
-        "step_seconds",
-        "net_seconds",
-        "update_seconds",
-        "threads",
-        "seconds",
-    ),
-    *("peak_memory_bytes", "run_dir"),
-]
 COLUMNS = ["--id-column", "who", "--time-column", "day"]
 FORECAST = [
     *("--horizon", "3", "--lookback", "6", "--season", "7"),

@@ -8,29 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from command_helpers import OF_A_RUN
 
 RESULTS = [
     *("valid_accuracy", "valid_f1", "test_accuracy", "test_f1", "test_precision", "test_recall"),
-    *("majority_accuracy", "lookup_accuracy", "lookup_f1", "steps", "epochs", "nnz"),
-    *(
-        "dense_parameters",
-        "density",
-        "training_flops",
-        "relative_flops",
-        "inference_flops",
-        "relative_inference_flops",
-        "tokens_per_second",
-    ),
-    *(
-        "seconds_per_epoch",
-        "step_seconds",
-        "net_seconds",
-        "update_seconds",
-        "threads",
-        "seconds",
-        "peak_memory_bytes",
-        "run_dir",
-    ),
+    *("majority_accuracy", "lookup_accuracy", "lookup_f1"),
+    *OF_A_RUN,
 ]
 TAGGED = "mr\tO\nw1\tB-PER\njr\tI-PER\n\nw2\tO\n\n"
 
