@@ -9,13 +9,17 @@ import pytest
 
 from truesparse import runtime
 from truesparse.data import Vocabulary
+from truesparse.layers.attention.spec import Attention
 from truesparse.layers.bidirectional.spec import Bidirectional
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.registry import LAYERS
+from truesparse.layers.residual.spec import Residual
 from truesparse.layers.spec import STEPS, TOKENS
 from truesparse.layers.standardize.spec import Standardize
 from truesparse.model import random_model
@@ -31,11 +35,22 @@ COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle
 
 def kinds_of(spec):
     """A layer of every setting that is one of several, and one with the others."""
+    of_own = {
+        Residual: [Residual(LayerNorm(), Attention(3))],
+        MixtureOfSoftmaxes: [
+            MixtureOfSoftmaxes(SIZE, experts=2, latent=SIZE, tied=tied) for tied in (False, True)
+        ],
+    }
+    if spec in of_own:
+        yield from of_own[spec]
+        return
     settings = {"mean": (0.5,) * SIZE, "scale": (2.0,) * SIZE} if spec is Standardize else {}
     for field in dataclasses.fields(spec):
         rule = field.metadata
         if field.default is dataclasses.MISSING:
             settings[field.name] = LSTM(SIZE) if spec is Bidirectional else SIZE
+        elif field.name == "chunk_size":
+            settings[field.name] = 3  # which divides the units
         elif kind_of(field) is float and (rule["low"], rule["high"]) == (0, 1):
             settings[field.name] = 0.25  # something is dropped
     yield spec(**settings)

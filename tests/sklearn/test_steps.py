@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+
 from truesparse import runtime
 from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor
 
