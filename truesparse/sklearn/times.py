@@ -42,7 +42,7 @@ def check_times(y: Any, X: Any, name: str) -> None:
 
 def _dates(values: Any) -> Any:
     """The times as a DatetimeIndex of pandas, or None."""
-    index = getattr(values, "index", None)
+    index: Any = getattr(values, "index", None)
     if hasattr(index, "to_timestamp"):  # periods
         return index.to_timestamp()
     return index if getattr(getattr(index, "dtype", None), "kind", "") == "M" else None
