@@ -17,6 +17,7 @@ from sklearn.utils import estimator_checks
 from truesparse import runtime
 from truesparse.errors import TruesparseError
 from truesparse.sklearn import SparseLSTMForecaster
+from truesparse.sklearn.times import check_times
 
 SMALL = {"hidden_size": 16, "epochs": 15, "density": 0.3, "random_state": 0, "lookback": 8, "season": 1}
 Y = np.sin(0.4 * np.arange(260)) * 30 + 100
@@ -186,3 +187,29 @@ def test_it_stops_early_and_goes_on_with_its_scale() -> None:
     model.set_params(horizon=2)
     with pytest.raises(ValueError, match="warm_start needs horizon, lookback, season"):
         model.fit(y)
+
+
+def test_dates_of_an_index_go_up_without_gaps() -> None:
+    pandas = pytest.importorskip("pandas")
+    dates = pandas.date_range("2024-01-01", periods=30, freq="D")
+    y = pandas.Series(np.arange(30.0), dates)
+    months = pandas.date_range("2024-01-15", periods=9, freq="MS")
+    for even in (
+        dates,
+        months + pandas.Timedelta(days=14),
+        dates[dates.day_of_week < 5],
+        dates.tz_localize("CET"),
+    ):
+        check_times(y.iloc[: len(even)].set_axis(even), None, "y")
+    check_times(y.to_list(), y.to_numpy(), "y")  # there are no times
+    wrong = {
+        "step 2 of y has the time 2024-01-02 00:00:00 after 2024-01-03": y.iloc[[0, 2, 1, 3]],
+        "step 2 of y has the time 2024-01-02 00:00:00 after 2024-01-02": y.iloc[[0, 1, 1, 2]],
+        "row 5 of y has the time 2024-01-07T00:00:00 after 2024-01-05T00:00:00, another": y.drop(dates[5]),
+        "row 5 of y has the time 2024-01-07T00:00:00 after": y.drop(dates[5]).to_period("D"),
+    }
+    for sentence, series in wrong.items():
+        with pytest.raises(ValueError, match=sentence):
+            SparseLSTMForecaster(**SMALL).fit(series)
+    with pytest.raises(ValueError, match=r"step 0 of y has the time 2024-01-01 .* but 2024-01-02 .* in X"):
+        SparseLSTMForecaster(**SMALL).fit(y, y.shift(1, freq="D"))

@@ -22,6 +22,7 @@ from truesparse.modelfile import Encoder
 from truesparse.sklearn.base import SparseNetworkEstimator, as_value_error
 from truesparse.sklearn.network import Samples
 from truesparse.sklearn.parameters import OWN, Parameter, with_parameters
+from truesparse.sklearn.times import check_times
 from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 from truesparse.tasks.series.task import scaling
 
@@ -119,8 +120,9 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         Raises
         ------
         ValueError
-            A series is too short, has NaN or infinity, or covariates of another length, a parameter cannot be
-            right, or the loss is not finite any more. The estimator is as before then.
+            A series is too short, has NaN or infinity, or covariates of another length, the dates of an index
+            do not go up or have a gap, a parameter cannot be right, or the loss is not finite any more. The
+            estimator is as before then.
         """
         if sample_weight is not None:
             raise ValueError(
@@ -321,6 +323,8 @@ def _series_of(y: Any, X: Any) -> tuple[Series, tuple[str, ...], bool]:
     given = [None] * len(every) if X is None else list(X) if several else [X]
     if len(given) != len(every):
         raise ValueError(f"there are {len(every)} series in y, but covariates of {len(given)} in X")
+    for number, (own, covariates) in enumerate(zip(y if several else [y], given, strict=True)):
+        check_times(own, covariates, f"series {number} of y" if several else "y")
     joint = []
     for number, (own, covariates) in enumerate(zip(every, given, strict=True)):
         if own.shape[1] != len(targets) or not len(own):
