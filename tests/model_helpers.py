@@ -33,7 +33,7 @@ CASES = {
     "batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "unit": {
@@ -51,7 +51,7 @@ CASES = {
     "unit, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, pattern="unit"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "rhn": {
@@ -81,13 +81,13 @@ CASES = {
     "rhn, unit, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=2, pattern="unit"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "rhn, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=4),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "on-lstm": {
@@ -99,7 +99,7 @@ CASES = {
     "on-lstm, unit, batch in blocks": {
         "chain": partial(language_model, 9, 4, 6, 1, cell="on-lstm", chunk_size=2, pattern="unit"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "gru": {
@@ -123,13 +123,13 @@ CASES = {
     "gru, unit, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="gru", pattern="unit"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "gru, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="gru"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "gru, reset before": {
@@ -153,13 +153,13 @@ CASES = {
     "gru, reset before, unit, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="gru", reset_gate="before", pattern="unit"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
     "gru, reset before, batch in blocks": {
         "chain": partial(language_model, 9, 4, 5, 1, cell="gru", reset_gate="before"),
         "density": 0.6,
-        "window": (3, 70),
+        "window": (3, 39),
         "steps": 3,
     },
 }

@@ -32,7 +32,7 @@ CASES = {
     "rhn, mean": case(20, 4, 20, 7, 9, 1, cell="rhn", depth=2, pooling="mean"),
     "gru": case(3, 5, 20, 7, 9, 2, cell="gru", outputs=3),
     "gru, reset before": case(20, 4, 20, 7, 9, 1, cell="gru", reset_gate="before", pooling="mean"),
-    "batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="max"),
+    "batch in blocks": case(39, 3, 9, 4, 5, 1, pooling="max"),
     "blocks, last": case(130, 3, 9, 4, 5, 1, outputs=3),
     "features": case(5, 7, 0, 4, 6, 1, pooling="mean"),
     "features in blocks": case(70, 3, 0, 3, 5, 1),
@@ -40,7 +40,7 @@ CASES = {
     "steps": case(3, 5, 30, 7, 9, 2, pooling="", outputs=3),
     "steps, sparse output": case(20, 9, 12, 5, 8, 1, pooling="", sparse_output=True, outputs=5),
     "steps, rhn": case(3, 5, 20, 7, 9, 1, cell="rhn", depth=2, pooling="", outputs=3),
-    "steps, batch in blocks": case(70, 3, 9, 4, 5, 1, pooling="", outputs=2),
+    "steps, batch in blocks": case(39, 3, 9, 4, 5, 1, pooling="", outputs=2),
     "standardized": case(5, 4, 0, 2, 6, 1, feature_mean=(3.0, -0.5), feature_scale=(0.2, 4.0)),
     "number at each step": case(
         5, 7, 0, 2, 6, 1, kind="regressor", pooling="", feature_mean=(0.1, 2.0), feature_scale=(0.5, 3.0)
@@ -50,7 +50,7 @@ CASES = {
     ),
     "both": case(5, 6, 30, 7, 9, 2, bidirectional=True),
     "both, mean": case(20, 4, 20, 7, 9, 1, bidirectional=True, pooling="mean", pattern="unit", outputs=3),
-    "both, gru, in blocks": case(70, 3, 9, 4, 5, 1, cell="gru", bidirectional=True, pooling="max"),
+    "both, gru, in blocks": case(39, 3, 9, 4, 5, 1, cell="gru", bidirectional=True, pooling="max"),
     "both, rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
     "both, of features": case(5, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
     "steps, both": case(3, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
@@ -62,7 +62,7 @@ CASES = {
         **{"cell": "gru", "reset_gate": "before", "bidirectional": True},
         **{"pooling": "", "sparse_output": True, "outputs": 5},
     ),
-    "two numbers": case(70, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
+    "two numbers": case(39, 3, 9, 4, 5, 1, kind="regressor", outputs=2, pooling="max", sparse_output=True),
 }
 
 
