@@ -74,6 +74,8 @@ class RowEstimator(SequenceEstimator):
             settings["activation"] = "none"
         if settings["batch_size"] == "auto":
             settings["batch_size"] = _AUTO_BATCH
+        if settings["lr_decay"] is None:
+            settings["lr_decay"] = 1.0  # as scikit-learn's; that of the presets is for their epochs
         return settings
 
     def __sklearn_tags__(self) -> Tags:

@@ -135,6 +135,8 @@ def targets_of_steps(y: Any, sequences: Sequences, dimensions: int) -> NDArray[A
     kind = isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.ndim == dimensions + 1)
     if not kind or not len(y) or sequences.longest == 1 or np.ndim(y[0]) != dimensions:
         return None
+    if dimensions == 1 and isinstance(y, np.ndarray) and y.shape[1] == 1:
+        return None  # a column of labels, as scikit-learn takes it
     items = [np.asarray(item) for item in y]
     check_consistent_length(sequences, items)
     for row, (item, steps) in enumerate(zip(items, sequences.lengths, strict=True)):
