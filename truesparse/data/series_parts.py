@@ -205,11 +205,9 @@ def load_series(
             forecaster = replace(train.encoder, linear=linear)
         return LabelledData.of(path, kind, parts, (), forecaster)
     targets = train.told()
-    if labels:
-        pass
-    elif train.goal == CLASSIFY:
+    if not labels and train.goal == CLASSIFY:
         labels = label_names(Labels(train.name, targets.rows, targets.texts()))
-    elif train.goal == LABEL_STEPS:
+    elif not labels and train.goal == LABEL_STEPS:
         labels = in_order(set(targets.texts()))
         if len(labels) == 1:
             raise TruesparseError(

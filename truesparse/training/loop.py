@@ -236,8 +236,7 @@ class Trainer:
         state.settled = False
         seconds = time.perf_counter() - began - (self._compile_seconds() - compiled)
         state.flops += batch.tokens * (3 * flops_per_token(self.model) + done.dense * self._dense_flops)
-        state.add_step(done.loss, batch.counted, batch.tokens, seconds)
-        state.net_seconds += seconds * density
+        state.add_step(done.loss, batch.counted, batch.tokens, seconds, density)
         self.reporter.step(Progress(state.step, epoch + 1, done.loss))
         self._ending = self._is_over()
         if state.step % self.config.log_interval == 0 or self._ending:

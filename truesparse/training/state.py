@@ -89,10 +89,11 @@ class TrainingState:
     changed: dict[str, tuple[int, int]] = field(default_factory=dict)
     net_seconds: float = 0.0
 
-    def add_step(self, loss: float, weight: float, tokens: int, seconds: float) -> None:
-        """Count a step whose mean loss counts `weight`."""
+    def add_step(self, loss: float, weight: float, tokens: int, seconds: float, density: float) -> None:
+        """Count a step of a model of that density, whose mean loss counts `weight`."""
         self.tokens += tokens
         self.step_seconds += seconds
+        self.net_seconds += seconds * density
         self.epoch["steps"] += seconds
         added = {"loss": loss * weight, "weight": weight, "tokens": tokens, "seconds": seconds}
         self.interval = {name: total + added[name] for name, total in self.interval.items()}
