@@ -20,10 +20,12 @@ from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import set_threads
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
+from truesparse.training import lockstep
 from truesparse.training.build import build_model, build_training
 from truesparse.training.communicator import SERIAL, Communicator, find_communicator
 from truesparse.training.lockstep import check_equal
 from truesparse.training.loop import TrainingStopped
+from truesparse.training.mpi import MPICommunicator
 from truesparse.training.state import make_generators
 from truesparse.training.training import Training
 
@@ -47,7 +49,9 @@ def base(folder: Path) -> LanguageModelConfig:
     )
 
 
-def trained(config: LanguageModelConfig, communicator: Communicator) -> tuple[list[float], Training, int]:
+def trained(
+    config: LanguageModelConfig, communicator: Communicator, count: int = STEPS
+) -> tuple[list[float], Training, int]:
     """Losses of the steps, what made them, and the bytes that the first one gave to be added up."""
     task = config.filled().make_task()
     generators = make_generators(config.seed)
@@ -59,7 +63,7 @@ def trained(config: LanguageModelConfig, communicator: Communicator) -> tuple[li
         task.config, model, generators, task.chain, steps, STEPS + 8, communicator=communicator
     )
     losses, payload = [], communicator.payload
-    for k in range(STEPS):
+    for k in range(count):
         losses.append(training.step(task.train.batch(*divmod(k, steps))).loss)
         payload = communicator.payload - payload if k == 0 else payload
     return losses, training, payload
@@ -124,6 +128,27 @@ def sums(communicator: Communicator) -> dict[str, Any]:
     return {"wrong": wrong}
 
 
+def overlapping(config: LanguageModelConfig, communicator: Communicator) -> dict[str, Any]:
+    """Whether sums that travel during the backward pass are those that travel after it, to the bit, and how
+    many numbers each of them has, in their order."""
+    begun = []
+
+    def noted(array: Any) -> None:
+        begun.append(array.size)
+        MPICommunicator.start(communicator, array)  # type: ignore[arg-type]
+
+    alone, lockstep.ALONE = lockstep.ALONE, 100
+    communicator.rounds = True
+    communicator.start = noted  # type: ignore[method-assign]
+    overlapped = trained(config, communicator, 12)[1].model.arena
+    communicator.start = communicator.all_reduce  # type: ignore[method-assign]
+    blocking = trained(config, communicator, 12)[1].model.arena
+    lockstep.ALONE, communicator.rounds = alone, False
+    del communicator.start
+    same = communicator.gather(overlapped.values.tobytes() == blocking.values.tobytes())
+    return {"same": same, "begun": begun[: len(begun) // 12]}
+
+
 def drifted(training: Training, communicator: Communicator) -> str:
     """What is said when the last rank has drifted."""
     arena = training.model.arena
@@ -178,6 +203,7 @@ def main() -> None:
             "snfs rhn": replace(config, cell="rhn", depth=2, method="snfs", update_interval=8),
             "dsr unit": replace(config, pattern="unit", method="dsr", update_interval=8),
         }
+        found["overlapping"] = overlapping(cases["rigl lstm"], communicator)
         found["resumed"] = resumed(config, folder, communicator)
     found["compared"] = {}
     for name, case in cases.items():

@@ -84,13 +84,18 @@ def bench_scale(
             first = records[-1]["one_rank_ms"] if count > 1 else found["ms"]
             records.append({**record, "one_rank_ms": first, "efficiency": first / found["ms"]})
             if count > 1 and costs is None:
-                costs = Cost(
-                    first / 1000, found["bytes"], found["reductions"], found["states"], found["weights"]
-                )
+                costs = cost(records[-1])
             records[-1]["environment"] = where
         if costs is not None:
             records[-len(counts)]["modelled"] = modelled(costs)
     return records
+
+
+def cost(record: Record) -> Cost:
+    """What a rank computes and sends, of a record of several ranks."""
+    numbers = (record[name] for name in ("bytes", "reductions", "states", "weights"))
+    begun = [(before / 1000, size) for before, size in record["begun"]]
+    return Cost(record["one_rank_ms"] / 1000, *numbers, begun)
 
 
 def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:
@@ -98,6 +103,7 @@ def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:
     return {
         name: {
             "in step": [costs.efficiency(network, ranks) for ranks in MODELLED],
+            "without overlap": [costs.efficiency(network, ranks, overlap=False) for ranks in MODELLED],
             f"{LOCAL_STEPS} local steps": [costs.efficiency(network, r, LOCAL_STEPS) for r in MODELLED],
         }
         for name, network in NETWORKS.items()

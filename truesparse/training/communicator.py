@@ -57,6 +57,16 @@ class Communicator:
             Whether it travels as float32 even if others travel rounded.
         """
 
+    def start(self, array: NDArray[np.float32]) -> None:
+        """Begin to add up an array as `all_reduce` does, while this process computes something else.
+
+        Until `finish` nobody may use the array, or call another method than `start`.
+        """
+        self.all_reduce(array)
+
+    def finish(self) -> None:
+        """Wait for all sums that were begun."""
+
     def sums(self, *values: float) -> list[float]:
         """Add up numbers over all ranks, in their order."""
         return [float(value) for value in values]
