@@ -6,8 +6,6 @@ Rank 0 writes what they came to as JSON. With ``--all`` all methods are compared
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -185,11 +183,6 @@ def main() -> None:
     set_threads(1)
     communicator = find_communicator()
     config = base(folder)
-    if "--killed" in told:  # as where memory runs out
-        if communicator.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        communicator.sums(1)
-        return
     found: dict[str, Any] = {"size": communicator.size, "sums": sums(communicator)}
     cases = {"rigl lstm": replace(config, method="rigl", layers=2, update_interval=8, embedding_size=64)}
     if "--all" in told:

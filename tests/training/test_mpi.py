@@ -132,10 +132,26 @@ def test_a_run_goes_on_with_another_number_of_ranks(
 
 
 @needs_mpi
-def test_a_killed_rank_ends_the_job(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", ""),  # as where memory runs out
+        ("raise ValueError('of a program')", "ValueError: of a program"),
+    ],
+)
+def test_a_rank_that_ends_early_ends_the_job(end: str, said: str) -> None:
+    program = f"""
+import os, signal
+from truesparse.training.communicator import find_communicator
+ranks = find_communicator()
+if ranks.rank == 1:
+    {end}
+ranks.sums(1)
+"""
     began = time.perf_counter()
-    code, _, _ = launched(2, PROGRAM, folder, "--killed")
+    code, _, errors = launched(2, "-c", program)
     assert code != 0
+    assert said in errors
     assert time.perf_counter() - began < 30
 
 

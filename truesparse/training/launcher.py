@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -31,6 +32,17 @@ def end_job(code: int) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         mpi.COMM_WORLD.Abort(code)
+
+
+def end_job_with_program() -> None:
+    """See that an error that ends this program ends the others of the job too, once it was printed."""
+    show = sys.excepthook
+
+    def end(*error: Any) -> None:
+        show(*error)
+        end_job(1)
+
+    sys.excepthook = end
 
 
 def _number(name: str) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.training.communicator import Communicator
+from truesparse.training.launcher import end_job_with_program
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class MPICommunicator(Communicator):
             self.cores = len(set().union(*machine.allgather(os.sched_getaffinity(0))))
         machine.Free()
         self.payload = 0
+        end_job_with_program()
         self._pending: list[Future[None]] = []
         self._computes = False  # whether this process does something while sums travel
         apart = MPI.Query_thread() >= MPI.THREAD_SERIALIZED
