@@ -192,6 +192,20 @@ def test_an_interrupted_job_saves_once(folder: Path) -> None:
 
 
 @needs_mpi
+def test_ranks_share_the_runs_of_a_study(folder: Path) -> None:
+    settings = "hidden_size = 8\nbatch_size = 4\nbptt = 10\nmax_steps = 12"
+    (folder / "grid.toml").write_text(
+        f'task = "lm"\n[settings]\ndata = "{folder / "text.txt"}"\n{settings}\n[grid]\nlr = [1, 2, 3, 4]\n'
+    )
+    study = "-m", "truesparse", "study", folder / "grid.toml", "--out", folder / "study"
+    code, out, errors = launched(2, *study, "--json")
+    assert code == 0, errors
+    assert [row["done"] for row in json.loads(out)["rows"]] == [1] * 4
+    assert len((folder / "study" / "results.jsonl").read_text().splitlines()) == 4
+    assert 1 <= errors.count(", validation perplexity") < 4  # of rank 0
+
+
+@needs_mpi
 def test_bench_scale(run: Callable[..., Result], tmp_path: Path) -> None:
     sizes = "--hidden-size 20 --vocab-size 50 --layers 1 --batch-size 4 --bptt 10 --repeats 1 --seconds 0.01"
     drawn = ["--plot", tmp_path / "out.png"] if installed("matplotlib") else []

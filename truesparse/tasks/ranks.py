@@ -60,8 +60,7 @@ def shared(task: Task, communicator: Communicator) -> Task:
 
 def set_rank_threads(wanted: int, communicator: Communicator) -> int:
     """Set the threads of this rank: by default its share of the cores; more than there are get a warning."""
-    ranks, cores = communicator.neighbours, communicator.cores
-    each = max(1, cores // ranks)
+    ranks, cores, each = communicator.neighbours, communicator.cores, communicator.threads
     if ranks > 1 and cores and not wanted:
         return set_threads(each)
     if ranks > 1 and cores and wanted > each and communicator.rank == 0:

@@ -46,6 +46,11 @@ class Communicator:
     rounds = False
     payload = 0
 
+    @property
+    def threads(self) -> int:
+        """How many cores of this machine each of its ranks has; 0 for all."""
+        return max(1, self.cores // self.neighbours) if self.cores else 0
+
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
         """Add up an array over all ranks, in place: the same bits everywhere, whatever sends them.
 
