@@ -1,6 +1,7 @@
 """What the ranks of `test_mpi.py` do, many checks in one launch: ``mpiexec -n 2 python mpi_program.py DIR``.
 
-Rank 0 writes what they came to as JSON. With ``--all`` all methods are compared, which takes some minutes.
+Rank 0 writes what they came to as JSON. With ``--all`` all methods are compared, and the ranks after 500
+steps, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from truesparse.training.mpi import MPICommunicator
 from truesparse.training.state import make_generators
 from truesparse.training.training import Training
 
-STEPS = 50
+STEPS, LONG = 50, 500
 METHODS = {
     "dsr": {"update_interval": 8},
     "rigl": {"update_interval": 8},
@@ -58,7 +60,7 @@ def trained(
     )
     steps = len(task.train)
     training = build_training(
-        task.config, model, generators, task.chain, steps, STEPS + 8, communicator=communicator
+        task.config, model, generators, task.chain, steps, count + 8, communicator=communicator
     )
     losses, payload = [], communicator.payload
     for k in range(count):
@@ -86,6 +88,13 @@ def compared(config: LanguageModelConfig, communicator: Communicator) -> tuple[d
         "embedded": matrices["embedding.weight"].nnz,
     }
     return measures, training
+
+
+def moved(config: LanguageModelConfig, communicator: Communicator) -> int:
+    """How many positions have changed after many steps on several ranks, which are all equal."""
+    model = trained(config, communicator, LONG)[1].model
+    check_equal(communicator, model.arena, LONG)
+    return sum(_moved(first, model.matrices[name]) for name, first in _first(config).items())
 
 
 def _first(config: LanguageModelConfig) -> dict[str, Any]:
@@ -178,6 +187,33 @@ def resumed(config: LanguageModelConfig, folder: Path, communicator: Communicato
     return {"same": True, "records": len(records(ends[1]))}
 
 
+def score(density: float) -> tuple[float, int]:
+    """What an estimator comes to, and on which rank."""
+    from mpi4py import MPI
+
+    from truesparse.sklearn import SparseLSTMClassifier
+
+    X = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+    model = SparseLSTMClassifier(hidden_size=4, density=density, epochs=2, random_state=1)
+    return float(model.fit(X, X[:, -1] > 0).predict_proba(X)[0, 0]), MPI.COMM_WORLD.rank
+
+
+def searched() -> dict[str, Any]:
+    """What the estimators of a search come to that another rank fits, and this one does again; nothing
+    without scikit-learn."""
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+
+    densities = (0.3, 0.9)
+    if find_spec("sklearn") is None:
+        return {}
+    with MPICommExecutor(MPI.COMM_WORLD) as ranks:
+        if ranks is None:  # on all but the first
+            return {}
+        scores = list(ranks.map(score, densities))
+    return {"scores": scores, "again": [score(density) for density in densities]}
+
+
 def main() -> None:
     folder, told = Path(sys.argv[1]), sys.argv[2:]
     set_threads(1)
@@ -197,10 +233,13 @@ def main() -> None:
             "dsr unit": replace(config, pattern="unit", method="dsr", update_interval=8),
         }
         found["overlapping"] = overlapping(cases["rigl lstm"], communicator)
+        found["searched"] = searched()
         found["resumed"] = resumed(config, folder, communicator)
     found["compared"] = {}
     for name, case in cases.items():
         found["compared"][name], training = compared(case, communicator)
+        if "--all" in told:
+            found["compared"][name]["moved in 500 steps"] = moved(case, communicator)
     if "--all" not in told:
         found["drift"] = drifted(training, communicator)
     if communicator.rank == 0:

@@ -100,6 +100,15 @@ def test_sums_that_travel_during_the_backward_pass_are_the_same_bits(
 
 
 @needs_mpi
+def test_ranks_fit_the_estimators_of_a_search(found: dict[int, dict[str, Any]]) -> None:
+    pytest.importorskip("sklearn.base")
+    scores, again = found[2]["searched"].values()
+    assert [rank for _, rank in scores] == [1, 1]
+    assert [value for value, _ in scores] == [value for value, _ in again]
+    assert scores[0][0] != scores[1][0]
+
+
+@needs_mpi
 def test_only_weights_that_exist_travel_and_of_the_embedding_the_rows_of_the_batch(
     found: dict[int, dict[str, Any]],
 ) -> None:
