@@ -175,11 +175,19 @@ def test_what_all_ranks_find_wrong_is_said_once(folder: Path) -> None:
 
 
 @needs_mpi
-def test_what_one_rank_finds_wrong_ends_the_job(folder: Path) -> None:
-    train = [sys.executable, "-m", "truesparse", "train", "lm", "--batch-size", "2", "--quiet", "--data"]
-    code, out, errors = launched(1, *train[1:], folder / "text.txt", ":", "-n", 1, *train, folder / "nowhere")
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--data", "nowhere"], "there is no file or folder nowhere"),
+        (["--density", "3"], "--density is 3.0; it must be"),  # before it has got as far as MPI
+    ],
+)
+def test_what_one_rank_finds_wrong_ends_the_job(folder: Path, flags: list[str], said: str) -> None:
+    train = [sys.executable, "-m", "truesparse", "train", "lm", "--batch-size", "2", "--quiet"]
+    train += ["--data", str(folder / "text.txt"), "--out", str(folder / "wrong")]
+    code, out, errors = launched(1, *train[1:], ":", "-n", 1, *train, *flags)
     assert (code, out) == (2, "")
-    assert f"truesparse: rank 1: there is no file or folder {folder / 'nowhere'}" in errors
+    assert f"truesparse: rank 1: {said}" in errors
 
 
 @needs_mpi

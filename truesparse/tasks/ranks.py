@@ -65,8 +65,8 @@ def set_rank_threads(wanted: int, communicator: Communicator) -> int:
         return set_threads(each)
     if ranks > 1 and cores and wanted > each and communicator.rank == 0:
         warnings.warn(
-            f"{ranks} ranks of {wanted} threads are more than the {cores} cores of this machine, and disturb"
-            f" each other; use --threads {each}",
+            f"{ranks} ranks of {wanted} threads are more than the {cores} core{'s' * (cores > 1)} of this"
+            f" machine, and disturb each other; use --threads {each}",
             stacklevel=2,
         )
     return set_threads(wanted)
