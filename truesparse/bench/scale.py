@@ -93,9 +93,9 @@ def bench_scale(
 
 def cost(record: Record) -> Cost:
     """What a rank computes and sends, of a record of several ranks."""
-    numbers = (record[name] for name in ("bytes", "reductions", "states", "weights"))
+    numbers = {name: record[name] for name in ("bytes", "reductions", "states", "weights")}
     begun = [(before / 1000, size) for before, size in record["begun"]]
-    return Cost(record["one_rank_ms"] / 1000, *numbers, begun)
+    return Cost(record["one_rank_ms"] / 1000, **numbers, begun=begun)
 
 
 def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:

@@ -97,15 +97,12 @@ class Model:
             key=lambda number: self.layers[number].KEYS,
         )
         # Below the first layer with numbers nobody reads a gradient
-        learning = (number for number, place in enumerate(places) if place.vectors or place.matrices)
+        learning = (number for number, place in enumerate(places) if place.names)
         self._first = next(learning, 0)
         self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
         # A tied embedding is final with its own layer, not with the head
         dropped = {name for name, _ in self._dropped}
-        self._final = [
-            [own.name for own in (*place.matrices, *place.vectors) if own.name not in dropped]
-            for place in chain.places
-        ]
+        self._final = [[name for name in place.names if name not in dropped] for place in chain.places]
         kept = 1.0
         for layer in self.layers:
             if isinstance(layer, WordDropoutLayer):
