@@ -203,6 +203,7 @@ def test_an_interrupted_job_saves_once(folder: Path) -> None:
     job.send_signal(signal.SIGINT)
     _, errors = job.communicate(timeout=60)
     assert len(re.findall("truesparse: stopped after step", errors)) == 1
+    assert errors.count("stopping after this step") == 1
     assert len(re.findall("2 ranks of 64 threads are more than", errors)) == 1
     steps = [record["step"] for record in records(out)]
     assert steps == sorted(steps)
