@@ -63,24 +63,21 @@ class Cost(NamedTuple):
     weights: float
     begun: Sequence[tuple[float, float]] = ()
 
-    def exchange(self, network: Network, ranks: int, rounded: float = 1.0, overlap: bool = True) -> float:
+    def exchange(self, network: Network, ranks: int, rounded: float = 1.0) -> float:
         """Seconds from the end of the backward pass until all sums of a step are there, each after the one
         before; numbers take `rounded` times their bytes."""
-        begun = self.begun if overlap else ()
         end = -math.inf
-        for before, size in begun:
+        for before, size in self.begun:
             end = max(end, -before) + network.seconds(ranks, rounded * size)
-        rest = rounded * (self.bytes - sum(size for _, size in begun))
-        return max(end, 0.0) + network.seconds(ranks, rest, self.reductions - len(begun))
+        rest = rounded * (self.bytes - sum(size for _, size in self.begun))
+        return max(end, 0.0) + network.seconds(ranks, rest, self.reductions - len(self.begun))
 
-    def efficiency(
-        self, network: Network, ranks: int, local_steps: int = 1, bf16: bool = True, overlap: bool = True
-    ) -> float:
+    def efficiency(self, network: Network, ranks: int, local_steps: int = 1, bf16: bool = True) -> float:
         """Which fraction of the time of a step is left for computing."""
         loss = network.seconds(ranks, 8)
         rounded = 0.5 if bf16 else 1.0
         if local_steps == 1:
-            exchange = self.exchange(network, ranks, rounded, overlap)
+            exchange = self.exchange(network, ranks, rounded)
         else:
             exchange = network.seconds(ranks, rounded * self.weights + self.states, 2) / local_steps
         return self.compute / (self.compute + exchange + loss)

@@ -103,7 +103,6 @@ def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:
     return {
         name: {
             "in step": [costs.efficiency(network, ranks) for ranks in MODELLED],
-            "without overlap": [costs.efficiency(network, ranks, overlap=False) for ranks in MODELLED],
             f"{LOCAL_STEPS} local steps": [costs.efficiency(network, r, LOCAL_STEPS) for r in MODELLED],
         }
         for name, network in NETWORKS.items()
