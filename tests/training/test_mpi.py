@@ -254,6 +254,7 @@ def test_a_network_takes_latency_and_bandwidth() -> None:
     assert early.exchange(free, 2) == pytest.approx(0.2)
     assert cost.exchange(free, 2) == pytest.approx(0.4)
     assert early.exchange(free, 2, rounded=0.5) == pytest.approx(0.05)
+    assert early.faster(2).exchange(free, 2) == pytest.approx(0.3)
     assert cost.efficiency(free, 2, local_steps=10) == pytest.approx(1 / (1 + (500 + 600) / 1e4 + 0.008))
 
 

@@ -40,6 +40,7 @@ def bench_scale(
     task: Workload,
     densities: Sequence[float],
     ranks: Sequence[int],
+    speed: int,
     conditions: Conditions,
     monitor: Monitor,
 ) -> list[Record]:
@@ -52,6 +53,8 @@ def bench_scale(
     densities : sequence of float
     ranks : sequence of int
         Increasing; 1 is measured in any case.
+    speed : int
+        How many times as fast as a rank here the machines of the model compute.
     conditions : Conditions
         Of its threads each rank has as many as there are cores for all.
     monitor : Monitor
@@ -87,7 +90,7 @@ def bench_scale(
                 costs = cost(records[-1])
             records[-1]["environment"] = where
         if costs is not None:
-            records[-len(counts)]["modelled"] = modelled(costs)
+            records[-len(counts)] |= {"modelled": modelled(costs.faster(speed)), "machine_speed": speed}
     return records
 
 

@@ -48,7 +48,7 @@ def scale_lines(records: Sequence[Record]) -> list[str]:
             f"{name} {network.bandwidth / 1e9:g} GB/s and {1e6 * network.latency:g} µs"
             for name, network in NETWORKS.items()
         )
-        + "; machines with the time of one rank here",
+        + f"; machines that compute {records[0]['machine_speed']} times as fast as a rank here",
     ]
     for record in records:
         if record["ranks"] > 1:
