@@ -171,7 +171,7 @@ def drifted(training: Training, communicator: Communicator) -> str:
 def resumed(config: LanguageModelConfig, folder: Path, communicator: Communicator) -> dict[str, Any]:
     """Whether a run that was stopped in an evaluation, and gone on with, ends as one that was not."""
     dropping = replace(config, dropout=0.2, dropout_weights=0.1, epochs=1, eval_interval=20)
-    dropping = replace(dropping, comm_dtype="bf16", local_steps=6)
+    dropping = replace(dropping, comm_dtype="bf16", local_steps=6, outer_momentum=0.5)
     ends = folder / "whole", folder / "stopped"
     train_model(dropping, ends[0], communicator=communicator)
     stop = StopAt(19.5)

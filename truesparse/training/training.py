@@ -74,7 +74,9 @@ class Training:
         follows.
     local_steps : int
         Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
-        topology changes; see `truesparse.training.local_steps`.
+        topology changes.
+    outer_momentum : float
+        Of these meetings; see `truesparse.training.local_steps`.
 
     Attributes
     ----------
@@ -97,6 +99,7 @@ class Training:
         decay: tuple[float, int] = (1.0, 0),
         communicator: Communicator = SERIAL,
         local_steps: int = 1,
+        outer_momentum: float = 0.0,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -120,7 +123,8 @@ class Training:
         self._clock = clock
         self._decay = decay
         self._communicator = communicator
-        self._outer = OuterStep(communicator, model.arena, local_steps) if local_steps > 1 else None
+        meetings = communicator, model.arena, local_steps, outer_momentum
+        self._outer = OuterStep(*meetings) if local_steps > 1 else None
         self._checked = -CHECK_STEPS
         self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
         self._workspace: Workspace | None = None
