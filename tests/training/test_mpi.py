@@ -177,18 +177,19 @@ def test_what_all_ranks_find_wrong_is_said_once(folder: Path) -> None:
 
 @needs_mpi
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("other", "said"),
     [
-        (["--data", "nowhere"], "there is no file or folder nowhere"),
-        (["--density", "3"], "--density is 3.0; it must be"),  # before it has got as far as MPI
+        ("lm --data nowhere --batch-size 2", "rank 1: there is no file or folder nowhere"),
+        ("lm --density 3", "rank 1: --density is 3.0; it must be"),  # before it has got as far as MPI
+        ("tagger --data nowhere", "rank 1 has another command than rank 0: train tagger, not train lm"),
     ],
 )
-def test_what_one_rank_finds_wrong_ends_the_job(folder: Path, flags: list[str], said: str) -> None:
-    train = [sys.executable, "-m", "truesparse", "train", "lm", "--batch-size", "2", "--quiet"]
-    train += ["--data", str(folder / "text.txt"), "--out", str(folder / "wrong")]
-    code, out, errors = launched(1, *train[1:], ":", "-n", 1, *train, *flags)
+def test_what_one_rank_finds_wrong_ends_the_job(folder: Path, other: str, said: str) -> None:
+    train = [sys.executable, "-m", "truesparse", "train"]
+    flags = ["--batch-size", 2, "--quiet", "--data", folder / "text.txt", "--out", folder / "wrong"]
+    code, out, errors = launched(1, *train[1:], "lm", *flags, ":", "-n", 1, *train, *other.split())
     assert (code, out) == (2, "")
-    assert f"truesparse: rank 1: {said}" in errors
+    assert f"truesparse: {said}" in errors
 
 
 @needs_mpi

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import click
 
@@ -141,13 +142,17 @@ def _run(
     Raises
     ------
     TruesparseError
-        On all ranks, when all have ended: what the first of them has found wrong, or that it was stopped.
+        On all ranks, when all have ended: what the first of them has found wrong, or that it was stopped. Or
+        at once: they have different studies.
     """
     from truesparse.cli.study_display import Display, Quiet
     from truesparse.cli.train_run import stop_on_signal
     from truesparse.study.results import read_results
     from truesparse.study.run import begin_study, run_study
+    from truesparse.training.communicator import SAME_START, same_everywhere
 
+    check = crc32("".join(run.key for run in plan.runs).encode())
+    same_everywhere(ranks, [("command", "study", SAME_START), ("checksum of the study", check, SAME_START)])
     display = Quiet() if quiet or ranks.rank else Display(max(jobs, ranks.size))
     error: TruesparseError | None = None
     with stop_on_signal(display.stopping) as asked, display:

@@ -103,9 +103,11 @@ def training_command(kind: type[Config]) -> click.Command:
                 return
 
         from truesparse.tasks.run import resume_run, train_model
-        from truesparse.training.communicator import find_communicator
+        from truesparse.training.communicator import SAME_START, find_communicator, same_everywhere
 
         communicator = find_communicator(mpi)
+        started = f"train {kind.TASK}{' --resume' if resume else ''}"
+        same_everywhere(communicator, [("command", started, SAME_START)])
         reporter = display_for(as_json, quiet or communicator.rank > 0)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from truesparse.kernels.threads import set_threads
 from truesparse.settings import flag
-from truesparse.training.communicator import Communicator, same_everywhere
+from truesparse.training.communicator import SAME_START, Communicator, same_everywhere
 from truesparse.training.config import Config
 from truesparse.training.logs import with_logs
 from truesparse.training.reporter import Reporter
@@ -44,12 +44,11 @@ def shared(task: Task, communicator: Communicator) -> Task:
         They have not.
     """
     own = {name: value for name, value in asdict(task.config).items() if name not in _OF_MACHINE}
-    again = "give all ranks the same flags, files and environment variables"
     same_everywhere(
         communicator,
         [
             ("version of truesparse", __version__, "install the same one everywhere"),
-            *((f"value of {flag(name)}", value, again) for name, value in own.items()),
+            *((f"value of {flag(name)}", value, SAME_START) for name, value in own.items()),
             ("checksum of the data", task.crc32, "give all ranks the same --data"),
         ],
     )

@@ -196,6 +196,10 @@ def _weight(batch: Batch) -> float:
     return float(np.count_nonzero(there))
 
 
+# What to do where ranks have started something else
+SAME_START = "give all ranks the same flags, files and environment variables"
+
+
 def same_everywhere(communicator: Communicator, what: Sequence[tuple[str, Any, str]]) -> None:
     """Check that all ranks have the same.
 
