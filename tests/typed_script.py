@@ -19,7 +19,7 @@ from truesparse.sklearn import (
 
 
 class Own(ts.Reporter):
-    """A reporter of one's own."""
+    """A reporter of your own."""
 
     def start(self, info: ts.RunInfo) -> None:
         """Say how long it will be."""

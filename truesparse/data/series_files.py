@@ -353,7 +353,7 @@ def _npz_targets(
         )
     if columns.goal in STEP_GOALS and not per_step:
         raise TruesparseError(
-            f"y of {name} has the shape {y.shape}; to tell something at each step it must begin with"
+            f"y of {name} has the shape {y.shape}; for an output at each step it must begin with"
             f" {(count, steps)}, as X does"
         )
     if y.dtype.kind == "S":

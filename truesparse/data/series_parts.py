@@ -149,7 +149,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     targets = series.told()
     if len(targets.names) != len(encoder.targets):
         raise UsageError(
-            f"{series.name} has {len(targets.names)} columns to tell, but the model tells"
+            f"{series.name} has {len(targets.names)} columns to predict, but the model predicts"
             f" {len(encoder.targets)}; give --target-column as in training"
         )
     told: Any

@@ -86,7 +86,7 @@ def _whole(path: Path) -> tuple[list[Layer], str]:
         layers = [_configured(layer, groups) for layer in listed]
     except (KeyError, TypeError, AttributeError):
         raise TruesparseError(
-            f"{path} is of a model of one's own class; save a Sequential or Functional model"
+            f"{path} has a model of a custom class; save a Sequential or Functional model"
         ) from None
     return layers, json.dumps((document.get("compile_config") or {}).get("loss")).lower().replace("_", "")
 

@@ -100,7 +100,7 @@ class ChainSpec:
     *layers : LayerSpec
         The first is an embedding, which reads tokens; or any other, which reads `features`.
     features : int
-        Numbers at each step of what a chain without embedding reads; 0 with one.
+        Features at each step, for a chain without an embedding; 0 with one.
 
     Raises
     ------

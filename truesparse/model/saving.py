@@ -86,7 +86,7 @@ def check_reading(
         )
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
-            "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
+            "a model with an output at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
             " TextEncoder"
         )
     if vocabulary is not None and not chain.per_step and not isinstance(encoder, TextEncoder):

@@ -31,7 +31,7 @@ def load(path: str | Path) -> RuntimeModel:
     Returns
     -------
     LanguageModel, MaskedLanguageModel, Classifier, Tagger or SequenceModel
-        The last if it reads features, or says numbers.
+        The last if it reads features, or predicts numbers.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def _stored(path: str | Path) -> StoredModel:
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
-    """Load what must be a language model; see `load`.
+    """Load a language model; see `load`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def load_language_model(path: str | Path) -> LanguageModel:
 
 
 def load_masked_language_model(path: str | Path) -> MaskedLanguageModel:
-    """Load what must be a masked language model; see `load`.
+    """Load a masked language model; see `load`.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def load_masked_language_model(path: str | Path) -> MaskedLanguageModel:
 
 
 def load_classifier(path: str | Path) -> Classifier:
-    """Load what must be a classifier; see `load`.
+    """Load a classifier; see `load`.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def load_classifier(path: str | Path) -> Classifier:
 
 
 def load_tagger(path: str | Path) -> Tagger:
-    """Load what must be a tagger; see `load`.
+    """Load a tagger; see `load`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def load_tagger(path: str | Path) -> Tagger:
 
 
 def load_sequence_model(path: str | Path) -> SequenceModel:
-    """Load what must read features or say numbers; see `load`.
+    """Load a model that reads features or predicts numbers; see `load`.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def load_sequence_model(path: str | Path) -> SequenceModel:
 
 
 def load_forecaster(path: str | Path) -> Forecaster:
-    """Load what must forecast series; see `load`, which gives the network of a forecaster alone.
+    """Load a forecaster of series; `load` gives only its network.
 
     Raises
     ------

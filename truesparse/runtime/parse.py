@@ -11,7 +11,7 @@ LONGEST = 400  # tokens of a sentence; a tree may be as deep
 
 
 class Parse(NamedTuple):
-    """A sentence and how its tokens are parted.
+    """A sentence, and the distances between its tokens.
 
     Attributes
     ----------

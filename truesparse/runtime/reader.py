@@ -184,8 +184,8 @@ class Stream:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
         if reader.chain.whole:
             raise TruesparseError(
-                "a model that reads in both directions has no stream, as it says nothing before a sequence is"
-                " whole; use predict"
+                "a model that reads in both directions has no stream, because it needs the whole sequence;"
+                " use predict"
             )
         self._chain = reader.chain
         self._recurrent = reader._recurrent

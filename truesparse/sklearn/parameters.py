@@ -96,7 +96,7 @@ OWN = {
         "Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.",
     ),
     "verbose": Parameter(0, "int", "Print a line each epoch if not 0."),
-    "reporter": Parameter(None, "Reporter or None", "Told of steps and epochs as `fit` goes."),
+    "reporter": Parameter(None, "Reporter or None", "Called at steps and epochs of `fit`."),
 }
 CLASS_WEIGHT = {
     "class_weight": Parameter(

@@ -69,7 +69,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     STORED = (*SparseNetworkEstimator.STORED, "classes_")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------

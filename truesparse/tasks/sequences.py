@@ -40,7 +40,7 @@ class SequenceConfig(Config):
     preset: str = preset_of(PRESETS)
     pooling: str = setting(
         "last",
-        "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",
+        "What the output layer reads: the last output of the recurrent layers, or their mean or maximum.",
         choices=("last", "mean", "max"),
     )
     output: str = output_setting()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ISSSettings(Settings):
-    """What pruning of units is told."""
+    """Settings of pruning units."""
 
     group_lasso: float = setting(
         7e-5, "How much the norm of the weights of each hidden unit counts in the loss.", low=0, high=1e6

@@ -49,7 +49,7 @@ class Method:
     Parameters
     ----------
     name : str
-        What the user calls it.
+        The name that users give.
     summary : str
         What it does, in a few words.
     drop : function, str or None
@@ -92,7 +92,7 @@ class Method:
     single : str
         Why it cannot have connections of several weights; empty if it can.
     spread : str
-        Why it cannot spread the density over the matrices as it is told; empty if it can.
+        Why it cannot spread the density over the matrices as the user asks; empty if it can.
     stores, work : str
         What it stores besides the weights that exist, and its training FLOPs, for the table of methods.
 
