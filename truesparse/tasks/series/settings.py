@@ -105,8 +105,7 @@ truesparse train sequences --resume RUN
     season: int | None = setting(
         None,
         "Steps after which a series repeats, such as 12 for months; 1 if it does not. The model learns how"
-        " the next"
-        " steps differ from those of the season before.",
+        " the next steps differ from those of the season before.",
         low=1,
         high=1 << 16,
         shown="what the autocorrelation tells",
