@@ -66,7 +66,7 @@ def main(epochs: int = 20, picture: str = "") -> None:
         for name, week in weeks.items():
             axis.plot(range(1, WEEK + 1), week, "o-", label=f"{name} a promotion on the third day")
         axis.set(xlabel="days", ylabel="sales of a shop")
-        axis.legend()
+        figure.legend(loc="outside upper center", ncols=3)
         figure.savefig(picture, dpi=120)
 
 

@@ -30,7 +30,7 @@ def recording(labels: list[int], rng: np.random.Generator, seconds: int = 3) -> 
         pace, force = list(ACTIVITIES.values())[label]
         beat = 2 * np.pi * (pace * rng.uniform(0.9, 1.1) * time + rng.random())
         step = force * np.stack([0.3 * np.sin(beat / 2), 0.5 * np.cos(beat), np.sin(beat)], axis=1)
-        parts.append(step + [0, 0, 1])  # with gravity
+        parts.append(step + np.eye(3)[2])  # with gravity
     turned, _ = np.linalg.qr(rng.normal(size=(3, 3)) * 0.3 + np.eye(3))  # how the sensor is worn
     body = np.concatenate(parts) @ turned
     return (body + rng.normal(0, 0.1, body.shape)).astype(np.float32)

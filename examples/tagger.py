@@ -2,14 +2,14 @@
 
     python examples/tagger.py [EPOCHS [PICTURE.png]]
 
-The sentences are made up. `truesparse train tagger --data FILE.conll --bidirectional` does the same for files
-with a token and its label in each line.
+The sentences are made up. `truesparse train tagger --bidirectional --data FILE.conll` does so for files.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,7 @@ from truesparse import runtime
 
 NAMES = ["Ada", "Bath", "Clare", "Devon", "Eden", "Florence", "Kent", "Lincoln", "Paris", "Sydney"]
 OTHERS = ["we", "heard", "that", "yesterday", "again", "it", "rained"]
-BEFORE = {"PER": ["Mrs", "Dr"], "LOC": ["in", "near"]}
-AFTER = {"PER": ["laughed", "slept"], "LOC": ["river", "street"]}
+HINTS = {"PER": (["Mrs", "Dr"], ["laughed", "slept"]), "LOC": (["in", "near"], ["river", "street"])}
 KINDS = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]
 NEW = "we heard that Clare laughed", "it rained near Clare again", "yesterday Mrs Florence Kent slept"
 
@@ -32,8 +31,8 @@ def sentences(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
     for _ in range(count):
         kind, hint = str(rng.choice(["PER", "LOC"])), rng.random() < 0.5
         name = list(rng.choice(NAMES, rng.integers(1, 3)))
-        before = [*rng.choice(OTHERS, rng.integers(1, 4)), *([rng.choice(BEFORE[kind])] if hint else [])]
-        after = [*([] if hint else [rng.choice(AFTER[kind])]), *rng.choice(OTHERS, rng.integers(1, 4))]
+        before = [*rng.choice(OTHERS, rng.integers(1, 4)), *([rng.choice(HINTS[kind][0])] if hint else [])]
+        after = [*([] if hint else [rng.choice(HINTS[kind][1])]), *rng.choice(OTHERS, rng.integers(1, 4))]
         tokens.append([str(token) for token in before + name + after])
         own = ["B-" + kind] + ["I-" + kind] * (len(name) - 1)
         labels.append(["O"] * len(before) + own + ["O"] * len(after))
@@ -42,8 +41,8 @@ def sentences(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
 
 def main(epochs: int = 6, picture: str = "") -> None:
     """Train a tagger, save it, and use it where nothing is installed but NumPy and safetensors."""
-    texts, _ = train = sentences(1000, seed=1)
-    encoder = ts.TokenEncoder.build((token for words in texts for token in words), size=1000)
+    train = sentences(1000, seed=1)
+    encoder = ts.TokenEncoder.build(chain(*train[0]), size=1000)
 
     def batches(tokens: list[list[str]], labels: list[list[str]]) -> ts.SequenceBatches:
         numbers = [np.array([KINDS.index(label) for label in each], np.int32) for each in labels]
@@ -59,7 +58,7 @@ def main(epochs: int = 6, picture: str = "") -> None:
         tagger = runtime.load_tagger(Path(folder) / "names.safetensors")
 
     tokens, labels = sentences(300, seed=3)
-    right = np.equal(sum(tagger.predict(tokens), []), sum(labels, []))
+    right = np.array([*chain(*tagger.predict(tokens))]) == [*chain(*labels)]
     print(f"{right.mean():.1%} of the tokens are labelled right, with {model.arena.nnz:,} weights")
     new = [text.split() for text in NEW]
     for words, own in zip(new, tagger.predict(new), strict=True):

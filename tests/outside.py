@@ -1,4 +1,9 @@
-"""Uses an installed truesparse that is not the checkout; see `make dist`."""
+"""Uses an installed truesparse that is not the checkout; see `make dist`.
+
+    python tests/outside.py [FOLDER]
+
+FOLDER is an unpacked sdist without its package, whose tests then test the installed one.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,11 @@ import truesparse
 
 CHECKOUT = Path(__file__).parents[1]
 INSTALLED = Path(truesparse.__file__).parent
+TESTS = ("data", "modelfile", "runtime")  # these compile little
 
 
-def main() -> None:
+def main(folder: str = "") -> None:
+    """Compare the files with those of the checkout, use some commands, and test."""
     if INSTALLED.parent == CHECKOUT:
         sys.exit("this is the checkout, not what was installed")
     here, there = (
@@ -30,8 +37,13 @@ def main() -> None:
         subprocess.run(
             [sys.executable, "-m", "truesparse", *arguments.split()], check=True, stdout=subprocess.DEVNULL
         )
+    if folder:
+        if Path(folder, "truesparse").exists():
+            sys.exit(f"{folder} has a package of its own, which the tests would import")
+        tests = [f"tests/{name}" for name in TESTS]
+        subprocess.run([sys.executable, "-m", "pytest", "--quiet", *tests], cwd=folder, check=True)
     print(f"truesparse {truesparse.__version__} works from {INSTALLED}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
