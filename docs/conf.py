@@ -63,7 +63,7 @@ def settings(kind: type) -> list[str]:
     """A list of the settings of an optimizer, with their texts."""
     if not issubclass(kind, Settings):
         return []
-    texts = {field.name: field.metadata["text"] for field in dataclasses.fields(kind)}
+    texts = {field.name: field.metadata["help"] for field in dataclasses.fields(kind)}
     return ["   Settings:", "", *(f"   - ``{name}``: {text}" for name, text in texts.items()), ""]
 
 

@@ -62,9 +62,9 @@ def main(epochs: int = 20, picture: str = "") -> None:
         from matplotlib import pyplot as plt
 
         figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
-        axis.plot(range(-27, 1), sales[0][-28:], color="black", label="the last four weeks")
+        axis.plot(range(-27, 1), sales[0][-28:], color="black", label="last four weeks")
         for name, week in weeks.items():
-            axis.plot(range(1, WEEK + 1), week, "o-", label=f"{name} a promotion on the third day")
+            axis.plot(range(1, WEEK + 1), week, "o-", label=f"{name} a promotion on day 3")
         axis.set(xlabel="days", ylabel="sales of a shop")
         figure.legend(loc="outside upper center", ncols=3)
         figure.savefig(picture, dpi=120)

@@ -153,7 +153,7 @@ def _read(source: Any, path: Path) -> list[Layer]:
             if "layers" not in file:
                 raise TruesparseError(
                     f"{path} is no file of weights that Keras 3 writes (files of Keras 2 and of models of"
-                    " one's own class are not read); load it there and write it with"
+                    " a custom class are not read); load it there and write it with"
                     ' model.save("NAME.keras")'
                 )
             groups = file["layers"]
