@@ -73,7 +73,7 @@ def read_series(
     Raises
     ------
     UsageError, TruesparseError
-        A column is missing, or something cannot be read or learned from; told with its row and column.
+        A column is missing, or something cannot be read or learned from; the error names row and column.
     """
     if isinstance(file, TextFile):
         if layout == "ts":

@@ -141,7 +141,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     Raises
     ------
     UsageError, TruesparseError
-        They lack features, or what is to be told is not what the model tells.
+        They lack features, or their targets are not what the model predicts.
     """
     if encoder.goal == FORECAST:
         return forecast.encode(series, encoder)

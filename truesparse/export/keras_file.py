@@ -70,7 +70,7 @@ def read_layers(path: Path) -> tuple[list[Layer], str]:
 
 
 def _whole(path: Path) -> tuple[list[Layer], str]:
-    """The layers of a file ``.keras``, and what it says of the loss."""
+    """The layers of a file ``.keras``, and its loss."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in ("config.json", "model.weights.h5"):
@@ -193,7 +193,7 @@ def _number(name: str) -> tuple[str, int]:
 
 
 def _check_size(path: Path, size: int) -> None:
-    """Raise TruesparseError for a file that says that it holds far more than its bytes."""
+    """Raise TruesparseError for a file that claims to hold far more than its bytes."""
     if size > _SMALL + _EXPANSION * path.stat().st_size:
         raise TruesparseError(
             f"{path} has {path.stat().st_size:,} bytes, but would take {size:,}; save the model anew"

@@ -1,4 +1,4 @@
-"""The layers there are. A layer of your own is one more line here, or `register` in a script;
+"""All layers. A layer of your own is one more line here, or `register` in a script;
 `truesparse.layers.parts` finds what computes it."""
 
 from __future__ import annotations

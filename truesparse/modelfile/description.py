@@ -21,7 +21,7 @@ _HEADS: dict[str, dict[str, Any]] = {
 
 
 def read_chain(document: Any, tensors: int) -> ChainSpec:
-    """Read and check what a file says of its model.
+    """Read and check the description of a model in a file.
 
     Parameters
     ----------

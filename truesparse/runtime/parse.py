@@ -1,4 +1,4 @@
-"""The structure of a sentence that ordered neurons suggest, without anyone having told it."""
+"""The structure of a sentence that ordered neurons suggest, though nobody taught it."""
 
 from __future__ import annotations
 

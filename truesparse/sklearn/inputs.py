@@ -1,4 +1,4 @@
-"""From what scikit-learn's users pass to sequences of numbers; what is wrong is told with its row."""
+"""From what scikit-learn's users pass to sequences of numbers; errors name their row."""
 
 from __future__ import annotations
 

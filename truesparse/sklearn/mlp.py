@@ -122,7 +122,7 @@ class SparseMLPClassifier(RowEstimator, SparseLSTMClassifier):
     (*_OF_COMMANDS, "choose_by", "label_smoothing", "calibrate", "class_weight"),
 )
 class SparseMLPRegressor(RowEstimator, SparseLSTMRegressor):
-    """A truly sparse feed-forward net that tells numbers of a row of numbers.
+    """A truly sparse feed-forward net that predicts numbers from rows of numbers.
 
     It has the parameters of scikit-learn's `MLPRegressor` under the same names. Targets are brought to mean 0
     and variance 1 while it learns; features are read as they are.

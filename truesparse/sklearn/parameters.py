@@ -176,7 +176,7 @@ def _default(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]
 
 
 def _depends(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -> bool:
-    """Whether what the preset says goes if another choice is made, and may not be said for good."""
+    """Whether a preset's value goes if another choice is made, and must not be kept."""
     return name in preset and (field.default is None or name in _OF_METHODS) and name != "clip"
 
 

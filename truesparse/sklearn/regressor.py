@@ -192,7 +192,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         self._deviation = np.where(deviation > 0, np.ldexp(deviation, exponent), 1.0)
 
     def _scaled(self, y: NDArray[np.float64]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # told of below
+        with np.errstate(over="ignore"):  # refused below
             columns = (y.reshape(len(y), -1) - self._mean) / self._deviation
             targets = np.ascontiguousarray(columns.T, np.float32)
         wrong = ~np.isfinite(targets).all(axis=0)
@@ -210,7 +210,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         return (-float(np.average(squares.mean(axis=0), weights=samples.weights)),)
 
     def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
-        """The head says the numbers in their own units."""
+        """The head predicts the numbers in their own units."""
         chain, encoder, _ = super()._described()
         *layers, head = chain.layers
         assert isinstance(head, SquaredError)

@@ -49,7 +49,7 @@ class LabelledTask(Task):
         model : Model
             Its own temperature, if it has one, does not count.
         test : bool
-            Whether the calibration error of the test data is told too.
+            Whether to report the calibration error of the test data too.
         stop : callable
             As of `evaluate`.
 

@@ -85,7 +85,7 @@ def find_data(saved: SavedModel | StoredModel, kind: type[Config]) -> RunData:
 
 
 def _checksum(path: Path) -> int | None:
-    """What a checkpoint says of the data; None without a readable one, as the model needs none."""
+    """The settings of the data in a checkpoint; None without a readable one, as the model needs none."""
     with contextlib.suppress(TruesparseError), Reader(path) as reader:
         training = reader.document.get("training")
         if isinstance(training, dict) and isinstance(training.get("text_crc32"), int):

@@ -52,7 +52,7 @@ class SequenceConfig(Config):
 def sequence_chain(
     config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0, **more: Any
 ) -> ChainSpec:
-    """Return the model that a configuration asks for; one without `pooling` says something at each step.
+    """Return the model that a configuration asks for; one without `pooling` has an output at each step.
 
     Parameters
     ----------

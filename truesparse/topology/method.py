@@ -37,7 +37,7 @@ _MODULES = {
     "prepare": "snip",
     "hooks": "hooks",
 }
-# The rules of a method that is told to redistribute weights by their momentum.
+# The rules of a method whose setting is to redistribute weights by their momentum.
 _BY_MOMENTUM = {"redistribute": "by_momentum", "fractions": "less_of_nearly_full_by_momentum"}
 Initial = Literal["sparse", "dense", "small"]
 
@@ -336,7 +336,7 @@ class Method:
 
 
 def _found(rule: Any, kind: str, place: str) -> Any:
-    """What a name stands for in a module of this package, imported only now: flags need no NumPy."""
+    """The value of a name in a module of this package, imported only now: flags need no NumPy."""
     if not isinstance(rule, str):
         if rule is None or callable(rule):
             return rule

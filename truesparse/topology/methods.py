@@ -15,7 +15,7 @@ from truesparse.topology.snip import SNIPSettings
 
 _SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
-_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number unless it is told otherwise
+_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number by default
 
 METHODS: dict[str, Method] = {}
 

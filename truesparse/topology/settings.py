@@ -14,7 +14,7 @@ REDISTRIBUTIONS = ("method", "momentum")
 
 @dataclasses.dataclass(init=False, repr=False, eq=False)
 class _Common:
-    """Of what topology updates are told; a method has those of them that its defaults name."""
+    """Settings of topology updates; a method has those of them that its defaults name."""
 
     drop_fraction: float = fraction(
         0.5,

@@ -228,7 +228,7 @@ _trained: dict[int, object] = {}  # arenas that a call of `fit` trains, by ident
 
 @contextmanager
 def _alone(arena: Arena) -> Iterator[None]:
-    """Let no other call of `fit` train the same numbers, in another thread or as it is told of an epoch."""
+    """Let no other call of `fit` train the same numbers, in another thread or from a reporter."""
     mine = object()
     if _trained.setdefault(id(arena), mine) is not mine:
         raise UsageError("the model is trained by another call of fit; wait for that, or train a copy")

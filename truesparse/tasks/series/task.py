@@ -184,7 +184,7 @@ def _right(examples: Examples) -> NDArray[Any]:
 
 
 def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ...]]:
-    """Mean and deviation of what is read, and of numbers that are told: what `sequence_model` takes."""
+    """Mean and deviation of the inputs and of predicted numbers: what `sequence_model` takes."""
     found = dict(
         zip(("feature_mean", "feature_scale"), scaling(train.inputs.values, encoder.read), strict=True)
     )
