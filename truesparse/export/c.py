@@ -93,7 +93,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **_test(stored, dtype),
     }
     values |= input_text(stored, values)
-    of_forecast, more = forecast_text(stored, values)
+    of_forecast, more = forecast_text(as_exported(stored, dtype), values)
     values |= of_forecast
     if chain.whole:
         values |= whole_text(stored, values)

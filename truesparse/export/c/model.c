@@ -35,4 +35,4 @@ void ${name}_output(const ${name}_state *state, float *$scores_name)
 {
 $scores
 }
-$last_functions
+$last_functions$forecast_function

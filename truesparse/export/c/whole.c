@@ -28,4 +28,4 @@ $begin
 $run
     return 0;
 }
-$softmax_function
+$softmax_function$forecast_function
