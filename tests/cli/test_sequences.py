@@ -9,6 +9,7 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from training_helpers import StopAt
 
 import truesparse
 from truesparse.cli import main
+from truesparse.data.linear import fit_linear
 from truesparse.data.series_encoder import AUTO, GOALS
 from truesparse.tasks.label_settings import calibration_lines
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.series import settings
 from truesparse.tasks.sources import resolve
+from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.loop import TrainingStopped
 
 SETTINGS = {"hidden_size": 40, "density": 0.2, "batch_size": 8, "epochs": 4, "lr": 0.02, "seed": 2}
@@ -109,7 +112,7 @@ def test_what_a_run_comes_to(trained) -> None:
         own = labels if goal in ("classify", "label-steps") else [*numbers, "mean_rmse", "mean_mae"]
         if goal == "forecast":
             simple = [f"{name}_{measure}" for name in ("naive", "linear") for measure in ("rmse", "mae")]
-            own = [*numbers, *simple, "season"]
+            own = [*numbers, *simple, "season", "refit"]
             assert results["test_rmse"] < results["linear_rmse"] < results["naive_rmse"]
         assert list(results) == [*own, *OF_A_RUN], goal
         if own is labels:
@@ -309,11 +312,31 @@ def test_it_resumes_to_the_same_bits(trained, monkeypatch: pytest.MonkeyPatch) -
         stop = StopAt(3)
         with pytest.raises(TrainingStopped):
             train_model(config, Path(f"{goal}-again"), stop, stop)
-        with monkeypatch.context() as patched:
-            patched.setattr("truesparse.data.forecast.fit_linear", None)  # that of the checkpoint is taken
+        with monkeypatch.context() as patched:  # the linear part of the checkpoint is taken until the end
+            fits = Mock(side_effect=fit_linear)
+            patched.setattr("truesparse.data.forecast.fit_linear", fits)
             again = resume_run(Path(f"{goal}-again"), {}, kind=settings.SeriesConfig)
+        assert fits.call_count == (goal == "forecast")
         same = [name for name in again if name.startswith(("valid", "test"))]
         assert {name: again[name] for name in same} == {name: trained[goal][name] for name in same}
+
+
+def test_the_linear_part_is_fitted_again_unless_told_not_to(trained) -> None:
+    shown = command("train", "sequences", "--data", "forecast.csv", *FORECAST, *FLAGS, "--out", "again")
+    assert "the linear part was fitted again, to the training and the validation part\n" in shown
+    kept = train("forecast", "--no-refit", "--out", "kept")
+    refitted, left = (truesparse.load(run) for run in ("again", "kept"))
+    assert (refitted.arena.values == left.arena.values).all()  # the network is the same
+    assert np.abs(np.subtract(refitted.encoder.linear, left.encoder.linear)).max() > 1e-4
+    assert load_checkpoint(Path("again/checkpoint.safetensors")).encoder == left.encoder
+    assert "refit" not in kept
+    for run, results in {"forecast": trained["forecast"], "kept": kept}.items():
+        measured = json.loads(command("evaluate", run, "--json"))
+        assert measured["rmse"] == pytest.approx(results["test_rmse"], rel=1e-6)
+    assert kept["valid_rmse"] == trained["forecast"]["valid_rmse"]
+    assert kept["test_rmse"] != trained["forecast"]["test_rmse"]
+    result = CliRunner().invoke(main, ["train", "sequences", "--data", "classify.csv", "--no-refit"])
+    assert "--no-refit is for forecasts, with --horizon; leave it out" in result.stderr
 
 
 def test_info_and_a_picture(trained) -> None:

@@ -41,24 +41,11 @@ class LabelledTask(Task):
         """What a model says of the labels of a part, shape (n, labels), and which they are; arguments and
         errors as of `evaluate`."""
 
-    def calibrated(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
-        """A model with the temperature that fits the validation data, and what that comes to.
-
-        Parameters
-        ----------
-        model : Model
-            Its own temperature, if it has one, does not count.
-        test : bool
-            Whether the calibration error of the test data is told too.
-        stop : callable
-            As of `evaluate`.
-
-        Returns
-        -------
-        model : Model
-        measures : dict
-            `temperature`, and of each part the expected calibration error before and after.
-        """
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """See `Task.finish`. With `calibrate` the model gets the temperature that fits the validation data;
+        measures are the `temperature`, and of each part the expected calibration error before and after."""
+        if not vars(self.config)["calibrate"]:
+            return model, {}
         measures: Measures = {}
         plain, temperature = model_with_temperature(model, 1.0), 1.0
         for part in ("valid", "test") if test else ("valid",):
@@ -119,7 +106,12 @@ def examples_to_measure(
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
-    found.check(_crc32(parts))
+    trained = found.encoder_of_training(saved.encoder)
+    if trained != saved.encoder:
+        read = {part: kind.encode(every[part], saved.labels, trained) for part in ("train", "valid")}
+        found.check(_crc32(read))
+    else:
+        found.check(_crc32(parts))
     return every[split], parts[split]
 
 
