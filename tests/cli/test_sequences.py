@@ -210,12 +210,12 @@ def test_weights_count_in_training_only(trained) -> None:
         assert "--weight-column is for truesparse train classifier, sequences or mlp, not" in result.stderr
 
 
-def test_a_temperature_at_its_limit_is_told() -> None:
-    results = {"temperature": 0.1, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
-    calibrated, limit = calibration_lines(results)
-    assert limit.startswith("the temperature is at its limit of 0.1: the validation data")
-    assert calibration_lines({**results, "temperature": 0.2}) == [calibrated.replace("0.1:", "0.2:")]
-    assert len(calibration_lines({**results, "temperature": 9.9999999})) == 2
+def test_a_temperature_that_is_not_used_is_told() -> None:
+    results = {"temperature": 0.3, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
+    (line,) = calibration_lines(results)
+    assert line.startswith("calibrated with temperature 0.3: expected calibration error validation 20.00%")
+    (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 0.1})
+    assert line.startswith("not calibrated: the validation data are too few, or told too well, to show that")
 
 
 def test_presets() -> None:

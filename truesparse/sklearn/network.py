@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.topology import get_method
 from truesparse.training.build import build_model, build_training
-from truesparse.training.calibration import fit_temperature, model_with_temperature
+from truesparse.training.calibration import fit_temperature, helps, model_with_temperature
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
 from truesparse.training.training import StepMeasures
@@ -173,8 +174,16 @@ class Network:
 
     def calibrate(self, samples: Samples) -> None:
         """Let scores be divided by the temperature that makes the classes of samples most likely, whatever
-        their weights."""
-        temperature = fit_temperature(self.predict(samples.sequences), samples.right)
+        their weights; a warning says if these are too few for that."""
+        said, right = self.predict(samples.sequences), samples.right
+        temperature = fit_temperature(said, right)
+        if not helps(temperature, said, right, ordered=self.model.chain.per_step):
+            warnings.warn(
+                "not calibrated: the held-out samples are too few, or told too well, to show that the"
+                f" temperature {temperature:.3g} helps; give more of them, with validation_fraction",
+                stacklevel=4,
+            )
+            return
         self.model = self.training.model = model_with_temperature(self.model, temperature)
 
     @property

@@ -16,6 +16,7 @@ from truesparse.tasks.rundata import find_data
 from truesparse.training.calibration import (
     calibration_error,
     fit_temperature,
+    helps,
     model_with_temperature,
     with_temperature,
 )
@@ -42,8 +43,10 @@ class LabelledTask(Task):
         errors as of `evaluate`."""
 
     def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
-        """See `Task.finish`. With `calibrate` the model gets the temperature that fits the validation data;
-        measures are the `temperature`, and of each part the expected calibration error before and after."""
+        """See `Task.finish`. With `calibrate` the model gets the temperature that fits the validation data,
+        or 1 if these do not show that another helps; measures are the `temperature`, the
+        `refused_temperature` if there is one, and of each part the expected calibration error before and
+        after."""
         if not vars(self.config)["calibrate"]:
             return model, {}
         measures: Measures = {}
@@ -51,7 +54,10 @@ class LabelledTask(Task):
         for part in ("valid", "test") if test else ("valid",):
             said, labels = self.log_probabilities(plain, part, stop)
             if part == "valid":
-                temperature = measures["temperature"] = fit_temperature(said, labels)
+                found = fit_temperature(said, labels)
+                helpful = helps(found, said, labels, ordered=self.chain.per_step)
+                temperature = measures["temperature"] = found if helpful else 1.0
+                measures |= {} if helpful else {"refused_temperature": found}
             measures[f"{part}_calibration_error_before"] = calibration_error(said, labels)
             after = with_temperature(said, temperature)
             measures[f"{part}_calibration_error"] = calibration_error(after, labels)
