@@ -91,6 +91,7 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **parts.text,
         **words,
         **_test(stored, dtype),
+        "each_loop": read_template("each.c").substitute(upper=upper),
     }
     values |= input_text(stored, values)
     of_forecast, more = forecast_text(as_exported(stored, dtype), values)
