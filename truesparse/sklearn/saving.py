@@ -131,8 +131,8 @@ class Saving:
     ) -> dict[str, Any]:
         """Write the model in a form that other programs read, which predicts the same.
 
-        Of a forecaster it is the network alone, which says how much the next steps differ from those of a
-        season before; see `truesparse.data.SeriesEncoder`.
+        C and ONNX of a forecaster make the whole forecast. Other forms have its network alone, which says how
+        much the next steps differ from a simple forecast; see `truesparse.data.SeriesEncoder`.
 
         Parameters
         ----------
