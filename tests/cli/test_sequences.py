@@ -335,6 +335,10 @@ def test_the_linear_part_is_fitted_again_unless_told_not_to(trained) -> None:
         assert measured["rmse"] == pytest.approx(results["test_rmse"], rel=1e-6)
     assert kept["valid_rmse"] == trained["forecast"]["valid_rmse"]
     assert kept["test_rmse"] != trained["forecast"]["test_rmse"]
+    exported = command("export", "kept", "--to", "c", "--dtype", "int8", "--out", "kept-c")
+    rounded = re.search(r"test RMSE (\S+), with int8 weights (\S+)\n", exported)
+    assert rounded is not None
+    assert [float(value) for value in rounded.groups()] == pytest.approx([kept["test_rmse"]] * 2, rel=0.02)
     result = CliRunner().invoke(main, ["train", "sequences", "--data", "classify.csv", "--no-refit"])
     assert "--no-refit is for forecasts, with --horizon; leave it out" in result.stderr
 
