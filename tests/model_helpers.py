@@ -15,8 +15,8 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 
-# Kernels are compiled for a number of lanes. The first window takes 4 x 16, and all others 20 x 4 with two lanes
-# unused in most of them, so that few kernels serve all cases.
+# Kernels are compiled for a number of lanes. The first window takes 4 x 16, and all others 20 x 4 with two
+# lanes unused in most of them, so that few kernels serve all cases.
 CASES = {
     "stacked": {"chain": partial(language_model, 30, 7, 9, 2), "density": 0.4, "window": (9, 3), "steps": 9},
     "tied": {
