@@ -26,7 +26,7 @@ def test_sentiment(labelled_file: Path) -> None:
 
 
 def test_digits() -> None:
-    shown = output("digits.py")
+    shown = output("digits.py", 400)
     assert len(re.findall(r"^0\.\d+  \{", shown, re.MULTILINE)) == 6
     assert float(re.search(r"test accuracy ([\d.]+)", shown)[1]) > 0.9
 

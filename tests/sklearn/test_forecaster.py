@@ -53,6 +53,10 @@ def test_many_series_with_covariates_and_steps_held_out() -> None:
     model = SparseLSTMForecaster(**SMALL, validation_fraction=0.2)
     model.fit([own[:-1] for own in series], [own[:-1] for own in signs])
     assert len(model.validation_scores_) == 15
+    kept = SparseLSTMForecaster(**SMALL, validation_fraction=0.2, refit=False)
+    kept.fit([own[:-1] for own in series], [own[:-1] for own in signs])
+    assert (kept.network_.model.arena.values == model.network_.model.arena.values).all()
+    assert kept.encoder_.linear != model.encoder_.linear  # which has learned from all steps
     later = [own[-1:] for own in signs]
     right = np.array([own[-1] for own in series])
     said = model.predict(X=later)

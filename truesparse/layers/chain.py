@@ -65,6 +65,11 @@ class Place(NamedTuple):
         return [vector._replace(name=f"{self.name}.{vector.name}") for vector in own]
 
     @property
+    def names(self) -> list[str]:
+        """Those of its matrices and vectors."""
+        return [*(matrix.name for matrix in self.matrices), *(vector.name for vector in self.vectors)]
+
+    @property
     def state(self) -> dict[str, int]:
         """Sizes of the parts of its state by their names in the chain."""
         return {f"{self.name}.{part}": size for part, size in self.spec.state.items()}

@@ -47,6 +47,11 @@ _OF_FORECASTS = {
         "Columns of X that are known of later steps, by name or number. If not given: all. The others are"
         " read up to the step at which a forecast is made.",
     ),
+    "refit": Parameter(
+        True,
+        "bool",
+        "Whether the linear part is fitted again after training, to the steps too that were held out.",
+    ),
 }
 
 
@@ -60,7 +65,8 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
 
     A simple forecast comes first: the seasonal naive one, plus a ridge regression on the last steps. The
     network learns from all series together how the next steps differ from it, and predicts all of them at
-    once. With a `validation_fraction`, the last steps of each series are held out. ``GridSearchCV`` needs a
+    once. With a `validation_fraction`, the last steps of each series are held out; the ridge regression
+    is fitted once more in the end, to them too. ``GridSearchCV`` needs a
     ``TimeSeriesSplit`` whose test parts are as long as `score` says; call ``GridSearchCV(...).fit(y)`` or
     ``fit(y, X)``.
 
@@ -95,6 +101,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
     lookback: int | None
     season: int | None
     known_columns: Any
+    refit: bool
     encoder_: SeriesEncoder
     _last: NDArray[np.float64]
     _single: bool
@@ -176,6 +183,8 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             )
         valid = None if held_out is None else self._samples(held_out)
         self._fit(config, chain, samples, valid, config.epochs)
+        if held_out is not None and self.refit and not goes_on:
+            self.encoder_ = with_linear(train, held_out, self.encoder_, both=True)
         last, starts = self.encoder_.needed - self.encoder_.horizon, series.inputs.starts
         self._last = np.stack([series.inputs.values[end - last : end] for end in starts[1:]]).astype(float)
 

@@ -34,6 +34,7 @@ _OF_RUNS = frozenset(
         "track_positions",
         "keep_topologies",
         "local_steps",
+        "outer_momentum",
         "comm_dtype",
         "seed",
         "threads",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 class SequenceEstimator(SparseNetworkEstimator):
     """Of sequences of numbers."""
 
+    CONFIG: ClassVar[type[SequenceConfig]] = SequenceConfig
     STORED = (
         *SparseNetworkEstimator.STORED,
         *("n_features_in_", "feature_names_in_", "per_step_", "layout_", "_width"),

@@ -49,6 +49,11 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
     """What calibration came to, in lines for people."""
     if "temperature" not in results:
         return []
+    if "refused_temperature" in results:
+        return [
+            f"not calibrated: the validation data are too few, or told too well, to show that the temperature"
+            f" {results['refused_temperature']:.3g} helps; give more of them, with --valid-fraction or a file"
+        ]
     line = f"calibrated with temperature {results['temperature']:.3g}: expected calibration error"
     parts = (
         f"{word} {results[f'{part}_calibration_error_before']:.2%} before,"
@@ -56,19 +61,7 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
         for part, word in (("valid", "validation"), ("test", "test"))
         if f"{part}_calibration_error" in results
     )
-    return [f"{line} {'; '.join(parts)}", *_at_limit(results["temperature"])]
-
-
-def _at_limit(temperature: float) -> list[str]:
-    """What is to be said of a temperature that could go no further."""
-    from truesparse.training.calibration import LIMITS  # which `truesparse --help` does not need
-
-    if LIMITS[0] * 1.001 < temperature < LIMITS[1] / 1.001:
-        return []
-    return [
-        f"the temperature is at its limit of {temperature:.3g}: the validation data are too few, or"
-        " predicted too well, to say more; give more of them, with --valid-fraction or a file"
-    ]
+    return [f"{line} {'; '.join(parts)}"]
 
 
 def chosen_by(name: str) -> tuple[str, ...]:

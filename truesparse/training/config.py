@@ -164,9 +164,8 @@ class Config:
         low=2,
         shown="none",
     )
-    local_steps: int = setting(
-        1, "Steps that each rank of an MPI job makes by itself, before all meet.", low=1
-    )
+    local_steps: int = setting(1, "Steps that each rank makes by itself, before all meet.", low=1)
+    outer_momentum: float = fraction(0.0, "Nesterov momentum of their meetings; 0 for the mean.", none=True)
     comm_dtype: str = setting(
         "float32", "What ranks send; bf16 halves the traffic.", choices=("float32", "bf16")
     )

@@ -138,6 +138,26 @@ class Task(ABC):
 
         return rank(measures) > rank(best)
 
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """Complete the best model when training has ended, again after a run was resumed.
+
+        Parameters
+        ----------
+        model : Model
+            As a file has it, completed before or not.
+        test : bool
+            Whether measures of the test data may be told.
+        stop : callable
+            As of `evaluate`.
+
+        Returns
+        -------
+        model : Model
+        measures : dict
+            What that came to; empty if nothing was done. Otherwise the model's file is written anew.
+        """
+        return model, {}
+
     @abstractmethod
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What the run comes to, for the best model."""

@@ -75,7 +75,7 @@ truesparse train mlp --resume RUN
         {name for settings in choices()["cell"].values() for name in settings}
         | {"cell", "hidden_size", "layers", "bidirectional", "embedding_size", "gates", "pattern"}
         | {"importance", "locked_dropout", "dropout_weights", "pooling", "id_column", "time_column"}
-        | {"horizon", "lookback", "season", "known_columns", "length"}
+        | {"horizon", "lookback", "season", "known_columns", "refit", "length"}
     )
 
     data: str | None = setting(

@@ -113,6 +113,11 @@ truesparse train sequences --resume RUN
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
     )
+    refit: bool = setting(
+        True,
+        "With --horizon: after training, fit the linear part of forecasts again, to the training and the"
+        " validation part.",
+    )
     weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     length: int = setting(
@@ -138,6 +143,8 @@ truesparse train sequences --resume RUN
             if getattr(self, name) and not forecasts:
                 wanted = f"--goal {self.goal}" if self.horizon is not None else "a run without --horizon"
                 raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
+        if not (self.refit or forecasts):
+            raise UsageError("--no-refit is for forecasts, with --horizon; leave it out")
 
     @classmethod
     def made(cls, saved: SavedModel | StoredModel) -> bool:
@@ -175,8 +182,11 @@ truesparse train sequences --resume RUN
                 f"validation RMSE {results['valid_rmse']:.6g}, test {results['test_rmse']:.6g} (MAE"
                 f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; {simple})"
             )
+        lines = [told]
+        if results.get("refit"):
+            lines.append("the linear part was fitted again, to the training and the validation part")
         used = f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"
-        return [told, *calibration_lines(results), used]
+        return [*lines, *calibration_lines(results), used]
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""

@@ -15,7 +15,7 @@ from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import AUTO, FORECAST
-from truesparse.data.series_parts import DIGITS, load_series
+from truesparse.data.series_parts import DIGITS, ForecastData, load_series
 from truesparse.data.weights import example_weights, weights_of
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
@@ -119,6 +119,21 @@ class SeriesLearning(LabelledTask):
         examples = self.data.parts[part]
         workspace = model.workspace(self._steps(examples), self.config.batch_size)
         return outputs(model, examples.inputs, workspace, stop), _right(examples)
+
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """See `Task.finish`. With `refit` the linear part of forecasts is fitted once more, to the last steps
+        too that the model was chosen by; one that came with another model stays."""
+        data, config = self.data, self.config
+        assert isinstance(config, SeriesConfig)
+        if not (isinstance(data, ForecastData) and config.refit) or config.start_values == "last":
+            return super().finish(model, test, stop)
+        data = data.refitted()
+        if data.encoder == self._encoder:
+            return model, {}
+        assert isinstance(data.encoder, SeriesEncoder)
+        self.data, self._encoder = data, data.encoder
+        self.reading["encoder"] = data.encoder
+        return model, {"refit": True}
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
