@@ -373,7 +373,7 @@ def test_info_and_a_picture(trained) -> None:
         ("generate classify", "classify"),
         (
             "train sequences --data label-steps.csv --id-column who --time-column day --pooling mean",
-            "--pooling is for sequences, and each step tells something here",
+            "--pooling is for sequences, and each step has an output here",
         ),
         ("train sequences --goal forecast", "--goal forecast needs --horizon"),
         ("train sequences --goal regress --horizon 2", "--horizon does not go with --goal regress"),

@@ -126,7 +126,7 @@ def test_a_score_and_a_search_over_settings(fitted: SparseLSTMForecaster) -> Non
     ("arguments", "change", "sentence"),
     [
         (([1.0, np.nan, 3.0],), {}, "y has NaN or infinity at step 1"),
-        ((["a", "b"],), {}, "no numbers; mend them"),
+        ((["a", "b"],), {}, "values that are not numbers; mend them"),
         ((np.zeros((2, 3, 4)),), {}, r"series 0 of y has the shape \(3, 4\)"),
         (
             (Y[:11],),

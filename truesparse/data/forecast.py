@@ -1,4 +1,4 @@
-"""Forecasts: what the next steps of a series are, told from the steps before, all of them at once.
+"""Forecasts: the next steps of a series, predicted from the steps before, all of them at once.
 
 The model reads the last steps of a series and says the numbers of all next steps together (direct multi-step
 forecasts), so nothing that it said is read again. What it learns is by how much they differ from a simple

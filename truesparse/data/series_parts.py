@@ -163,7 +163,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     Raises
     ------
     UsageError, TruesparseError
-        They lack features, or what is to be told is not what the model tells.
+        They lack features, or their targets are not what the model predicts.
     """
     if encoder.goal == FORECAST:
         return forecast.encode(series, encoder)
@@ -171,7 +171,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     targets = series.told()
     if len(targets.names) != len(encoder.targets):
         raise UsageError(
-            f"{series.name} has {len(targets.names)} columns to tell, but the model tells"
+            f"{series.name} has {len(targets.names)} columns to predict, but the model predicts"
             f" {len(encoder.targets)}; give --target-column as in training"
         )
     told: Any

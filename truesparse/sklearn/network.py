@@ -152,7 +152,7 @@ class Network:
         Raises
         ------
         TruesparseError
-            The loss or the gradient is not finite any more.
+            The loss or the gradient is no longer finite.
         """
         training, batches = self.training, self._batches(samples)
         steps = len(batches)

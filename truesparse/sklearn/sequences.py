@@ -48,7 +48,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         config = self._configuration(self.CONFIG)
         with as_value_error():
             if self.per_step_ and config.pooling != SequenceConfig.fields()["pooling"].default:
-                raise UsageError("pooling is for sequences, and y tells something of each step; leave it out")
+                raise UsageError("pooling is for sequences, and y has a target for each step; leave it out")
             chain = self._chain(config, samples.sequences.values.shape[1], outputs, kind)
         stratify = samples.targets if kind == "classifier" and not self.per_step_ else None
         train, valid = self._hold_out(len(samples.sequences), stratify)

@@ -12,8 +12,8 @@ def class_weight_setting() -> Any:
     """The field for how much each label counts; see `truesparse.data.weights.read_class_weight`."""
     return setting(
         None,
-        "How much examples of each label count in training: such as bad=2,good=1, 1 for a label that is left"
-        " out, or balanced: each label as much as any other.",
+        "How much examples of each label count in training, such as bad=2,good=1 (other labels count 1);"
+        " balanced lets all labels count the same.",
         shown="all the same",
     )
 
@@ -40,8 +40,8 @@ def calibrate_setting() -> Any:
     """The field for whether probabilities are calibrated."""
     return setting(
         False,
-        "After training, fit a temperature to the validation data that scores are divided by, so that"
-        " probabilities can be believed; it is kept in the model file.",
+        "After training, fit a temperature on the validation data and divide the scores by it, so that"
+        " probabilities are calibrated. The model file keeps it.",
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from truesparse.model import Model
 
 BINS = 15
-LIMITS = 0.1, 10.0  # of temperatures: classes that are all told right ask for 0
+LIMITS = 0.1, 10.0  # of temperatures: classes that are all predicted right ask for 0
 _FOLDS = 5
 
 
@@ -93,7 +93,7 @@ def model_with_temperature(model: Model, temperature: float) -> Model:
 
 
 def calibration_error(log_probabilities: NDArray[Any], labels: NDArray[np.integer[Any]]) -> float:
-    """Return the expected calibration error: how far the probability of the class that was told is from how
+    """Return the expected calibration error: how far the probability of the predicted class is from how
     often it is right, the mean over 15 equally wide bins of that probability, by how many fall into each.
 
     Parameters

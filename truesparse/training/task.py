@@ -25,7 +25,7 @@ Measures = dict[str, Any]
 
 
 class ReadsAs(Protocol):
-    """What says how data are read: a saved model, or what is to be saved with one.
+    """Describes how to read data: a saved model, or what is to be saved with one.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Task(ABC):
         """
 
     def of_loss(self, loss: float) -> Measures:
-        """What a mean training loss says, for the records: `loss` and what follows from it."""
+        """Measures that follow from a mean training loss, for the records: `loss` and others."""
         return {"loss": loss}
 
     def better(self, measures: Measures, best: Measures) -> bool:

@@ -64,13 +64,13 @@ truesparse train sequences --resume RUN
         None,
         "File, or folder with train.csv (or .npz, .ts, .parquet, .arrow) and, if there are, valid and test;"
         " or with NAME_TRAIN.ts and NAME_TEST.ts.",
-        shown="none: it must be given",
+        shown="none: you must give it",
     )
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
         "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps."
-        " auto goes by the targets, where that is safe; with --horizon it is forecast.",
+        " auto chooses by the targets, if that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(
@@ -87,25 +87,25 @@ truesparse train sequences --resume RUN
         "", "Name of the column of times, which must go up in each sequence.", shown="none"
     )
     valid_fraction: float = fraction(
-        0.1, "Of the training sequences, to choose the model by, without a file of its own."
+        0.1, "Fraction of the training sequences to choose the model by, if --data has no file for it."
     )
     test_fraction: float = fraction(
-        0.1, "Of the training sequences, to test the model on, without a file of its own."
+        0.1, "Fraction of the training sequences to test the model on, if --data has no file for it."
     )
     horizon: int | None = setting(
-        None, "Forecast so many next steps.", low=1, high=1 << 16, shown="none: nothing is forecast"
+        None, "Number of next steps to forecast.", low=1, high=1 << 16, shown="none: nothing is forecast"
     )
     lookback: int | None = setting(
         None,
-        "Steps that a forecast is made from, T.",
+        "Steps that a forecast reads, T.",
         low=1,
         high=1 << 16,
         shown="two seasons, and at least 16 or --horizon",
     )
     season: int | None = setting(
         None,
-        "Steps after which a series repeats, as 12 of months; 1 if it does not. The model learns how the next"
-        " steps differ from those of the season before.",
+        "Steps after which a series repeats, such as 12 for months; 1 if it does not. The model learns how"
+        " the next steps differ from those of the season before.",
         low=1,
         high=1 << 16,
         shown="what the autocorrelation tells",
@@ -122,8 +122,8 @@ truesparse train sequences --resume RUN
     class_weight: str | None = class_weight_setting()
     length: int = setting(
         200,
-        "Where each step tells something: steps of backpropagation, T. A longer sequence is learned in"
-        " pieces, and read as a whole.",
+        "Steps of backpropagation, T, if each step has an output. A longer sequence is learned in pieces,"
+        " and read as a whole.",
         low=1,
         high=1 << 20,
     )

@@ -79,7 +79,7 @@ class SeriesLearning(LabelledTask):
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
         if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
-            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
+            raise UsageError("--pooling is for sequences, and each step has an output here; leave it out")
         more |= scales(train, encoder) if self._like is None else scales_of(self._like.chain)
         outputs = len(data.labels) or len(encoder.told)
         kind = "classifier" if encoder.labels else "regressor"
@@ -199,7 +199,7 @@ def _right(examples: Examples) -> NDArray[Any]:
 
 
 def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ...]]:
-    """Mean and deviation of what is read, and of numbers that are told: what `sequence_model` takes."""
+    """Mean and deviation of the inputs and of predicted numbers: what `sequence_model` takes."""
     found = dict(
         zip(("feature_mean", "feature_scale"), scaling(train.inputs.values, encoder.read), strict=True)
     )
