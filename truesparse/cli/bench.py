@@ -203,7 +203,7 @@ def mlp(density: str, hidden_sizes: str, features: int, batch_size: int, baselin
 def epoch(baseline: str | None, **flags: Any) -> Measure:
     """Time an epoch of a text classifier against dense models.
 
-    The texts are one's own, as in truesparse train classifier; the training, too, is that of this command.
+    The texts are yours, as in truesparse train classifier; the training, too, is that of this command.
     """
     from truesparse.bench import settings
     from truesparse.tasks.sources import resolve

@@ -78,7 +78,7 @@ class _Root(click.Group):
         Parameters
         ----------
         args : sequence of str, optional
-            ``sys.argv`` if not given. ``--debug`` may stand anywhere in it.
+            ``sys.argv`` if not given. ``--debug`` may be anywhere in it.
         """
         given = list(sys.argv[1:] if args is None else args)
         arguments = [argument for argument in given if argument != "--debug"]
@@ -199,7 +199,7 @@ def _say(sentence: str, code: int) -> int:
     "--debug",
     is_flag=True,
     expose_value=False,
-    help="Also show the traceback of an error. May stand anywhere.",
+    help="Also show the traceback of an error. May be anywhere in the command.",
 )
 def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""

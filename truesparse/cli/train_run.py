@@ -129,8 +129,8 @@ def training_command(kind: type[Config]) -> click.Command:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
             if not quiet:
                 click.echo(
-                    f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
-                    f" {results['net_seconds']:,.1f} s"
+                    f"training steps took {results['step_seconds']:,.1f} s"
+                    f" ({results['net_seconds']:,.1f} s net: each step's time multiplied by its density)"
                 )
             for line in kind.describe(results):
                 click.echo(printable(line))

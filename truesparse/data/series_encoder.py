@@ -27,7 +27,7 @@ def numbered(name: str, count: int, alone: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SeriesEncoder:
-    """What the numbers of a step are called, and what is told.
+    """The names of the numbers of a step, and which of them are predicted.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class SeriesEncoder:
         Of a forecast: covariates that are known of later steps, too. The model reads their values at each of
         the `horizon` next steps behind that, step by step.
     lookback, horizon : int
-        Of a forecast: steps that are read, and steps that are told.
+        Of a forecast: steps that are read, and steps that are predicted.
     season : int
         Of a forecast: steps after which a series repeats, 1 if it does not; see `truesparse.data.forecast`.
     linear : tuple of float
@@ -69,7 +69,7 @@ class SeriesEncoder:
 
     @property
     def lags(self) -> int:
-        """Coefficients of the linear part for each number that is told, one for each of the last steps."""
+        """Coefficients of the linear part for each predicted number, one for each of the last steps."""
         return len(self.linear) // max(1, len(self.told))
 
     @property
@@ -83,19 +83,19 @@ class SeriesEncoder:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """Names of the numbers that it tells."""
+        """Names of the numbers that it predicts."""
         if self.goal != FORECAST:
             return self.targets
         return tuple(f"{name}, {step} later" for step in range(1, self.horizon + 1) for name in self.targets)
 
     @property
     def per_step(self) -> bool:
-        """Whether it tells something at each step."""
+        """Whether it predicts something at each step."""
         return self.goal in STEP_GOALS
 
     @property
     def labels(self) -> bool:
-        """Whether it tells labels."""
+        """Whether it predicts labels."""
         return self.goal in LABEL_GOALS
 
     def to_document(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def read_series(
     Raises
     ------
     UsageError, TruesparseError
-        A column is missing, or something cannot be read or learned from; told with its row and column.
+        A column is missing, or something cannot be read or learned from; the error names row and column.
     """
     if isinstance(file, TextFile):
         if layout == "ts":
@@ -256,7 +256,7 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     TruesparseError
         A series has not as many of them as are forecast, or a cell is empty that must not be.
     """
-    named = series.with_features(encoder.features)  # or it is told what they lack
+    named = series.with_features(encoder.features)  # or an error says what they lack
     values = values[:, [series.features.index(name) for name in encoder.features]]
     targets, known = len(encoder.targets), [encoder.features.index(name) for name in encoder.known]
     there: NDArray[np.bool_] = ~np.isnan(values)
@@ -353,7 +353,7 @@ def _npz_targets(
         )
     if columns.goal in STEP_GOALS and not per_step:
         raise TruesparseError(
-            f"y of {name} has the shape {y.shape}; to tell something at each step it must begin with"
+            f"y of {name} has the shape {y.shape}; for an output at each step it must begin with"
             f" {(count, steps)}, as X does"
         )
     if y.dtype.kind == "S":

@@ -255,7 +255,7 @@ class Model:
         state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return what the model says of each sequence, or after the last step.
+        """Return the model's output for each sequence, or after the last step.
 
         Parameters
         ----------
@@ -280,7 +280,7 @@ class Model:
         state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return what a model that says something at each step says at all of them; parameters are those of
+        """Return the outputs at all steps, for a model that has one at each; parameters are those of
         `predict`.
 
         Returns

@@ -35,7 +35,7 @@ _KEPT = (
 
 
 class StudyReporter(Reporter):
-    """Does nothing with what it is told; also of each run of a study."""
+    """Ignores all events; also for each run of a study."""
 
     def plan(self, study: Study, done: dict[str, Line]) -> None:
         """The study begins or goes on; some of its runs are done."""
@@ -189,7 +189,7 @@ def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Li
 
 
 def origin(run: Run, code: str | None) -> dict[str, Any]:
-    """What a line says of where it comes from, made by `code`."""
+    """The origin of a line, made by `code`."""
     machine = environment()
     return {
         "date": date.today().isoformat(),

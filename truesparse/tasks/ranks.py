@@ -21,7 +21,7 @@ _OF_MACHINE = frozenset({"data", "log", "threads"})  # what may differ from rank
 def of_rank(
     reporter: Reporter | None, stop: Callable[[], bool], config: Config, communicator: Communicator
 ) -> tuple[Reporter, Callable[[], bool]]:
-    """Who is told of training on this rank, and a wish to stop that is the same on all.
+    """The reporter of this rank, and a wish to stop that is the same on all.
 
     Raises
     ------

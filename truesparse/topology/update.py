@@ -1,4 +1,4 @@
-"""What a topology update works on: parts of a model with a budget each, and what the rules are told."""
+"""What a topology update works on: parts of a model with a budget each, and what the rules get."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def parts_of(matrix: SparseMatrix, gates: str = "fused", importance: str = "l1")
 
 @dataclass
 class Update:
-    """What the rules of one topology update are told.
+    """What the rules of one topology update get.
 
     Parameters
     ----------

@@ -188,7 +188,7 @@ def start_training(
     optimizer : OptimizerSettings
     method : Method
     beginning : Beginning
-        What the method is told, of the model's arena; the optimizer's momentum and the units are added.
+        What the method gets, of the model's arena; the optimizer's momentum and the units are added.
     rng : numpy.random.Generator
         Draws what dropout drops.
     steps_per_epoch, planned : int

@@ -132,8 +132,8 @@ def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
             if own != others:
                 raise TruesparseError(
                     f"rank {rank} has drifted from the others: {name} differ{'s' * ('state' in name)} after"
-                    f" step {step}; go on with --resume from the last checkpoint, and see that all ranks have"
-                    " the same kind of processor and the same versions of numba and numpy"
+                    f" step {step}; go on with --resume from the last checkpoint, and make sure that all"
+                    " ranks have the same kind of processor and the same versions of numba and numpy"
                 )
 
 

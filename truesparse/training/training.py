@@ -48,10 +48,10 @@ class StepMeasures(NamedTuple):
 
 
 class Training:
-    """The one owner of training steps: a model, what changes its numbers, and what changes its topology.
+    """Makes training steps: owns a model, its optimizer, and the changes of its topology.
 
-    Steps are made by `step` or `epoch`. Then the model may be measured, with `optimizer.averaged`, and
-    compared by `is_best`; `settle` does what is due after that.
+    `step` and `epoch` train. You may then measure the model, within `optimizer.averaged`, and compare it with
+    `is_best`. After that, `settle` lowers the learning rate or changes the topology, if that is due.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Training:
         UsageError
             The model cannot read the batch; see `truesparse.model.checks.check_batch`.
         TruesparseError
-            The loss or the gradient is not finite any more.
+            The loss or the gradient is no longer finite.
         """
         self.evolve()
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
@@ -262,7 +262,7 @@ class Training:
     ) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
         has its part of both, which the others do not know yet, or with `local` those of its lanes alone.
-        `final` is told as in `Model.loss_and_gradients`."""
+        `final` is as in `Model.loss_and_gradients`."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
         batch, share = self._communicator.cut(batch)

@@ -1,4 +1,4 @@
-"""Spans of tokens that labels of the schemes IOB, IOB2 (BIO), BIOES or BILOU mark, and how many are told."""
+"""Spans of tokens that labels of the schemes IOB, IOB2 (BIO), BIOES or BILOU mark, and how many are found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LabelCounts(NamedTuple):
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the names that are there or were told; 0 if there is none."""
+        """Mean F1 of the names that are there or were predicted; 0 if there is none."""
         return mean_f1(self.right, self.there + self.told)
 
 
