@@ -202,4 +202,7 @@ def start_training(
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     decay = optimizer.decay()
-    return Training(model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps)
+    cosine = planned if optimizer.cosine else 0
+    return Training(
+        model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps, cosine
+    )

@@ -16,6 +16,7 @@ from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.settings import check_kind
+from truesparse.topology import schedules
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
 from truesparse.training.local_steps import OuterStep
@@ -75,6 +76,9 @@ class Training:
     local_steps : int
         Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
         topology changes; see `truesparse.training.local_steps`.
+    cosine : int
+        Above 0, the learning rate falls after each epoch along half a cosine, to 0 after so many steps, and
+        `decay` does nothing.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class Training:
         decay: tuple[float, int] = (1.0, 0),
         communicator: Communicator = SERIAL,
         local_steps: int = 1,
+        cosine: int = 0,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -119,6 +124,8 @@ class Training:
         self._rng = rng
         self._clock = clock
         self._decay = decay
+        self._cosine = cosine
+        self._first_lr = optimizer.lr
         self._communicator = communicator
         self._outer = OuterStep(communicator, model.arena, local_steps) if local_steps > 1 else None
         self._checked = -CHECK_STEPS
@@ -220,13 +227,17 @@ class Training:
         if loss is not None:
             self.optimizer.evaluated(loss)
         divisor, start = self._decay
-        if not self.optimizer.averaging and (not best or 0 < start <= epoch):
+        if self._cosine:
+            if epoch and self.steps < self._cosine:
+                self.optimizer.lr = schedules.cosine(self._first_lr, 0.0, self.steps, self._cosine)
+        elif not self.optimizer.averaging and (not best or 0 < start <= epoch):
             self.optimizer.lr /= divisor
         return self.evolve()
 
     def replan(self, steps: int, planned: int, steps_per_epoch: int) -> None:
         """Go on as after `steps` steps of a run of `planned`, in epochs of so many."""
         self.steps = steps
+        self._cosine = planned if self._cosine else 0
         if self.evolution is not None:
             self.evolution.replan(planned, steps_per_epoch)
 
