@@ -22,13 +22,17 @@ test:
 docs:
 	sphinx-build -c docs -d build/doctrees -W --keep-going -q . build/site
 
-# What a release uploads, in dist; then each of them is installed and used outside of the checkout.
+# What a release uploads, in dist; then each of them is installed and used outside of the checkout, and the
+# wheel passes tests of the sdist.
 dist:
 	rm -rf dist build/outside
 	python -m build --quiet
-	for file in dist/*.whl dist/*.tar.gz; do \
+	mkdir -p build/outside/sdist
+	tar -xf dist/*.tar.gz -C build/outside/sdist --strip-components 1 --exclude 'truesparse-*/truesparse'
+	for file in dist/*.tar.gz dist/*.whl; do \
 		pip install --quiet --no-deps --target build/outside/$$file $$file && \
-		(cd / && PYTHONPATH=$(CURDIR)/build/outside/$$file python $(CURDIR)/tests/outside.py) || exit 1; \
+		tests=$$(case $$file in (*.whl) echo $(CURDIR)/build/outside/sdist; esac) && \
+		(cd / && PYTHONPATH=$(CURDIR)/build/outside/$$file python $(CURDIR)/tests/outside.py $$tests) || exit 1; \
 	done
 
 format:

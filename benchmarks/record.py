@@ -41,7 +41,7 @@ def taken_out(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What the objects in all records have in common, such as the versions in `environment`; they lose it."""
     first, common = records[0], {}
     for key in [key for key, value in first.items() if isinstance(value, dict)]:
-        items = {k: v for k, v in first[key].items() if all(k in r[key] and r[key][k] == v for r in records)}
+        items = {k: v for k, v in first[key].items() if all(r.get(key, {}).get(k) == v for r in records)}
         if not items:
             continue
         common[key] = items

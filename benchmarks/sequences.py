@@ -148,7 +148,7 @@ def nearest_neighbour(task: SeriesLearning) -> float:
 
 def ridge(task: SeriesLearning) -> dict[str, float]:
     """Test RMSE of a linear model of the last values, its penalty chosen on the validation part: one made of
-    the training part, as the networks are, and one of both parts."""
+    the training part, as the networks are, and one of both parts, as their linear part is in the end."""
     from sklearn.linear_model import Ridge
 
     def lags(part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,15 @@ of the public names, made of their docstrings.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from truesparse.layers.spec import LayerSpec
+from truesparse.settings import Settings
 from truesparse.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,14 @@ def menu(text: str) -> str:
     return "\n\n".join([text, *trees])
 
 
+def settings(kind: type) -> list[str]:
+    """A list of the settings of an optimizer, with their texts."""
+    if not issubclass(kind, Settings):
+        return []
+    texts = {field.name: field.metadata["help"] for field in dataclasses.fields(kind)}
+    return ["   Settings:", "", *(f"   - ``{name}``: {text}" for name, text in texts.items()), ""]
+
+
 def reference(package: str) -> str:
     """A page on the public names of a package."""
     module = import_module(package)
@@ -68,7 +79,8 @@ def reference(package: str) -> str:
             if value.__name__ != name:  # of which Sphinx would say no more than that it is an alias
                 lines += [f"``{package}.{name}`` is the class", ""]
             path = f"{package}.{name}" if value.__name__ == name else f"{value.__module__}.{value.__name__}"
-            lines += [f".. autoclass:: {path}", "   :members:", ROUTING, ""]
+            members = [] if issubclass(value, (LayerSpec, Settings)) else ["   :members:", ROUTING]
+            lines += [f".. autoclass:: {path}", *members, "", *settings(value)]
         elif callable(value):
             lines += [f".. autofunction:: {package}.{name}", ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A chain of one's own: layers of four kinds tell the shape of a wave.
+"""Your own chain: layers of four kinds classify the shape of a wave.
 
     python examples/chain.py
 

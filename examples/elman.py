@@ -1,4 +1,4 @@
-"""A cell of one's own, all of it in this file: Elman's recurrent network.
+"""Your own cell, all of it in this file: Elman's recurrent network.
 
     python examples/elman.py
 

@@ -1,6 +1,6 @@
-"""Sales of three shops are forecast for a week, by a truly sparse network on top of a simple forecast.
+"""Forecasts the sales of three shops for a week, with a truly sparse network on top of a simple forecast.
 
-    python examples/forecast.py [EPOCHS]
+    python examples/forecast.py [EPOCHS [PICTURE.png]]
 
 The sales are made here: a level and a trend of each shop, a week, noise, and promotions, which the shops
 know a week ahead. A promotion sells much on its day, and takes some of the sales of the next. One forecaster
@@ -30,7 +30,8 @@ def sales_of(shop: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     return 20 + 10 * shop + 0.02 * day + week + moved + rng.normal(0, 0.5, DAYS), promotion
 
 
-def main() -> None:
+def main(epochs: int = 20, picture: str = "") -> None:
+    """Train, measure, save, and forecast a week with a promotion and one without."""
     rng = np.random.default_rng(0)
     sales, promotions = map(list, zip(*(sales_of(shop, rng) for shop in range(3)), strict=True))
     model = SparseLSTMForecaster(
@@ -38,7 +39,7 @@ def main() -> None:
         season=WEEK,
         hidden_size=32,
         density=0.1,
-        epochs=int(sys.argv[1]) if len(sys.argv) > 1 else 20,
+        epochs=epochs,
         validation_fraction=0.15,
         random_state=0,
     )
@@ -53,10 +54,21 @@ def main() -> None:
         model.save(Path(folder) / "sales")
         forecaster = runtime.load_forecaster(Path(folder) / "sales")
     history = np.stack([sales[0], promotions[0]], axis=1)
-    for name, planned in ("without", np.zeros(WEEK)), ("with", np.eye(WEEK)[2]):
-        told = forecaster.predict(history, planned)
-        print(f"next week of a shop, {name} a promotion on the third day:", *(f"{x:.1f}" for x in told))
+    plans = {"without": np.zeros(WEEK), "with": np.eye(WEEK)[2]}
+    weeks = {name: forecaster.predict(history, planned) for name, planned in plans.items()}
+    for name, week in weeks.items():
+        print(f"next week of a shop, {name} a promotion on the third day:", *(f"{x:.1f}" for x in week))
+    if picture:
+        from matplotlib import pyplot as plt
+
+        figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
+        axis.plot(range(-27, 1), sales[0][-28:], color="black", label="last four weeks")
+        for name, week in weeks.items():
+            axis.plot(range(1, WEEK + 1), week, "o-", label=f"{name} a promotion on day 3")
+        axis.set(xlabel="days", ylabel="sales of a shop")
+        figure.legend(loc="outside upper center", ncols=3)
+        figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -1,4 +1,4 @@
-"""A language model of an array of one's own: it learns to count in words.
+"""A language model of your own array: it learns to count in words.
 
 python examples/language_model.py
 """

@@ -1,6 +1,6 @@
-"""Lottery tickets: what is a topology worth that a model has found while it learned?
+"""Lottery tickets: what are the connections worth that a model found while it learned?
 
-    python examples/lottery.py [EPOCHS]
+    python examples/lottery.py [EPOCHS [PICTURE.png]]
 
 A sparse LSTM reads handwritten digits, an image row by row. Four models have as many weights:
 connections that never change; connections that RigL moves; and two that begin with the connections
@@ -30,7 +30,7 @@ def digits() -> tuple[ts.SequenceBatches, ts.Sequences, np.ndarray]:
     return batches, ts.Sequences.of(list(test)), test_labels
 
 
-def main(epochs: int = 15) -> None:
+def main(epochs: int = 15, picture: str = "") -> None:
     """Train four models for each seed and print how many digits each one recognises."""
     batches, test, labels = digits()
     chain = ts.Chain(ts.LSTM(64), ts.Pool("last"), ts.Softmax(10), features=8)
@@ -51,7 +51,16 @@ def main(epochs: int = 15) -> None:
     print(f"test accuracy of {found.arena.nnz:,} weights, mean and deviation of {len(SEEDS)} seeds")
     for kind, each in scores.items():
         print(f"{kind:26} {np.mean(each):.3f} ± {np.std(each):.3f}")
+    if picture:
+        from matplotlib import pyplot as plt
+
+        figure, axis = plt.subplots(figsize=(8, 2.5), layout="constrained")
+        means, deviations = ([f(each) for each in scores.values()] for f in (np.mean, np.std))
+        axis.barh(list(scores), means, xerr=deviations, capsize=4)
+        axis.set(xlabel=f"test accuracy of {found.arena.nnz:,} weights", xlim=(0, 1))
+        axis.invert_yaxis()
+        figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Train a sentiment classifier from a CSV file.
+"""Trains a sentiment classifier from a CSV file.
 
     python examples/sentiment.py [FILE.csv]
 
@@ -57,16 +57,14 @@ def read_reviews(path: Path) -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
+    """Train, and label texts that the model has not seen."""
     with tempfile.TemporaryDirectory() as folder:
-        if len(sys.argv) > 1:
-            path = Path(sys.argv[1])
-        else:
-            path = Path(folder) / "reviews.csv"
+        path = Path(sys.argv[1] if len(sys.argv) > 1 else f"{folder}/reviews.csv")
+        if len(sys.argv) == 1:
             make_reviews(path, 2000)
         texts, labels = read_reviews(path)
-        some, others, their_labels, other_labels = train_test_split(
-            texts, labels, test_size=0.2, random_state=0, stratify=labels
-        )
+        parts = train_test_split(texts, labels, test_size=0.2, random_state=0, stratify=labels)
+        some, others, their_labels, other_labels = parts
         model = SparseTextClassifier(
             hidden_size=64, lr=0.005, epochs=12, validation_fraction=0.1, random_state=0, verbose=1
         )

@@ -1,14 +1,15 @@
 """A tagger that reads both ways: who is a person and what is a place, said before a name or after it.
 
-    python examples/tagger.py
+    python examples/tagger.py [EPOCHS [PICTURE.png]]
 
-The sentences are made up. `truesparse train tagger --data FILE.conll --bidirectional` does the same for files
-with a token and its label in each line.
+The sentences are made up. `truesparse train tagger --bidirectional --data FILE.conll` does so for files.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from truesparse import runtime
 
 NAMES = ["Ada", "Bath", "Clare", "Devon", "Eden", "Florence", "Kent", "Lincoln", "Paris", "Sydney"]
 OTHERS = ["we", "heard", "that", "yesterday", "again", "it", "rained"]
-BEFORE = {"PER": ["Mrs", "Dr"], "LOC": ["in", "near"]}
-AFTER = {"PER": ["laughed", "slept"], "LOC": ["river", "street"]}
+HINTS = {"PER": (["Mrs", "Dr"], ["laughed", "slept"]), "LOC": (["in", "near"], ["river", "street"])}
+KINDS = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]
+NEW = "we heard that Clare laughed", "it rained near Clare again", "yesterday Mrs Florence Kent slept"
 
 
 def sentences(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -27,55 +29,51 @@ def sentences(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
     rng = np.random.default_rng(seed)
     tokens, labels = [], []
     for _ in range(count):
-        kind = str(rng.choice(["PER", "LOC"]))
+        kind, hint = str(rng.choice(["PER", "LOC"])), rng.random() < 0.5
         name = list(rng.choice(NAMES, rng.integers(1, 3)))
-        told = ["B-" + kind] + ["I-" + kind] * (len(name) - 1)
-        before, after = [], []
-        if rng.random() < 0.5:
-            before = [str(rng.choice(BEFORE[kind]))]
-        else:
-            after = [str(rng.choice(AFTER[kind]))]
-        first, last = (list(rng.choice(OTHERS, rng.integers(1, 4))) for _ in range(2))
-        tokens.append([*first, *before, *map(str, name), *after, *last])
-        labels.append(["O"] * len(first + before) + told + ["O"] * len(after + last))
+        before = [*rng.choice(OTHERS, rng.integers(1, 4)), *([rng.choice(HINTS[kind][0])] if hint else [])]
+        after = [*([] if hint else [rng.choice(HINTS[kind][1])]), *rng.choice(OTHERS, rng.integers(1, 4))]
+        tokens.append([str(token) for token in before + name + after])
+        own = ["B-" + kind] + ["I-" + kind] * (len(name) - 1)
+        labels.append(["O"] * len(before) + own + ["O"] * len(after))
     return tokens, labels
 
 
-def main() -> None:
-    tokens, labels = sentences(1000, seed=1)
-    kinds = sorted({label for told in labels for label in told})
-    encoder = ts.TokenEncoder.build((token for words in tokens for token in words), size=1000)
+def main(epochs: int = 6, picture: str = "") -> None:
+    """Train a tagger, save it, and use it where nothing is installed but NumPy and safetensors."""
+    train = sentences(1000, seed=1)
+    encoder = ts.TokenEncoder.build(chain(*train[0]), size=1000)
 
     def batches(tokens: list[list[str]], labels: list[list[str]]) -> ts.SequenceBatches:
-        numbers = [np.array([kinds.index(label) for label in told], np.int32) for told in labels]
+        numbers = [np.array([KINDS.index(label) for label in each], np.int32) for each in labels]
         inputs = ts.Sequences.of([encoder.encode(words) for words in tokens])
         return ts.SequenceBatches(inputs, ts.Sequences.of(numbers), batch_size=32)
 
-    chain = ts.Chain(
-        ts.Embedding(len(encoder.vocabulary), 16),
-        ts.Bidirectional(ts.GRU(24)),
-        ts.Softmax(len(kinds), sparse=False),
-    )
-    model = chain.init(density=0.3, seed=1)
+    layers = ts.Embedding(len(encoder.vocabulary), 16), ts.Bidirectional(ts.GRU(24))
+    model = ts.Chain(*layers, ts.Softmax(len(KINDS), sparse=False)).init(density=0.3, seed=1)
     valid = batches(*sentences(200, seed=2))
-    ts.fit(model, batches(tokens, labels), ts.adam(lr=0.01), "st-rnn", epochs=6, valid=valid, progress=print)
-
+    ts.fit(model, batches(*train), ts.adam(lr=0.01), "st-rnn", epochs=epochs, valid=valid, progress=print)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "names.safetensors"
-        model.save(path, encoder, kinds)
-        tagger = runtime.load_tagger(path)
+        model.save(Path(folder) / "names.safetensors", encoder, KINDS)
+        tagger = runtime.load_tagger(Path(folder) / "names.safetensors")
+
     tokens, labels = sentences(300, seed=3)
-    told = tagger.predict(tokens)
-    right = [mine == its for pair in zip(told, labels, strict=True) for mine, its in zip(*pair, strict=True)]
-    print(f"{np.mean(right):.1%} of the tokens are labelled right, with {model.arena.nnz:,} weights")
-    for words in (["we", "heard", "that", "Clare", "laughed"], ["it", "rained", "near", "Clare", "again"]):
-        (own,) = tagger.predict([words])
-        print(
-            " ".join(
-                word if label == "O" else f"{word}/{label}" for word, label in zip(words, own, strict=True)
-            )
-        )
+    right = np.array([*chain(*tagger.predict(tokens))]) == [*chain(*labels)]
+    print(f"{right.mean():.1%} of the tokens are labelled right, with {model.arena.nnz:,} weights")
+    new = [text.split() for text in NEW]
+    for words, own in zip(new, tagger.predict(new), strict=True):
+        print(*(word if label == "O" else f"{word}/{label}" for word, label in zip(words, own, strict=True)))
+    if picture:
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+        sure = tagger.log_probabilities([encoder.encode(words) for words in new])
+        for axis, words, each in zip(axes, new, sure, strict=True):
+            axis.imshow(np.exp(each).T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            axis.set_xticks(range(len(words)), words, rotation=45, ha="right")
+            axis.set_yticks(range(len(KINDS)), KINDS)
+        figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

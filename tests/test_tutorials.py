@@ -1,19 +1,28 @@
-"""The tutorials, typed in by a reader who has little time: what trains makes a few steps of a small model."""
+"""The tutorials and the page for newcomers, typed in by a reader who has little time.
+
+What trains makes a few steps of a small model. A block of Python whose first line names a file is that file.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
 import pytest
+from click.testing import Result
+from training_helpers import records, without_times
+
+from conftest import write_text
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = ROOT / "docs" / "tutorials"
+NEWCOMERS = ROOT / "docs" / "newcomers.md"
 NEEDS = {
     "classifier": ("pandas", "sklearn"),
     "language-model": ("matplotlib",),
@@ -23,6 +32,7 @@ SMALL = {
     "train": ["--hidden-size", "8", "--epochs", "1", "--max-steps", "20", "--threads", "1"],
     "import": ["--epochs", "1", "--threads", "1"],
 }
+Run = Callable[..., Result]
 EXCERPTS = {"own-layer": ROOT / "examples" / "elman.py"}  # of which the page shows lines
 
 
@@ -33,28 +43,64 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
     )
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in TUTORIALS.glob("*.md")} - EXCERPTS.keys()))
-def test_tutorial(run, name: str) -> None:
-    missing = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
+def small(program: str, arguments: list[str]) -> list[str]:
+    """What to add to a command that would take long."""
+    return SMALL.get(arguments[0 if program == "truesparse" else 1], [])
+
+
+def type_in(run: Run, page: Path) -> str:
+    """Do what a page says, in this folder, and return what its commands print."""
+    scope: dict[str, object] = {}
+    shown = []
+    for language, code in blocks(page):
+        if file := re.match(r"# (\w+\.py)\n", code):
+            Path(file[1]).write_text(code, encoding="utf-8")
+        elif language == "python" and not code.startswith(">>>"):  # which is a doctest
+            exec(code, scope)
+        if language != "sh":
+            continue
+        for line in code.replace("\\\n", " ").splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            if program == "truesparse":
+                result = run(*arguments, *small(program, arguments))
+                assert result.exit_code == 0, result.output
+                shown.append(result.stdout)
+            elif program == "python":
+                command = [sys.executable, *arguments, *small(program, arguments)]
+                shown.append(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            elif which("cc"):
+                shown.append(
+                    subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
+                )
+    print(*shown)
+    assert shown or scope
+    return "".join(shown)
+
+
+def need(*packages: str) -> None:
+    """Skip a test that lacks one of them."""
+    missing = [package for package in packages if find_spec(package) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed")
-    scope: dict[str, object] = {}
-    done = 0
-    for language, code in blocks(TUTORIALS / f"{name}.md"):
-        if language == "python" and not code.startswith(">>>"):  # which is a doctest
-            exec(code, scope)
-            done += 1
-        if language == "sh":
-            for line in code.replace("\\\n", " ").splitlines():
-                program, *arguments = shlex.split(line, comments=True)
-                if program == "truesparse":
-                    result = run(*arguments, *SMALL.get(arguments[0], []))
-                    assert result.exit_code == 0, result.output
-                    print(result.stdout)
-                elif which("cc"):
-                    print(subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout)
-                done += 1
-    assert done
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in TUTORIALS.glob("*.md")} - EXCERPTS.keys()))
+def test_tutorial(run: Run, name: str) -> None:
+    need(*NEEDS.get(name, ()))
+    type_in(run, TUTORIALS / f"{name}.md")
+
+
+def test_newcomers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule of the researcher is that of a row of the table."""
+    need("pandas", "sklearn")
+    Path("ptb").mkdir()
+    for part in ("train", "valid", "test"):
+        write_text(Path("ptb", f"ptb.{part}.txt"))
+    monkeypatch.setenv("TRUESPARSE_UPDATE_INTERVAL", "1")
+    type_in(run, NEWCOMERS)
+    mine, row = (without_times(records(Path(name))) for name in ("mine", "row"))
+    assert mine == row
+    assert "rewire" in [record["kind"] for record in mine]
 
 
 @pytest.mark.parametrize("name", EXCERPTS)

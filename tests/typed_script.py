@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import truesparse as ts
-from truesparse import runtime
+from truesparse import runtime, topology
 from truesparse.sklearn import (
     SparseLSTMClassifier,
     SparseLSTMForecaster,
@@ -19,7 +20,7 @@ from truesparse.sklearn import (
 
 
 class Own(ts.Reporter):
-    """A reporter of one's own."""
+    """A reporter of your own."""
 
     def start(self, info: ts.RunInfo) -> None:
         """Say how long it will be."""
@@ -97,3 +98,53 @@ def estimators(x: np.ndarray, y: np.ndarray) -> None:
     print(SparseMLPClassifier(max_iter=2).fit(x, y).predict(x))
     print(SparseMLPRegressor(max_iter=2).fit(x, y).predict(x))
     print(SparseTextClassifier(epochs=2).fit(["a", "b"], [0, 1]).predict(["a"]))
+
+
+def deployed(path: Path) -> None:
+    """Models of each kind, used with NumPy alone."""
+    words: runtime.LanguageModel = runtime.load_language_model(path)
+    reading: runtime.LanguageModelStream = words.stream()
+    parsed: runtime.Parse = words.parse("a sentence")
+    print(reading.step(3), words.suggest("a"), list(words.generate("a", length=3)), parsed.brackets())
+    masked: runtime.MaskedLanguageModel = runtime.load_masked_language_model(path)
+    classifier: runtime.Classifier = runtime.load_classifier(path)
+    text: runtime.ClassifierStream = classifier.stream()
+    text.advance(3)
+    print(masked.fill("a <mask>"), classifier.predict(["a text"]), text.log_probabilities)
+    tagger: runtime.Tagger = runtime.load_tagger(path)
+    sentence: runtime.TaggerStream = tagger.stream()
+    print(tagger.predict([["a", "token"]]), sentence.step(3))
+    numbers: runtime.SequenceModel = runtime.load_sequence_model(path)
+    signal: runtime.SequenceStream = numbers.stream()
+    forecaster: runtime.Forecaster = runtime.load_forecaster(path)
+    print(numbers.predict([np.zeros((5, 2))]), signal.step(np.zeros(2)), forecaster.predict(np.zeros(99)))
+
+
+class Watched(topology.GradientHooks):
+    """A method that prints where it begins."""
+
+    def start(self) -> None:
+        """Print the density."""
+        print(self.arena.nnz)
+
+
+def largest(part: topology.Part, update: topology.Update) -> NDArray[np.bool_]:
+    """Drop the largest entries."""
+    keep = np.ones(part.nnz, dtype=bool)
+    keep[np.argsort(-np.abs(part.data))[: int(update.fraction * part.nnz)]] = False
+    return keep
+
+
+def methods(model: ts.Model) -> dict[str, topology.Changed]:
+    """Rules and what is around them."""
+    rng = np.random.default_rng(1)
+    shapes = {"a": (20, 10), "b": (10, 10)}
+    for schedule in (topology.constant, topology.cosine, topology.cubic):
+        print(schedule)
+    print(topology.METHODS, topology.DISTRIBUTIONS, topology.get_method("rigl"))
+    print(topology.uniform_counts, topology.erdos_renyi_counts, topology.erdos_renyi_epsilon_counts)
+    print(topology.initial_counts, topology.parts_of, topology.sample_pattern((20, 10), 50, rng))
+    hooks: list[type[topology.Hooks]] = [Watched, topology.MomentumHooks]
+    print(hooks, topology.DenseMomentum(shapes), topology.Beginning)
+    own = ts.Method("largest", "drop the largest", largest, schedule=topology.cosine)
+    return own.update(model.arena, topology.Update(0.1, rng))

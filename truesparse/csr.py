@@ -102,7 +102,7 @@ def join_groups(csr: CSR, group: int, steps: tuple[int, int]) -> CSR:
 def group_places(
     grouped: CSR, group: int, steps: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Return `indptr` of a grouped matrix without groups, and where each value stands there: shape (entries,
+    """Return `indptr` of a grouped matrix without groups, and the place of each value there: shape (entries,
     group). Parameters are those of `expand_groups`."""
     groups = grouped.shape[0]
     lengths = np.diff(grouped.indptr)
@@ -132,7 +132,7 @@ def narrow_index_dtype(n: int) -> type[np.unsignedinteger[Any]]:
 
 
 def broken_invariant(indptr: NDArray[Any], indices: NDArray[Any], shape: tuple[int, int]) -> str | None:
-    """Check index arrays against all that `CSR` says of them.
+    """Check index arrays against all that `CSR` demands.
 
     Parameters
     ----------

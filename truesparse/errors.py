@@ -25,7 +25,7 @@ _flags_named = False
 class TruesparseError(Exception):
     """Something the user can mend: one sentence that says what is wrong and what to do.
 
-    What is given to it names flags, for whoever types a command; `str` puts the names of parameters in their
+    Messages name flags, for people who type commands. For calls from Python, `str` puts parameters in their
     place for whoever calls from Python. See `flags_named`. The command line prints the message on stderr and
     exits with `exit_code`.
     """
@@ -38,7 +38,7 @@ class TruesparseError(Exception):
 
 
 class UsageError(TruesparseError):
-    """A flag, a configuration key or an argument that cannot be right."""
+    """A wrong flag, configuration key or argument."""
 
     exit_code = 2
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def lazy(package: str) -> tuple[list[str], Callable[[str], Any]]:
-    """Return ``__all__`` and ``__getattr__`` of a package from its own source, so that a name stands once.
+    """Return ``__all__`` and ``__getattr__`` of a package from its source, so that each name is there once.
 
     Parameters
     ----------

@@ -14,15 +14,13 @@
 #define LONGEST 64
 #define SUGGESTIONS 3
 
-/* Read a word into `word`. Words are cut about as in training: letters, digits, underscores and inner apostrophes
- * in lower case, or one punctuation mark. Returns 0 at the end of a line, -1 at the end of the text. */
+/* Read a word, cut about as in training: letters, digits, underscores and inner apostrophes in lower case, or one
+ * punctuation mark. Returns 0 at the end of a line, -1 at the end of the text. */
 static int next_word(char *word)
 {
     size_t length = 0;
-    int c = getchar();
-    while (c != '\n' && isspace(c)) {
-        c = getchar();
-    }
+    int c;
+    for (c = getchar(); c != '\n' && isspace(c); c = getchar()) {}
     if (c == EOF || c == '\n') {
         return c == EOF ? -1 : 0;
     }
@@ -35,31 +33,27 @@ static int next_word(char *word)
     return 1;
 }
 
-/* The token of a word; -1 if the model does not know it. A sorted copy of the table would make this faster. */
-static long find(const char *word)
+/* Read a word or, as in training, the end of a line. A sorted copy of the table would make this faster. */
+static void read_word(words_state *state, const char *word)
 {
     long token;
-    for (token = 0; token < WORDS_TOKENS; token++) {
-        if (strcmp(words_vocabulary[token], word) == 0) {
-            return token;
-        }
+    for (token = 0; token < WORDS_TOKENS && strcmp(words_vocabulary[token], word) != 0; token++) {}
+    token = token < WORDS_TOKENS ? token : WORDS_UNKNOWN;
+    if (token >= 0) { /* or the model knows neither the word nor <unk> */
+        words_step(state, (uint32_t)token);
     }
-    return WORDS_UNKNOWN;
 }
 
-/* Print the likeliest words. The state does not change by that: reading goes on from it. */
+/* Print the likeliest words. This leaves the state as it is, so reading goes on from it. */
 static void suggest(const words_state *state)
 {
     static float scores[WORDS_OUTPUTS];
-    int place;
     words_output(state, scores);
     words_softmax(scores);
-    for (place = 0; place < SUGGESTIONS && place < WORDS_OUTPUTS; place++) {
+    for (int place = 0; place < SUGGESTIONS && place < WORDS_OUTPUTS; place++) {
         size_t i, best = 0;
         for (i = 1; i < WORDS_OUTPUTS; i++) {
-            if (scores[i] > scores[best]) {
-                best = i;
-            }
+            best = scores[i] > scores[best] ? i : best;
         }
         printf("%s%s %.2f", place ? ", " : "", words_vocabulary[best], (double)scores[best]);
         scores[best] = -1.0f;
@@ -67,29 +61,18 @@ static void suggest(const words_state *state)
     putchar('\n');
 }
 
-/* Read a word or, as in training, the end of a line. */
-static void read_word(words_state *state, const char *word)
-{
-    const long token = find(word);
-    if (token >= 0) {
-        words_step(state, (uint32_t)token);
-    }
-}
-
 int main(void)
 {
     static words_state state; /* one for each text that is read at the same time */
     char word[LONGEST];
-    int found, read = 0; /* words of the line */
+    int found, read = 0; /* whether a word came last */
     words_init(&state);
-    while ((found = next_word(word)) >= 0) {
+    for (; (found = next_word(word)) >= 0; read = found) {
         if (found > 0) {
             read_word(&state, word);
-            read++;
         } else if (read > 0) {
             suggest(&state);
             read_word(&state, "<eos>");
-            read = 0;
         }
     }
     return 0;

@@ -54,7 +54,7 @@ def plot(tmp_path: Path) -> list[str]:
 
 
 def test_step(run, tmp_path: Path, plot: list[str]) -> None:
-    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5,0.2"]
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "10", "--density", "0.5,0.2"]
     result = run("bench", "step", *sizes, *TINY, "--json", tmp_path / "out.json", *plot)
     assert result.exit_code == 0, result.output
     records = json.loads((tmp_path / "out.json").read_text())
@@ -87,7 +87,7 @@ def test_step_of_a_classifier_where_dense_has_no_memory(
 ) -> None:
     monkeypatch.setattr("truesparse.bench.memory.available_bytes", lambda: 1000)
     monkeypatch.setattr("truesparse.bench.report.others_win", lambda kind, records: [f"{kind}: one is"])
-    sizes = ["--task", "classifier", "--batch-size", "4", "--bptt", "5", "--density", "0.3"]
+    sizes = ["--task", "classifier", "--batch-size", "4", "--bptt", "10", "--density", "0.3"]
     result = run("bench", "step", *sizes, "--baseline", "numpy", *TINY, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Where others are faster:\nstep: one is\nTraining step")
@@ -120,7 +120,7 @@ def test_kernels(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: lis
 
 def test_sweep(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: list[str]) -> None:
     monkeypatch.setattr(settings, "installed", lambda package: package == "matplotlib")
-    flags = "--density 0.2,0.9 --batch-size 4 --hidden-size 16 --vocab-size 50 --bptt 5 --repeats 1"
+    flags = "--density 0.2,0.9 --batch-size 4 --hidden-size 16 --vocab-size 50 --bptt 10 --repeats 1"
     flags += " --seconds 0.002 --threads 1"
     result = run("bench", "sweep", *flags.split(), "--json", tmp_path / "out.json", *plot)
     assert result.exit_code == 0, result.output
@@ -213,7 +213,7 @@ def test_a_baseline_that_fails_is_left_out(run, monkeypatch: pytest.MonkeyPatch,
         return ask(self, question, **arguments)
 
     monkeypatch.setattr(contest.Contestant, "ask", failing)
-    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "10", "--density", "0.5", "--baseline", "numpy"]
     result = run("bench", "step", *sizes, *TINY, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
     reason = "the process of NumPy ended (exit code -9): it was killed"
@@ -234,7 +234,7 @@ def test_a_baseline_whose_memory_is_too_small_to_see(
         return answer | {"peak_bytes": 0} if question == "finish" and self.side == "numpy" else answer
 
     monkeypatch.setattr(contest.Contestant, "ask", without_memory)
-    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "10", "--density", "0.5", "--baseline", "numpy"]
     plot = ["--plot", tmp_path / "step.png"] if settings.installed("matplotlib") else []
     result = run("bench", "step", *sizes, *TINY, *plot, "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
@@ -243,7 +243,7 @@ def test_a_baseline_whose_memory_is_too_small_to_see(
 
 
 def test_step_with_connections_of_units(run, tmp_path: Path) -> None:
-    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "5", "--density", "0.5", "--baseline", "numpy"]
+    sizes = ["--layers", "1", "--batch-size", "4", "--bptt", "10", "--density", "0.5", "--baseline", "numpy"]
     flags = ["--pattern", "unit", "--output-group", "5", "--json", tmp_path / "out.json"]
     result = run("bench", "step", *sizes, *TINY, *flags)
     assert result.exit_code == 0, result.output

@@ -9,6 +9,7 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from training_helpers import StopAt
 
 import truesparse
 from truesparse.cli import main
+from truesparse.data.linear import fit_linear
 from truesparse.data.series_encoder import AUTO, GOALS
 from truesparse.tasks.label_settings import calibration_lines
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.series import settings
 from truesparse.tasks.sources import resolve
+from truesparse.training.checkpoint import load_checkpoint
 from truesparse.training.loop import TrainingStopped
 
 SETTINGS = {"hidden_size": 40, "density": 0.2, "batch_size": 8, "epochs": 4, "lr": 0.02, "seed": 2}
@@ -109,7 +112,7 @@ def test_what_a_run_comes_to(trained) -> None:
         own = labels if goal in ("classify", "label-steps") else [*numbers, "mean_rmse", "mean_mae"]
         if goal == "forecast":
             simple = [f"{name}_{measure}" for name in ("naive", "linear") for measure in ("rmse", "mae")]
-            own = [*numbers, *simple, "season"]
+            own = [*numbers, *simple, "season", "refit"]
             assert results["test_rmse"] < results["linear_rmse"] < results["naive_rmse"]
         assert list(results) == [*own, *OF_A_RUN], goal
         if own is labels:
@@ -207,12 +210,12 @@ def test_weights_count_in_training_only(trained) -> None:
         assert "--weight-column is for truesparse train classifier, sequences or mlp, not" in result.stderr
 
 
-def test_a_temperature_at_its_limit_is_told() -> None:
-    results = {"temperature": 0.1, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
-    calibrated, limit = calibration_lines(results)
-    assert limit.startswith("the temperature is at its limit of 0.1: the validation data")
-    assert calibration_lines({**results, "temperature": 0.2}) == [calibrated.replace("0.1:", "0.2:")]
-    assert len(calibration_lines({**results, "temperature": 9.9999999})) == 2
+def test_a_temperature_that_is_not_used_is_told() -> None:
+    results = {"temperature": 0.3, "valid_calibration_error_before": 0.2, "valid_calibration_error": 0.1}
+    (line,) = calibration_lines(results)
+    assert line.startswith("calibrated with temperature 0.3: expected calibration error validation 20.00%")
+    (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 0.1})
+    assert line.startswith("not calibrated: the validation data are too few, or told too well, to show that")
 
 
 def test_presets() -> None:
@@ -309,11 +312,35 @@ def test_it_resumes_to_the_same_bits(trained, monkeypatch: pytest.MonkeyPatch) -
         stop = StopAt(3)
         with pytest.raises(TrainingStopped):
             train_model(config, Path(f"{goal}-again"), stop, stop)
-        with monkeypatch.context() as patched:
-            patched.setattr("truesparse.data.forecast.fit_linear", None)  # that of the checkpoint is taken
+        with monkeypatch.context() as patched:  # the linear part of the checkpoint is taken until the end
+            fits = Mock(side_effect=fit_linear)
+            patched.setattr("truesparse.data.forecast.fit_linear", fits)
             again = resume_run(Path(f"{goal}-again"), {}, kind=settings.SeriesConfig)
+        assert fits.call_count == (goal == "forecast")
         same = [name for name in again if name.startswith(("valid", "test"))]
         assert {name: again[name] for name in same} == {name: trained[goal][name] for name in same}
+
+
+def test_the_linear_part_is_fitted_again_unless_told_not_to(trained) -> None:
+    shown = command("train", "sequences", "--data", "forecast.csv", *FORECAST, *FLAGS, "--out", "again")
+    assert "the linear part was fitted again, to the training and the validation part\n" in shown
+    kept = train("forecast", "--no-refit", "--out", "kept")
+    refitted, left = (truesparse.load(run) for run in ("again", "kept"))
+    assert (refitted.arena.values == left.arena.values).all()  # the network is the same
+    assert np.abs(np.subtract(refitted.encoder.linear, left.encoder.linear)).max() > 1e-4
+    assert load_checkpoint(Path("again/checkpoint.safetensors")).encoder == left.encoder
+    assert "refit" not in kept
+    for run, results in {"forecast": trained["forecast"], "kept": kept}.items():
+        measured = json.loads(command("evaluate", run, "--json"))
+        assert measured["rmse"] == pytest.approx(results["test_rmse"], rel=1e-6)
+    assert kept["valid_rmse"] == trained["forecast"]["valid_rmse"]
+    assert kept["test_rmse"] != trained["forecast"]["test_rmse"]
+    exported = command("export", "kept", "--to", "c", "--dtype", "int8", "--out", "kept-c")
+    rounded = re.search(r"test RMSE (\S+), with int8 weights (\S+)\n", exported)
+    assert rounded is not None
+    assert [float(value) for value in rounded.groups()] == pytest.approx([kept["test_rmse"]] * 2, rel=0.02)
+    result = CliRunner().invoke(main, ["train", "sequences", "--data", "classify.csv", "--no-refit"])
+    assert "--no-refit is for forecasts, with --horizon; leave it out" in result.stderr
 
 
 def test_info_and_a_picture(trained) -> None:
@@ -346,7 +373,7 @@ def test_info_and_a_picture(trained) -> None:
         ("generate classify", "classify"),
         (
             "train sequences --data label-steps.csv --id-column who --time-column day --pooling mean",
-            "--pooling is for sequences, and each step tells something here",
+            "--pooling is for sequences, and each step has an output here",
         ),
         ("train sequences --goal forecast", "--goal forecast needs --horizon"),
         ("train sequences --goal regress --horizon 2", "--horizon does not go with --goal regress"),

@@ -26,7 +26,7 @@ def test_sentiment(labelled_file: Path) -> None:
 
 
 def test_digits() -> None:
-    shown = output("digits.py")
+    shown = output("digits.py", 400)
     assert len(re.findall(r"^0\.\d+  \{", shown, re.MULTILINE)) == 6
     assert float(re.search(r"test accuracy ([\d.]+)", shown)[1]) > 0.9
 
@@ -38,8 +38,10 @@ def test_filter(tmp_path: Path) -> None:
     assert (tmp_path / "filter" / "model.c").is_file()
 
 
-def test_forecast() -> None:
-    shown = output("forecast.py", 4)
+def test_forecast(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = output("forecast.py", 4, tmp_path / "week.png")
+    assert (tmp_path / "week.png").stat().st_size > 1000
     score, naive = (float(number) for number in re.findall(r"R² of .* ([\d.]+)\n", shown))
     assert score > max(0.6, naive)
     without, with_one = (
@@ -59,8 +61,18 @@ def test_pixels(tmp_path: Path) -> None:
     assert (tmp_path / "pixels.png").stat().st_size > 1000
 
 
-def test_lottery() -> None:
-    """After five epochs what RigL has found is worth more than what was drawn."""
-    shown = output("lottery.py", 5)
+def test_sensor(tmp_path: Path) -> None:
+    """With fewer epochs than it takes to tell walking from climbing stairs."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = output("sensor.py", 5, tmp_path / "sensor.png")
+    assert float(re.search(r"^([\d.]+)% of the readings", shown, re.MULTILINE)[1]) > 60
+    assert (tmp_path / "sensor.png").stat().st_size > 1000
+
+
+def test_lottery(tmp_path: Path) -> None:
+    """After five epochs the connections that RigL has found are worth more than those at random."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = output("lottery.py", 5, tmp_path / "lottery.png")
+    assert (tmp_path / "lottery.png").stat().st_size > 1000
     fixed, _, _, trained = (float(number) for number in re.findall(r"([\d.]+) ±", shown))
     assert trained > 1.1 * fixed

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def output(name: str) -> str:
-    return subprocess.run(
-        [sys.executable, EXAMPLES / name], check=True, capture_output=True, text=True
-    ).stdout
+def output(name: str, *arguments: object) -> str:
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_language_model() -> None:
@@ -37,10 +38,12 @@ def test_elman() -> None:
     assert shown.endswith("la do re mi fa sol fa mi re do la mi sol mi la do re\n")
 
 
-def test_tagger() -> None:
-    shown = output("tagger.py")
+def test_tagger(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    shown = output("tagger.py", 6, tmp_path / "tags.png")
     assert float(re.search(r"^([\d.]+)% of the tokens", shown, re.MULTILINE)[1]) > 99
-    assert shown.endswith("Clare/B-PER laughed\nit rained near Clare/B-LOC again\n")
+    assert "\nwe heard that Clare/B-PER laughed\nit rained near Clare/B-LOC again\n" in shown
+    assert (tmp_path / "tags.png").stat().st_size > 1000
 
 
 def test_all_are_listed() -> None:

@@ -147,9 +147,11 @@ def compile_and_run(
     return run(folder, *arguments)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = ["./program", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False, encoding="utf-8")
+    return subprocess.run(
+        command, cwd=folder, input=given, capture_output=True, check=False, encoding="utf-8"
+    )
 
 
 def library_of(folder: Path) -> ctypes.CDLL:

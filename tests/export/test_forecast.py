@@ -1,4 +1,4 @@
-"""Forecasts of the runtime and of C, against those that are computed by hand."""
+"""Forecasts of the runtime, of C and of ONNX, against those that are computed by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export.conftest import COMPILERS, compile_and_run, library_of, needs_compiler
+from export.conftest import COMPILERS, compile_and_run, library_of, needs_compiler, run
 
 from truesparse import runtime
 from truesparse.data import SeriesEncoder
@@ -21,6 +21,7 @@ LINEAR = tuple(np.random.default_rng(3).normal(size=2 * 3 * 4).round(3).tolist()
 ENCODERS = {
     "all": SeriesEncoder("forecast", ("a", "b", "p", "q"), ("a", "b"), ("q",), 5, 3, 2, LINEAR),
     "plain": SeriesEncoder("forecast", ("a",), ("a",), (), 5, 3, 1),
+    "both directions": SeriesEncoder("forecast", ("a", "b", "q"), ("a",), ("q",), 5, 3, 2, (1.5, -2.0, 0.25)),
 }
 
 
@@ -32,7 +33,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         read, told = len(encoder.read), len(encoder.told)
         scales = {"target_mean": (2.0,) * told, "target_scale": (9.0,) * told}
         scales |= {"feature_mean": (1.0,) * read, "feature_scale": (3.0,) * read}
-        chain = sequence_model(0, read, 9, 1, kind="regressor", outputs=told, **scales)
+        both = name == "both directions"
+        chain = sequence_model(0, read, 9, 1, kind="regressor", outputs=told, bidirectional=both, **scales)
         random_model(chain, 0.4, np.random.default_rng(0), scale=0.6).save(folder / name, encoder)
     return {name: folder / name for name in ENCODERS}
 
@@ -75,8 +77,12 @@ def test_the_runtime_forecasts_what_is_computed_by_hand(files: dict[str, Path], 
     np.testing.assert_allclose(several, [said, said], rtol=1e-5)
 
 
+def lines_of(array: np.ndarray) -> str:
+    return "\n".join(" ".join(f"{value:.9g}" for value in row) for row in array)
+
+
 @needs_compiler
-@pytest.mark.parametrize(("name", "compiler"), [("all", COMPILERS[0]), ("plain", COMPILERS[-1])])
+@pytest.mark.parametrize(("name", "compiler"), [*zip(ENCODERS, [*COMPILERS] * 3, strict=False)])
 def test_c_forecasts_what_the_runtime_does(
     tmp_path: Path, files: dict[str, Path], name: str, compiler: str
 ) -> None:
@@ -87,13 +93,45 @@ def test_c_forecasts_what_the_runtime_does(
     values = history(encoder, encoder.season + encoder.lookback)
     later = np.arange(3 * len(encoder.known), dtype=np.float32)
     told = np.empty((3, len(encoder.targets)), np.float32)
-    arrays = [values, *([later] if encoder.known else []), told]
+    both = "both" in name
+    room = np.empty(10_000, np.float32)  # for a model of both directions
+    arrays = [values, *([later] if encoder.known else []), *([room] if both else []), told]
     for _ in range(2):  # what was read before does not matter
         library.model_forecast(state, *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
         expected = runtime.load_forecaster(files[name]).predict(values, *([later] if encoder.known else []))
         np.testing.assert_allclose(told.reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
+    given = "\n".join(map(lines_of, [values, later.reshape(3, -1)] if encoder.known else [values]))
+    said = run(tmp_path, given=given)
+    assert said.returncode == 0, said.stderr
+    printed = np.array([line.split() for line in said.stdout.splitlines()], float)
+    np.testing.assert_allclose(printed, told, rtol=1e-6)
+    short = run(tmp_path, given=given.partition("\n")[2])
+    assert short.returncode == 1
+    assert (
+        f"the input must have the last {len(values)} steps of a series, {values.shape[1]} numbers"
+        in short.stderr
+    )
     for key, size in {"HISTORY": len(values), "HORIZON": 3, "COLUMNS": values.shape[1]}.items():
         assert f"#define MODEL_{key} {size} " in (tmp_path / "model.h").read_text()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_onnx_forecasts_what_the_runtime_does(tmp_path: Path, files: dict[str, Path], name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    encoder = ENCODERS[name]
+    report = export_model(files[name], "onnx", tmp_path)
+    assert {*report["files"]} == {"model.onnx", "forecast.onnx", "model.json"}
+    assert report["largest_difference"] < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "forecast.onnx", providers=["CPUExecutionProvider"])
+    every = [history(encoder, encoder.season + encoder.lookback) + add for add in (0, 2, 5)]
+    later = [np.arange(3 * len(encoder.known), dtype=np.float32).reshape(3, -1) + add for add in (0, 1, 2)]
+    given = {"history": np.stack(every, axis=1)}
+    if encoder.known:
+        given["known_ahead"] = np.stack(later, axis=1)
+    (said,) = session.run(None, given)
+    expected = runtime.load_forecaster(files[name]).predict(every, later if encoder.known else None)
+    np.testing.assert_allclose(said.swapaxes(0, 1).reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_what_the_runtime_cannot_forecast(files: dict[str, Path], tmp_path: Path) -> None:

@@ -68,13 +68,13 @@ OF_ONES_OWN = {
 def test_gradients_of_chains_of_ones_own(chain):
     """Against central differences where there is a weight; the dense ones at every position."""
     model = random_model(chain, 0.6, np.random.default_rng(0), scale=0.6)
-    inputs, targets, ws, state = batch_of(model, 4, 3)
+    inputs, targets, ws, state = batch_of(model, 4, 18)
     start = state.arrays()
 
     def loss(parameters):
         if chain.per_step:
             return language_model_loss(parameters, chain, inputs, targets, start)[0]
-        return sequence_model_loss(parameters, chain, inputs, [4] * 3, targets)
+        return sequence_model_loss(parameters, chain, inputs, [4] * 18, targets)
 
     if not chain.per_step:
         state.reset()

@@ -1,4 +1,4 @@
-"""A layer of one's own, all of it in one file: this one."""
+"""A layer of your own, all of it in one file: this one."""
 
 import shutil
 import subprocess

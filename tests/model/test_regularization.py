@@ -1,5 +1,8 @@
 """What keeps a recurrent network from learning its text by heart."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +115,30 @@ def test_dropped_weights(cell, pattern: str) -> None:
         np.testing.assert_allclose(gradient[where], expected, atol=1e-6)
     # without a generator nothing is left out
     assert model.loss(ids[:-1], ids[1:], model.workspace(6, 4)) != pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_that_are_final_do_not_change_any_more(tied: bool) -> None:
+    """They are named once, the head's first; those of matrices of which weights are dropped are not."""
+    ids = np.random.default_rng(4).integers(0, 9, (7, 4)).astype(np.int32)
+    chain = language_model(9, 6, 6, 2, tied=tied)
+    chain = ChainSpec(*(replace(x, dropout_weights=0.4) if isinstance(x, LSTM) else x for x in chain.layers))
+    model = random_model(chain, 0.7, np.random.default_rng(5), scale=0.9)
+    arena = model.arena
+    seen: dict[str, np.ndarray] = {}
+
+    def final(names: Sequence[str]) -> None:
+        assert not seen.keys() & set(names)
+        seen.update({name: arena.grads[arena.layout[name]].copy() for name in names})
+
+    rng = np.random.default_rng(6)
+    model.loss_and_gradients(ids[:-1], ids[1:], model.workspace(6, 4), rng=rng, final=final)
+    assert "output" in next(iter(seen))
+    assert next(reversed(seen)) == "embedding.weight"
+    assert arena.layout.keys() - seen.keys() == {name for name in arena.layout if "weight_hh" in name}
+    for name, gradient in seen.items():
+        np.testing.assert_array_equal(gradient, arena.grads[arena.layout[name]])
+        assert gradient.any()
 
 
 def test_weights_come_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,38 +24,38 @@ def case(batch, steps, *sizes, **others):
 
 CASES = {
     "last": case(3, 5, 30, 7, 9, 1),
-    "mean of two layers": case(5, 6, 30, 7, 9, 2, pooling="mean", outputs=3),
-    "max": case(5, 6, 30, 7, 9, 1, pooling="max", outputs=4),
-    "sparse output": case(4, 4, 12, 5, 8, 1, sparse_output=True, outputs=5),
-    "unit": case(4, 4, 12, 5, 8, 2, pattern="unit", sparse_output=True, outputs=5),
-    "rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, outputs=3),
+    "mean of two layers": case(18, 6, 30, 7, 9, 2, pooling="mean", outputs=3),
+    "max": case(18, 6, 30, 7, 9, 1, pooling="max", outputs=4),
+    "sparse output": case(18, 4, 12, 5, 8, 1, sparse_output=True, outputs=5),
+    "unit": case(18, 4, 12, 5, 8, 2, pattern="unit", sparse_output=True, outputs=5),
+    "rhn": case(18, 5, 20, 7, 9, 2, cell="rhn", depth=3, outputs=3),
     "rhn, mean": case(20, 4, 20, 7, 9, 1, cell="rhn", depth=2, pooling="mean"),
-    "gru": case(3, 5, 20, 7, 9, 2, cell="gru", outputs=3),
+    "gru": case(18, 5, 20, 7, 9, 2, cell="gru", outputs=3),
     "gru, reset before": case(20, 4, 20, 7, 9, 1, cell="gru", reset_gate="before", pooling="mean"),
     "batch in blocks": case(39, 3, 9, 4, 5, 1, pooling="max"),
     "blocks, last": case(130, 3, 9, 4, 5, 1, outputs=3),
-    "features": case(5, 7, 0, 4, 6, 1, pooling="mean"),
+    "features": case(18, 7, 0, 4, 6, 1, pooling="mean"),
     "features in blocks": case(70, 3, 0, 3, 5, 1),
-    "regressor": case(5, 4, 0, 2, 6, 1, kind="regressor", outputs=1),
-    "steps": case(3, 5, 30, 7, 9, 2, pooling="", outputs=3),
+    "regressor": case(18, 4, 0, 2, 6, 1, kind="regressor", outputs=1),
+    "steps": case(18, 5, 30, 7, 9, 2, pooling="", outputs=3),
     "steps, sparse output": case(20, 9, 12, 5, 8, 1, pooling="", sparse_output=True, outputs=5),
-    "steps, rhn": case(3, 5, 20, 7, 9, 1, cell="rhn", depth=2, pooling="", outputs=3),
+    "steps, rhn": case(18, 5, 20, 7, 9, 1, cell="rhn", depth=2, pooling="", outputs=3),
     "steps, batch in blocks": case(39, 3, 9, 4, 5, 1, pooling="", outputs=2),
-    "standardized": case(5, 4, 0, 2, 6, 1, feature_mean=(3.0, -0.5), feature_scale=(0.2, 4.0)),
+    "standardized": case(18, 4, 0, 2, 6, 1, feature_mean=(3.0, -0.5), feature_scale=(0.2, 4.0)),
     "number at each step": case(
-        5, 7, 0, 2, 6, 1, kind="regressor", pooling="", feature_mean=(0.1, 2.0), feature_scale=(0.5, 3.0)
+        18, 7, 0, 2, 6, 1, kind="regressor", pooling="", feature_mean=(0.1, 2.0), feature_scale=(0.5, 3.0)
     ),
     "numbers in units": case(
         20, 4, 0, 3, 6, 1, kind="regressor", outputs=2, target_mean=(5.0, -1.0), target_scale=(0.25, 20.0)
     ),
-    "both": case(5, 6, 30, 7, 9, 2, bidirectional=True),
+    "both": case(18, 6, 30, 7, 9, 2, bidirectional=True),
     "both, mean": case(20, 4, 20, 7, 9, 1, bidirectional=True, pooling="mean", pattern="unit", outputs=3),
     "both, gru, in blocks": case(39, 3, 9, 4, 5, 1, cell="gru", bidirectional=True, pooling="max"),
-    "both, rhn": case(3, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
-    "both, of features": case(5, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
-    "steps, both": case(3, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
+    "both, rhn": case(18, 5, 20, 7, 9, 2, cell="rhn", depth=3, bidirectional=True, outputs=3),
+    "both, of features": case(18, 7, 0, 4, 6, 1, bidirectional=True, kind="regressor", outputs=1),
+    "steps, both": case(18, 5, 30, 7, 9, 2, pooling="", bidirectional=True, outputs=3),
     "numbers at steps, both": case(
-        5, 7, 0, 4, 6, 1, kind="regressor", outputs=2, pooling="", bidirectional=True
+        18, 7, 0, 4, 6, 1, kind="regressor", outputs=2, pooling="", bidirectional=True
     ),
     "steps, both, gru": case(
         *(20, 9, 12, 5, 8, 1),

@@ -119,7 +119,7 @@ def test_classifiers_of_version_0_1_that_lie(change: dict[str, object], message:
         ({"type": "lstm"}, "its type is lstm"),
         ({"type": "lstm-tagger"}, "its type is lstm-tagger"),
         ({"type": "lstm-" + "x" * 1000}, "its type is lstm-x{35}$"),
-        ({"type": 3}, "says nothing of its model"),
+        ({"type": 3}, "does not describe its model"),
         ({"type": "qrnn-language-model"}, "there is no cell 'qrnn'; use lstm, gru, rhn or on-lstm"),
         ({"colour": 2}, "'colour' is unknown"),
         ({"x" * 1000: 2}, r"'x+\.\.\. \(1,002 characters\) is unknown"),
@@ -156,7 +156,7 @@ def test_documents_that_lack_something() -> None:
         with pytest.raises(TruesparseError, match=f"'{key}' is missing"):
             read_chain({name: size for name, size in CLASSIFIER.items() if name != key}, 12)
     for nothing in (None, [4], "lstm", 4, {"layers": 3}):
-        with pytest.raises(TruesparseError, match="says nothing of its model"):
+        with pytest.raises(TruesparseError, match="does not describe its model"):
             read_chain(nothing, 12)
 
 

@@ -282,3 +282,15 @@ def test_curves_stay_inside(x: list[float], y: list[float], log: bool) -> None:
     assert len(heights) == sum(value == value for value in y)
     assert all(0 <= height <= 200 for height in heights)
     assert "nothing finite" in line_chart([Curve("a", [1], [float("inf")])], "caption", "epoch")
+
+
+def test_what_was_measured_once_is_a_dot() -> None:
+    """After one epoch there are several records of it, all at one place: a line has no length there."""
+    once = line_chart(
+        [Curve("gate", [1.0, 1.0, 1.0], [0.1, 0.1, 0.2], thin=True)], "Density", "epoch", share=True
+    )
+    assert once.count("<circle") == 3
+    assert 'class="line s0 thin"' not in once
+    twice = line_chart([Curve("gate", [1.0, 2.0], [0.1, 0.2], thin=True)], "Density", "epoch", share=True)
+    assert "<circle" not in twice
+    assert 'class="line s0 thin"' in twice

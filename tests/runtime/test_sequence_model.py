@@ -127,7 +127,7 @@ def test_mistakes(tmp_path: Path) -> None:
         model.stream().step("x")
     with pytest.raises(TruesparseError, match="a sequence has no steps; leave it out"):
         model.predict([np.ones((2, 3)), np.ones((0, 3))])
-    with pytest.raises(TruesparseError, match="features have NaN or infinity"):
+    with pytest.raises(TruesparseError, match="features are NaN, infinite or too large"):
         model.stream().step([0, 1e39, 0])
     with pytest.raises(UsageError, match="says numbers, which have no probabilities; use predict"):
         model.predict_proba([np.zeros((4, 3))])

@@ -53,6 +53,10 @@ def test_many_series_with_covariates_and_steps_held_out() -> None:
     model = SparseLSTMForecaster(**SMALL, validation_fraction=0.2)
     model.fit([own[:-1] for own in series], [own[:-1] for own in signs])
     assert len(model.validation_scores_) == 15
+    kept = SparseLSTMForecaster(**SMALL, validation_fraction=0.2, refit=False)
+    kept.fit([own[:-1] for own in series], [own[:-1] for own in signs])
+    assert (kept.network_.model.arena.values == model.network_.model.arena.values).all()
+    assert kept.encoder_.linear != model.encoder_.linear  # which has learned from all steps
     later = [own[-1:] for own in signs]
     right = np.array([own[-1] for own in series])
     said = model.predict(X=later)
@@ -122,7 +126,7 @@ def test_a_score_and_a_search_over_settings(fitted: SparseLSTMForecaster) -> Non
     ("arguments", "change", "sentence"),
     [
         (([1.0, np.nan, 3.0],), {}, "y has NaN or infinity at step 1"),
-        ((["a", "b"],), {}, "no numbers; mend them"),
+        ((["a", "b"],), {}, "values that are not numbers; mend them"),
         ((np.zeros((2, 3, 4)),), {}, r"series 0 of y has the shape \(3, 4\)"),
         (
             (Y[:11],),

@@ -1,4 +1,4 @@
-"""Estimators that tell something of each step."""
+"""Estimators that predict something for each step."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_mistakes(data) -> None:
     model = SparseLSTMClassifier(epochs=1, **SMALL)
     with pytest.raises(ValueError, match=r"row 1 of y has the shape \(1,\), but row 1 of X has"):
         model.fit(X, [y[0], y[1][:1], *y[2:]])
-    with pytest.raises(ValueError, match="pooling is for sequences, and y tells something of each step"):
+    with pytest.raises(ValueError, match="pooling is for sequences, and y has a target for each step"):
         SparseLSTMClassifier(epochs=1, pooling="mean", **SMALL).fit(X, y)
     with pytest.raises(ValueError, match="leave sequences of the weight 0 out"):
         model.fit(X, y, [0, *[1] * 59])

@@ -213,14 +213,23 @@ def test_smoothed_labels_leave_probabilities_less_sure() -> None:
 
 
 def test_probabilities_are_calibrated_on_what_is_held_out() -> None:
-    how = {**SMALL, "epochs": 8, "lr": 0.05, "validation_fraction": 0.4}
-    plain = SparseLSTMClassifier(**how).fit(X, LABELS)
-    model = SparseLSTMClassifier(**how, calibrate=True).fit(X, LABELS)
-    assert plain.temperature_ == 1 != model.temperature_
-    logits = plain.predict_log_proba(X) / model.temperature_
+    how = {**SMALL, "epochs": 20, "lr": 0.2, "validation_fraction": 0.5, "label_smoothing": 0.5}
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=(200, 5))
+    labels = np.where(many[:, 4] + 0.5 * rng.normal(size=200) > 0, "up", "down")
+    plain = SparseLSTMClassifier(**how).fit(many, labels)
+    model = SparseLSTMClassifier(**how, calibrate=True).fit(many, labels)
+    assert model.temperature_ < 0.9  # smoothed labels have left it too unsure
+    assert plain.temperature_ == 1
+    logits = plain.predict_log_proba(many) / model.temperature_
     wanted = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(model.predict_log_proba(X), wanted, rtol=1e-4, atol=1e-5)
-    model.partial_fit(X, LABELS)
-    np.testing.assert_array_equal(weights_of(model), weights_of(plain.partial_fit(X, LABELS)))
+    np.testing.assert_allclose(model.predict_log_proba(many), wanted, rtol=1e-4, atol=1e-5)
+    model.partial_fit(many, labels)
+    np.testing.assert_array_equal(weights_of(model), weights_of(plain.partial_fit(many, labels)))
+    with pytest.warns(
+        UserWarning, match="not calibrated: the held-out samples are too few, or told too well"
+    ):
+        few = SparseLSTMClassifier(**how, calibrate=True).fit(X, LABELS)
+    assert few.temperature_ == 1
     with pytest.raises(ValueError, match="calibrate needs samples that are held out"):
         SparseLSTMClassifier(**SMALL, calibrate=True).fit(X, LABELS)

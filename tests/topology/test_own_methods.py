@@ -1,4 +1,4 @@
-"""A method of one's own: what is wrong with it is said when it is made, and what it says of itself counts."""
+"""A method of your own: errors come when it is made, and its description of itself counts."""
 
 from __future__ import annotations
 

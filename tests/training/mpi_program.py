@@ -1,15 +1,15 @@
 """What the ranks of `test_mpi.py` do, many checks in one launch: ``mpiexec -n 2 python mpi_program.py DIR``.
 
-Rank 0 writes what they came to as JSON. With ``--all`` all methods are compared, which takes some minutes.
+Rank 0 writes what they came to as JSON. With ``--all`` all methods are compared, and the ranks after 500
+steps, which takes some minutes.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from truesparse.errors import TruesparseError
 from truesparse.kernels.threads import set_threads
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
+from truesparse.training import lockstep
 from truesparse.training.build import build_model, build_training
 from truesparse.training.communicator import SERIAL, Communicator, find_communicator
 from truesparse.training.lockstep import check_equal
 from truesparse.training.loop import TrainingStopped
+from truesparse.training.mpi import MPICommunicator
 from truesparse.training.state import make_generators
 from truesparse.training.training import Training
 
-STEPS = 50
+STEPS, LONG = 50, 500
 METHODS = {
     "dsr": {"update_interval": 8},
     "rigl": {"update_interval": 8},
@@ -47,7 +49,9 @@ def base(folder: Path) -> LanguageModelConfig:
     )
 
 
-def trained(config: LanguageModelConfig, communicator: Communicator) -> tuple[list[float], Training, int]:
+def trained(
+    config: LanguageModelConfig, communicator: Communicator, count: int = STEPS
+) -> tuple[list[float], Training, int]:
     """Losses of the steps, what made them, and the bytes that the first one gave to be added up."""
     task = config.filled().make_task()
     generators = make_generators(config.seed)
@@ -56,10 +60,10 @@ def trained(config: LanguageModelConfig, communicator: Communicator) -> tuple[li
     )
     steps = len(task.train)
     training = build_training(
-        task.config, model, generators, task.chain, steps, STEPS + 8, communicator=communicator
+        task.config, model, generators, task.chain, steps, count + 8, communicator=communicator
     )
     losses, payload = [], communicator.payload
-    for k in range(STEPS):
+    for k in range(count):
         losses.append(training.step(task.train.batch(*divmod(k, steps))).loss)
         payload = communicator.payload - payload if k == 0 else payload
     return losses, training, payload
@@ -84,6 +88,13 @@ def compared(config: LanguageModelConfig, communicator: Communicator) -> tuple[d
         "embedded": matrices["embedding.weight"].nnz,
     }
     return measures, training
+
+
+def moved(config: LanguageModelConfig, communicator: Communicator) -> int:
+    """How many positions have changed after many steps on several ranks, which are all equal."""
+    model = trained(config, communicator, LONG)[1].model
+    check_equal(communicator, model.arena, LONG)
+    return sum(_moved(first, model.matrices[name]) for name, first in _first(config).items())
 
 
 def _first(config: LanguageModelConfig) -> dict[str, Any]:
@@ -124,6 +135,27 @@ def sums(communicator: Communicator) -> dict[str, Any]:
     return {"wrong": wrong}
 
 
+def overlapping(config: LanguageModelConfig, communicator: Communicator) -> dict[str, Any]:
+    """Whether sums that travel during the backward pass are those that travel after it, to the bit, and how
+    many numbers each of them has, in their order."""
+    begun = []
+
+    def noted(array: Any) -> None:
+        begun.append(array.size)
+        MPICommunicator.start(communicator, array)  # type: ignore[arg-type]
+
+    alone, lockstep.ALONE = lockstep.ALONE, 100
+    communicator.rounds = True
+    communicator.start = noted  # type: ignore[method-assign]
+    overlapped = trained(config, communicator, 12)[1].model.arena
+    communicator.start = communicator.all_reduce  # type: ignore[method-assign]
+    blocking = trained(config, communicator, 12)[1].model.arena
+    lockstep.ALONE, communicator.rounds = alone, False
+    del communicator.start
+    same = communicator.gather(overlapped.values.tobytes() == blocking.values.tobytes())
+    return {"same": same, "begun": begun[: len(begun) // 12]}
+
+
 def drifted(training: Training, communicator: Communicator) -> str:
     """What is said when the last rank has drifted."""
     arena = training.model.arena
@@ -139,7 +171,7 @@ def drifted(training: Training, communicator: Communicator) -> str:
 def resumed(config: LanguageModelConfig, folder: Path, communicator: Communicator) -> dict[str, Any]:
     """Whether a run that was stopped in an evaluation, and gone on with, ends as one that was not."""
     dropping = replace(config, dropout=0.2, dropout_weights=0.1, epochs=1, eval_interval=20)
-    dropping = replace(dropping, comm_dtype="bf16", local_steps=6)
+    dropping = replace(dropping, comm_dtype="bf16", local_steps=6, outer_momentum=0.5)
     ends = folder / "whole", folder / "stopped"
     train_model(dropping, ends[0], communicator=communicator)
     stop = StopAt(19.5)
@@ -155,16 +187,38 @@ def resumed(config: LanguageModelConfig, folder: Path, communicator: Communicato
     return {"same": True, "records": len(records(ends[1]))}
 
 
+def score(density: float) -> tuple[float, int]:
+    """What an estimator comes to, and on which rank."""
+    from mpi4py import MPI
+
+    from truesparse.sklearn import SparseLSTMClassifier
+
+    X = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+    model = SparseLSTMClassifier(hidden_size=4, density=density, epochs=2, random_state=1)
+    return float(model.fit(X, X[:, -1] > 0).predict_proba(X)[0, 0]), MPI.COMM_WORLD.rank
+
+
+def searched() -> dict[str, Any]:
+    """What the estimators of a search come to that another rank fits, and this one does again; nothing
+    without scikit-learn."""
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+
+    densities = (0.3, 0.9)
+    if find_spec("sklearn") is None:
+        return {}
+    with MPICommExecutor(MPI.COMM_WORLD) as ranks:
+        if ranks is None:  # on all but the first
+            return {}
+        scores = list(ranks.map(score, densities))
+    return {"scores": scores, "again": [score(density) for density in densities]}
+
+
 def main() -> None:
     folder, told = Path(sys.argv[1]), sys.argv[2:]
     set_threads(1)
     communicator = find_communicator()
     config = base(folder)
-    if "--killed" in told:  # as where memory runs out
-        if communicator.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        communicator.sums(1)
-        return
     found: dict[str, Any] = {"size": communicator.size, "sums": sums(communicator)}
     cases = {"rigl lstm": replace(config, method="rigl", layers=2, update_interval=8, embedding_size=64)}
     if "--all" in told:
@@ -178,10 +232,14 @@ def main() -> None:
             "snfs rhn": replace(config, cell="rhn", depth=2, method="snfs", update_interval=8),
             "dsr unit": replace(config, pattern="unit", method="dsr", update_interval=8),
         }
+        found["overlapping"] = overlapping(cases["rigl lstm"], communicator)
+        found["searched"] = searched()
         found["resumed"] = resumed(config, folder, communicator)
     found["compared"] = {}
     for name, case in cases.items():
         found["compared"][name], training = compared(case, communicator)
+        if "--all" in told:
+            found["compared"][name]["moved in 500 steps"] = moved(case, communicator)
     if "--all" not in told:
         found["drift"] = drifted(training, communicator)
     if communicator.rank == 0:

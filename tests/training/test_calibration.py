@@ -18,7 +18,7 @@ from truesparse.tasks.classifier.use import SavedClassifier
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
 from truesparse.tasks.tagger.settings import TaggerConfig
-from truesparse.training.calibration import calibration_error, fit_temperature, with_temperature
+from truesparse.training.calibration import calibration_error, fit_temperature, helps, with_temperature
 
 
 def drawn(n: int = 4000, sharper: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +47,22 @@ def test_it_stays_within_bounds() -> None:
     said, _ = drawn(50)
     assert fit_temperature(said, said.argmax(axis=1)) == pytest.approx(0.1, rel=1e-3)
     assert fit_temperature(said, said.argmin(axis=1)) == pytest.approx(10, rel=1e-3)
+
+
+def test_a_temperature_is_used_only_where_it_helps_labels_that_it_was_not_fitted_to() -> None:
+    said, labels = drawn()
+    for ordered in (False, True):
+        assert helps(3.0, said, labels, ordered)
+        assert not helps(3.0, said[:9], labels[:9], ordered)  # too few
+        assert not helps(0.1, said, said.argmax(axis=1), ordered)  # all right: there is no best one
+        assert not helps(10.0, said, labels, ordered)  # at a limit
+    calm, right = drawn(200, sharper=1.0)  # as sure as they may be
+    assert not helps(fit_temperature(calm, right), calm, right, ordered=False)
+    # A fifth is much too sure: what its steps ask for helps their neighbours, but not other sequences.
+    steps = np.concatenate([with_temperature(said[:80], 1 / 3), with_temperature(said[80:400], 3.0)])
+    asked = fit_temperature(steps, labels[:400])
+    assert helps(asked, steps, labels[:400], ordered=False)
+    assert not helps(asked, steps, labels[:400], ordered=True)
 
 
 def test_the_calibration_error_is_a_mean_over_bins() -> None:

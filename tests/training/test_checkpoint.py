@@ -140,7 +140,7 @@ def test_files_whose_parts_do_not_fit(
         {**document, "vocabulary": fewer},
     )
     check("is float64 of shape", {**tensors, "output.bias": np.zeros(5)}, document)
-    check("bad says nothing of its model; use another", tensors, {**document, "model": None})
+    check("bad does not describe its model; use another", tensors, {**document, "model": None})
     check("'colour', which is unknown", tensors, {**document, "model": document["model"] | {"colour": 2}})
     check(
         "there is no layer 'tagger'",

@@ -193,7 +193,7 @@ def sequences_of(features: int, targets: object) -> ts.SequenceBatches:
         (
             NUMBERS.init(0.5),
             {"batches": sequences_of(3, [1] * 5)},
-            "the model says numbers for each sequence",
+            "the model predicts numbers for each sequence",
         ),
     ],
 )

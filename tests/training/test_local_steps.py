@@ -37,7 +37,7 @@ def test_an_outer_step_goes_down_the_mean_with_nesterov_momentum() -> None:
     arena = Arena({"w": (every, 1)}, {})
     arena.add_state("momentum")[:4] = 4
     ranks = Two()
-    outer = OuterStep(ranks, arena, 2)
+    outer = OuterStep(ranks, arena, 2, momentum=0.9)
     w, u = np.array([1.0, 2, 3, 4]), np.zeros(4)
     arena.values[:4] = w
     for mine, other in ((0.5, 0.1), (-0.25, 0.3)):
@@ -65,6 +65,7 @@ def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(
     config: LanguageModelConfig, tmp_path: Path
 ) -> None:
     config = replace(config, epochs=1, local_steps=7, method="rigl", update_interval=15, eval_interval=25)
+    config = replace(config, outer_momentum=0.9)
     train_model(config, tmp_path / "whole")
     stop = StopAt(16)
     with pytest.raises(TrainingStopped, match="after step 22 and saved"):  # 15, an update, and 7 more
@@ -77,3 +78,27 @@ def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(
     assert (
         records(tmp_path / "without", "eval")[-1]["loss"] != records(tmp_path / "whole", "eval")[-1]["loss"]
     )
+
+
+def test_without_momentum_ranks_meet_at_their_mean() -> None:
+    every = Pattern(np.array([0, 2], np.int64), np.array([0, 1], np.uint16), (1, 2))
+    arena = Arena({"w": (every, 1)}, {})
+    ranks = Two()
+    outer = OuterStep(ranks, arena, 1)
+    assert list(arena.states) == ["outer_start"]
+    arena.values[:2] = 3
+    outer.begin()
+    arena.values[:2] = 2  # the other one comes from 3 to 2.5
+    ranks.other = np.float32(0.5)
+    outer.count()
+    assert arena.values[:2] == pytest.approx([2.25, 2.25])
+
+
+def test_a_run_from_before_there_was_a_choice_keeps_its_momentum() -> None:
+    every = Pattern(np.array([0, 1], np.int64), np.array([0], np.uint16), (1, 1))
+    arena = Arena({"w": (every, 1)}, {})
+    arena.values[0] = arena.add_state("outer_momentum")[0] = 1
+    outer = OuterStep(Two(), arena, 1)
+    outer.begin()
+    outer.count()
+    assert arena.values[0] == pytest.approx(1 - 0.7 * 0.9 * 0.9)

@@ -1,4 +1,4 @@
-"""Who is told of training: reporters of one's own, CSV files, TensorBoard."""
+"""Reporters: your own, CSV files, TensorBoard."""
 
 from __future__ import annotations
 

@@ -92,6 +92,24 @@ def test_sums_are_the_same_bits_everywhere(found: dict[int, dict[str, Any]]) -> 
 
 
 @needs_mpi
+def test_sums_that_travel_during_the_backward_pass_are_the_same_bits(
+    found: dict[int, dict[str, Any]],
+) -> None:
+    output, upper, lower = 256, 480 + 480, 480 + 1536  # what is below them, and biases, travel at the end
+    assert found[2]["overlapping"] == {"same": [True, True], "begun": [output, upper, lower]}
+
+
+@needs_mpi
+def test_ranks_fit_the_estimators_of_a_search(found: dict[int, dict[str, Any]]) -> None:
+    if not found[2]["searched"]:
+        pytest.skip("scikit-learn is not installed")
+    scores, again = found[2]["searched"].values()
+    assert [rank for _, rank in scores] == [1, 1]
+    assert [value for value, _ in scores] == [value for value, _ in again]
+    assert scores[0][0] != scores[1][0]
+
+
+@needs_mpi
 def test_only_weights_that_exist_travel_and_of_the_embedding_the_rows_of_the_batch(
     found: dict[int, dict[str, Any]],
 ) -> None:
@@ -124,10 +142,26 @@ def test_a_run_goes_on_with_another_number_of_ranks(
 
 
 @needs_mpi
-def test_a_killed_rank_ends_the_job(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", ""),  # as where memory runs out
+        ("raise ValueError('of a program')", "ValueError: of a program"),
+    ],
+)
+def test_a_rank_that_ends_early_ends_the_job(end: str, said: str) -> None:
+    program = f"""
+import os, signal
+from truesparse.training.communicator import find_communicator
+ranks = find_communicator()
+if ranks.rank == 1:
+    {end}
+ranks.sums(1)
+"""
     began = time.perf_counter()
-    code, _, _ = launched(2, PROGRAM, folder, "--killed")
+    code, _, errors = launched(2, "-c", program)
     assert code != 0
+    assert said in errors
     assert time.perf_counter() - began < 30
 
 
@@ -142,11 +176,20 @@ def test_what_all_ranks_find_wrong_is_said_once(folder: Path) -> None:
 
 
 @needs_mpi
-def test_what_one_rank_finds_wrong_ends_the_job(folder: Path) -> None:
-    train = [sys.executable, "-m", "truesparse", "train", "lm", "--batch-size", "2", "--quiet", "--data"]
-    code, out, errors = launched(1, *train[1:], folder / "text.txt", ":", "-n", 1, *train, folder / "nowhere")
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("lm --data nowhere --batch-size 2", "rank 1: there is no file or folder nowhere"),
+        ("lm --density 3", "rank 1: --density is 3.0; it must be"),  # before it has got as far as MPI
+        ("tagger --data nowhere", "rank 1 has another command than rank 0: train tagger, not train lm"),
+    ],
+)
+def test_what_one_rank_finds_wrong_ends_the_job(folder: Path, other: str, said: str) -> None:
+    train = [sys.executable, "-m", "truesparse", "train"]
+    flags = ["--batch-size", 2, "--quiet", "--data", folder / "text.txt", "--out", folder / "wrong"]
+    code, out, errors = launched(1, *train[1:], "lm", *flags, ":", "-n", 1, *train, *other.split())
     assert (code, out) == (2, "")
-    assert f"truesparse: rank 1: there is no file or folder {folder / 'nowhere'}" in errors
+    assert f"truesparse: {said}" in errors
 
 
 @needs_mpi
@@ -162,9 +205,24 @@ def test_an_interrupted_job_saves_once(folder: Path) -> None:
     job.send_signal(signal.SIGINT)
     _, errors = job.communicate(timeout=60)
     assert len(re.findall("truesparse: stopped after step", errors)) == 1
+    assert errors.count("stopping after this step") == 1
     assert len(re.findall("2 ranks of 64 threads are more than", errors)) == 1
     steps = [record["step"] for record in records(out)]
     assert steps == sorted(steps)
+
+
+@needs_mpi
+def test_ranks_share_the_runs_of_a_study(folder: Path) -> None:
+    settings = "hidden_size = 8\nbatch_size = 4\nbptt = 10\nmax_steps = 12"
+    (folder / "grid.toml").write_text(
+        f'task = "lm"\n[settings]\ndata = "{folder / "text.txt"}"\n{settings}\n[grid]\nlr = [1, 2, 3, 4]\n'
+    )
+    study = "-m", "truesparse", "study", folder / "grid.toml", "--out", folder / "study"
+    code, out, errors = launched(2, *study, "--json")
+    assert code == 0, errors
+    assert [row["done"] for row in json.loads(out)["rows"]] == [1] * 4
+    assert len((folder / "study" / "results.jsonl").read_text().splitlines()) == 4
+    assert 1 <= errors.count(", validation perplexity") < 4  # of rank 0
 
 
 @needs_mpi
@@ -179,7 +237,8 @@ def test_bench_scale(run: Callable[..., Result], tmp_path: Path) -> None:
     assert two["ranks"] == 2
     assert two["efficiency"] == pytest.approx(one["ms"] / two["ms"])
     assert 0 < two["bytes"] <= two["weights"] == two["states"]
-    assert two["delayed_ms"] > two["wait_ms"] > 0.1
+    assert min(two["delayed_ms"], two["blocking_ms"]) > two["wait_ms"] > 0.1
+    assert two["begun"] == []  # so small a model has no matrix that is worth it
     assert one["modelled"]["1 GbE"]["in step"][0] < one["modelled"]["100 GbE"]["in step"][0] < 1
     assert "Modelled efficiency" in done.stdout
     assert not drawn or (tmp_path / "out.png").stat().st_size > 10_000
@@ -192,6 +251,11 @@ def test_a_network_takes_latency_and_bandwidth() -> None:
     cost = Cost(compute=1.0, bytes=400, reductions=1, states=600, weights=1000)
     free = Network(0.0, 1000.0)
     assert cost.efficiency(free, 2, bf16=False) == pytest.approx(1 / (1 + 0.4 + 0.008))
+    early = cost._replace(begun=[(0.3, 100), (0.1, 300)], reductions=3)  # from -0.3 to -0.2, -0.1 to 0.2
+    assert early.exchange(free, 2) == pytest.approx(0.2)
+    assert cost.exchange(free, 2) == pytest.approx(0.4)
+    assert early.exchange(free, 2, rounded=0.5) == pytest.approx(0.05)
+    assert early.faster(2).exchange(free, 2) == pytest.approx(0.3)
     assert cost.efficiency(free, 2, local_steps=10) == pytest.approx(1 / (1 + (500 + 600) / 1e4 + 0.008))
 
 

@@ -51,7 +51,7 @@ class RuntimePrediction:
         return self._stream.step(next(self._ids))
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return {"runtime_threads": 1}
 
 
@@ -87,7 +87,7 @@ class CPrediction:
         return self._scores[None]
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return {"c_flags": " ".join(_FLAGS), "c_threads": 1}
 
 

@@ -55,7 +55,7 @@ def busy_cores(seconds: float) -> float | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16, as far as the system tells (Linux does)."""
+    """Whether the processor multiplies bfloat16, as far as the system reports it (Linux does)."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

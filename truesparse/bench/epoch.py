@@ -1,4 +1,4 @@
-"""An epoch of a text classifier on texts of one's own, beside the same model dense."""
+"""An epoch of a text classifier on your own texts, beside the same model dense."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class KerasEpochs:
         self._epochs += 1
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         backend = keras.backend.backend()
         package, *_ = packages_distributions()[backend]  # TensorFlow comes in several
         return {

@@ -180,7 +180,7 @@ class MaskedNumpy:
                 value *= self.masks[piece]
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return blas()
 
 
@@ -224,7 +224,7 @@ class NumpyPrediction:
         return logits
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return blas()
 
 

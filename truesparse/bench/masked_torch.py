@@ -183,7 +183,7 @@ class Tuned:
         choose(self.step)
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
         return {
             "threads": threads,

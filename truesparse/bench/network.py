@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -49,6 +51,9 @@ class Cost(NamedTuple):
         Bytes of the optimizer's states, which local steps average too.
     weights : float
         Bytes of all weights.
+    begun : sequence of (float, float)
+        Of sums that begin while the backward pass goes on, how many seconds before its end, in their order,
+        and bytes.
     """
 
     compute: float
@@ -56,13 +61,28 @@ class Cost(NamedTuple):
     reductions: float
     states: float
     weights: float
+    begun: Sequence[tuple[float, float]] = ()
+
+    def faster(self, times: float) -> Cost:
+        """That of a machine which computes so many times as fast."""
+        begun = [(before / times, size) for before, size in self.begun]
+        return self._replace(compute=self.compute / times, begun=begun)
+
+    def exchange(self, network: Network, ranks: int, rounded: float = 1.0) -> float:
+        """Seconds from the end of the backward pass until all sums of a step are there, each after the one
+        before; numbers take `rounded` times their bytes."""
+        end = -math.inf
+        for before, size in self.begun:
+            end = max(end, -before) + network.seconds(ranks, rounded * size)
+        rest = rounded * (self.bytes - sum(size for _, size in self.begun))
+        return max(end, 0.0) + network.seconds(ranks, rest, self.reductions - len(self.begun))
 
     def efficiency(self, network: Network, ranks: int, local_steps: int = 1, bf16: bool = True) -> float:
-        """Which fraction of the time of a step is left for computing; nothing overlaps."""
+        """Which fraction of the time of a step is left for computing."""
         loss = network.seconds(ranks, 8)
         rounded = 0.5 if bf16 else 1.0
         if local_steps == 1:
-            exchange = network.seconds(ranks, rounded * self.bytes, self.reductions)
+            exchange = self.exchange(network, ranks, rounded)
         else:
             exchange = network.seconds(ranks, rounded * self.weights + self.states, 2) / local_steps
         return self.compute / (self.compute + exchange + loss)

@@ -72,7 +72,7 @@ class SparseTraining:
         return self._training.step(next(self._batches)).loss
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return {
             "weights": {name: matrix.nnz for name, matrix in self._training.model.matrices.items()},
             "parameter_bytes": parameter_bytes(self._training.model.arena),
@@ -101,7 +101,7 @@ class SparsePrediction:
         return self._model.predict(next(self._ids), self._ws, self._state).T
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return {"threads": thread_count(), "threading_layer": threading_layer()}
 
 

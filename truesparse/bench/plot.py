@@ -128,9 +128,10 @@ def plot_scale(path: Path, records: Sequence[Record]) -> None:
         for color, (network, ways) in enumerate(one["modelled"].items()):
             for line, (way, values) in zip(("-", "--"), ways.items(), strict=True):
                 axes.plot(MODELLED, values, line, color=f"C{color}", marker=".", label=f"{network}, {way}")
-        axes.set_title(f"density {one['density']:g}, bf16")
-        axes.set_ylim(0, 1.02)
+        axes.set_title(f"density {one['density']:g}, bf16, machines {one['machine_speed']} times as fast")
         _axes(axes, "ranks, a machine each", "modelled efficiency", logarithmic_y=False)
+        axes.set_xticks(MODELLED)
+        axes.set_xticks([], minor=True)
     _save(figure, path, records)
 
 

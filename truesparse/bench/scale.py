@@ -40,6 +40,7 @@ def bench_scale(
     task: Workload,
     densities: Sequence[float],
     ranks: Sequence[int],
+    speed: int,
     conditions: Conditions,
     monitor: Monitor,
 ) -> list[Record]:
@@ -52,6 +53,8 @@ def bench_scale(
     densities : sequence of float
     ranks : sequence of int
         Increasing; 1 is measured in any case.
+    speed : int
+        How many times as fast as a rank here the machines of the model compute.
     conditions : Conditions
         Of its threads each rank has as many as there are cores for all.
     monitor : Monitor
@@ -84,13 +87,18 @@ def bench_scale(
             first = records[-1]["one_rank_ms"] if count > 1 else found["ms"]
             records.append({**record, "one_rank_ms": first, "efficiency": first / found["ms"]})
             if count > 1 and costs is None:
-                costs = Cost(
-                    first / 1000, found["bytes"], found["reductions"], found["states"], found["weights"]
-                )
+                costs = cost(records[-1])
             records[-1]["environment"] = where
         if costs is not None:
-            records[-len(counts)]["modelled"] = modelled(costs)
+            records[-len(counts)] |= {"modelled": modelled(costs.faster(speed)), "machine_speed": speed}
     return records
+
+
+def cost(record: Record) -> Cost:
+    """What a rank computes and sends, of a record of several ranks."""
+    numbers = {name: record[name] for name in ("bytes", "reductions", "states", "weights")}
+    begun = [(before / 1000, size) for before, size in record["begun"]]
+    return Cost(record["one_rank_ms"] / 1000, **numbers, begun=begun)
 
 
 def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:

@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
@@ -19,7 +20,7 @@ from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workloa
 from truesparse.data import Batch
 from truesparse.kernels.threads import set_threads
 from truesparse.optim import SGD
-from truesparse.training.communicator import find_communicator
+from truesparse.training.communicator import Communicator, find_communicator
 from truesparse.training.training import Training
 
 
@@ -29,8 +30,10 @@ def measure(task: Workload, threads: int, repeats: int, seconds: float) -> dict[
     Returns
     -------
     dict
-        `ms`, a median; `bytes` and `reductions` of a step; `weights` and `states` in bytes; `delayed_ms`,
-        with so long a wait for each reduction as it would take on `DELAYED`, and `wait_ms`, of a step in all.
+        `ms`, a median; `bytes` and `reductions` of a step; `begun`, which of them begin how many milliseconds
+        before the end of the backward pass, and their bytes; `weights` and `states` in bytes; `delayed_ms`,
+        with so long a wait for each reduction as it would take on `DELAYED`, `blocking_ms`, the same when the
+        backward pass waits too, and `wait_ms`, of a step in all.
     """
     set_threads(threads)
     communicator = find_communicator(mpi=True)
@@ -49,10 +52,15 @@ def measure(task: Workload, threads: int, repeats: int, seconds: float) -> dict[
 
     turn(2)  # compiles
     steps = communicator.broadcast(max(1, round(seconds / turn(1))))
-    before, reductions = communicator.payload, 0
-    found: dict[str, Any] = {"ms": 1000 * statistics.median(turn(steps) for _ in range(repeats))}
+    before = communicator.payload
+
+    def median() -> float:
+        return 1000 * statistics.median(turn(steps) for _ in range(repeats))
+
+    found: dict[str, Any] = {"ms": median()}
     found["bytes"] = (communicator.payload - before) / (steps * repeats)
-    waited, all_reduce, network = 0.0, communicator.all_reduce, NETWORKS[DELAYED]
+    found["begun"] = _begun(communicator, turn)
+    waited, reductions, all_reduce, network = 0.0, 0, communicator.all_reduce, NETWORKS[DELAYED]
 
     def delayed(array: Any, exact: bool = False) -> None:
         nonlocal waited, reductions
@@ -62,12 +70,33 @@ def measure(task: Workload, threads: int, repeats: int, seconds: float) -> dict[
         all_reduce(array, exact)
 
     communicator.all_reduce = delayed  # type: ignore[method-assign]
-    found["delayed_ms"] = 1000 * statistics.median(turn(steps) for _ in range(repeats))
+    found["delayed_ms"] = median()
     found["reductions"], found["wait_ms"] = (x / (steps * repeats) for x in (reductions, 1000 * waited))
+    communicator.start = communicator.all_reduce  # type: ignore[method-assign]
+    found["blocking_ms"] = median()
     arena = model.arena
     found["weights"] = arena.values.nbytes
     found["states"] = sum(state.nbytes for state in arena.states.values())
     return found if communicator.rank == 0 else {}
+
+
+def _begun(communicator: Communicator, turn: Callable[[int], float]) -> list[tuple[float, int]]:
+    """Milliseconds from when each sum of a step is begun to the end of its backward pass, and its bytes."""
+    start, finish = communicator.start, communicator.finish
+    begun, ends = [], []
+
+    def noted(array: Any) -> None:
+        begun.append((time.perf_counter(), array.nbytes))
+        start(array)
+
+    def ended() -> None:
+        ends.append(time.perf_counter())
+        finish()
+
+    communicator.start, communicator.finish = noted, ended  # type: ignore[method-assign]
+    turn(1)
+    communicator.start, communicator.finish = start, finish  # type: ignore[method-assign]
+    return [(1000 * (ends[0] - began), size) for began, size in begun]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from truesparse.bench.environment import Record
 from truesparse.bench.network import DELAYED, MODELLED, NETWORKS
+from truesparse.bench.scale import cost
 from truesparse.bench.tables import new_table, three_digits, two_places
 
 
@@ -47,13 +48,15 @@ def scale_lines(records: Sequence[Record]) -> list[str]:
             f"{name} {network.bandwidth / 1e9:g} GB/s and {1e6 * network.latency:g} µs"
             for name, network in NETWORKS.items()
         )
-        + "; machines with the time of one rank here, nothing overlaps",
+        + f"; machines that compute {records[0]['machine_speed']} times as fast as a rank here",
     ]
-    lines += [
-        f"{record['ranks']} ranks that wait as long as on {DELAYED} take {three_digits(record['delayed_ms'])}"
-        f" ms a step at density {record['density']:g}, modelled"
-        f" {three_digits(record['ms'] + record['wait_ms'])}"
-        for record in records
-        if record["ranks"] > 1
-    ]
+    for record in records:
+        if record["ranks"] > 1:
+            late = 1000 * cost(record).exchange(NETWORKS[DELAYED], record["ranks"])
+            lines.append(
+                f"{record['ranks']} ranks that wait as long as on {DELAYED} take"
+                f" {three_digits(record['delayed_ms'])} ms a step at density {record['density']:g}, modelled"
+                f" {three_digits(record['ms'] + late)}; {three_digits(record['blocking_ms'])} and"
+                f" {three_digits(record['ms'] + record['wait_ms'])} without overlap"
+            )
     return lines

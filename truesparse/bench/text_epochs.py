@@ -71,7 +71,7 @@ class SparseEpochs:
             self._step()
 
     def facts(self) -> dict[str, Any]:
-        """Return what the report says about this side."""
+        """Return the facts about this side for the report."""
         return {
             "nnz": self.model.arena.nnz,
             "dense_parameters": self.model.chain.dense_parameters,

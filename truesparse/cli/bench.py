@@ -203,7 +203,7 @@ def mlp(density: str, hidden_sizes: str, features: int, batch_size: int, baselin
 def epoch(baseline: str | None, **flags: Any) -> Measure:
     """Time an epoch of a text classifier against dense models.
 
-    The texts are one's own, as in truesparse train classifier; the training, too, is that of this command.
+    The texts are yours, as in truesparse train classifier; the training, too, is that of this command.
     """
     from truesparse.bench import settings
     from truesparse.tasks.sources import resolve
@@ -323,10 +323,11 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
 @bench.command()
 @_list("--ranks", "1,2", "Ranks of this machine, at --threads threads each.")
 @_list("--density", "0.2,0.043", "Densities.")
+@_size("--machine-speed", 16, "How many times as fast as a rank here the machines of the model are.")
 @_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
 @_workload(layers=2, vocab_size=10_000, batch_size=20, bptt=35)
 @_measures("scale", repeats=5, seconds=0.3)
-def scale(ranks: str, density: str, hidden_size: int, **sizes: Any) -> Measure:
+def scale(ranks: str, density: str, machine_speed: int, hidden_size: int, **sizes: Any) -> Measure:
     """Time training on several ranks over MPI.
 
     Each rank has a batch of its own. What they send tells the model how they would do on machines with a
@@ -339,7 +340,7 @@ def scale(ranks: str, density: str, hidden_size: int, **sizes: Any) -> Measure:
     if max(counts) < 2:
         counts = [*counts, 2]
     task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
-    return partial(bench_scale, task, densities, counts)
+    return partial(bench_scale, task, densities, counts, machine_speed)
 
 
 def _show(

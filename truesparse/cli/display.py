@@ -37,7 +37,7 @@ class Output:
     """A stream whose end does not end the training that is shown on it.
 
     If nobody reads it any more, as at the end of ``| head``, `unread` becomes True, and training stops as at
-    Ctrl-C. Anything else, such as a full disk, is told once on standard error, and what can be written again
+    Ctrl-C. Anything else, such as a full disk, is reported on standard error once, and what can be written
     later is.
 
     Parameters

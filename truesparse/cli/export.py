@@ -74,6 +74,8 @@ def _say_c(report: dict[str, Any], out: Path, name: str) -> None:
     )
     if "accuracy" in report:
         click.echo(f"test accuracy {report['accuracy']:.2%}, with int8 weights {report['accuracy_int8']:.2%}")
+    elif "rmse" in report:
+        click.echo(f"test RMSE {report['rmse']:.6g}, with int8 weights {report['rmse_int8']:.6g}")
     elif report.get("loss") is not None:
         from truesparse.training.evaluation import perplexity
 

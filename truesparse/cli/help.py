@@ -147,7 +147,7 @@ class Command(click.Command):
         return next((group for group, names in _FIRST.items() if name in names), self.rest)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, each as it stands."""
+        """Write the examples, without wrapping them."""
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples.strip().splitlines():

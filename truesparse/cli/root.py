@@ -78,7 +78,7 @@ class _Root(click.Group):
         Parameters
         ----------
         args : sequence of str, optional
-            ``sys.argv`` if not given. ``--debug`` may stand anywhere in it.
+            ``sys.argv`` if not given. ``--debug`` may be anywhere in it.
         """
         given = list(sys.argv[1:] if args is None else args)
         arguments = [argument for argument in given if argument != "--debug"]
@@ -92,7 +92,8 @@ class _Root(click.Group):
         except SystemExit:
             raise
         except BaseException as error:
-            code = _end(error, debug)
+            shared = arguments[:1] in (["train"], ["study"]) and "--no-mpi" not in arguments
+            code = _end(error, debug, shared)
         sys.exit(code)
 
 
@@ -138,8 +139,9 @@ def _warnings_in_a_line(debug: bool) -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _end(error: BaseException, debug: bool) -> int:
-    """Say on stderr what is wrong, and end the other processes of an MPI job; returns the exit code."""
+def _end(error: BaseException, debug: bool, shared: bool) -> int:
+    """Say on stderr what is wrong, and end the other processes of an MPI job, if the command is one that they
+    share; returns the exit code."""
     together = isinstance(error, TruesparseError) and error.exit_code == INTERRUPTED  # all have saved
     if rank_of_job():
         if together:
@@ -149,7 +151,7 @@ def _end(error: BaseException, debug: bool) -> int:
         traceback.print_exc()
     code = _explain(error)
     if not together:
-        end_job(code)
+        end_job(code, shared)
     return code
 
 
@@ -197,7 +199,7 @@ def _say(sentence: str, code: int) -> int:
     "--debug",
     is_flag=True,
     expose_value=False,
-    help="Also show the traceback of an error. May stand anywhere.",
+    help="Also show the traceback of an error. May be anywhere in the command.",
 )
 def main() -> None:
     """Truly sparse training of recurrent networks on ordinary CPUs."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import click
 
@@ -19,6 +20,7 @@ from truesparse.errors import TruesparseError, UsageError, printable
 if TYPE_CHECKING:
     from truesparse.study.plan import Study
     from truesparse.study.results import Row, Spread, Table
+    from truesparse.training.communicator import Communicator
 
 
 _LARGE = 10_000  # a perplexity of which nobody reads all digits
@@ -62,7 +64,7 @@ truesparse study rates.toml --set lr=1,2 --set seed=1,2,3
     type=click.IntRange(min=1, max=1000),
     default=1,
     show_default=True,
-    help="Runs at a time, which share the threads.",
+    help="Runs at a time, which share the threads. Processes that mpiexec has started share the runs too.",
 )
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
@@ -86,6 +88,7 @@ def study(
     """
     from truesparse.study.plan import STUDY, Study
     from truesparse.study.results import make_table, read_results
+    from truesparse.training.communicator import find_communicator
     from truesparse.training.outputs import check_picture
 
     begun = path.is_dir()
@@ -97,10 +100,17 @@ def study(
     if picture is not None:
         check_picture("--plot", picture)
     given = _changes(data, changes)
+    ranks = find_communicator()
+    if jobs > 1 and ranks.size > 1:
+        raise UsageError("--jobs does not go with several ranks, each of which does one run at a time")
     if jobs > 1:
         given.setdefault("threads", [str(max(1, (os.cpu_count() or 1) // jobs))])
+    elif ranks.size > 1:
+        given.setdefault("threads", [str(ranks.threads)])
     plan = Study(path / STUDY if begun else path, given)
-    lines = read_results(plan, folder) if only_table else _run(plan, folder, keep, quiet, jobs)
+    lines = read_results(plan, folder) if only_table else _run(plan, folder, keep, quiet, jobs, ranks)
+    if ranks.rank:
+        return
     table = make_table(plan, lines)
     if as_json:
         import json
@@ -124,17 +134,38 @@ def _changes(data: str | None, changes: tuple[str, ...]) -> dict[str, list[str]]
     return given
 
 
-def _run(plan: Study, folder: Path, keep: bool, quiet: bool, jobs: int) -> dict[str, Any]:
+def _run(
+    plan: Study, folder: Path, keep: bool, quiet: bool, jobs: int, ranks: Communicator
+) -> dict[str, Any]:
+    """Do what is left of a study, on all ranks; the first one shows how it goes.
+
+    Raises
+    ------
+    TruesparseError
+        On all ranks, when all have ended: what the first of them has found wrong, or that it was stopped. Or
+        at once: they have different studies.
+    """
     from truesparse.cli.study_display import Display, Quiet
     from truesparse.cli.train_run import stop_on_signal
     from truesparse.study.results import read_results
     from truesparse.study.run import begin_study, run_study
+    from truesparse.training.communicator import SAME_START, same_everywhere
 
-    display = Quiet() if quiet else Display(jobs)
+    check = crc32("".join(run.key for run in plan.runs).encode())
+    same_everywhere(ranks, [("command", "study", SAME_START), ("checksum of the study", check, SAME_START)])
+    display = Quiet() if quiet or ranks.rank else Display(max(jobs, ranks.size))
+    error: TruesparseError | None = None
     with stop_on_signal(display.stopping) as asked, display:
-        begin_study(plan, folder)
-        with _others(folder, jobs - 1, keep, asked):
-            run_study(plan, folder, display, asked, keep)
+        if not ranks.rank:
+            begin_study(plan, folder)
+        ranks.broadcast(None)  # the folder is there
+        try:
+            with _others(folder, jobs - 1, keep, asked):
+                run_study(plan, folder, display, asked, keep)
+        except TruesparseError as found:
+            error = found
+        for wrong in filter(None, ranks.gather(error)):
+            raise wrong
     return read_results(plan, folder)
 
 

@@ -20,6 +20,7 @@ from truesparse.errors import UsageError, printable
 from truesparse.settings import flag, listed
 from truesparse.tasks.registry import TASKS
 from truesparse.tasks.sources import resolve
+from truesparse.training.launcher import rank_of_job
 
 if TYPE_CHECKING:
     from truesparse.training.config import Config
@@ -102,9 +103,11 @@ def training_command(kind: type[Config]) -> click.Command:
                 return
 
         from truesparse.tasks.run import resume_run, train_model
-        from truesparse.training.communicator import find_communicator
+        from truesparse.training.communicator import SAME_START, find_communicator, same_everywhere
 
         communicator = find_communicator(mpi)
+        started = f"train {kind.TASK}{' --resume' if resume else ''}"
+        same_everywhere(communicator, [("command", started, SAME_START)])
         reporter = display_for(as_json, quiet or communicator.rank > 0)
         with stop_on_signal(reporter.stopping) as asked, reporter:
 
@@ -126,8 +129,8 @@ def training_command(kind: type[Config]) -> click.Command:
                 click.echo(f"ended at step {results['steps']:,} by {flag(results['ended_by'])}")
             if not quiet:
                 click.echo(
-                    f"training steps took {results['step_seconds']:,.1f} s of the clock, times density"
-                    f" {results['net_seconds']:,.1f} s"
+                    f"training steps took {results['step_seconds']:,.1f} s"
+                    f" ({results['net_seconds']:,.1f} s net: each step's time multiplied by its density)"
                 )
             for line in kind.describe(results):
                 click.echo(printable(line))
@@ -159,7 +162,8 @@ def stop_on_signal(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         received.append(number)
         if signal.SIGINT in old:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        tell()
+        if not rank_of_job():  # the others of a job need not say it too
+            tell()
 
     if threading.current_thread() is threading.main_thread():
         hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows does not have

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     ----------
     inputs : ndarray of int32, shape (steps, B), or of float32, shape (steps, D, B)
     targets : ndarray
-        As the head of the model takes them: for each step or for each sequence.
+        In the form that the model's head expects, for each step or for each sequence.
     lengths : ndarray of int32, shape (B,), or None
         Steps of each sequence, 0 in places that hold none; None if all have all steps.
     weights : ndarray of float64, shape (B,) or (steps, B), or None
@@ -95,10 +95,10 @@ class Windows:
     bptt : int
         Steps of a window, T. The last window of an epoch may have fewer.
     name : str
-        What the text is called in error messages.
+        Name of the text in error messages.
     varied : int, optional
         Seed of windows of random lengths, others in each epoch: as many as without, each boundary moved by up
-        to a quarter of `bptt`. So every token comes to stand at every place of a window. The learning rate
+        to a quarter of `bptt`. So every token is at every place of a window at some time. The learning rate
         goes with a window's length (Merity, Keskar & Socher, "Regularizing and optimizing LSTM language
         models", 2018, section 4.1, where lengths are normal about `bptt`).
 
@@ -199,7 +199,7 @@ class Windows:
         Returns
         -------
         x, y : ndarray of int32, shape (steps of the window, batch_size)
-            C-contiguous views: not to be written to.
+            C-contiguous views. Do not write to them.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Files of text, whatever they were packed and encoded with; what they are is told by their first bytes."""
+"""Files of text, whatever they were packed and encoded with; their first bytes say what they are."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TextFile(NamedTuple):
 
     @property
     def errors(self) -> str:
-        """How to decode the bytes: what is not UTF-8 is kept, to be told with its place."""
+        """How to decode the bytes: what is not UTF-8 is kept, so that an error can name its place."""
         return "surrogateescape" if self.encoding == "utf-8-sig" else "strict"
 
     def pieces(self) -> Iterator[str]:
@@ -193,7 +193,7 @@ def read_text(path: Path) -> str:
 def _utf8(file: TextFile) -> str:
     parts = []
     while part := file.stream.read1(_PIECE):
-        if b"\0" in part:  # told before there is no room for the rest
+        if b"\0" in part:  # refused before there is no room for the rest
             raise not_utf8(file.name, "it has zero bytes")
         parts.append(part)
     try:

@@ -1,4 +1,4 @@
-"""Forecasts: what the next steps of a series are, told from the steps before, all of them at once.
+"""Forecasts: the next steps of a series, predicted from the steps before, all of them at once.
 
 The model reads the last steps of a series and says the numbers of all next steps together (direct multi-step
 forecasts), so nothing that it said is read again. What it learns is by how much they differ from a simple
@@ -9,7 +9,7 @@ So it begins as good as that, and a trend does not lead out of what it has seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -239,7 +239,9 @@ def _origins(values: NDArray[np.float64], encoder: SeriesEncoder) -> NDArray[np.
     return np.arange(encoder.season + encoder.lookback - 1, len(values) - encoder.horizon)
 
 
-def with_linear(train: Series, held_out: Series | None, encoder: SeriesEncoder) -> SeriesEncoder:
+def with_linear(
+    train: Series, held_out: Series | None, encoder: SeriesEncoder, both: bool = False
+) -> SeriesEncoder:
     """An encoder with a linear part.
 
     Parameters
@@ -250,6 +252,8 @@ def with_linear(train: Series, held_out: Series | None, encoder: SeriesEncoder) 
         The penalty is chosen by it; without it by the last fifth of `train`, if that is long enough, and
         otherwise there is no linear part.
     encoder : SeriesEncoder
+    both : bool
+        Once more, with the penalty that was chosen, of both parts, of which `held_out` must be there.
     """
     train = replace(train.with_features(encoder.features), encoder=encoder)
     if any(part is not None and part.inputs.lengths.min() < encoder.needed for part in (train, held_out)):
@@ -261,16 +265,31 @@ def with_linear(train: Series, held_out: Series | None, encoder: SeriesEncoder) 
         except TruesparseError:
             return encoder
     held_out = held_out.with_features(encoder.features)
-    parts = (_differences(part, encoder) for part in (train, first, held_out))
-    return replace(encoder, linear=fit_linear(encoder, *parts))
+    learned = _joined(train, held_out, encoder) if both else _each(train)
+    parts = (_differences(part, encoder) for part in (learned, _each(first), _each(held_out)))
+    return replace(encoder, linear=fit_linear(encoder, *parts) or (encoder.linear if both else ()))
+
+
+def _joined(train: Series, held_out: Series, encoder: SeriesEncoder) -> Iterator[NDArray[np.float64]]:
+    """The numbers of each series of both parts; those that `divide` has cut are whole again."""
+    shared = encoder.needed - encoder.horizon
+    first, later = [*_each(train)], [*_each(held_out)]
+    if len(first) != len(later):
+        yield from (*first, *later)
+        return
+    for own, more in zip(first, later, strict=True):
+        if np.array_equal(own[-shared:], more[:shared]):
+            yield np.concatenate([own, more[shared:]])
+        else:
+            yield from (own, more)
 
 
 def _differences(
-    series: Series, encoder: SeriesEncoder
+    every: Iterable[NDArray[np.float64]], encoder: SeriesEncoder
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """What `fit_linear` takes, some forecasts at a time."""
+    """What `fit_linear` takes of the numbers of each series, some forecasts at a time."""
     targets = len(encoder.targets)
-    for values in _each(series):
+    for values in every:
         own, every = values[:, :targets], _origins(values, encoder)
         for some in np.array_split(every, 1 + len(every) // _AT_ONCE):
             windows = own[some[:, None] + np.arange(1 - lags_of(encoder), 1)]

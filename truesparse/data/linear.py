@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 class _Moments(NamedTuple):
-    """Sums over forecasts of products of what is read, with 1 behind, and of what is told."""
+    """Sums over forecasts of products of inputs, followed by 1, and of targets."""
 
     read: Array  # (lags, lags)
     both: Array  # (lags, horizon)
@@ -126,7 +126,7 @@ def _moments(part: Iterable[tuple[Array, Array]], lags: int, targets: int, horiz
 
 
 def _ridge(moments: _Moments, penalties: Iterable[float]) -> Iterable[Array]:
-    """Coefficients of shape (lags, horizon) for each penalty; none is on the last one, which stands alone."""
+    """Coefficients of shape (lags, horizon) for each penalty; none is on the last one, the constant."""
     count = moments.read[-1, -1]
     mean, level = moments.read[-1, :-1] / count, moments.both[-1] / count
     squares = moments.read[:-1, :-1] - count * np.outer(mean, mean)

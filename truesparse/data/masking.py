@@ -1,4 +1,4 @@
-"""Windows of a text in which some tokens are hidden, to be told from those around them."""
+"""Windows of a text in which some tokens are hidden, to be predicted from those around them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from truesparse.data.vocabulary import Vocabulary
 from truesparse.errors import TruesparseError
 
 MASK = "<mask>"
-_HIDDEN, _REPLACED = 0.8, 0.1  # of the tokens that are to be told; the others stay
+_HIDDEN, _REPLACED = 0.8, 0.1  # of the tokens to predict; the others stay
 
 
 def with_mask(vocabulary: Vocabulary, most: int) -> Vocabulary:
@@ -26,9 +26,9 @@ def with_mask(vocabulary: Vocabulary, most: int) -> Vocabulary:
 
 
 class MaskedWindows:
-    """A text as windows of `length` tokens, each a sequence of its own, in which some are to be told.
+    """A text as windows of `length` tokens, each a sequence, in which some are to be predicted.
 
-    Of the tokens that are to be told 80 % are ``<mask>`` in the inputs, 10 % a token at random and 10 %
+    Of the tokens to predict, 80 % are ``<mask>`` in the inputs, 10 % a token at random and 10 %
     what they are (Devlin et al., "BERT", 2019, section 3.1). Which ones they are is drawn anew in each epoch,
     as is the order of the windows; both follow from the seed.
 

@@ -45,7 +45,7 @@ class Sequences:
             raise UsageError(f"the starts of sequences must go from 0 to their {len(values):,} steps")
         if self.lengths.min() < 1:
             raise UsageError(f"sequence {self.lengths.argmin()} has no steps; leave it out")
-        with np.errstate(over="ignore"):  # infinity is told of
+        with np.errstate(over="ignore"):  # what is infinite is refused later
             self.values: NDArray[Any] = values.astype(np.int32 if tokens else np.float32, copy=False)
         right = (values >= -1) & (values <= MOST) if tokens else np.isfinite(self.values).all(axis=1)
         if not right.all():
@@ -130,7 +130,7 @@ class Sequences:
 class SequenceBatches:
     """Batches of sequences with their targets, in an order that is a function of a seed and the epoch.
 
-    Sequences of similar length share a batch, which saves steps; which of them, and when the batch comes, is
+    Sequences of similar length share a batch, which saves steps. Which of them, and when the batch comes, is
     left to chance.
 
     Parameters
@@ -197,7 +197,7 @@ class SequenceBatches:
         whole = targets.dtype.kind in "biu"
         if not whole and targets.dtype.kind != "f":
             raise UsageError(f"the targets are {targets.dtype}; give whole numbers of classes, or numbers")
-        with np.errstate(over="ignore"):  # infinity is told of
+        with np.errstate(over="ignore"):  # what is infinite is refused later
             kept = targets.astype(np.int32 if whole else np.float32, copy=False)
         if not np.all((targets >= 0) & (targets <= MOST) if whole else np.isfinite(kept)):
             raise UsageError("the targets must be classes from 0 on, or finite numbers")

@@ -1,4 +1,4 @@
-"""Sequences of numbers as they were read, and what is to be told of them."""
+"""Sequences of numbers as they were read, and their targets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Targets(NamedTuple):
         return [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x) for x in column]
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """All of them, shape (K, m); TruesparseError if one is no finite number, told with its row in the
+        """All of them, shape (K, m); TruesparseError if one is no finite number, with its row in the
         file `name`."""
         try:
             values = self.values.astype(np.float64)
@@ -227,7 +227,7 @@ class Series:
         return replace(self, features=wanted, inputs=inputs)
 
     def told(self) -> Targets:
-        """What is to be told; UsageError if it has none."""
+        """The targets; UsageError if there are none."""
         if self.targets is None:
             raise UsageError(
                 f"{self.name} has nothing to learn or to measure; name its column {' or '.join(TARGETS)}, or"

@@ -27,7 +27,7 @@ def numbered(name: str, count: int, alone: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SeriesEncoder:
-    """What the numbers of a step are called, and what is told.
+    """The names of the numbers of a step, and which of them are predicted.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class SeriesEncoder:
 
     @property
     def lags(self) -> int:
-        """Coefficients of the linear part for each number that is told, one for each of the last steps."""
+        """Coefficients of the linear part for each predicted number, one for each of the last steps."""
         return len(self.linear) // max(1, len(self.told))
 
     @property
@@ -83,19 +83,19 @@ class SeriesEncoder:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """Names of the numbers that it tells."""
+        """Names of the numbers that it predicts."""
         if self.goal != FORECAST:
             return self.targets
         return tuple(f"{name}, {step} later" for step in range(1, self.horizon + 1) for name in self.targets)
 
     @property
     def per_step(self) -> bool:
-        """Whether it tells something at each step."""
+        """Whether it predicts something at each step."""
         return self.goal in STEP_GOALS
 
     @property
     def labels(self) -> bool:
-        """Whether it tells labels."""
+        """Whether it predicts labels."""
         return self.goal in LABEL_GOALS
 
     def to_document(self) -> dict[str, Any]:

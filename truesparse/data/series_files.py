@@ -73,7 +73,7 @@ def read_series(
     Raises
     ------
     UsageError, TruesparseError
-        A column is missing, or something cannot be read or learned from; told with its row and column.
+        A column is missing, or something cannot be read or learned from; the error names row and column.
     """
     if isinstance(file, TextFile):
         if layout == "ts":
@@ -353,7 +353,7 @@ def _npz_targets(
         )
     if columns.goal in STEP_GOALS and not per_step:
         raise TruesparseError(
-            f"y of {name} has the shape {y.shape}; to tell something at each step it must begin with"
+            f"y of {name} has the shape {y.shape}; for an output at each step it must begin with"
             f" {(count, steps)}, as X does"
         )
     if y.dtype.kind == "S":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -135,13 +135,35 @@ def _take(train: Series, fraction: float, rng: np.random.Generator) -> NDArray[n
     return np.array(sorted(taken), np.int64)
 
 
+@dataclass(frozen=True)
+class ForecastData(LabelledData):
+    """Data to train a forecaster on.
+
+    Attributes
+    ----------
+    series : dict of str to Series
+        What its parts are made of.
+    """
+
+    series: dict[str, Series]
+
+    def refitted(self) -> ForecastData:
+        """The same with a linear part that is made of what is trained on and what is chosen by together, for
+        the test part."""
+        encoder = self.encoder
+        assert isinstance(encoder, SeriesEncoder)
+        train, valid, test = self.series.values()
+        encoder = forecast.with_linear(train, valid, encoder, both=True)
+        return replace(self, encoder=encoder, parts={**self.parts, "test": forecast.encode(test, encoder)})
+
+
 def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Examples:
     """Sequences as a model reads them, with what it is to tell.
 
     Raises
     ------
     UsageError, TruesparseError
-        They lack features, or what is to be told is not what the model tells.
+        They lack features, or their targets are not what the model predicts.
     """
     if encoder.goal == FORECAST:
         return forecast.encode(series, encoder)
@@ -149,7 +171,7 @@ def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Exa
     targets = series.told()
     if len(targets.names) != len(encoder.targets):
         raise UsageError(
-            f"{series.name} has {len(targets.names)} columns to tell, but the model tells"
+            f"{series.name} has {len(targets.names)} columns to predict, but the model predicts"
             f" {len(encoder.targets)}; give --target-column as in training"
         )
     told: Any
@@ -203,7 +225,7 @@ def load_series(
             forecaster = forecast.with_linear(train, parts["valid"], train.encoder)
         else:
             forecaster = replace(train.encoder, linear=linear)
-        return LabelledData.of(path, kind, parts, (), forecaster)
+        return ForecastData.of(path, kind, parts, (), forecaster, series=parts)
     targets = train.told()
     if not labels and train.goal == CLASSIFY:
         labels = label_names(Labels(train.name, targets.rows, targets.texts()))

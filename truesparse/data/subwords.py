@@ -231,7 +231,7 @@ class Subwords(Vocabulary):
 
 
 def read_merges(merges: Any) -> tuple[tuple[int, int], ...]:
-    """What a file says of merges; TruesparseError if they are no pairs."""
+    """The merges of a file; TruesparseError if they are no pairs."""
     if not isinstance(merges, list) or not all(isinstance(pair, Collection) for pair in merges):
         raise TruesparseError(
             "the merges of the vocabulary are not a list of pairs; use a file that truesparse wrote"

@@ -1,4 +1,4 @@
-"""Rows of CSV files and lines of text, read as they come; mistakes are told with their row.
+"""Rows of CSV files and lines of text, read as they come; errors name their row.
 
 The first row of a file has the names of its columns. It counts as row 1, as in a spreadsheet; a row may have
 several lines.
@@ -46,7 +46,7 @@ class MissingColumn(UsageError):
 
 
 def is_table(name: str) -> bool:
-    """Whether the name of a file says that it has columns."""
+    """Whether a file has columns, by its name."""
     return without_packing(name).lower().endswith(ENDINGS)
 
 
@@ -74,7 +74,7 @@ def read_columns(
     titles : sequence of str
         Names of the columns of a file whose first row is like the others.
     errors : str
-        How to decode what is not UTF-8; it is told if empty.
+        How to decode what is not UTF-8; an error if empty.
 
     Yields
     ------

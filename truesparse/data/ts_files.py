@@ -41,7 +41,7 @@ def read_ts(file: TextFile, labelled: bool) -> Series:
             if goal:
                 targets.append(dimensions.pop().strip())
                 if labelled and targets[-1] in ("", "?"):
-                    raise TruesparseError(f"{where} has no label or number to tell; {MEND}")
+                    raise TruesparseError(f"{where} has no label or number to predict; {MEND}")
             sequences.append(_steps(dimensions, where))
             rows.append(number)
             if sequences[-1].shape[1] != sequences[0].shape[1]:

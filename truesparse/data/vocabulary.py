@@ -117,7 +117,7 @@ class Vocabulary:
 
     @cached_property
     def token_bytes(self) -> tuple[bytes, ...]:
-        """What each token stands for, in UTF-8; of subwords not always whole characters."""
+        """The text of each token, in UTF-8; of subwords not always whole characters."""
         return tuple(token.encode("utf-8", "replace") for token in self.tokens)
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ class Vocabulary:
         ----------
         ids : iterable of int
         after : sequence of int
-            Numbers of what came before, which is not told again.
+            Numbers of what came before, which is not returned again.
         """
         last = list(after[-1:])
         for number in ids:

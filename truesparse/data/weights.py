@@ -100,8 +100,8 @@ def macro_f1(
 
 
 def mean_f1(right: NDArray[Any], given: NDArray[Any]) -> float:
-    """Mean F1 of classes: how many examples were told each rightly, and how many have it plus how many were
-    told it. Classes that none has and none was told do not count; 0 if there are no others."""
+    """Mean F1 of classes: how many examples got each one rightly, and how many have it plus how many
+    got it. Classes that none has and none got do not count; 0 if there are no others."""
     there = given > 0
     return float(np.mean(2 * right[there] / given[there])) if there.any() else 0.0
 

@@ -91,9 +91,10 @@ def write_c(stored: StoredModel, folder: Path, name: str, dtype: str) -> dict[st
         **parts.text,
         **words,
         **_test(stored, dtype),
+        "each_loop": read_template("each.c").substitute(upper=upper),
     }
     values |= input_text(stored, values)
-    of_forecast, more = forecast_text(stored, values)
+    of_forecast, more = forecast_text(as_exported(stored, dtype), values)
     values |= of_forecast
     if chain.whole:
         values |= whole_text(stored, values)

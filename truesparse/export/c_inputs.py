@@ -90,7 +90,7 @@ def _features(stored: StoredModel) -> dict[str, str]:
     text = _FEATURES | (_OF_STEPS if stored.chain.per_step else _OF_SEQUENCES)
     if isinstance(head, SquaredError):
         text |= _OF_NUMBERS
-        if head.scale:  # what is small beside a number's own unit need not be told apart
+        if head.scale:  # what is small beside a number's own unit need not be distinguished
             units = ", ".join(numbers(np.array(head.scale, np.float32)))
             text["test_units"] = f"static const float test_units[] = {{{units}}};\n"
             text["test_unit"] = "fabs((double)test_units[test_places[i]])"

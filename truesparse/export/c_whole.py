@@ -103,9 +103,12 @@ def whole_text(stored: StoredModel, values: Mapping[str, str]) -> dict[str, str]
         return read_template(file).substitute({**values, **own})
 
     reading = filled("whole_tokens.c" if chain.tokens else "whole_features.c")
+    example = (
+        reading + filled("whole_numbers.c" if numbers else "whole_classes.c") + "\n" + filled("whole_run.c")
+    )
     return {
         "look_up": filled("look_up.c") if chain.tokens else "",
-        "whole_example": reading + filled("whole_numbers.c" if numbers else "whole_classes.c"),
+        "whole_example": values["example"] if values["forecast_tested"] else example,
         "softmax_function": "" if numbers else filled("softmax.c"),
     }
 

@@ -107,7 +107,7 @@ def read_dense(
         What `model.save("m.keras")` or `model.save_weights("m.weights.h5")` of Keras 3 wrote, or
         `torch.save(module.state_dict(), path)`, or safetensors.
     embedding, output : str, optional
-        Of a state dict: names of these layers' matrices, if they cannot be told by shapes and names.
+        Of a state dict: names of these layers' matrices, if shapes and names do not identify them.
     pooling : {"last", "mean", "max", "none"}, optional
         What the output layer sees of a sequence, where the file does not say; "none" for each step. If not
         given, each step of a model that has as many outputs as tokens, and the last one of others.
@@ -252,7 +252,7 @@ def two_classes(weight: Array, bias: Array) -> tuple[Array, Array]:
 def head_of(
     weight: Array, bias: Array, numbers: bool, per_step: bool, tokens: int
 ) -> tuple[LayerSpec, dict[str, Array]]:
-    """An output layer that says numbers, or probabilities; sparse where it says the next of many tokens."""
+    """An output layer for numbers, or for probabilities; sparse where it predicts the next of many tokens."""
     if numbers:
         return SquaredError(len(weight), sparse=False), {"weight": weight, "bias": bias}
     if len(weight) == 1:

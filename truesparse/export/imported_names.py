@@ -16,15 +16,15 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import Softmax
 from truesparse.modelfile import Encoder
 
-_LENGTH = 400  # words of a text that an imported classifier reads, unless it is told otherwise
-# What other programs call the tokens that stand for unknown words and for padding.
+_LENGTH = 400  # words of a text that an imported classifier reads by default
+# What other programs call the tokens for unknown words and for padding.
 _UNKNOWN = ("[UNK]", "<UNK>", "UNK", "unk", "[unk]", "<oov>", "<OOV>", "[OOV]")
 _PAD = ("", "<PAD>", "[PAD]", "PAD", "pad", "[pad]")
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a model reads and says: its layers, and what `truesparse.model.saving.save_model` takes."""
+    """Inputs and outputs of a model: its layers, and what `truesparse.model.saving.save_model` takes."""
 
     chain: ChainSpec
     vocabulary: Vocabulary | None = None
@@ -39,7 +39,7 @@ def read_names(
     labels: Path | None = None,
     features: str | None = None,
 ) -> Names:
-    """What a model reads and says.
+    """Inputs and outputs of a model.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _features_of(chain: ChainSpec, source: str, features: str | None) -> SeriesE
 
 
 def _with_special(words: Vocabulary, path: Path) -> Vocabulary:
-    """A vocabulary of words in which the tokens that stand for others are called as they are here."""
+    """A vocabulary of words in which the special tokens have the names that they have here."""
     tokens = list(words.tokens)
     for own, others in ((UNKNOWN, _UNKNOWN), (PAD, _PAD)):
         if own not in tokens:

@@ -70,7 +70,7 @@ def read_layers(path: Path) -> tuple[list[Layer], str]:
 
 
 def _whole(path: Path) -> tuple[list[Layer], str]:
-    """The layers of a file ``.keras``, and what it says of the loss."""
+    """The layers of a file ``.keras``, and its loss."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in ("config.json", "model.weights.h5"):
@@ -86,7 +86,7 @@ def _whole(path: Path) -> tuple[list[Layer], str]:
         layers = [_configured(layer, groups) for layer in listed]
     except (KeyError, TypeError, AttributeError):
         raise TruesparseError(
-            f"{path} is of a model of one's own class; save a Sequential or Functional model"
+            f"{path} has a model of a custom class; save a Sequential or Functional model"
         ) from None
     return layers, json.dumps((document.get("compile_config") or {}).get("loss")).lower().replace("_", "")
 
@@ -153,7 +153,7 @@ def _read(source: Any, path: Path) -> list[Layer]:
             if "layers" not in file:
                 raise TruesparseError(
                     f"{path} is no file of weights that Keras 3 writes (files of Keras 2 and of models of"
-                    " one's own class are not read); load it there and write it with"
+                    " a custom class are not read); load it there and write it with"
                     ' model.save("NAME.keras")'
                 )
             groups = file["layers"]
@@ -193,7 +193,7 @@ def _number(name: str) -> tuple[str, int]:
 
 
 def _check_size(path: Path, size: int) -> None:
-    """Raise TruesparseError for a file that says that it holds far more than its bytes."""
+    """Raise TruesparseError for a file that claims to hold far more than its bytes."""
     if size > _SMALL + _EXPANSION * path.stat().st_size:
         raise TruesparseError(
             f"{path} has {path.stat().st_size:,} bytes, but would take {size:,}; save the model anew"

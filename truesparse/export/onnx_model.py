@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from truesparse.data import SeriesEncoder
 from truesparse.errors import TruesparseError, need
 from truesparse.export.c import finite_scores
+from truesparse.export.c_forecast import encoder_of_forecasts, forecasts_to_test
 from truesparse.export.c_inputs import test_inputs
 from truesparse.export.interchange import write_description
 from truesparse.export.layers import check_layers
+from truesparse.export.onnx_forecast import forecast_graph
 from truesparse.layers.graph import Graph
 from truesparse.layers.output.onnx import output_name
 from truesparse.layers.output.spec import SquaredError
@@ -30,7 +34,8 @@ def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
     Inputs are `tokens` (int64, (T, B)) or `features` (float32, (T, B, D)) and a state for each part of each
     layer, such as `lstm.0.h`, float32, (B, H). Outputs are the states after the last step, such as
     `lstm.0.h.next`, and `scores` or `numbers`: float32, (T, B, V), or of a model of whole sequences (B, V),
-    after the last step. Sequences of a batch are equally long.
+    after the last step. Sequences of a batch are equally long. That is the network of a forecaster; its whole
+    forecast goes to `forecast.onnx`, see `truesparse.export.onnx_forecast.forecast_graph`.
 
     Returns
     -------
@@ -51,15 +56,33 @@ def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
             f"{stored.path} has {stored.chain.dense_parameters:,} positions, too many for an ONNX file"
             f", where weights are dense; export to C or scipy"
         )
-    file = folder / "model.onnx"
-    onnx.save(_model(stored, onnx), file)
-    onnx.checker.check_model(file)
+    network, encoder = _network(stored, onnx), encoder_of_forecasts(stored)
+    difference = _largest_difference(stored, _write(network, onnx, folder / "model.onnx"))
+    if encoder is not None:
+        file = _write(forecast_graph(network, stored, encoder), onnx, folder / "forecast.onnx")
+        of_forecasts = _difference_of_forecasts(stored, encoder, file)
+        difference = None if difference is None or of_forecasts is None else max(difference, of_forecasts)
     write_description(stored, folder)
-    return {"largest_difference": _largest_difference(stored, file)}
+    return {"largest_difference": difference}
 
 
-def _model(stored: StoredModel, onnx: Any) -> Any:
-    """The whole model."""
+def _write(graph: Graph, onnx: Any, file: Path) -> Path:
+    """Write a graph as a model."""
+    helper = onnx.helper
+    model = helper.make_model(
+        graph.whole("truesparse"),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=8,
+        producer_name="truesparse",
+        producer_version=__version__,
+    )
+    onnx.save(model, file)
+    onnx.checker.check_model(file)
+    return file
+
+
+def _network(stored: StoredModel, onnx: Any) -> Graph:
+    """The layers."""
     chain = stored.chain
     graph = Graph(onnx, stored.matrices, stored.vectors)
     if chain.tokens:
@@ -71,22 +94,22 @@ def _model(stored: StoredModel, onnx: Any) -> Any:
     for place in chain.places:
         if not place.spec.TRAINING_ONLY:
             x = part(type(place.spec), "nodes")(graph, place, x)
-    helper = onnx.helper
-    return helper.make_model(
-        graph.whole("truesparse"),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=8,
-        producer_name="truesparse",
-        producer_version=__version__,
-    )
+    return graph
 
 
-def _largest_difference(stored: StoredModel, file: Path) -> float | None:
+def _session(file: Path) -> Any:
+    """What runs a model, or None without onnxruntime."""
     try:
         import onnxruntime
     except ImportError:
         return None
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def _largest_difference(stored: StoredModel, file: Path) -> float | None:
+    session = _session(file)
+    if session is None:
+        return None
     chain, rng = stored.chain, np.random.default_rng(1)
     if chain.tokens:
         inputs: Any = rng.integers(0, chain.tokens, (5, 2))
@@ -102,6 +125,24 @@ def _largest_difference(stored: StoredModel, file: Path) -> float | None:
     expected = finite_scores(stored, inputs)
     wanted = np.stack(expected) if stored.chain.per_step else expected[-1]
     unit = np.array(chain.head.scale or 1.0) if isinstance(chain.head, SquaredError) else 1.0
+    return _agreed(said, wanted, unit)
+
+
+def _difference_of_forecasts(stored: StoredModel, encoder: SeriesEncoder, file: Path) -> float | None:
+    """The same of two series, in units of the scale of what the network says, or of the numbers themselves
+    where these are larger."""
+    session = _session(file)
+    if session is None:
+        return None
+    history, later, wanted = (every.swapaxes(0, 1) for every in forecasts_to_test(stored, encoder, 2))
+    given = {"history": history, **({"known_ahead": later} if encoder.known else {})}
+    said = session.run(["forecast"], given)[0]
+    scale = np.reshape(getattr(stored.chain.head, "scale", ()) or 1.0, (-1, 1, len(encoder.targets)))
+    return _agreed(said, wanted, np.maximum(scale, np.abs(wanted)))
+
+
+def _agreed(said: NDArray[Any], wanted: NDArray[Any], unit: Any) -> float:
+    """The largest difference in such units, if it is small."""
     difference = float(np.abs((wanted - said) / unit).max()) if said.shape == wanted.shape else np.inf
     if not difference <= _TOLERANCE:
         raise TruesparseError(

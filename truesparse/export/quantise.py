@@ -14,7 +14,7 @@ _LARGEST_SCALE = 65535
 
 
 class Quantised(NamedTuple):
-    """``data[k] * (step * scales[row of k])`` is the weight that entry `k` stands for.
+    """``data[k] * (step * scales[row of k])`` is the weight of entry `k`.
 
     Attributes
     ----------
@@ -57,5 +57,5 @@ def quantise(csr: CSR) -> Quantised:
 
 
 def dequantise(csr: CSR, quantised: Quantised) -> CSR:
-    """The matrix that the rounded weights stand for."""
+    """The matrix of the rounded weights."""
     return csr._replace(data=quantised.data * quantised.row_scales[csr.rows])

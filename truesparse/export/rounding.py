@@ -29,7 +29,7 @@ def cost_of_rounding(stored: StoredModel, data: Path | None) -> dict[str, Any]:
     -------
     dict
         `loss` and `loss_int8`, nats a token or text, or None; of a classifier `accuracy` and `accuracy_int8`
-        too; `loss_reason`, why they are None, or None.
+        too, and of what predicts numbers `rmse` and `rmse_int8`; `loss_reason`, why they are None, or None.
 
     Raises
     ------
@@ -64,4 +64,4 @@ def _measures(saved: SavedModel, data: Path | None) -> dict[str, float]:
     from truesparse.tasks.use import evaluate_saved  # needs kernels
 
     values = evaluate_saved(saved, data).values()
-    return {name: values[name] for name in ("loss", "accuracy") if name in values}
+    return {name: values[name] for name in ("loss", "accuracy", "rmse") if name in values}

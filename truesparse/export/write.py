@@ -43,8 +43,9 @@ def export_model(
     dict
         `files`: bytes of each file by name; `dense_bytes`: of all weights and biases if they were dense
         float32; for C also `flash_bytes` and `ram_bytes`; for int8 `loss`, `loss_int8` (nats a token or text,
-        None where there are none), `loss_reason` (why there are none, or None) and of a classifier `accuracy`
-        and `accuracy_int8`; for ONNX `largest_difference` from the runtime, None without onnxruntime.
+        None where there are none), `loss_reason` (why there are none, or None), of a classifier `accuracy`
+        and `accuracy_int8`, and of numbers `rmse` and `rmse_int8`; for ONNX `largest_difference` from the
+        runtime, None without onnxruntime.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import beside_jit
 
 _HALF = np.uint32(16)
 _ONE = np.uint32(1)
@@ -14,7 +14,7 @@ _INFINITY = np.uint32(0x7F800000)
 _NAN = np.uint16(0x7FC0)
 
 
-@parallel_jit
+@beside_jit
 def to_bf16(out, values):
     """Round numbers to the nearest with 8 significant bits, to the even one of two that are as near.
 
@@ -26,13 +26,13 @@ def to_bf16(out, values):
         NaN stays NaN.
     """
     bits = values.view(np.uint32)
-    for i in prange(bits.size):
+    for i in range(bits.size):
         x = bits[i]
         rounded = np.uint16((x + _BELOW + ((x >> _HALF) & _ONE)) >> _HALF)
         out[i] = _NAN if (x & _SIGNLESS) > _INFINITY else rounded
 
 
-@parallel_jit
+@beside_jit
 def add_bf16(total, values):
     """Add what `to_bf16` gave to numbers.
 
@@ -42,5 +42,5 @@ def add_bf16(total, values):
         Modified in place.
     values : ndarray of uint16, shape (size,)
     """
-    for i in prange(values.size):
+    for i in range(values.size):
         total[i] += np.uint32(np.uint32(values[i]) << _HALF).view(np.float32)

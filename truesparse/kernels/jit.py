@@ -24,7 +24,7 @@ from numba.core.registry import CPUDispatcher
 from truesparse.kernels.cache import keep_code
 from truesparse.kernels.linking import only_linked
 
-__all__ = ["inline_jit", "jit", "parallel_jit", "prange", "threads"]
+__all__ = ["beside_jit", "inline_jit", "jit", "parallel_jit", "prange", "threads"]
 
 _queue = threading.Lock()
 
@@ -67,5 +67,6 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
 
 
 jit = _decorator()
+beside_jit = _decorator(nogil=True)  # for a thread of Python beside the one that computes
 parallel_jit = _decorator(parallel=not config.BOUNDSCHECK)
 inline_jit = _decorator(forceinline=True, no_cpython_wrapper=True)  # no call from Python

@@ -19,7 +19,7 @@ _UNITS = {"K": 10, "M": 20, "G": 30}
 
 
 def processor_name() -> str:
-    """Return the processor's name, from Linux where it tells."""
+    """Return the processor's name, from Linux if it has it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:

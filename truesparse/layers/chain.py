@@ -65,6 +65,11 @@ class Place(NamedTuple):
         return [vector._replace(name=f"{self.name}.{vector.name}") for vector in own]
 
     @property
+    def names(self) -> list[str]:
+        """Those of its matrices and vectors."""
+        return [*(matrix.name for matrix in self.matrices), *(vector.name for vector in self.vectors)]
+
+    @property
     def state(self) -> dict[str, int]:
         """Sizes of the parts of its state by their names in the chain."""
         return {f"{self.name}.{part}": size for part, size in self.spec.state.items()}
@@ -100,7 +105,7 @@ class ChainSpec:
     *layers : LayerSpec
         The first is an embedding, which reads tokens; or any other, which reads `features`.
     features : int
-        Numbers at each step of what a chain without embedding reads; 0 with one.
+        Features at each step, for a chain without an embedding; 0 with one.
 
     Raises
     ------
@@ -195,7 +200,7 @@ class ChainSpec:
 
     @property
     def whole(self) -> bool:
-        """Whether it has to know a sequence to its end before it says anything of it."""
+        """Whether it has to know a sequence to its end before it has any output."""
         return any(layer.whole for layer in self.layers)
 
     @property
@@ -230,7 +235,7 @@ class ChainSpec:
 
     @property
     def per_step(self) -> bool:
-        """Whether the head says something at each step, not once a sequence."""
+        """Whether the head has an output at each step, not one for a sequence."""
         return self.places[-1].given.kind == STEPS
 
     @property
@@ -241,7 +246,7 @@ class ChainSpec:
 
     @property
     def pooled_size(self) -> int:
-        """Length of the vector that stands for a sequence; 0 without pooling."""
+        """Length of the vector of a sequence; 0 without pooling."""
         return next((place.output.size for place in self.places if isinstance(place.spec, Pool)), 0)
 
     @cached_property
@@ -301,7 +306,7 @@ class ChainSpec:
         return ChainSpec(*self.layers[:-1], head, features=self.features)
 
     def resized(self, numerator: int, denominator: int) -> ChainSpec:
-        """The chain with the sizes of its layers in proportion; what it reads and says stays as large."""
+        """The chain with the sizes of its layers in proportion; inputs and outputs stay as large."""
         layers = (layer.resized(numerator, denominator) for layer in self.layers)
         return ChainSpec(*layers, features=self.features)
 

@@ -54,7 +54,7 @@ def language_model(
     experts: int = 0,
     **own: Any,
 ) -> ChainSpec:
-    """Return a chain that says what the next token is: embedding, recurrent layers, softmax.
+    """Return a chain that predicts the next token: embedding, recurrent layers, softmax.
 
     Parameters
     ----------

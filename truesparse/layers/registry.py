@@ -1,4 +1,4 @@
-"""The layers there are. A layer of one's own is one more line here, or `register` in a script;
+"""All layers. A layer of your own is one more line here, or `register` in a script;
 `truesparse.layers.parts` finds what computes it."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CELLS: list[str] = []  # names of the recurrent layers: the choices of ``--cell`
 
 
 def register(spec: S) -> S:
-    """Make a layer known to files, commands and exports; can be used as a decorator."""
+    """Make a layer known to files, commands and exports. Also works as a decorator."""
     if not isinstance(spec, type) or not issubclass(spec, LayerSpec):
         raise UsageError(f"{shown(spec)} is no layer to register; give a subclass of LayerSpec")
     LAYERS[spec.TYPE] = spec

@@ -186,7 +186,7 @@ class LayerSpec(ABC):
 
     @property
     def whole(self) -> bool:
-        """Whether it has to know a sequence to its end before it says anything of it."""
+        """Whether it has to know a sequence to its end before it has any output."""
         return False
 
     @property

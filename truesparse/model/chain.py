@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class InitSettings(Settings):
-    """What `Chain.init` is told."""
+    """Settings of `Chain.init`."""
 
     density: float = setting(1.0, "Fraction of the weights that exist.", low=0, open_low=True, high=1)
     seed: int = seed_setting()
@@ -33,7 +33,7 @@ class Chain(ChainSpec):
     *layers : LayerSpec
         The first is an embedding, which reads tokens; or any other, which reads `features`.
     features : int
-        Numbers at each step of what a chain without embedding reads; 0 with one.
+        Features at each step, for a chain without an embedding; 0 with one.
 
     Raises
     ------
@@ -66,9 +66,9 @@ class Chain(ChainSpec):
             Fraction of the positions of all matrices together that hold a weight, in (0, 1]; 1 for a dense
             model, and for methods that begin with one. Not with `topology`.
         seed : int
-            Of all that is random; the same seed makes the same model.
+            Decides everything random: the same seed gives the same model.
         topology : Model, optional
-            Whose connections to take; it must have the same matrices. It says how many weights there are.
+            Model whose connections to take, with the same matrices. It decides how many weights there are.
         distribution : {"uniform", "erdos-renyi"}
             How the weights are shared among the matrices; see `truesparse.topology.initial`.
         gates : {"fused", "separate"}

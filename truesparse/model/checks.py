@@ -65,7 +65,7 @@ def check_batch(chain: ChainSpec, batch: Batch) -> None:
         _check_numbers("target", targets, chain.head.outputs, "the model names")
     else:
         shape = *first, chain.head.outputs, size
-        _check_shape("targets", targets, shape, f"float32: the model says numbers for {each}")
+        _check_shape("targets", targets, shape, f"float32: the model predicts numbers for {each}")
 
 
 def check_numbers(batch: Batch) -> None:

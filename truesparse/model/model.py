@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Model:
         "_keys",
         "_dropped",
         "_first",
+        "_final",
     )
 
     def __init__(
@@ -96,9 +97,12 @@ class Model:
             key=lambda number: self.layers[number].KEYS,
         )
         # Below the first layer with numbers nobody reads a gradient
-        learning = (number for number, place in enumerate(places) if place.vectors or place.matrices)
+        learning = (number for number, place in enumerate(places) if place.names)
         self._first = next(learning, 0)
         self._dropped = [(matrix.name, matrix.dropped) for matrix in chain.matrices if matrix.dropped]
+        # A tied embedding is final with its own layer, not with the head
+        dropped = {name for name, _ in self._dropped}
+        self._final = [[name for name in place.names if name not in dropped] for place in chain.places]
         kept = 1.0
         for layer in self.layers:
             if isinstance(layer, WordDropoutLayer):
@@ -177,6 +181,7 @@ class Model:
         rng: np.random.Generator | None = None,
         weights: NDArray[np.float64] | None = None,
         share: float = 1.0,
+        final: Callable[[Sequence[str]], None] | None = None,
     ) -> float:
         """Return the mean loss, and add its gradients of every parameter to the arena.
 
@@ -199,6 +204,9 @@ class Model:
             places that hold none. Without, all count the same.
         share : float
             What the loss and its gradients are multiplied by, for one that is a part of a larger mean.
+        final : callable, optional
+            Called with names in the arena whose gradients do not change any more, layer by layer, from the
+            head down. Those of matrices of which weights are dropped are final at the end, and not named.
 
         Returns
         -------
@@ -213,10 +221,14 @@ class Model:
             top = ws.gradient_of(len(self.layers))
             assert top is not None
             loss = self.head.loss_and_gradients(top[:used], x, ws.targets, scale, ws.output)
+            if final is not None:
+                final(self._final[-1])
             for number in reversed(range(self._first, len(self.layers))):
                 layer, dy = self.layers[number], ws.gradient_of(number + 1)
                 dx = None if number == self._first and layer.FIRST else ws.gradient_of(number)
                 layer.backward(dx, dy, ws.x[number], ws.layers[number], ws.window)
+                if final is not None:
+                    final(self._final[number])
         ws.done = True
         return float(loss * scale)
 
@@ -243,7 +255,7 @@ class Model:
         state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return what the model says of each sequence, or after the last step.
+        """Return the model's output for each sequence, or after the last step.
 
         Parameters
         ----------
@@ -268,7 +280,7 @@ class Model:
         state: State | None = None,
         lengths: NDArray[np.int32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return what a model that says something at each step says at all of them; parameters are those of
+        """Return the outputs at all steps, for a model that has one at each; parameters are those of
         `predict`.
 
         Returns

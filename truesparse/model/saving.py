@@ -59,7 +59,7 @@ def save_model(
 def check_reading(
     chain: ChainSpec, vocabulary: Vocabulary | None, encoder: Encoder, labels: Sequence[str]
 ) -> None:
-    """Raise UsageError if what says what a model reads and says does not fit its layers."""
+    """Raise UsageError if vocabulary, encoder and labels do not fit the layers of a model."""
     if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
         raise UsageError(f"the vocabulary is a {type(vocabulary).__name__}; it must be a Vocabulary")
     if not all(isinstance(label, str) for label in labels):
@@ -86,7 +86,7 @@ def check_reading(
         )
     if isinstance(encoder, TextEncoder) and chain.per_step:
         raise UsageError(
-            "a model that says something at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
+            "a model with an output at each step needs a Vocabulary, or a TokenEncoder and labels, not a"
             " TextEncoder"
         )
     if vocabulary is not None and not chain.per_step and not isinstance(encoder, TextEncoder):
@@ -120,7 +120,7 @@ def document_of(
     labels: Sequence[str],
     history: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a file says of a model, besides its numbers."""
+    """The description of a model in a file, without its numbers."""
     of_classifier: dict[str, Any] = {}
     if encoder is not None:
         of_classifier["series" if isinstance(encoder, SeriesEncoder) else "text"] = encoder.to_document()

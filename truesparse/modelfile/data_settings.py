@@ -58,7 +58,7 @@ class DataSettings:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], labelled: bool) -> DataSettings:
-        """Read what the document of a file says.
+        """Read it from the document of a file.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class DataSettings:
 
 
 def data_document(config: Any, labelled: bool) -> dict[str, Any]:
-    """What a training configuration says of the data, for the document of a file; not of where they are."""
+    """The settings of the data in a training configuration, for the document of a file; not their place."""
     if not isinstance(config, Mapping):
         return {}
     names = _OF_LABELLED if labelled else _OF_TEXT

@@ -21,7 +21,7 @@ _HEADS: dict[str, dict[str, Any]] = {
 
 
 def read_chain(document: Any, tensors: int) -> ChainSpec:
-    """Read and check what a file says of its model.
+    """Read and check the description of a model in a file.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def read_chain(document: Any, tensors: int) -> ChainSpec:
         Something is missing, unknown, of another type or out of range; the sentence has no subject.
     """
     if not isinstance(document, dict):
-        raise TruesparseError("says nothing of its model")
+        raise TruesparseError("does not describe its model")
     layers = document.get("layers")
     try:
         if isinstance(layers, list):
@@ -63,7 +63,7 @@ def _version_0_1(document: dict[str, Any], tensors: int) -> ChainSpec:
     """The chain that sizes of version 0.1 describe."""
     kind = document.get("type")
     if not isinstance(kind, str):
-        raise TruesparseError("says nothing of its model")
+        raise TruesparseError("does not describe its model")
     cell, _, head = kind.partition("-")
     if head not in _HEADS:
         raise TruesparseError(f"is of another model: its type is {kind[:40]}")

@@ -253,7 +253,7 @@ def read_model(reader: Reader, expand: bool = True) -> StoredModel:
         )
     matrices = {matrix.name: _read_csr(reader, matrix) for matrix in chain.matrices}
     vectors = {vector.name: _read_floats(reader, vector.name, vector.size) for vector in chain.vectors}
-    if expand:  # now that a vector has told that there are as many rows
+    if expand:  # now that a vector has shown that there are as many rows
         for matrix in chain.matrices:
             steps = row_steps(matrix.shape[0], matrix.blocks, matrix.group)
             matrices[matrix.name] = expand_groups(matrices[matrix.name], matrix.group, steps)
@@ -329,7 +329,7 @@ def _read_series(reader: Reader, chain: ChainSpec, vocabulary: Vocabulary | None
 
 
 def names_outputs(encoder: TextEncoder | TokenEncoder | SeriesEncoder) -> bool:
-    """Whether a model that reads so tells labels, which have names."""
+    """Whether a model that reads so predicts labels, which have names."""
     return not isinstance(encoder, SeriesEncoder) or encoder.labels
 
 

@@ -20,7 +20,7 @@ _TINY = 1e-38  # whose logarithm stands for that of 0
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings(PlannedSettings):
-    """What `Adam` is told."""
+    """Settings of Adam: ``w -= lr m / (sqrt(v) + epsilon)``, with corrected means m and v of g and g²."""
 
     NAME: ClassVar[str] = "adam"
 
@@ -29,12 +29,12 @@ class AdamSettings(PlannedSettings):
     beta2: float = fraction(0.999, "Decay of the mean square.", none=True)
     epsilon: float = setting(1e-8, "Added to the root of the mean square.", low=0, open_low=True)
     decoupled_decay: bool = setting(
-        False, "Take the weight decay off the weights, do not add it to the gradient."
+        False, "Subtract the weight decay from the weights instead of adding it to the gradient."
     )
     regrowth_warmup: int = setting(
         0,
-        "Count the steps of each weight, and let the first so many grow to full length; 0 to count those of"
-        " the run.",
+        "Count the steps of each weight for itself, and let this many first steps grow to full length; 0"
+        " counts the steps of the run.",
         low=0,
     )
     clip: float = longest_gradient(10.0)

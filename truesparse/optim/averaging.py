@@ -25,7 +25,7 @@ _LR, _CLIP = 20.0, 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class ASGDSettings(OptimizerSettings):
-    """What `ASGD` is told."""
+    """Settings of averaged SGD: the result is the mean of the weights over all steps."""
 
     NAME: ClassVar[str] = "asgd"
     AVERAGES: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class ASGDSettings(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class NTASGDSettings(FallingSettings):
-    """What `NTASGD` is told."""
+    """Settings of NT-ASGD: it begins to average when the validation loss stops falling."""
 
     NAME: ClassVar[str] = "nt-asgd"
     AVERAGES: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class NTASGDSettings(FallingSettings):
 
 
 class SNTASGDSettings(NTASGDSettings):
-    """What `SNTASGD` is told."""
+    """Settings of SNT-ASGD: as NT-ASGD, but it averages each weight over the time it exists."""
 
     NAME: ClassVar[str] = "snt-asgd"
 

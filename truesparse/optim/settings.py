@@ -1,4 +1,4 @@
-"""What every optimizer can be told; each one's own settings are in its file."""
+"""Settings that every optimizer has; each file adds those of one optimizer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lr_divisor(default: float) -> Any:
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class OptimizerSettings(Settings):
-    """Which optimizer, and what it is told.
+    """Which optimizer, and its settings.
 
     `clip`, `lr_decay` and `lr_decay_start` are for the loop around it, but their good values depend on it.
 

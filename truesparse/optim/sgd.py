@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SGDSettings(PlannedSettings):
-    """What `SGD` is told."""
+    """Settings of stochastic gradient descent: ``u = momentum u + g``, ``w -= lr u``."""
 
     NAME: ClassVar[str] = "sgd"
 

@@ -125,8 +125,9 @@ def _drawn(
     points = [(*place(x, y), x, y) for x, y in curve.points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y, _, _ in points)
     kind = f"line {style} thin" if curve.thin else f"line {style}"
-    drawn = [element("path", class_=kind, d=path, stroke_dasharray=_dash(curve))] if len(points) > 1 else []
-    if curve.dots or len(points) == 1:
+    at_once = len({x for _, _, x, _ in points}) == 1  # as after one epoch: a line there has no length
+    drawn = [] if at_once else [element("path", class_=kind, d=path, stroke_dasharray=_dash(curve))]
+    if curve.dots or at_once:
         drawn += [
             element(
                 "circle",

@@ -14,7 +14,7 @@ from truesparse.runtime.recurrent import Array, log_softmax
 
 
 class Classifier(Reader):
-    """Says to which class a text belongs. Not changed by use: streams have the state.
+    """Classifies texts. Use does not change it: streams hold the state.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Classifier(Reader):
     labels : tuple of str
         Names of the classes.
     encoder : TextEncoder or None
-        Makes tokens of texts: `encoder.encode`. None of a model that reads numbers.
+        Turns texts into tokens: `encoder.encode`. None for a model that reads numbers.
     """
 
     def __init__(self, stored: StoredModel) -> None:
@@ -76,7 +76,7 @@ class Classifier(Reader):
         Parameters
         ----------
         sequences : sequence of array_like of int, shape (steps,)
-            Each of its own length.
+            They may differ in length.
 
         Returns
         -------

@@ -16,8 +16,10 @@ from truesparse.runtime.sequence_model import SequenceModel
 
 
 class Forecaster:
-    """Tells the next steps of series, in their units: it makes all that the model reads, and adds its numbers
-    to the seasonal naive forecast and the linear part. Not changed by use.
+    """Forecasts the next steps of series, in their units. Use does not change it.
+
+    It computes the inputs of the model, and adds the outputs to the seasonal naive forecast and the linear
+    part.
 
     Parameters
     ----------
@@ -27,12 +29,12 @@ class Forecaster:
     Attributes
     ----------
     model : SequenceModel
-        What tells how the next steps differ from a simple forecast.
+        Predicts how the next steps differ from a simple forecast.
     features, targets, known : tuple of str
         Names of the numbers of a step; of those that are forecast, which come first of `features`; and of
         those that must be known ahead.
     horizon, needed : int
-        Steps that are told, and steps of a series that it takes.
+        Steps of a forecast, and steps of a series that it needs.
     """
 
     def __init__(self, stored: StoredModel) -> None:
@@ -91,7 +93,7 @@ def _columns(values: ArrayLike, name: str, columns: int, steps: int | None = Non
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise UsageError(f"{name} has values that are no numbers; mend them") from None
+        raise UsageError(f"{name} has values that are not numbers; mend them") from None
     if array.ndim == 1 and columns == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] != columns or (steps is not None and len(array) != steps):

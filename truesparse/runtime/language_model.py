@@ -19,7 +19,7 @@ from truesparse.runtime.search import Beam, Beginning, check_search, inside_word
 
 
 class LanguageModel(Reader):
-    """Predicts the next token. Not changed by use: streams have the state.
+    """Predicts the next token. Use does not change it: streams hold the state.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class LanguageModel(Reader):
         top_p: float = 1.0,
         prefix: str = "",
     ) -> Iterator[str]:
-        """Go on from a text.
+        """Continue a text.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class LanguageModel(Reader):
         length_penalty: float = 1.0,
         prefix: str = "",
     ) -> list[tuple[str, float]]:
-        """Search for the likeliest ends of a line, which nothing is drawn for.
+        """Search for the likeliest continuations of a line, without random draws.
 
         Parameters
         ----------

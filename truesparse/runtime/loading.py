@@ -31,7 +31,7 @@ def load(path: str | Path) -> RuntimeModel:
     Returns
     -------
     LanguageModel, MaskedLanguageModel, Classifier, Tagger or SequenceModel
-        The last if it reads features, or says numbers.
+        The last if it reads features, or predicts numbers.
 
     Raises
     ------
@@ -50,68 +50,32 @@ def _stored(path: str | Path) -> StoredModel:
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
-    """Load what must be a language model; see `load`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load a language model; see `load`. UsageError for another kind of model."""
     return _load(path, LanguageModel)
 
 
 def load_masked_language_model(path: str | Path) -> MaskedLanguageModel:
-    """Load what must be a masked language model; see `load`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load a masked language model; see `load`. UsageError for another kind of model."""
     return _load(path, MaskedLanguageModel)
 
 
 def load_classifier(path: str | Path) -> Classifier:
-    """Load what must be a classifier; see `load`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load a classifier; see `load`. UsageError for another kind of model."""
     return _load(path, Classifier)
 
 
 def load_tagger(path: str | Path) -> Tagger:
-    """Load what must be a tagger; see `load`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load a tagger; see `load`. UsageError for another kind of model."""
     return _load(path, Tagger)
 
 
 def load_sequence_model(path: str | Path) -> SequenceModel:
-    """Load what must read features or say numbers; see `load`.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load what reads features or predicts numbers; see `load`. UsageError for another kind of model."""
     return _load(path, SequenceModel)
 
 
 def load_forecaster(path: str | Path) -> Forecaster:
-    """Load what must forecast series; see `load`, which gives the network of a forecaster alone.
-
-    Raises
-    ------
-    UsageError, TruesparseError
-        As `load`; also if it is something else.
-    """
+    """Load a forecaster, of which `load` gives only the network. UsageError for another kind of model."""
     stored = _stored(path)
     if not isinstance(stored.encoder, SeriesEncoder) or stored.encoder.goal != FORECAST:
         raise UsageError(f"{path} makes no forecasts; load it with truesparse.runtime.load")

@@ -13,7 +13,7 @@ Told = list[tuple[str, float]]
 
 
 class MaskedLanguageModel(SequenceModel):
-    """Tells words that are hidden from those around them. Not changed by use.
+    """Predicts hidden words from the words around them. Use does not change it.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class MaskedLanguageModel(SequenceModel):
         self.vocabulary = stored.vocabulary
 
     def fill(self, text: str, most: int = 5) -> list[Told]:
-        """Tell the words that are ``<mask>`` in a text.
+        """Predict the words behind ``<mask>`` in a text.
 
         Parameters
         ----------
         text : str
         most : int
-            How many words are told for each.
+            How many words to return for each.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The structure of a sentence that ordered neurons suggest, without anyone having told it."""
+"""The structure of a sentence that ordered neurons suggest, though nobody taught it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST = 400  # tokens of a sentence; a tree may be as deep
 
 
 class Parse(NamedTuple):
-    """A sentence and how its tokens are parted.
+    """A sentence, and the distances between its tokens.
 
     Attributes
     ----------

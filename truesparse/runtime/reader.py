@@ -123,7 +123,7 @@ class Reader:
         return [self._output(h) for h in steps]
 
     def _pooled(self, steps: Iterator[Array], lengths: Sequence[int]) -> Array:
-        """What stands for sequences of some lengths."""
+        """Places for sequences of some lengths."""
         pool = Pooled(self.chain, len(lengths))
         for h in steps:
             pool.add(h)
@@ -152,7 +152,7 @@ class Reader:
 
     def _read(self, sequences: Sequence[NDArray[Any]]) -> Iterator[tuple[NDArray[np.intp], Iterator[Array]]]:
         """Read sequences, some side by side: their places, and what `Recurrence.run` gives for them."""
-        # Those of about the same length are read together, the longest first: what has ended stands last.
+        # Those of about the same length are read together, the longest first: what has ended comes last.
         order = np.argsort([-len(inputs) for inputs in sequences], kind="stable")
         for start in range(0, len(order), _BATCH):
             places = order[start : start + _BATCH]
@@ -184,8 +184,8 @@ class Stream:
             raise UsageError(f"the batch is {batch}; it must be at least 1")
         if reader.chain.whole:
             raise TruesparseError(
-                "a model that reads in both directions has no stream, as it says nothing before a sequence is"
-                " whole; use predict"
+                "a model that reads in both directions has no stream, because it needs the whole sequence;"
+                " use predict"
             )
         self._chain = reader.chain
         self._recurrent = reader._recurrent

@@ -127,10 +127,10 @@ class Recurrence:
                 f"features must be numbers of shape {wanted}, not {numbers.dtype} of shape {numbers.shape}"
                 f": the model reads {self._features} at each step"
             )
-        with np.errstate(over="ignore"):  # infinity is told of
+        with np.errstate(over="ignore"):  # what is infinite is refused later
             numbers = numbers.astype(np.float32, copy=False)
         if not np.isfinite(numbers).all():
-            raise TruesparseError("features have NaN or infinity, or what is that in float32; mend them")
+            raise TruesparseError("features are NaN, infinite or too large for float32; mend them")
         return numbers
 
     @staticmethod

@@ -15,8 +15,9 @@ from truesparse.runtime.recurrent import Array, log_softmax
 
 
 class SequenceModel(Reader):
-    """Says numbers or a class of a sequence, or of each of its steps. Not changed by use: streams have the
-    state.
+    """Predicts numbers or a class, for a sequence or each of its steps. Use does not change it.
+
+    Streams hold the state.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class SequenceModel(Reader):
     Attributes
     ----------
     chain : ChainSpec
-        `chain.features` are the numbers that it reads at each step; `chain.per_step` is whether it says
+        `chain.features` are the numbers that it reads at each step; `chain.per_step` is whether it predicts
         something at each.
     labels : tuple of str
         Names of the classes, if they have any.
@@ -70,7 +71,7 @@ class SequenceModel(Reader):
         Raises
         ------
         UsageError
-            The model says numbers.
+            The model predicts numbers.
         """
         if not isinstance(self.chain.head, Softmax):
             raise UsageError("the model says numbers, which have no probabilities; use predict")

@@ -14,7 +14,7 @@ from truesparse.runtime.recurrent import Array
 
 
 class Tagger(Reader):
-    """Says a label for each token of a sentence. Not changed by use: streams have the state.
+    """Labels each token of a sentence. Use does not change it: streams hold the state.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Tagger(Reader):
     labels : tuple of str
         Names of the outputs.
     encoder : TokenEncoder
-        Makes numbers of tokens: `encoder.encode`.
+        Turns tokens into numbers: `encoder.encode`.
     """
 
     def __init__(self, stored: StoredModel) -> None:
@@ -56,7 +56,7 @@ class Tagger(Reader):
         Parameters
         ----------
         sequences : sequence of array_like of int, shape (steps,)
-            Each of its own length.
+            They may differ in length.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class Tagger(Reader):
 class TaggerStream(LanguageModelStream):
     """Sentences on their way through a tagger. Made by `Tagger.stream`.
 
-    What its methods say of the next token they say of the labels of the last one: `step` reads a token and
+    Its methods are those of a language model's stream, for labels instead of tokens: `step` reads a token and
     returns the log-probabilities of its labels.
     """
 

@@ -1,5 +1,5 @@
 """Estimators for scikit-learn: classifiers and regressors of sequences and of rows, forecasters,
-classifiers of texts.
+classifiers of texts, taggers.
 
 They need the extra `sklearn`. Nothing is compiled before the first ``fit``.
 """
@@ -15,6 +15,7 @@ from truesparse.sklearn.classifier import SparseLSTMClassifier
 from truesparse.sklearn.forecaster import SparseLSTMForecaster
 from truesparse.sklearn.mlp import SparseMLPClassifier, SparseMLPRegressor
 from truesparse.sklearn.regressor import SparseLSTMRegressor
+from truesparse.sklearn.tagger import SparseTagger
 from truesparse.sklearn.text import SparseTextClassifier
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "SparseLSTMRegressor",
     "SparseMLPClassifier",
     "SparseMLPRegressor",
+    "SparseTagger",
     "SparseTextClassifier",
 ]

@@ -21,13 +21,13 @@ from truesparse.settings import check_kind
 from truesparse.sklearn.network import Network, Samples, kernel_threads
 from truesparse.sklearn.parameters import CLASS_WEIGHT, OPTIMIZERS, FitSettings
 from truesparse.sklearn.saving import Saving
-from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.sources import resolve
+from truesparse.training.config import Config
 from truesparse.training.reporter import Reporter
 from truesparse.training.telling import Teller
 from truesparse.training.training import StepMeasures
 
-C = TypeVar("C", bound=SequenceConfig)
+C = TypeVar("C", bound=Config)
 
 
 class SparseNetworkEstimator(Saving, BaseEstimator):
@@ -79,7 +79,7 @@ class SparseNetworkEstimator(Saving, BaseEstimator):
 
     def _fit(
         self,
-        config: SequenceConfig,
+        config: Config,
         chain: ChainSpec,
         samples: Samples,
         held_out: Samples | None,

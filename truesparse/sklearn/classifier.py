@@ -24,7 +24,7 @@ from truesparse.tasks.sequences import SequenceConfig
 
 @with_parameters(SequenceConfig, {**CLASS_WEIGHT, **OWN}, without=("embedding_size",))
 class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
-    """A truly sparse recurrent network that tells the class of a sequence of numbers.
+    """A truly sparse recurrent network that classifies sequences of numbers.
 
     Sequences are the rows of an array of shape (n, T), one number a step; of shape (n, T, D), D features a
     step; or the items of a list, which may differ in length. Like other networks it learns best from
@@ -42,17 +42,17 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     layout_ : {"table", "sequences"}
         Whether it was fitted with an array or a frame of shape (n, T).
     per_step_ : bool
-        Whether it tells something of each step, as y did.
+        Whether it predicts something for each step, as y did.
     loss_curve_ : list of float
         Mean cross-entropy of each epoch of the last fit, in nats, weighted if samples or classes are, and of
         smoothed labels if they are smoothed.
     validation_scores_ : list of float
-        Of what was held out, after each epoch, weighted likewise: the accuracy, or what `choose_by` says; of
-        "loss" minus the cross-entropy.
+        Score of the held-out samples after each epoch, weighted likewise: the accuracy, or the measure of
+        `choose_by`; for "loss" minus the cross-entropy.
     n_iter_ : int
         Epochs of the last fit, and calls of `partial_fit` since.
     temperature_ : float
-        What scores are divided by; 1 without `calibrate`.
+        The divisor of the scores; 1 without `calibrate`.
     nnz_, density_ : int, float
         Weights of the sparse matrices, and which fraction of their positions that is.
 
@@ -71,13 +71,13 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
     STORED = (*SequenceEstimator.STORED, "classes_")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
         y : array-like of shape (n,); or (n, T), or list of array-likes of shape (T_i,)
-            Classes of the sequences; or of each of their steps, which it tells then.
+            Classes of the sequences, or of each of their steps.
         sample_weight : array-like of shape (n,), optional
             How much each sample counts, 0 or more: a batch's loss is ``sum(weight * loss) / sum(weight)``.
 
@@ -88,7 +88,7 @@ class SparseLSTMClassifier(ClassPredictions, SequenceEstimator):
         Raises
         ------
         ValueError
-            The samples or a parameter cannot be right, or the loss is not finite any more. The estimator
+            The samples or a parameter are invalid, or the loss is no longer finite. The estimator
             is as before then.
         """
         with self._draft() as draft:

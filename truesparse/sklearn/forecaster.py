@@ -47,6 +47,11 @@ _OF_FORECASTS = {
         "Columns of X that are known of later steps, by name or number. If not given: all. The others are"
         " read up to the step at which a forecast is made.",
     ),
+    "refit": Parameter(
+        True,
+        "bool",
+        "Whether the linear part is fitted again after training, to the steps too that were held out.",
+    ),
 }
 
 
@@ -58,10 +63,11 @@ _OF_FORECASTS = {
 class SparseLSTMForecaster(SparseNetworkEstimator):
     """A truly sparse recurrent network that forecasts the next steps of series.
 
-    It learns from all series together by how much the next steps differ from the seasonal naive forecast
-    with a linear part, a ridge regression on the last steps, and says all of them at once. With a
-    `validation_fraction` the last steps of each series are held out. In ``GridSearchCV`` it takes a
-    ``TimeSeriesSplit`` whose test parts are as long as `score` says: ``GridSearchCV(...).fit(y)``, or
+    A simple forecast comes first: the seasonal naive one, plus a ridge regression on the last steps. The
+    network learns from all series together how the next steps differ from it, and predicts all of them at
+    once. With a `validation_fraction`, the last steps of each series are held out; the ridge regression
+    is fitted once more in the end, to them too. ``GridSearchCV`` needs a
+    ``TimeSeriesSplit`` whose test parts are as long as `score` says; call ``GridSearchCV(...).fit(y)`` or
     ``fit(y, X)``.
 
     Parameters
@@ -95,13 +101,14 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
     lookback: int | None
     season: int | None
     known_columns: Any
+    refit: bool
     encoder_: SeriesEncoder
     _last: NDArray[np.float64]
     _single: bool
     _units: NDArray[np.float64]
 
     def fit(self, y: Any, X: Any = None, sample_weight: None = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------
@@ -121,7 +128,7 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
         ------
         ValueError
             A series is too short, has NaN or infinity, or covariates of another length, the dates of an index
-            do not go up or have a gap, a parameter cannot be right, or the loss is not finite any more. The
+            do not go up or have a gap, a parameter is invalid, or the loss is no longer finite. The
             estimator is as before then.
         """
         if sample_weight is not None:
@@ -176,6 +183,8 @@ class SparseLSTMForecaster(SparseNetworkEstimator):
             )
         valid = None if held_out is None else self._samples(held_out)
         self._fit(config, chain, samples, valid, config.epochs)
+        if held_out is not None and self.refit and not goes_on:
+            self.encoder_ = with_linear(train, held_out, self.encoder_, both=True)
         last, starts = self.encoder_.needed - self.encoder_.horizon, series.inputs.starts
         self._last = np.stack([series.inputs.values[end - last : end] for end in starts[1:]]).astype(float)
 
@@ -369,7 +378,7 @@ def _columns(values: Any, name: str) -> NDArray[np.float64]:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} has values that are no numbers; mend them") from None
+        raise ValueError(f"{name} has values that are not numbers; mend them") from None
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} has the shape {array.shape}; a series has one number a step")
     if not np.isfinite(array).all():

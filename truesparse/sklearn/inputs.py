@@ -1,4 +1,4 @@
-"""From what scikit-learn's users pass to sequences of numbers; what is wrong is told with its row."""
+"""From what scikit-learn's users pass to sequences of numbers; errors name their row."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_sequences(estimator: BaseEstimator, X: Any, reset: bool) -> Sequences:
             f" pass an array of shape (n, {estimator.n_features_in_})"
         )
     if dimensions in (1, 2) and fitted != SEQUENCES:
-        with np.errstate(over="ignore"), _cells_are_numbers():  # infinity is told of below
+        with np.errstate(over="ignore"), _cells_are_numbers():  # what is infinite is refused below
             table = validate_data(estimator, X, reset=reset, dtype=np.float32, ensure_all_finite=False)
         if reset:
             estimator.layout_ = TABLE
@@ -146,7 +146,7 @@ def _of_list(X: Sequence[Any]) -> Sequences:
         try:
             if getattr(getattr(item, "dtype", None), "kind", "") == "c":
                 raise ValueError("complex numbers are not supported")
-            with np.errstate(over="ignore"):  # infinity is told of below
+            with np.errstate(over="ignore"):  # what is infinite is refused below
                 array = np.asarray(item, np.float32)
         except (OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"row {row:,} of X is no sequence of numbers: {error}") from None

@@ -86,7 +86,7 @@ class RowEstimator(SequenceEstimator):
 
 @with_parameters(MLPConfig, {**CLASS_WEIGHT, **_LIKE_SKLEARN, **OWN}, without=_OF_COMMANDS)
 class SparseMLPClassifier(RowEstimator, SparseLSTMClassifier):
-    """A truly sparse feed-forward net that tells the class of a row of numbers.
+    """A truly sparse feed-forward net that classifies rows of numbers.
 
     It has the parameters of scikit-learn's `MLPClassifier` under the same names, and those of sparse training
     beside them. Like that it learns best from features of mean 0 and variance 1.
@@ -122,7 +122,7 @@ class SparseMLPClassifier(RowEstimator, SparseLSTMClassifier):
     (*_OF_COMMANDS, "choose_by", "label_smoothing", "calibrate", "class_weight"),
 )
 class SparseMLPRegressor(RowEstimator, SparseLSTMRegressor):
-    """A truly sparse feed-forward net that tells numbers of a row of numbers.
+    """A truly sparse feed-forward net that predicts numbers from rows of numbers.
 
     It has the parameters of scikit-learn's `MLPRegressor` under the same names. Targets are brought to mean 0
     and variance 1 while it learns; features are read as they are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,11 @@ from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.model import Model
 from truesparse.model.initial import model_like
-from truesparse.tasks.sequences import SequenceConfig
 from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.topology import get_method
 from truesparse.training.build import build_model, build_training
-from truesparse.training.calibration import fit_temperature, model_with_temperature
+from truesparse.training.calibration import fit_temperature, helps, model_with_temperature
+from truesparse.training.config import Config
 from truesparse.training.evaluation import predict
 from truesparse.training.state import make_generators
 from truesparse.training.training import StepMeasures
@@ -83,7 +84,7 @@ class Network:
 
     Parameters
     ----------
-    config : SequenceConfig
+    config : Config
         Filled in. Its `epochs` are the passes over which the topology changes.
     chain : ChainSpec
         What the configuration asks for; the model of a method that is small and dense has fewer units.
@@ -112,7 +113,7 @@ class Network:
 
     def __init__(
         self,
-        config: SequenceConfig,
+        config: Config,
         chain: ChainSpec,
         samples: Samples,
         start: Model | None = None,
@@ -151,7 +152,7 @@ class Network:
         Raises
         ------
         TruesparseError
-            The loss or the gradient is not finite any more.
+            The loss or the gradient is no longer finite.
         """
         training, batches = self.training, self._batches(samples)
         steps = len(batches)
@@ -173,8 +174,16 @@ class Network:
 
     def calibrate(self, samples: Samples) -> None:
         """Let scores be divided by the temperature that makes the classes of samples most likely, whatever
-        their weights."""
-        temperature = fit_temperature(self.predict(samples.sequences), samples.right)
+        their weights; a warning says if these are too few for that."""
+        said, right = self.predict(samples.sequences), samples.right
+        temperature = fit_temperature(said, right)
+        if not helps(temperature, said, right, ordered=self.model.chain.per_step):
+            warnings.warn(
+                "not calibrated: the held-out samples are too few, or told too well, to show that the"
+                f" temperature {temperature:.3g} helps; give more of them, with validation_fraction",
+                stacklevel=4,
+            )
+            return
         self.model = self.training.model = model_with_temperature(self.model, temperature)
 
     @property
@@ -188,7 +197,7 @@ class Network:
         return SequenceBatches(sequences, targets, self.config.batch_size, self.config.seed, weights)
 
 
-def _started(config: SequenceConfig, chain: ChainSpec, start: Model) -> Model:
+def _started(config: Config, chain: ChainSpec, start: Model) -> Model:
     """A model with the weights and connections of another."""
     method = get_method(config.method)
     full = method.initial == "dense" and not method.updates and start.arena.nnz == chain.dense_parameters

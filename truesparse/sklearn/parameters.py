@@ -34,6 +34,7 @@ _OF_RUNS = frozenset(
         "track_positions",
         "keep_topologies",
         "local_steps",
+        "outer_momentum",
         "comm_dtype",
         "seed",
         "threads",
@@ -96,7 +97,7 @@ OWN = {
         "Threads; None for 1 (or what ``joblib.parallel_config`` says), -1 for all cores.",
     ),
     "verbose": Parameter(0, "int", "Print a line each epoch if not 0."),
-    "reporter": Parameter(None, "Reporter or None", "Told of steps and epochs as `fit` goes."),
+    "reporter": Parameter(None, "Reporter or None", "Called at steps and epochs of `fit`."),
 }
 CLASS_WEIGHT = {
     "class_weight": Parameter(
@@ -176,7 +177,7 @@ def _default(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]
 
 
 def _depends(name: str, field: dataclasses.Field[Any], preset: Mapping[str, Any]) -> bool:
-    """Whether what the preset says goes if another choice is made, and may not be said for good."""
+    """Whether a preset's value goes if another choice is made, and must not be kept."""
     return name in preset and (field.default is None or name in _OF_METHODS) and name != "clip"
 
 

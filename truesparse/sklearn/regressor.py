@@ -29,9 +29,9 @@ _LARGEST, _SMALLEST = 1e300, 1e-290
 
 @with_parameters(SequenceConfig, without=("embedding_size", "choose_by", "label_smoothing", "calibrate"))
 class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
-    """A truly sparse recurrent network that tells numbers of a sequence of numbers.
+    """A truly sparse recurrent network that predicts numbers from sequences of numbers.
 
-    Targets are brought to mean 0 and variance 1 while it learns.
+    In training, the targets are scaled to mean 0 and variance 1.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
     _target_shape: tuple[int, ...]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------
         X : array-like of shape (n, T) or (n, T, D), or list of array-likes of shape (T_i,) or (T_i, D)
         y : array-like of shape (n,) or (n, n_outputs); or (n, T, n_outputs), or list of (T_i, n_outputs)
-            Numbers of the sequences; or of each of their steps, which it tells then.
+            Targets of the sequences, or of each of their steps.
         sample_weight : array-like of shape (n,), optional
             How much each sample counts, 0 or more, in the loss and in mean and variance of the targets: a
             batch's loss is ``sum(weight * loss) / sum(weight)``.
@@ -81,7 +81,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         Raises
         ------
         ValueError
-            The samples or a parameter cannot be right, or the loss is not finite any more. The estimator is
+            The samples or a parameter are invalid, or the loss is no longer finite. The estimator is
             as before then.
         """
         with self._draft() as draft:
@@ -192,7 +192,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         self._deviation = np.where(deviation > 0, np.ldexp(deviation, exponent), 1.0)
 
     def _scaled(self, y: NDArray[np.float64]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # told of below
+        with np.errstate(over="ignore"):  # refused below
             columns = (y.reshape(len(y), -1) - self._mean) / self._deviation
             targets = np.ascontiguousarray(columns.T, np.float32)
         wrong = ~np.isfinite(targets).all(axis=0)
@@ -210,7 +210,7 @@ class SparseLSTMRegressor(RegressorMixin, SequenceEstimator):
         return (-float(np.average(squares.mean(axis=0), weights=samples.weights)),)
 
     def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
-        """The head says the numbers in their own units."""
+        """The head predicts the numbers in their own units."""
         chain, encoder, _ = super()._described()
         *layers, head = chain.layers
         assert isinstance(head, SquaredError)

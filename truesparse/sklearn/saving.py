@@ -19,6 +19,7 @@ from truesparse.modelfile import Encoder
 from truesparse.settings import shown
 from truesparse.sklearn.network import Network, Samples
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.training.config import Config
 
 if TYPE_CHECKING:
     from truesparse.model import Model
@@ -29,7 +30,7 @@ _KINDS = "biufUO"  # of NumPy's types; objects must be texts
 class LoadedNetwork(Network):
     """A network that predicts, from a file, which does not say how its training would go on."""
 
-    def __init__(self, config: SequenceConfig, model: Model) -> None:
+    def __init__(self, config: Config, model: Model) -> None:
         self.config, self.model, self.chain, self.passes = config, model, model.chain, 0
 
     def train(self, samples: Samples, *more: Any) -> float:
@@ -51,7 +52,7 @@ class Saving:
         Attributes of a fitted estimator that lie in the file, where it has them.
     """
 
-    CONFIG: ClassVar[type[SequenceConfig]] = SequenceConfig
+    CONFIG: ClassVar[type[Config]] = SequenceConfig
     STORED: ClassVar[tuple[str, ...]] = ("loss_curve_", "validation_scores_")
 
     network_: Network
@@ -131,8 +132,8 @@ class Saving:
     ) -> dict[str, Any]:
         """Write the model in a form that other programs read, which predicts the same.
 
-        Of a forecaster it is the network alone, which says how much the next steps differ from those of a
-        season before; see `truesparse.data.SeriesEncoder`.
+        C and ONNX of a forecaster make the whole forecast. Other forms have its network alone, which says how
+        much the next steps differ from a simple forecast; see `truesparse.data.SeriesEncoder`.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from truesparse.tasks.sequences import SequenceConfig, sequence_chain
 class SequenceEstimator(SparseNetworkEstimator):
     """Of sequences of numbers."""
 
+    CONFIG: ClassVar[type[SequenceConfig]] = SequenceConfig
     STORED = (
         *SparseNetworkEstimator.STORED,
         *("n_features_in_", "feature_names_in_", "per_step_", "layout_", "_width"),
@@ -47,7 +48,7 @@ class SequenceEstimator(SparseNetworkEstimator):
         config = self._configuration(self.CONFIG)
         with as_value_error():
             if self.per_step_ and config.pooling != SequenceConfig.fields()["pooling"].default:
-                raise UsageError("pooling is for sequences, and y tells something of each step; leave it out")
+                raise UsageError("pooling is for sequences, and y has a target for each step; leave it out")
             chain = self._chain(config, samples.sequences.values.shape[1], outputs, kind)
         stratify = samples.targets if kind == "classifier" and not self.per_step_ else None
         train, valid = self._hold_out(len(samples.sequences), stratify)

@@ -33,7 +33,7 @@ def refuse_missing(values: Any, name: str = "y") -> None:
         if cells.dtype.kind not in "biufcmM":
             cells = np.asarray(values, object)
     except (TypeError, ValueError):
-        return  # ragged or worse, which is told with all else that can be wrong with it
+        return  # ragged or worse, which the checks report with all else that can be wrong
     if not cells.ndim or not cells.size:
         return
     if cells.dtype == object:

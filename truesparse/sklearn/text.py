@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     without=("label_column", "text_column", "weight_column", "valid_fraction", "test_fraction"),
 )
 class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
-    """A truly sparse recurrent network that tells the class of a text.
+    """A truly sparse recurrent network that classifies texts.
 
     Texts are strings. They are cut into words; the vocabulary is made of those of the training texts. With
     the default parameters it is what ``truesparse train classifier`` trains, but that no texts are held out.
@@ -69,7 +69,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
     STORED = (*SparseNetworkEstimator.STORED, "classes_")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------

@@ -60,7 +60,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What tells it from runs that have other results."""
+        """What distinguishes it from runs that have other results."""
         return key_of(self.config)
 
     @property

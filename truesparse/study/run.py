@@ -189,7 +189,7 @@ def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Li
 
 
 def origin(run: Run, code: str | None) -> dict[str, Any]:
-    """What a line says of where it comes from, made by `code`."""
+    """The origin of a line, made by `code`."""
     machine = environment()
     return {
         "date": date.today().isoformat(),

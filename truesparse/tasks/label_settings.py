@@ -12,8 +12,8 @@ def class_weight_setting() -> Any:
     """The field for how much each label counts; see `truesparse.data.weights.read_class_weight`."""
     return setting(
         None,
-        "How much examples of each label count in training: such as bad=2,good=1, 1 for a label that is left"
-        " out, or balanced: each label as much as any other.",
+        "How much examples of each label count in training, such as bad=2,good=1 (other labels count 1);"
+        " balanced lets all labels count the same.",
         shown="all the same",
     )
 
@@ -40,8 +40,8 @@ def calibrate_setting() -> Any:
     """The field for whether probabilities are calibrated."""
     return setting(
         False,
-        "After training, fit a temperature to the validation data that scores are divided by, so that"
-        " probabilities can be believed; it is kept in the model file.",
+        "After training, fit a temperature on the validation data and divide the scores by it, so that"
+        " probabilities are calibrated. The model file keeps it.",
     )
 
 
@@ -49,6 +49,11 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
     """What calibration came to, in lines for people."""
     if "temperature" not in results:
         return []
+    if "refused_temperature" in results:
+        return [
+            f"not calibrated: the validation data are too few, or told too well, to show that the temperature"
+            f" {results['refused_temperature']:.3g} helps; give more of them, with --valid-fraction or a file"
+        ]
     line = f"calibrated with temperature {results['temperature']:.3g}: expected calibration error"
     parts = (
         f"{word} {results[f'{part}_calibration_error_before']:.2%} before,"
@@ -56,19 +61,7 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
         for part, word in (("valid", "validation"), ("test", "test"))
         if f"{part}_calibration_error" in results
     )
-    return [f"{line} {'; '.join(parts)}", *_at_limit(results["temperature"])]
-
-
-def _at_limit(temperature: float) -> list[str]:
-    """What is to be said of a temperature that could go no further."""
-    from truesparse.training.calibration import LIMITS  # which `truesparse --help` does not need
-
-    if LIMITS[0] * 1.001 < temperature < LIMITS[1] / 1.001:
-        return []
-    return [
-        f"the temperature is at its limit of {temperature:.3g}: the validation data are too few, or told too"
-        " well, to say more; give more of them, with --valid-fraction or a file"
-    ]
+    return [f"{line} {'; '.join(parts)}"]
 
 
 def chosen_by(name: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from truesparse.tasks.rundata import find_data
 from truesparse.training.calibration import (
     calibration_error,
     fit_temperature,
+    helps,
     model_with_temperature,
     with_temperature,
 )
@@ -41,30 +42,22 @@ class LabelledTask(Task):
         """What a model says of the labels of a part, shape (n, labels), and which they are; arguments and
         errors as of `evaluate`."""
 
-    def calibrated(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
-        """A model with the temperature that fits the validation data, and what that comes to.
-
-        Parameters
-        ----------
-        model : Model
-            Its own temperature, if it has one, does not count.
-        test : bool
-            Whether the calibration error of the test data is told too.
-        stop : callable
-            As of `evaluate`.
-
-        Returns
-        -------
-        model : Model
-        measures : dict
-            `temperature`, and of each part the expected calibration error before and after.
-        """
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """See `Task.finish`. With `calibrate` the model gets the temperature that fits the validation data,
+        or 1 if these do not show that another helps; measures are the `temperature`, the
+        `refused_temperature` if there is one, and of each part the expected calibration error before and
+        after."""
+        if not vars(self.config)["calibrate"]:
+            return model, {}
         measures: Measures = {}
         plain, temperature = model_with_temperature(model, 1.0), 1.0
         for part in ("valid", "test") if test else ("valid",):
             said, labels = self.log_probabilities(plain, part, stop)
             if part == "valid":
-                temperature = measures["temperature"] = fit_temperature(said, labels)
+                found = fit_temperature(said, labels)
+                helpful = helps(found, said, labels, ordered=self.chain.per_step)
+                temperature = measures["temperature"] = found if helpful else 1.0
+                measures |= {} if helpful else {"refused_temperature": found}
             measures[f"{part}_calibration_error_before"] = calibration_error(said, labels)
             after = with_temperature(said, temperature)
             measures[f"{part}_calibration_error"] = calibration_error(after, labels)
@@ -119,7 +112,12 @@ def examples_to_measure(
     path, valid_fraction, test_fraction, seed = found.split(saved.path)
     every = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
     parts = {part: kind.encode(some, saved.labels, saved.encoder) for part, some in every.items()}
-    found.check(_crc32(parts))
+    trained = found.encoder_of_training(saved.encoder)
+    if trained != saved.encoder:
+        read = {part: kind.encode(every[part], saved.labels, trained) for part in ("train", "valid")}
+        found.check(_crc32(read))
+    else:
+        found.check(_crc32(parts))
     return every[split], parts[split]
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from truesparse.kernels.threads import set_threads
 from truesparse.settings import flag
-from truesparse.training.communicator import Communicator, same_everywhere
+from truesparse.training.communicator import SAME_START, Communicator, same_everywhere
 from truesparse.training.config import Config
 from truesparse.training.logs import with_logs
 from truesparse.training.reporter import Reporter
@@ -21,7 +21,7 @@ _OF_MACHINE = frozenset({"data", "log", "threads"})  # what may differ from rank
 def of_rank(
     reporter: Reporter | None, stop: Callable[[], bool], config: Config, communicator: Communicator
 ) -> tuple[Reporter, Callable[[], bool]]:
-    """Who is told of training on this rank, and a wish to stop that is the same on all.
+    """The reporter of this rank, and a wish to stop that is the same on all.
 
     Raises
     ------
@@ -44,12 +44,11 @@ def shared(task: Task, communicator: Communicator) -> Task:
         They have not.
     """
     own = {name: value for name, value in asdict(task.config).items() if name not in _OF_MACHINE}
-    again = "give all ranks the same flags, files and environment variables"
     same_everywhere(
         communicator,
         [
             ("version of truesparse", __version__, "install the same one everywhere"),
-            *((f"value of {flag(name)}", value, again) for name, value in own.items()),
+            *((f"value of {flag(name)}", value, SAME_START) for name, value in own.items()),
             ("checksum of the data", task.crc32, "give all ranks the same --data"),
         ],
     )
@@ -60,14 +59,13 @@ def shared(task: Task, communicator: Communicator) -> Task:
 
 def set_rank_threads(wanted: int, communicator: Communicator) -> int:
     """Set the threads of this rank: by default its share of the cores; more than there are get a warning."""
-    ranks, cores = communicator.neighbours, communicator.cores
-    each = max(1, cores // ranks)
+    ranks, cores, each = communicator.neighbours, communicator.cores, communicator.threads
     if ranks > 1 and cores and not wanted:
         return set_threads(each)
     if ranks > 1 and cores and wanted > each and communicator.rank == 0:
         warnings.warn(
-            f"{ranks} ranks of {wanted} threads are more than the {cores} cores of this machine, and disturb"
-            f" each other; use --threads {each}",
+            f"{ranks} ranks of {wanted} threads are more than the {cores} core{'s' * (cores > 1)} of this"
+            f" machine, and disturb each other; use --threads {each}",
             stacklevel=2,
         )
     return set_threads(wanted)

@@ -18,7 +18,6 @@ from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, find_model, read_model
 from truesparse.settings import flag
 from truesparse.sparse.plan import tuning
-from truesparse.tasks.labelled import LabelledTask
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.ranks import of_rank, set_rank_threads, shared
 from truesparse.tasks.registry import task_of
@@ -74,7 +73,7 @@ def train_model(
     -------
     dict
         Of the model that was best on the validation data: with `test` what the task measures
-        (`Task.results`); of a calibrated model what `LabelledTask.calibrated` tells; `steps`,
+        (`Task.results`); what `Task.finish` tells; `steps`,
         `epochs`, `ended_by` (if training ended before its plan: "patience" or "max_minutes"), `nnz`,
         `dense_parameters`, `density`, `training_flops`, `relative_flops` (to training a
         dense model of the sizes asked for), `inference_flops` (of a token), `relative_inference_flops`,
@@ -285,11 +284,11 @@ def _finish(trainer: Trainer, run: RunDirectory, threads: int, test: bool) -> di
     )
     measures = trainer.train(run)
     with _stops_untested(trainer, run.path):
-        best, calibration = _calibrated(trainer, run, test)
+        best, completed = _completed(trainer, run, test)
         tested = _tested(trainer, best) if test else {}
     results = {
         **tested,
-        **calibration,
+        **completed,
         "steps": state.step,
         "epochs": state.step / steps_per_epoch,
         **({"ended_by": trainer.ended_by} if trainer.ended_by else {}),
@@ -330,15 +329,13 @@ def _stops_untested(trainer: Trainer, run: Path) -> Iterator[None]:
         ) from None
 
 
-def _calibrated(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
-    """The best model, and what calibration came to if it was asked for; the file has its temperature then."""
+def _completed(trainer: Trainer, run: RunDirectory, test: bool) -> tuple[Model, dict[str, Any]]:
+    """The best model as the task completes it, in the file too; and what that came to."""
     task = trainer.task
     best = task.communicator.broadcast(load_model(run.model).model if run.writes else None)
     assert best is not None
-    if not (isinstance(task, LabelledTask) and vars(task.config)["calibrate"]):
-        return best, {}
-    best, measures = task.calibrated(best, test, trainer.stop)
-    if run.writes:
+    best, measures = task.finish(best, test, trainer.stop)
+    if measures and run.writes:
         save_model(run.model, best, history=asdict(task.config), **task.reading)
     return best, measures
 

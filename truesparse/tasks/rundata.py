@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from truesparse.data import SeriesEncoder
 from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.model.loading import SavedModel
-from truesparse.modelfile import CHECKPOINT, StoredModel, of_text
+from truesparse.modelfile import CHECKPOINT, Encoder, StoredModel, of_text
 from truesparse.modelfile.container import Reader
 from truesparse.modelfile.data_settings import DataSettings
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -21,11 +23,13 @@ LARGEST_BATCH = 1024  # memory goes with the texts, whatever number a model file
 
 class RunData(NamedTuple):
     """Where the data are that a model was trained on, None for the built-in text; the CRC-32 of what was
-    trained and chosen by, None if nobody knows; and how they are read."""
+    trained and chosen by, None if nobody knows; how they are read; and the linear part that a forecaster had
+    in training."""
 
     path: Path | None
     crc32: int | None
     settings: DataSettings
+    linear: tuple[float, ...] = ()
 
     def split(self, model: Path) -> tuple[Path, float, float, int]:
         """Where labelled data are, and how they were parted: fractions to validate and to test, and the seed.
@@ -41,6 +45,13 @@ class RunData(NamedTuple):
         if how.valid_fraction is None or how.test_fraction is None or how.seed is None:
             raise UsageError(f"{model} does not say which part of the data it was trained on; give --data")
         return self.path, how.valid_fraction, how.test_fraction, how.seed
+
+    def encoder_of_training(self, encoder: Encoder) -> Encoder:
+        """What a model read its data with, given what its file has: `SeriesLearning.finish` may have fitted
+        the linear part again since."""
+        if isinstance(encoder, SeriesEncoder) and len(self.linear) == len(encoder.linear):
+            return replace(encoder, linear=self.linear)
+        return encoder
 
     def check(self, crc32: int) -> None:
         """Raise TruesparseError if the data are others than those of training."""
@@ -81,13 +92,17 @@ def find_data(saved: SavedModel | StoredModel, kind: type[Config]) -> RunData:
         settings = DataSettings.from_document({"config": values}, not of_text(saved.kind))
     if data is None:
         return RunData(None, None, settings)
-    return RunData(Path(data), _checksum(folder / CHECKPOINT), settings)
+    return RunData(Path(data), *_of_checkpoint(folder / CHECKPOINT, settings))
 
 
-def _checksum(path: Path) -> int | None:
-    """What a checkpoint says of the data; None without a readable one, as the model needs none."""
+def _of_checkpoint(path: Path, settings: DataSettings) -> tuple[int | None, DataSettings, tuple[float, ...]]:
+    """What a checkpoint says of the data; nothing without a readable one, as the model needs none."""
+    crc32, linear = None, ()
     with contextlib.suppress(TruesparseError), Reader(path) as reader:
-        training = reader.document.get("training")
+        training, series = (reader.document.get(key) for key in ("training", "series"))
         if isinstance(training, dict) and isinstance(training.get("text_crc32"), int):
-            return int(training["text_crc32"])
-    return None
+            crc32 = int(training["text_crc32"])
+        found = series.get("linear") if isinstance(series, dict) else None
+        if isinstance(found, list) and all(type(value) is float for value in found):
+            linear = tuple(found)
+    return crc32, settings, linear

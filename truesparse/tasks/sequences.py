@@ -40,7 +40,7 @@ class SequenceConfig(Config):
     preset: str = preset_of(PRESETS)
     pooling: str = setting(
         "last",
-        "What the output layer sees: the last output of the recurrent layers, or their mean or maximum.",
+        "What the output layer reads: the last output of the recurrent layers, or their mean or maximum.",
         choices=("last", "mean", "max"),
     )
     output: str = output_setting()
@@ -52,7 +52,7 @@ class SequenceConfig(Config):
 def sequence_chain(
     config: Config, vocab_size: int, outputs: int, kind: str = "classifier", features: int = 0, **more: Any
 ) -> ChainSpec:
-    """Return the model that a configuration asks for; one without `pooling` says something at each step.
+    """Return the model that a configuration asks for; one without `pooling` has an output at each step.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def outputs(
     stop: Callable[[], bool] = lambda: False,
     communicator: Communicator = SERIAL,
 ) -> NDArray[np.float32]:
-    """What a model says of sequences, or of each of their steps.
+    """The outputs of a model for sequences, or for each of their steps.
 
     Parameters
     ----------

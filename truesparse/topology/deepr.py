@@ -10,10 +10,12 @@ from truesparse.topology.hooks import Hooks
 
 @dataclass(frozen=True, kw_only=True)
 class DeepRSettings(Settings):
-    """What deep rewiring is told."""
+    """Settings of deep rewiring."""
 
-    l1: float = setting(1e-5, "What is taken off each weight in a step, per lr.", low=0)
-    noise: float = setting(1e-5, "Standard deviation of the noise that is added in a step, per lr.", low=0)
+    l1: float = setting(1e-5, "How much a step shrinks each weight, as a multiple of lr.", low=0)
+    noise: float = setting(
+        1e-5, "Standard deviation of the noise that a step adds, as a multiple of lr.", low=0
+    )
 
 
 class SignedHooks(Hooks):

@@ -36,7 +36,7 @@ Sets = dict[str, list[csr_array]]
 
 class Input(NamedTuple):
     """A matrix that leads into a layer, and the name of the units that its columns are, or `FIXED`; several
-    where those of several layers stand one after the other."""
+    where those of several layers come one after the other."""
 
     matrix: str
     source: str | tuple[str, ...]
@@ -279,7 +279,7 @@ def _inputs_from(sources: set[str], layer: LayerWiring) -> list[list[Input]]:
 
 
 def _side_by_side(orders: Sequence[Order]) -> Order:
-    """The order of the units of several layers, which stand one after the other."""
+    """The order of the units of several layers, one layer after the other."""
     before = np.cumsum([0, *(order.size for order in orders[:-1])])
     return np.concatenate([order + start for order, start in zip(orders, before, strict=True)])
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class GraNetSettings(Settings):
-    """What GraNet is told."""
+    """Settings of GraNet."""
 
     initial_density: float = fraction(0.5, "Density to begin with; at least --density.", all=True)
 

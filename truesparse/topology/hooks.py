@@ -45,7 +45,7 @@ class Units(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """What a method is told when training begins.
+    """What a method gets when training begins.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Hooks:
         """
 
     def scores(self, gradients: Gradients) -> Mapping[str, Scores]:
-        """What the rules of an update are told of all positions; see `Update.scores`."""
+        """The scores of all positions that the rules of an update get; see `Update.scores`."""
         return {}
 
     def rewire(self, fraction: float, gradients: Gradients, progress: float) -> dict[str, Changed]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ISSSettings(Settings):
-    """What pruning of units is told."""
+    """Settings of pruning units."""
 
     group_lasso: float = setting(
         7e-5, "How much the norm of the weights of each hidden unit counts in the loss.", low=0, high=1e6
@@ -139,7 +139,7 @@ class UnitHooks(Hooks):
 
     def _matrices(self) -> Iterator[tuple[SparseMatrix, int | None, list[int]]]:
         """The matrices, and the layers whose units their rows and their columns are: none, one, or both
-        directions of one, whose units stand one after the other."""
+        directions of one, whose units come one after the other."""
         for name, matrix in self.arena.matrices.items():
             rows = [number for number, layer in enumerate(self._units) if name in layer.rows]
             columns = [number for number, layer in enumerate(self._units) if name in layer.columns]

@@ -37,7 +37,7 @@ _MODULES = {
     "prepare": "snip",
     "hooks": "hooks",
 }
-# The rules of a method that is told to redistribute weights by their momentum.
+# The rules of a method whose setting is to redistribute weights by their momentum.
 _BY_MOMENTUM = {"redistribute": "by_momentum", "fractions": "less_of_nearly_full_by_momentum"}
 Initial = Literal["sparse", "dense", "small"]
 
@@ -49,7 +49,7 @@ class Method:
     Parameters
     ----------
     name : str
-        What the user calls it.
+        The name that users give.
     summary : str
         What it does, in a few words.
     drop : function, str or None
@@ -92,7 +92,7 @@ class Method:
     single : str
         Why it cannot have connections of several weights; empty if it can.
     spread : str
-        Why it cannot spread the density over the matrices as it is told; empty if it can.
+        Why it cannot spread the density over the matrices as the user asks; empty if it can.
     stores, work : str
         What it stores besides the weights that exist, and its training FLOPs, for the table of methods.
 
@@ -336,7 +336,7 @@ class Method:
 
 
 def _found(rule: Any, kind: str, place: str) -> Any:
-    """What a name stands for in a module of this package, imported only now: flags need no NumPy."""
+    """The value of a name in a module of this package, imported only now: flags need no NumPy."""
     if not isinstance(rule, str):
         if rule is None or callable(rule):
             return rule

@@ -15,13 +15,13 @@ from truesparse.topology.snip import SNIPSettings
 
 _SHARES_OUT = "shares out the weights over the whole model"
 _EVERY_EPOCH = {"update_interval": 0, "update_end": 1.0}
-_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number unless it is told otherwise
+_AS_DROPPED = {"redistribute": "method"}  # where each matrix keeps its number by default
 
 METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> Method:
-    """Add a method to the table, so that it can be asked for by its name.
+    """Add a method to the table, so that commands and functions find it by its name.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def get_method(name: str) -> Method:
 
 
 def method(name: str, **settings: Any) -> Method:
-    """Look up a method, and tell it settings of its own.
+    """Look up a method, and change some of its settings.
 
     Parameters
     ----------

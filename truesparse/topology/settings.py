@@ -14,7 +14,7 @@ REDISTRIBUTIONS = ("method", "momentum")
 
 @dataclasses.dataclass(init=False, repr=False, eq=False)
 class _Common:
-    """Of what topology updates are told; a method has those of them that its defaults name."""
+    """Settings of topology updates; a method has those of them that its defaults name."""
 
     drop_fraction: float = fraction(
         0.5,
@@ -26,8 +26,8 @@ class _Common:
     update_end: float = fraction(1.0, "Fraction of the run in which there are topology updates.", all=True)
     redistribute: str = setting(
         "method",
-        "How many weights each matrix grows: as the method has it, or in proportion to the mean momentum of"
-        " those that it has.",
+        "How many weights each matrix grows: as the method says, or in proportion to the mean momentum of"
+        " its weights.",
         choices=REDISTRIBUTIONS,
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SNIPSettings(Settings):
-    """What SNIP is told."""
+    """Settings of SNIP."""
 
     saliency_windows: int = setting(
         100, "Windows of text, or batches, that tell how much a weight matters.", low=1

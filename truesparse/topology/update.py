@@ -157,7 +157,7 @@ def parts_of(matrix: SparseMatrix, gates: str = "fused", importance: str = "l1")
 
 @dataclass
 class Update:
-    """What the rules of one topology update are told.
+    """What the rules of one topology update get.
 
     Parameters
     ----------

@@ -161,6 +161,7 @@ def build_training(
         communicator,
         config.keep_topologies,
         config.local_steps,
+        config.outer_momentum,
     )
 
 
@@ -177,6 +178,7 @@ def start_training(
     communicator: Communicator = SERIAL,
     keep_topologies: int | None = None,
     local_steps: int = 1,
+    outer_momentum: float = 0.0,
 ) -> Training:
     """Return what trains a model with a method.
 
@@ -186,14 +188,14 @@ def start_training(
     optimizer : OptimizerSettings
     method : Method
     beginning : Beginning
-        What the method is told, of the model's arena; the optimizer's momentum and the units are added.
+        What the method gets, of the model's arena; the optimizer's momentum and the units are added.
     rng : numpy.random.Generator
         Draws what dropout drops.
     steps_per_epoch, planned : int
         Steps of an epoch and of the run.
     track_positions, keep_topologies
         See `Evolution`.
-    clock, communicator, local_steps
+    clock, communicator, local_steps, outer_momentum
         See `Training`.
     """
     lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
@@ -203,6 +205,5 @@ def start_training(
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     decay = optimizer.decay()
     cosine = planned if optimizer.cosine else 0
-    return Training(
-        model, built, evolution, optimizer.clip, rng, clock, decay, communicator, local_steps, cosine
-    )
+    clip, meet = optimizer.clip, (local_steps, outer_momentum)
+    return Training(model, built, evolution, clip, rng, clock, decay, communicator, *meet, cosine)

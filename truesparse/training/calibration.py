@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from truesparse.model import Model
 
 BINS = 15
-LIMITS = 0.1, 10.0  # of temperatures: classes that are all told right ask for 0
+LIMITS = 0.1, 10.0  # of temperatures: classes that are all predicted right ask for 0
+_FOLDS = 5
 
 
 def fit_temperature(log_probabilities: NDArray[Any], labels: NDArray[np.integer[Any]]) -> float:
@@ -46,6 +47,38 @@ def fit_temperature(log_probabilities: NDArray[Any], labels: NDArray[np.integer[
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
 
 
+def helps(
+    temperature: float, log_probabilities: NDArray[Any], labels: NDArray[np.integer[Any]], ordered: bool
+) -> bool:
+    """Whether a temperature can be trusted that was fitted to labels.
+
+    It is within its limits, and labels that it is not fitted to become more likely: a fifth each, by the
+    temperature of the others, on average by more than the standard error of that.
+
+    Parameters
+    ----------
+    temperature : float
+        As `fit_temperature` says it of all.
+    log_probabilities : ndarray of float, shape (n, classes)
+    labels : ndarray of int, shape (n,)
+    ordered : bool
+        Whether neighbours are steps of one sequence, which are alike: a fifth is steps that follow one
+        another then.
+    """
+    count = len(labels)
+    within = LIMITS[0] * 1.001 < temperature < LIMITS[1] / 1.001
+    if not within or count < 2 * _FOLDS:
+        return False
+    numbers = np.arange(count)
+    gains = np.empty(count)
+    for fold in range(_FOLDS):
+        out = (numbers * _FOLDS // count if ordered else numbers % _FOLDS) == fold
+        own = with_temperature(log_probabilities[out], fit_temperature(log_probabilities[~out], labels[~out]))
+        gain = own - with_temperature(log_probabilities[out], 1.0)
+        gains[out] = np.take_along_axis(gain, labels[out, None], axis=1)[:, 0]
+    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(count))
+
+
 def with_temperature(log_probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:
     """Log-probabilities, shape (n, classes), whose scores are divided by a temperature."""
     scores = np.asarray(log_probabilities, np.float64) / temperature
@@ -60,7 +93,7 @@ def model_with_temperature(model: Model, temperature: float) -> Model:
 
 
 def calibration_error(log_probabilities: NDArray[Any], labels: NDArray[np.integer[Any]]) -> float:
-    """Return the expected calibration error: how far the probability of the class that was told is from how
+    """Return the expected calibration error: how far the probability of the predicted class is from how
     often it is right, the mean over 15 equally wide bins of that probability, by how many fall into each.
 
     Parameters

@@ -46,6 +46,11 @@ class Communicator:
     rounds = False
     payload = 0
 
+    @property
+    def threads(self) -> int:
+        """How many cores of this machine each of its ranks has; 0 for all."""
+        return max(1, self.cores // self.neighbours) if self.cores else 0
+
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
         """Add up an array over all ranks, in place: the same bits everywhere, whatever sends them.
 
@@ -56,6 +61,16 @@ class Communicator:
         exact : bool
             Whether it travels as float32 even if others travel rounded.
         """
+
+    def start(self, array: NDArray[np.float32]) -> None:
+        """Begin to add up an array as `all_reduce` does, while this process computes something else.
+
+        Until `finish` nobody may use the array, or call another method than `start`.
+        """
+        self.all_reduce(array)
+
+    def finish(self) -> None:
+        """Wait for all sums that were begun."""
 
     def sums(self, *values: float) -> list[float]:
         """Add up numbers over all ranks, in their order."""
@@ -179,6 +194,10 @@ def _weight(batch: Batch) -> float:
     targets = batch.targets
     there = targets >= 0 if targets.dtype.kind in "iu" else ~np.isnan(targets[..., 0, :])
     return float(np.count_nonzero(there))
+
+
+# What to do where ranks have started something else
+SAME_START = "give all ranks the same flags, files and environment variables"
 
 
 def same_everywhere(communicator: Communicator, what: Sequence[tuple[str, Any, str]]) -> None:

@@ -89,7 +89,7 @@ class Config:
     READ_COLUMNS: ClassVar[Sequence[str]] = ()
     UNUSED: ClassVar[frozenset[str]] = frozenset()
 
-    cell: str = setting("lstm", "What the recurrent layers are.", choices=CELLS)
+    cell: str = setting("lstm", "Kind of the recurrent layers.", choices=CELLS)
     hidden_size: int = setting(256, "Units of each recurrent layer, H.", low=1)
     layers: int = setting(1, "Recurrent layers, L.", low=1)
     bidirectional: bool = setting(
@@ -117,7 +117,7 @@ class Config:
     pattern: str = pattern()
     importance: str = setting(
         "l1",
-        "What a connection of several weights counts when the least are dropped: the sum of their absolute"
+        "Size of a connection of several weights, when the smallest are dropped: the sum of their absolute"
         " values, the root of the sum of their squares, or the largest absolute value.",
         choices=IMPORTANCES,
     )
@@ -156,17 +156,16 @@ class Config:
     log_interval: int = setting(50, "Steps between records of the training loss.", low=1)
     log: str | None = log_setting()
     track_positions: bool = setting(
-        False, "Keep a bit for every position, and tell which share of them has ever held a weight."
+        False, "Keep a bit for every position, to report which share of them has ever held a weight."
     )
     keep_topologies: int | None = setting(
         None,
-        "Keep so many snapshots of the connections, evenly over their updates, for truesparse distance.",
+        "Number of snapshots of the connections to keep, evenly over their updates, for truesparse distance.",
         low=2,
         shown="none",
     )
-    local_steps: int = setting(
-        1, "Steps that each rank of an MPI job makes by itself, before all meet.", low=1
-    )
+    local_steps: int = setting(1, "Steps that each rank makes by itself, before all meet.", low=1)
+    outer_momentum: float = fraction(0.0, "Nesterov momentum of their meetings; 0 for the mean.", none=True)
     comm_dtype: str = setting(
         "float32", "What ranks send; bf16 halves the traffic.", choices=("float32", "bf16")
     )
@@ -174,8 +173,8 @@ class Config:
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
     tune: bool = setting(
         True,
-        "Try what is fastest on this processor, about a second for a new kind of product, and keep it. The"
-        " result does not depend on it.",
+        "Find out what is fastest on this processor, about a second for a new kind of product, and remember"
+        " it. The result does not depend on it.",
     )
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """What git says of the tree that this package is used from; None if it is installed, or without git."""
+    """The state of the git tree that holds this package; None if it is installed, or without git."""
     tree = Path(__file__).parents[2]
     if not (tree / ".git").exists():
         return None

@@ -50,7 +50,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     communicator: Communicator = SERIAL,
 ) -> Evaluation:
-    """Run a model over data, without dropout; a state that is carried begins with zeros.
+    """Measure a model on data, without dropout. A state that is carried begins with zeros.
 
     Parameters
     ----------
@@ -102,15 +102,15 @@ def evaluate(
 
 
 def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray[np.float32]:
-    """What a model says of sequences.
+    """Return what a model predicts for sequences.
 
     Parameters
     ----------
     model : Model
-        That says something once a sequence.
+        With one output for each sequence.
     sequences : Sequences
     batch_size : int
-        Those that are read side by side.
+        Sequences that are read side by side.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray
     Raises
     ------
     UsageError
-        The model says something at each step, or cannot read these sequences.
+        The model has an output at each step, or cannot read these sequences.
     """
     from truesparse.model.checks import check_inputs, check_model
 
@@ -128,7 +128,7 @@ def predict(model: Model, sequences: Sequences, batch_size: int = 32) -> NDArray
     check_kind("sequences", sequences, Sequences, "what Sequences.of(arrays) returns")
     if model.chain.per_step:
         raise UsageError(
-            "the model says something at each step; use model.predict_steps, or save it and use it"
+            "the model has an output at each step; use model.predict_steps, or save it and use it"
         )
     size = min(check_whole("batch_size", batch_size), len(sequences))
     workspace = model.workspace(sequences.longest, size)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitSettings(Settings):
-    """What `fit` is told."""
+    """Settings of `fit`."""
 
     epochs: int = setting(10, "Passes over the data.", low=1)
     patience: int | None = patience_setting()
@@ -124,8 +124,8 @@ def fit(
 ) -> Fitted:
     """Train a model.
 
-    With validation data the model is in the end as it was after the epoch whose validation loss was lowest;
-    whenever it is no new best the learning rate is divided by the optimizer's `lr_decay`.
+    With validation data, the model ends as it was after the epoch with the lowest validation loss. An epoch
+    that is no new best divides the learning rate by the optimizer's `lr_decay`.
 
     Parameters
     ----------
@@ -136,32 +136,32 @@ def fit(
     optimizer : OptimizerSettings
         Such as ``sgd(lr=2)``.
     method : str or Method
-        How the topology changes: a name, or ``method("rigl", drop_fraction=0.3)`` for settings of one's own.
+        How the topology changes: a name, or ``method("rigl", drop_fraction=0.3)`` for other settings.
     epochs : int
         Passes over the data.
     valid : Batches, optional
         To choose the best epoch by.
     patience : int, optional
-        End after so many epochs without a new best one; needs `valid`. With a method that takes weights away
-        they count once it has.
+        End after so many epochs without a new best one; needs `valid`. With a method that prunes,
+        epochs count once it has pruned.
     max_minutes : float, optional
         End after so many minutes, within an epoch if need be. The topology changes as planned for `epochs`.
     density : float, optional
-        Of the model in the end, for a method that takes positions away: from all of them (`gmp`, `iss`,
-        `snip`), the model being made with ``init(density=1)``, or from those that `init` gave it (`granet`).
+        Final density, for a method that prunes. `gmp`, `iss` and `snip` need a model made with
+        ``init(density=1)``; `granet` begins with the density that `init` gave.
     gates : {"fused", "separate"}
         Whether the gates of a matrix have one budget or one each.
     importance : {"l1", "l2", "max"}
-        What a connection of several weights counts when the least are dropped.
+        How a connection of several weights is measured, when the smallest are dropped.
     keep_topologies : int, optional
-        Keep so many snapshots of the connections, evenly over their updates, the start and the end among
-        them: 2 bytes a connection each.
+        Number of snapshots of the connections to keep, evenly over the updates, with the start and the end.
+        Each takes 2 bytes a connection.
     seed : int
         Of dropout and of the topology; the same seed gives the same bits, whatever the number of threads.
     progress : callable, optional
         Called after each epoch, such as `print`.
     reporter : Reporter, optional
-        Told of steps and epochs as training goes, such as ``CsvLog("losses.csv")``.
+        Called at steps and epochs, such as ``CsvLog("losses.csv")``.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def fit(
         The batches do not fit the model, or the method does not go with it or with its density, or an
         optimizer has states in the model: a `Training` is under way.
     TruesparseError
-        The loss or the gradient is not finite any more; the model is what it was before that step.
+        The loss or the gradient is no longer finite; the model is what it was before that step.
 
     Notes
     -----
@@ -228,7 +228,7 @@ _trained: dict[int, object] = {}  # arenas that a call of `fit` trains, by ident
 
 @contextmanager
 def _alone(arena: Arena) -> Iterator[None]:
-    """Let no other call of `fit` train the same numbers, in another thread or as it is told of an epoch."""
+    """Let no other call of `fit` train the same numbers, in another thread or from a reporter."""
     mine = object()
     if _trained.setdefault(id(arena), mine) is not mine:
         raise UsageError("the model is trained by another call of fit; wait for that, or train a copy")
@@ -247,7 +247,7 @@ def _alone(arena: Arena) -> Iterator[None]:
 
 
 def _check_settings(method: Method) -> None:
-    """Raise UsageError if a method is told what `fit` is not asked."""
+    """Raise UsageError if a method has settings that `fit` does not take."""
     name = method.initial_setting
     if name and method.defaults[name] != getattr(method.settings, name):
         raise UsageError(f"{name} is what init has given the model; leave it out")
@@ -284,7 +284,7 @@ def _check(model: Model, method: Method, told: FitSettings, momentum: str) -> No
 
 
 def _begin(model: Model, batches: Batches, method: Method, told: FitSettings) -> Beginning:
-    """What the method is told; one that chooses the weights first has done so."""
+    """What the method gets; one that chooses the weights first has done so."""
     counts = {}
     if told.density is not None and method.shrinks:
         counts = initial_counts(model.chain.shapes, told.density, gates=told.gates)

@@ -18,7 +18,7 @@ _IMAGES = 6
 
 
 def read_shape(text: str) -> tuple[int, int]:
-    """Rows and columns of an image, such as 28x28; UsageError if the text says none."""
+    """Rows and columns of an image, such as 28x28; UsageError if the text has none."""
     found = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text.strip())
     shape = (int(found[1]), int(found[2])) if found else (0, 0)
     if not min(shape):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from contextlib import suppress
+from typing import Any
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -24,13 +28,38 @@ def rank_of_job() -> int:
     return max(map(_number, ranks)) if launched() else 0
 
 
-def end_job(code: int) -> None:
-    """End all processes of the job at once: the others wait for this one, which cannot go on."""
+def end_job(code: int, shared: bool = False) -> None:
+    """End all processes of the job at once: the others wait for this one, which cannot go on.
+
+    Parameters
+    ----------
+    code : int
+        That the job ends with.
+    shared : bool
+        Whether they wait even if this one has not got as far as MPI.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.size > 1:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        mpi.COMM_WORLD.Abort(code)
+    if mpi is not None and mpi.Is_initialized():
+        if mpi.COMM_WORLD.size > 1:
+            mpi.COMM_WORLD.Abort(code)
+    elif shared and launched():
+        with suppress(KeyError, ValueError, OSError):  # what MPICH itself would tell its launcher
+            os.write(int(os.environ["PMI_FD"]), f"cmd=abort exitcode={code}\n".encode())
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)  # which other launchers notice
+
+
+def end_job_with_program() -> None:
+    """See that an error that ends this program ends the others of the job too, once it was printed."""
+    show = sys.excepthook
+
+    def end(*error: Any) -> None:
+        show(*error)
+        end_job(1)
+
+    sys.excepthook = end
 
 
 def _number(name: str) -> int:

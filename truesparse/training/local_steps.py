@@ -11,7 +11,7 @@ from truesparse.training.communicator import Communicator
 if TYPE_CHECKING:
     from truesparse.sparse import Arena
 
-LR, MOMENTUM = np.float32(0.7), np.float32(0.9)
+LR, MOMENTUM = np.float32(0.7), 0.9  # of DiLoCo
 _START, _VELOCITY = "outer_start", "outer_momentum"
 
 
@@ -19,18 +19,21 @@ class OuterStep:
     r"""A step down the mean of what local steps have come to.
 
     .. math::
-        g = \frac1R \sum_r (w_0 - w_r), \quad u = 0.9 u + g, \quad w = w_0 - 0.7 (g + 0.9 u)
+        g = \frac1R \sum_r (w_0 - w_r), \quad u = \mu u + g, \quad w = w_0 - 0.7 (g + \mu u)
 
-    for R ranks that have gone from the same weights :math:`w_0` to their own.
+    for R ranks that have gone from the same weights :math:`w_0` to their own, or :math:`w = w_0 - g`, their
+    mean, without momentum.
 
     Parameters
     ----------
     communicator : Communicator
     arena : Arena
-        Gets the states "outer_start", :math:`w_0`, and "outer_momentum", u, unless it has them. They move
-        with the weights: one that is grown begins with 0 in both.
+        Gets the states "outer_start", :math:`w_0`, and with momentum "outer_momentum", u, unless it has them.
+        They move with the weights: one that is grown begins with 0 in both.
     every : int
         Local steps between two of these at most.
+    momentum : float
+        :math:`\mu`. An arena that has its state from before has had 0.9, if this is 0.
 
     Attributes
     ----------
@@ -39,8 +42,9 @@ class OuterStep:
 
     Notes
     -----
-    8 bytes a weight. The states of the optimizer are averaged too, where DiLoCo lets each rank keep its own:
-    so all ranks are the same after each outer step, and one checkpoint has all that there is.
+    4 bytes a weight, and 4 for momentum. The states of the optimizer are averaged too, where DiLoCo lets each
+    rank keep its own: so all ranks are the same after each outer step, and one checkpoint has all that there
+    is.
 
     References
     ----------
@@ -48,12 +52,15 @@ class OuterStep:
     models", 2023, algorithm 1; step lengths as in its section 3.
     """
 
-    def __init__(self, communicator: Communicator, arena: Arena, every: int) -> None:
+    def __init__(self, communicator: Communicator, arena: Arena, every: int, momentum: float = 0.0) -> None:
         self._communicator = communicator
         self._arena = arena
         self._every = every
         self.pending = 0
-        for state in (_START, _VELOCITY):
+        if _VELOCITY in arena.states:
+            momentum = momentum or MOMENTUM  # version 0.2.0 had no other
+        self._momentum = np.float32(momentum)
+        for state in (_START, _VELOCITY) if momentum else (_START,):
             if state not in arena.states:
                 arena.add_state(state)
 
@@ -74,15 +81,17 @@ class OuterStep:
             return
         self.pending = 0
         arena, share = self._arena, np.float32(1 / self._communicator.size)
-        values, start, velocity = arena.values, arena.states[_START], arena.states[_VELOCITY]
+        values, start, momentum = arena.values, arena.states[_START], self._momentum
         np.subtract(start, values, out=values)
         self._communicator.all_reduce(values)
         values *= share
-        velocity *= MOMENTUM
-        velocity += values
-        values += MOMENTUM * velocity
-        values *= -LR
-        values += start
+        if momentum:
+            velocity = arena.states[_VELOCITY]
+            velocity *= momentum
+            velocity += values
+            values += momentum * velocity
+            values *= LR
+        np.subtract(start, values, out=values)
         for name, state in arena.states.items():
             if name not in (_START, _VELOCITY):
                 self._communicator.all_reduce(state, exact=True)

@@ -15,15 +15,15 @@ from truesparse.sparse import Arena, SparseMatrix
 from truesparse.training.communicator import Communicator
 from truesparse.training.task import crc32_of
 
+ALONE = 1 << 14  # gradients that are worth a message of their own
 CHECK_STEPS = 100  # steps between comparisons, each of which reads all weights and states once
 
 Rows = Any  # a function of `truesparse.layers.layer.GradientRows`
 
 
-def reduce_gradients(
-    communicator: Communicator, arena: Arena, lookups: Collection[str], inputs: NDArray[Any]
-) -> None:
-    """Add up the gradients of an arena over all ranks, in place.
+class GradientSum:
+    """Adds up the gradients of an arena over all ranks, in place: of large matrices while the backward pass
+    goes on below them, of all others when it has ended.
 
     Parameters
     ----------
@@ -36,19 +36,41 @@ def reduce_gradients(
         Of the whole batch, not only of this rank: it tells all ranks which rows travel, so that their numbers
         need not.
     """
-    grads = arena.grads
-    for name in lookups:
-        if name not in arena.frozen:
-            entries = _entries(arena.matrices[name], np.unique(inputs[inputs >= 0]))
-            flat = grads[arena.layout[name]]
-            if entries.size < flat.size:
-                some = flat[entries]
-                communicator.all_reduce(some)
-                flat[entries] = some
-            else:
-                communicator.all_reduce(flat)
-    for stretch in _stretches(arena, {*lookups, *arena.frozen}):
-        communicator.all_reduce(grads[stretch])
+
+    def __init__(
+        self, communicator: Communicator, arena: Arena, lookups: Collection[str], inputs: NDArray[Any]
+    ) -> None:
+        self._communicator = communicator
+        self._arena = arena
+        self._lookups = lookups
+        self._inputs = inputs
+        self._done = {*lookups, *arena.frozen}
+
+    def begin(self, names: Collection[str]) -> None:
+        """Begin with matrices and vectors whose gradients are final; small ones are left to `finish`."""
+        layout = self._arena.layout
+        large = {name for name in names if layout[name].stop - layout[name].start >= ALONE} - self._done
+        self._done |= large
+        for stretch in _stretches(self._arena, layout.keys() - large):
+            self._communicator.start(self._arena.grads[stretch])
+
+    def finish(self) -> None:
+        """Add up what is left, and wait for all."""
+        communicator, arena, inputs = self._communicator, self._arena, self._inputs
+        grads = arena.grads
+        communicator.finish()
+        for name in self._lookups:
+            if name not in arena.frozen:
+                entries = _entries(arena.matrices[name], np.unique(inputs[inputs >= 0]))
+                flat = grads[arena.layout[name]]
+                if entries.size < flat.size:
+                    some = flat[entries]
+                    communicator.all_reduce(some)
+                    flat[entries] = some
+                else:
+                    communicator.all_reduce(flat)
+        for stretch in _stretches(arena, self._done):
+            communicator.all_reduce(grads[stretch])
 
 
 def _entries(matrix: SparseMatrix, rows: NDArray[Any]) -> NDArray[np.int64]:
@@ -110,8 +132,8 @@ def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
             if own != others:
                 raise TruesparseError(
                     f"rank {rank} has drifted from the others: {name} differ{'s' * ('state' in name)} after"
-                    f" step {step}; go on with --resume from the last checkpoint, and see that all ranks have"
-                    " the same kind of processor and the same versions of numba and numpy"
+                    f" step {step}; go on with --resume from the last checkpoint, and make sure that all"
+                    " ranks have the same kind of processor and the same versions of numba and numpy"
                 )
 
 

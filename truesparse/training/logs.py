@@ -18,7 +18,7 @@ def log_setting() -> Any:
     """The field for where records go besides ``metrics.jsonl``."""
     return setting(
         None,
-        f"Also write what is measured as {listed(LOGS)}, or several with commas: metrics.csv, and TensorBoard"
+        f"Also write the measurements as {listed(LOGS)}, or several with commas: metrics.csv, and TensorBoard"
         " events, in the folder of the run.",
         shown="metrics.jsonl alone",
     )
@@ -49,8 +49,8 @@ class CsvLog(Reporter):
     Parameters
     ----------
     path : path-like, optional
-        Of the file, which is begun anew unless a run goes on; ``metrics.csv`` in the folder of the run if not
-        given.
+        Of the file. A new run replaces it, a resumed run continues it. If not given: ``metrics.csv`` in the
+        run's folder.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:

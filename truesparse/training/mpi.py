@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from operator import iadd
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,10 +13,12 @@ from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
 from truesparse.training.communicator import Communicator
+from truesparse.training.launcher import end_job_with_program
 
 T = TypeVar("T")
 
 _BLOCK = 1 << 22  # numbers that travel at once; buffers of as many receive them
+_PAUSE = 0.0002  # seconds between two looks at what travels while this process computes
 
 
 class MPICommunicator(Communicator):
@@ -24,7 +29,10 @@ class MPICommunicator(Communicator):
     An array is cut into as many pieces as there are ranks. Each rank receives one piece of all the others,
     adds them up in the order of the ranks, and sends the sum to all: n ranks each send 2 (n - 1) / n times
     the array, as little as can be. So all have the same bits, whatever the library of MPI, which an
-    all-reduction of its own does not promise.
+    all-reduction of its own does not promise, and in whatever parts an array comes.
+
+    What is begun with `start` a thread exchanges, in the order of the calls. It looks now and then whether
+    something has arrived: libraries of MPI move large messages only while they are asked.
 
     Raises
     ------
@@ -43,6 +51,11 @@ class MPICommunicator(Communicator):
             self.cores = len(set().union(*machine.allgather(os.sched_getaffinity(0))))
         machine.Free()
         self.payload = 0
+        end_job_with_program()
+        self._pending: list[Future[None]] = []
+        self._computes = False  # whether this process does something while sums travel
+        apart = MPI.Query_thread() >= MPI.THREAD_SERIALIZED
+        self._thread = ThreadPoolExecutor(1, "exchange") if apart else None
 
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
         """See `Communicator.all_reduce`."""
@@ -51,6 +64,29 @@ class MPICommunicator(Communicator):
         for start in range(0, flat.size, _BLOCK):
             self._reduce(flat[start : start + _BLOCK], self.rounds and not exact)
 
+    def start(self, array: NDArray[np.float32]) -> None:
+        """See `Communicator.start`."""
+        if self._thread is None:
+            self.all_reduce(array)
+        else:
+            self._computes = True
+            self._pending.append(self._thread.submit(self.all_reduce, array))
+
+    def finish(self) -> None:
+        """See `Communicator.finish`."""
+        self._computes = False
+        pending, self._pending = self._pending, []
+        for begun in pending:
+            begun.result()
+
+    def _wait(self, request: Any) -> None:
+        """Wait for what travels, without taking the processor from what computes meanwhile."""
+        while self._computes:
+            if request.Test():
+                return
+            time.sleep(_PAUSE)
+        request.Wait()
+
     def _reduce(self, flat: NDArray[np.float32], rounds: bool) -> None:
         """Add up a block."""
         from truesparse.kernels.bf16 import add_bf16, to_bf16
@@ -58,6 +94,7 @@ class MPICommunicator(Communicator):
         ends = np.arange(self.size + 1) * flat.size // self.size
         own = int(ends[self.rank + 1] - ends[self.rank])
         mine = slice(ends[self.rank], ends[self.rank + 1])
+        add = add_bf16 if rounds else iadd
         sent: NDArray[Any] = np.empty(flat.size, np.uint16) if rounds else flat
         if rounds:
             to_bf16(sent, flat)
@@ -65,18 +102,15 @@ class MPICommunicator(Communicator):
         received = np.empty((self.size, own), sent.dtype)
         pieces = [sent, (np.diff(ends), ends[:-1]), kind]
         places = np.full(self.size, own), np.arange(self.size) * own
-        self._world.Alltoallv(pieces, [received, places, kind])
+        self._wait(self._world.Ialltoallv(pieces, [received, places, kind]))
         total = np.zeros(own, np.float32)
-        for rank, other in enumerate(received):
-            if rounds and rank != self.rank:
-                add_bf16(total, other)
-            else:
-                total += flat[mine] if rounds else other
+        for other in received:
+            add(total, other)
         if rounds:
             to_bf16(sent[mine], total)
         else:
             flat[mine] = total
-        self._world.Allgatherv(self._mpi.IN_PLACE, pieces)
+        self._wait(self._world.Iallgatherv(self._mpi.IN_PLACE, pieces))
         if rounds:
             flat.fill(0)
             add_bf16(flat, sent)
@@ -106,7 +140,7 @@ def _started() -> Any:
     try:
         import mpi4py
 
-        mpi4py.rc.thread_level = "funneled"  # threads of kernels do not exchange anything
+        mpi4py.rc.thread_level = "serialized"  # one thread at a time exchanges something
         from mpi4py import MPI
     except (ImportError, RuntimeError):  # the latter: mpi4py without a library of MPI
         raise TruesparseError(

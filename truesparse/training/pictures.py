@@ -149,7 +149,7 @@ def draw_distances(path: Path, names: Sequence[str], distances: np.ndarray) -> N
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a figure to a file, whole or not at all; the file's ending says of what kind."""
+    """Write a figure to a file, whole or not at all; the file's ending decides the format."""
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:].lower(), dpi=dpi)
     with replacing(path) as partial:

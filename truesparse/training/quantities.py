@@ -119,7 +119,7 @@ def run_quantities(path: Path, chain: ChainSpec, counts: Mapping[str, int]) -> d
         records = [record for record in read_metrics(path) if "relative_flops" in record]
         config = read_toml(path / CONFIG)
     except TruesparseError:
-        return {}  # the model can be told of all the same
+        return {}  # the rest of the model can be described
     method = METHODS.get(config.get("method", METHODS["st-rnn"].name))
     if not records or method is None:
         return {}

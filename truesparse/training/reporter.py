@@ -1,4 +1,4 @@
-"""Who is told how training goes."""
+"""Who gets the events of training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def common_measure(evaluations: Iterable[Record]) -> str | None:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run is, as it starts.
+    """Describes a run that starts.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class RunInfo:
         Weights that exist, and positions there are.
     threads : int
     gates : dict of str to tuple of str
-        Names of the gates whose densities records tell, by the matrix.
+        For each matrix the names of its gates, in the order of the densities in records.
     """
 
     path: Path | None
@@ -78,9 +78,9 @@ class Progress(NamedTuple):
 
 
 class Reporter:
-    """Is told of training, and does nothing with it; a subclass does what it likes in the methods it has.
+    """Receives the events of training and ignores them; a subclass overrides the methods that it needs.
 
-    `truesparse.fit`, the estimators and the commands tell their reporters as training goes. Methods are
+    `truesparse.fit`, the estimators and the commands call their reporters during training. Methods are
     called in the thread that trains and must not change the model. An error that one raises ends training:
     `fit` leaves the model as it is then, an estimator and the last checkpoint stay as they were.
 
@@ -133,7 +133,7 @@ class Reporter:
 
 
 class Reporters(Reporter):
-    """Passes all that it is told on to several reporters, in their order."""
+    """Passes all events on to several reporters, in their order."""
 
     def __init__(self, reporters: Iterable[Reporter]) -> None:
         every = list(reporters)

@@ -80,7 +80,7 @@ def first_model(
 
 
 def _started(config: Config, chain: ChainSpec, rng: np.random.Generator, reads_like: ReadsLike) -> Model:
-    """A model with the connections of another one, and the values that the configuration says."""
+    """A model with the connections of another one, and the values that the configuration asks for."""
     from truesparse.model import draw_values
     from truesparse.model.initial import model_like
     from truesparse.model.loading import read_saved

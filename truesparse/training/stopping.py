@@ -11,7 +11,7 @@ def patience_setting() -> Any:
     """The field for how long a run waits for a new best model."""
     return setting(
         None,
-        "End after so many evaluations without a new best model, of which the best is kept.",
+        "End after this many evaluations without a new best model. The best one is kept.",
         low=1,
         shown="no end",
     )
@@ -21,7 +21,8 @@ def minutes_setting() -> Any:
     """The field for how long a run trains."""
     return setting(
         None,
-        "End after so many minutes of training, evaluations and compilation included; the topology changes as"
+        "End after this many minutes of training, evaluations and compilation included; the topology"
+        " changes as"
         " planned for --epochs.",
         low=0,
         open_low=True,

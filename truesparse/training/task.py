@@ -25,7 +25,7 @@ Measures = dict[str, Any]
 
 
 class ReadsAs(Protocol):
-    """What says how data are read: a saved model, or what is to be saved with one.
+    """Describes how to read data: a saved model, or what is to be saved with one.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Task(ABC):
         """
 
     def of_loss(self, loss: float) -> Measures:
-        """What a mean training loss says, for the records: `loss` and what follows from it."""
+        """Measures that follow from a mean training loss, for the records: `loss` and others."""
         return {"loss": loss}
 
     def better(self, measures: Measures, best: Measures) -> bool:
@@ -137,6 +137,26 @@ class Task(ABC):
             return [-of[name] if name == "loss" else of[name] for name in self.chosen_by]
 
         return rank(measures) > rank(best)
+
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """Complete the best model when training has ended, again after a run was resumed.
+
+        Parameters
+        ----------
+        model : Model
+            As a file has it, completed before or not.
+        test : bool
+            Whether measures of the test data may be told.
+        stop : callable
+            As of `evaluate`.
+
+        Returns
+        -------
+        model : Model
+        measures : dict
+            What that came to; empty if nothing was done. Otherwise the model's file is written anew.
+        """
+        return model, {}
 
     @abstractmethod
     def results(self, valid: Measures, test: Measures) -> Measures:

@@ -1,4 +1,4 @@
-"""A reporter is told of training in memory, an epoch at a time."""
+"""A reporter gets the events of training in memory, an epoch at a time."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from truesparse.topology import schedules
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
 from truesparse.training.local_steps import OuterStep
-from truesparse.training.lockstep import CHECK_STEPS, check_equal, reduce_gradients, reduced
+from truesparse.training.lockstep import CHECK_STEPS, GradientSum, check_equal, reduced
 
 if TYPE_CHECKING:
     from truesparse.model import Model, State, Workspace
@@ -49,10 +49,10 @@ class StepMeasures(NamedTuple):
 
 
 class Training:
-    """The one owner of training steps: a model, what changes its numbers, and what changes its topology.
+    """Makes training steps: owns a model, its optimizer, and the changes of its topology.
 
-    Steps are made by `step` or `epoch`. Then the model may be measured, with `optimizer.averaged`, and
-    compared by `is_best`; `settle` does what is due after that.
+    `step` and `epoch` train. You may then measure the model, within `optimizer.averaged`, and compare it with
+    `is_best`. After that, `settle` lowers the learning rate or changes the topology, if that is due.
 
     Parameters
     ----------
@@ -75,7 +75,9 @@ class Training:
         follows.
     local_steps : int
         Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
-        topology changes; see `truesparse.training.local_steps`.
+        topology changes.
+    outer_momentum : float
+        Of these meetings; see `truesparse.training.local_steps`.
     cosine : int
         Above 0, the learning rate falls after each epoch along half a cosine, to 0 after so many steps, and
         `decay` does nothing.
@@ -101,6 +103,7 @@ class Training:
         decay: tuple[float, int] = (1.0, 0),
         communicator: Communicator = SERIAL,
         local_steps: int = 1,
+        outer_momentum: float = 0.0,
         cosine: int = 0,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
@@ -127,7 +130,8 @@ class Training:
         self._cosine = cosine
         self._first_lr = optimizer.lr
         self._communicator = communicator
-        self._outer = OuterStep(communicator, model.arena, local_steps) if local_steps > 1 else None
+        meetings = communicator, model.arena, local_steps, outer_momentum
+        self._outer = OuterStep(*meetings) if local_steps > 1 else None
         self._checked = -CHECK_STEPS
         self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
         self._workspace: Workspace | None = None
@@ -144,7 +148,7 @@ class Training:
         UsageError
             The model cannot read the batch; see `truesparse.model.checks.check_batch`.
         TruesparseError
-            The loss or the gradient is not finite any more.
+            The loss or the gradient is no longer finite.
         """
         self.evolve()
         arena, evolution, number = self.model.arena, self.evolution, self.steps + 1
@@ -158,7 +162,7 @@ class Training:
         if self._outer is not None and local:
             self._outer.begin()
         arena.zero_grad()
-        loss = self._reduced(self.add_gradients(batch, local), batch, local)
+        loss = self._summed_gradients(batch, local)
         arena.drop_frozen_gradients()
         self.check_finite(loss, "loss", number, batch)
         norm, scale = self._gradient_norm(arena)
@@ -264,9 +268,12 @@ class Training:
         if self._outer is not None:
             self._outer.count()
 
-    def add_gradients(self, batch: Batch, local: bool = False) -> float:
+    def add_gradients(
+        self, batch: Batch, local: bool = False, final: Callable[[Sequence[str]], None] | None = None
+    ) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
-        has its part of both, which the others do not know yet, or with `local` those of its lanes alone."""
+        has its part of both, which the others do not know yet, or with `local` those of its lanes alone.
+        `final` is told as in `Model.loss_and_gradients`."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
         batch, share = self._communicator.cut(batch)
@@ -286,16 +293,21 @@ class Training:
             rng=self._rng,
             weights=batch.weights,
             share=1.0 if local else share,
+            final=final,
         )
 
-    def _reduced(self, loss: float, batch: Batch, local: bool) -> float:
-        """Add up the gradients in the arena, unless they are local, and the loss over all ranks."""
-        if self._communicator.size == 1:
-            return loss
+    def _summed_gradients(self, batch: Batch, local: bool) -> float:
+        """Leave the gradients of a batch in the arena, and return its mean loss, both of all ranks together;
+        with `local` the gradients of the lanes of this rank alone."""
+        communicator = self._communicator
+        if communicator.size == 1:
+            return self.add_gradients(batch)
         if local:
-            return self._communicator.sums(loss * self._communicator.cut(batch)[1])[0]
-        reduce_gradients(self._communicator, self.model.arena, self._lookups, batch.inputs)
-        return self._communicator.sums(loss)[0]
+            return communicator.sums(self.add_gradients(batch, local) * communicator.cut(batch)[1])[0]
+        gradients = GradientSum(communicator, self.model.arena, self._lookups, batch.inputs)
+        loss = self.add_gradients(batch, final=gradients.begin)
+        gradients.finish()
+        return communicator.sums(loss)[0]
 
     def evolve(self) -> TopologyChange | None:
         """Make the update of the topology that is due after the last step; None if none is."""

@@ -30,7 +30,7 @@ def vectors_setting() -> Any:
 
 
 def freeze_setting() -> Any:
-    """The field that says whether an embedding of given vectors learns."""
+    """The setting whether an embedding of given vectors learns."""
     return setting(False, "With --vectors: leave values and connections of the embedding as they are.")
 
 

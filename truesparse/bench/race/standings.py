@@ -35,7 +35,7 @@ def read_lines(race: Race, folder: Path) -> dict[str, dict[str, Line]]:
 
 
 class Standings:
-    """How a race stands.
+    """The standings of a race.
 
     Parameters
     ----------

@@ -4,13 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Short loops over sums that do not depend on one another: GCC makes each one instruction if it does not unroll it. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define ${upper}_EACH _Pragma("GCC unroll 1") for
-#else
-#define ${upper}_EACH for
-#endif
-
+$each_loop
 $products
 $arrays
 $math
@@ -35,4 +29,4 @@ void ${name}_output(const ${name}_state *state, float *$scores_name)
 {
 $scores
 }
-$last_functions
+$last_functions$forecast_function

@@ -42,7 +42,7 @@ $step_type ${name}_step(${name}_state *state, $input);
 /* Write ${upper}_OUTPUTS $scores_words. */
 void ${name}_output(const ${name}_state *state, float *$scores_name);
 
-$more_functions#ifdef __cplusplus
+$more_functions$forecast_declaration#ifdef __cplusplus
 }
 #endif
 

@@ -37,7 +37,7 @@ $state
  * step$or_wrong. */
 int ${name}_run(${name}_state *state, $sequence, size_t steps, float *room, float *$scores_name);
 
-$softmax_declaration#ifdef __cplusplus
+$softmax_declaration$forecast_declaration#ifdef __cplusplus
 }
 #endif
 

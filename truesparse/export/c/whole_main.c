@@ -15,7 +15,7 @@ $include
 #include <string.h>
 #include <time.h>
 
-#define LONGEST 1000 /* steps */
+#define LONGEST $longest /* steps */
 
 /* What the model that was exported made of some $inputs_word: the $scores_name at a few places, of each step or of all. */
 #define TEST_STEPS $test_steps
@@ -31,7 +31,7 @@ static ${name}_state state;
 static float room[${upper}_STEP_FLOATS * LONGEST];
 static float $scores_name[$most_scores];
 
-static int self_test(void)
+${test_of_forecast}static int self_test(void)
 {
     double largest = 0.0;
     unsigned failures = 0;
@@ -46,7 +46,7 @@ static int self_test(void)
             largest = difference > largest ? difference : largest; /* fmax breaks GCC 12 for ARM */
         }
     }
-    printf("%s: largest difference %.1e, allowed 1.0e-05\n", failures ? "failed" : "ok", largest);
+${forecast_tested}    printf("%s: largest difference %.1e, allowed 1.0e-05\n", failures ? "failed" : "ok", largest);
     return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -62,23 +62,3 @@ static int measure(long steps)
 }
 
 $whole_example
-int main(int count, char **arguments)
-{
-    size_t steps, row;
-    if (count == 2 && strcmp(arguments[1], "--self-test") == 0) {
-        return self_test();
-    }
-    if (count == 3 && strcmp(arguments[1], "--time") == 0 && atol(arguments[2]) > 0) {
-        return measure(atol(arguments[2]));
-    }
-    steps = read_all(count, arguments);
-    if (steps == 0) {
-        fprintf(stderr, "usage: %s --self-test | --time STEPS | $arguments, of up to %d steps\n", arguments[0], LONGEST);
-        return 2;
-    }
-    ${name}_run(&state, $sequence_name, steps, room, $scores_name);
-    for (row = 0; row < $rows_said; row++) {
-        print_row($scores_name + row * ${upper}_OUTPUTS);
-    }
-    return EXIT_SUCCESS;
-}

@@ -18,7 +18,7 @@ def weight(help: str) -> Any:
 class ActivityPenalty(LayerSpec):
     """Adds mean squares, of features and of their change from step to step, to the loss that is minimised.
 
-    The loss that is told is without. A window's first step has no change; steps beyond a sequence's length
+    Reported losses leave it out. The first step of a window has no change; steps beyond the end of a sequence
     count nowhere.
 
     References

@@ -15,15 +15,16 @@ DIRECTIONS = ("forward", "backward")
 
 @dataclass(frozen=True)
 class Bidirectional(LayerSpec):
-    """Two recurrent layers of one kind: one reads a sequence from its first step to its last, one from its
-    last to its first. Their outputs at each step stand one after the other, those of the first one first.
+    """Two recurrent layers of one kind: one reads a sequence from its first step, one from its last.
 
-    It carries no state: what it says of a step depends on all of the sequence.
+    The output of a step is that of the first layer, followed by that of the second.
+
+    It carries no state, because its output at a step depends on the whole sequence.
 
     Parameters
     ----------
     cell : Recurrent
-        What both are. The names of their parameters are the cell's, behind ``forward.`` or ``backward.``.
+        The kind of both. The names of their parameters are the cell's, behind ``forward.`` or ``backward.``.
 
     References
     ----------

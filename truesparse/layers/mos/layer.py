@@ -155,7 +155,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         return super()._scores(z, ws)
 
     def _run(self, x: Array, targets: NDArray[Any], ws: Any) -> None:
-        """Compute latent numbers and the prior's scores, and what each expert says of its targets."""
+        """Compute latent numbers, the prior's scores, and each expert's scores of its targets."""
         used = len(x)
         latents = ws.latents[:used]
         multiply(latents, self.latent, x, self.arena.biases[self._bias_latent])

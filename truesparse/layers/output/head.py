@@ -153,7 +153,7 @@ class HeadLayer(ABC):
     def predict(
         self, x: NDArray[np.float32], panels: Panels, step: int, ws: HeadWorkspace
     ) -> NDArray[np.float32]:
-        """What it says at a step of every sequence, float32 of shape (outputs, B)."""
+        """Its output at a step of every sequence, float32 of shape (outputs, B)."""
         where, lanes = panels.where(step)
         scores = (self._scores(panel[None], ws)[0, :, lanes].copy() for panel in x[where])
         return self._said(panels.join(list(scores)))
@@ -161,7 +161,7 @@ class HeadLayer(ABC):
     def predict_steps(
         self, x: NDArray[np.float32], panels: Panels, steps: int, ws: HeadWorkspace
     ) -> NDArray[np.float32]:
-        """What it says at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
+        """Its outputs at each of the first steps of every sequence, float32 of shape (steps, outputs, B)."""
         out = np.empty((steps, self.outputs, panels.batch), np.float32)
         for part in ws.parts(panels.used(steps)):
             for panel, scores in enumerate(self._scores(x[part], ws), part.start):

@@ -117,12 +117,12 @@ class Softmax(Head):
 
 @dataclass(frozen=True)
 class MaskedSoftmax(Softmax):
-    """A `Softmax` of which only the steps with a target are computed in training: for few of many.
+    """A `Softmax` that training computes only at steps with a target, for models in which few steps have one.
 
     References
     ----------
     Devlin et al., "BERT: pre-training of deep bidirectional transformers", 2019, section 3.1: a token that is
-    hidden is told from all others.
+    hidden is predicted from all others.
     """
 
     TYPE: ClassVar[str] = "masked-softmax"

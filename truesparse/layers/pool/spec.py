@@ -15,7 +15,7 @@ POOLINGS = ("last", "mean", "max")
 class Pool(LayerSpec):
     """One vector of a whole sequence: that of its last step, or the mean or maximum over its steps.
 
-    The last step of what reads a sequence from its end is the first one.
+    For a layer that reads a sequence from its end, the last step is the first one.
     """
 
     TYPE: ClassVar[str] = "pool"

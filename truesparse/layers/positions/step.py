@@ -20,7 +20,7 @@ class PositionsStep(Step):
         self._weight = vectors[f"{place.name}.weight"].reshape(place.spec.longest, -1, 1)
 
     def step(self, x: Array, state: StepState) -> Array:
-        """Nobody says which step it is."""
+        """A step alone does not know its position."""
         raise TruesparseError(f"the layer {self.place.name} needs the whole sequence")
 
     def run(self, inputs: Iterable[Array]) -> list[Array]:

@@ -8,7 +8,7 @@ from truesparse.layers.source import Source
 
 
 class StandardizeSource(Source):
-    """A loop over the features, which writes where its output stands."""
+    """A loop over the features, which writes its output."""
 
     @property
     def room(self) -> int:

@@ -34,4 +34,4 @@ class StandardizeLayer(Layer):
             np.divide(y[:used], self._scale, out=y[:used])
 
     def backward(self, dx: Any, dy: Any, x: Any, ws: Any, window: Window) -> None:
-        """Nothing stands before it that would read a gradient."""
+        """No layer before it would read a gradient."""

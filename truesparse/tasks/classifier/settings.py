@@ -88,7 +88,7 @@ truesparse train classifier --resume RUN
         None,
         "CSV file, or folder with train.csv and, if there are, valid.csv and test.csv; also .csv.gz, and"
         " public sets as they are published, such as the folder aclImdb.",
-        shown="none: it must be given",
+        shown="none: you must give it",
     )
     preset: str = preset_of(PRESETS)
     recipe: str | None = setting(
@@ -102,8 +102,12 @@ truesparse train classifier --resume RUN
     text_column: str = setting("text", "Name of the column of texts.")
     weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
-    valid_fraction: float = fraction(0.1, "Of the training rows, to choose the model by, without valid.csv.")
-    test_fraction: float = fraction(0.1, "Of the training rows, to test the model on, without test.csv.")
+    valid_fraction: float = fraction(
+        0.1, "Fraction of the training rows to choose the model by, without valid.csv."
+    )
+    test_fraction: float = fraction(
+        0.1, "Fraction of the training rows to test the model on, without test.csv."
+    )
     length: int = setting(400, "Words, or pieces of words, of a text that are read, T.", low=1, high=1 << 20)
     truncation: str = setting("before", "End of a longer text that is cut off.", choices=("before", "after"))
     padding: str = setting(

@@ -120,7 +120,7 @@ truesparse train lm --resume RUN
         high=1e6,
     )
     head: str = setting(
-        "softmax", "What says the next token: one softmax or a mixture.", choices=("softmax", "mos")
+        "softmax", "What predicts the next token: one softmax or a mixture.", choices=("softmax", "mos")
     )
     experts: int | None = setting(
         None, "Softmaxes that --head mos mixes, each of --embedding-size numbers, K.", low=1, shown="5"

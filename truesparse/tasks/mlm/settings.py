@@ -80,7 +80,7 @@ truesparse train mlm --resume RUN
     )
     length: int = setting(64, "Tokens of a window, T.", low=1, high=4096)
     vocabulary: int = setting(8000, "Most frequent words that are known, V.", low=2)
-    mask_rate: float = fraction(0.15, "Fraction of the tokens that are to be told.")
+    mask_rate: float = fraction(0.15, "Fraction of the tokens to hide and predict.")
     tied: bool = setting(False, "Use the embedding as the output layer too.")
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ truesparse train mlm --resume RUN
         return [
             f"validation perplexity of hidden words {results['valid_perplexity']:.2f}, test"
             f" {results['test_perplexity']:.2f} (unigram model {results['unigram_perplexity']:.2f})",
-            f"the run is in {run}; tell the words that are <mask> in a text with: truesparse predict"
+            f"the run is in {run}; predict the words behind <mask> in a text with: truesparse predict"
             f" {typed(run)} FILE",
         ]
 

@@ -28,7 +28,7 @@ from truesparse.training.evaluation import evaluate as run_model
 from truesparse.training.evaluation import perplexity
 from truesparse.training.task import crc32_of
 
-_LIKELY = 5  # words that are told for each that is hidden
+_LIKELY = 5  # words to predict for each hidden one
 
 
 @dataclass(frozen=True)

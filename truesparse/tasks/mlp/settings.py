@@ -82,7 +82,7 @@ truesparse train mlp --resume RUN
         {name for settings in choices()["cell"].values() for name in settings}
         | {"cell", "hidden_size", "layers", "bidirectional", "embedding_size", "gates", "pattern"}
         | {"importance", "locked_dropout", "dropout_weights", "pooling", "id_column", "time_column"}
-        | {"horizon", "lookback", "season", "known_columns", "length"}
+        | {"horizon", "lookback", "season", "known_columns", "refit", "length"}
     )
 
     data: str | None = setting(
@@ -94,15 +94,15 @@ truesparse train mlp --resume RUN
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
-        "What the model predicts: a label or numbers. auto goes by the targets, where that is safe.",
+        "What the model predicts: a label or numbers. auto chooses by the targets, if that is safe.",
         choices=("auto", "classify", "regress"),
     )
     hidden_sizes: str = setting("300,100", "Units of the hidden layers, with commas.")
-    activation: str = setting("relu", "What is made of each hidden unit's sum.", choices=ACTIVATIONS)
+    activation: str = setting("relu", "Activation function of the hidden units.", choices=ACTIVATIONS)
     inputs: str = setting(
         "auto",
-        "How numbers are brought to a size: by mean and deviation of each column, or pixels of 0 to 255"
-        " divided by 255. auto knows such pixels.",
+        "How to scale numbers: by mean and deviation of each column, or pixels from 0 to 255 divided by"
+        " 255. auto recognises such pixels.",
         choices=SCALES,
     )
 

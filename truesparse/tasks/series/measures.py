@@ -32,7 +32,7 @@ class Estimated:
         Mean half squared error of a sequence or step, in the units that the model learns in, summed over its
         numbers.
     errors : ndarray of float64, shape (K, n)
-        What was told minus what is right, of each number; of a forecast at all next steps.
+        Prediction minus target, for each number; of a forecast at all next steps.
     variances : ndarray of float64, shape (K,)
         Of what is right.
     count : int
@@ -55,9 +55,9 @@ class Estimated:
         counted: str,
         horizon: int = 1,
     ) -> Estimated:
-        """From what was told and what is right, both of shape (horizon * K, n), and the `scale` of each."""
+        """From predictions and targets, both of shape (horizon * K, n), and the `scale` of each."""
         errors = told.astype(np.float64) - right
-        with np.errstate(over="ignore", invalid="ignore"):  # what went astray is told as such
+        with np.errstate(over="ignore", invalid="ignore"):  # a wild prediction is reported as such
             loss = float(np.square(errors / scale[:, None]).sum() / (2 * errors.shape[1]))
         count = errors.shape[1]
         # All next steps of a number together.

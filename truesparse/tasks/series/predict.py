@@ -34,11 +34,11 @@ class SeriesPredictor:
         return layout_of(name)
 
     def header(self, as_json: bool) -> str:
-        """Nothing: a file is read whole before anything is told of it."""
+        """Nothing: a file is read whole before its first prediction."""
         return ""
 
     def _header(self, first: list[str]) -> str:
-        """The names of the columns, the `first` of which are before what is told."""
+        """The names of the columns; those of `first` come before the predictions."""
         names = list(self._encoder.targets)
         if self._encoder.labels:
             names = ["label", *(f"p({label})" for label in self._saved.labels)]
@@ -77,7 +77,7 @@ class SeriesPredictor:
             yield from ([*name, time] for time in later)
 
     def _first(self, series: Series, where: SeriesColumns) -> Iterator[list[str]]:
-        """What comes before what is told, of each sequence or step."""
+        """What comes before the prediction, for each sequence or step."""
         per_step, steps = self._encoder.per_step, len(series.inputs.values)
         columns = []
         if where.id:

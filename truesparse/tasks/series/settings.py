@@ -64,13 +64,13 @@ truesparse train sequences --resume RUN
         None,
         "File, or folder with train.csv (or .npz, .ts, .parquet, .arrow) and, if there are, valid and test;"
         " or with NAME_TRAIN.ts and NAME_TEST.ts.",
-        shown="none: it must be given",
+        shown="none: you must give it",
     )
     preset: str = preset_of(PRESETS)
     goal: str = setting(
         "auto",
         "What the model predicts: a label or numbers of each sequence, or of each step, or the next steps."
-        " auto goes by the targets, where that is safe; with --horizon it is forecast.",
+        " auto chooses by the targets, if that is safe; with --horizon it is forecast.",
         choices=GOALS,
     )
     target_column: str = setting(
@@ -87,25 +87,25 @@ truesparse train sequences --resume RUN
         "", "Name of the column of times, which must go up in each sequence.", shown="none"
     )
     valid_fraction: float = fraction(
-        0.1, "Of the training sequences, to choose the model by, without a file of its own."
+        0.1, "Fraction of the training sequences to choose the model by, if --data has no file for it."
     )
     test_fraction: float = fraction(
-        0.1, "Of the training sequences, to test the model on, without a file of its own."
+        0.1, "Fraction of the training sequences to test the model on, if --data has no file for it."
     )
     horizon: int | None = setting(
-        None, "Forecast so many next steps.", low=1, high=1 << 16, shown="none: nothing is forecast"
+        None, "Number of next steps to forecast.", low=1, high=1 << 16, shown="none: nothing is forecast"
     )
     lookback: int | None = setting(
         None,
-        "Steps that a forecast is made from, T.",
+        "Steps that a forecast reads, T.",
         low=1,
         high=1 << 16,
         shown="two seasons, and at least 16 or --horizon",
     )
     season: int | None = setting(
         None,
-        "Steps after which a series repeats, as 12 of months; 1 if it does not. The model learns how the next"
-        " steps differ from those of the season before.",
+        "Steps after which a series repeats, such as 12 for months; 1 if it does not. The model learns how"
+        " the next steps differ from those of the season before.",
         low=1,
         high=1 << 16,
         shown="what the autocorrelation tells",
@@ -113,12 +113,17 @@ truesparse train sequences --resume RUN
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"
     )
+    refit: bool = setting(
+        True,
+        "With --horizon: after training, fit the linear part of forecasts again, to the training and the"
+        " validation part.",
+    )
     weight_column: str | None = weight_setting()
     class_weight: str | None = class_weight_setting()
     length: int = setting(
         200,
-        "Where each step tells something: steps of backpropagation, T. A longer sequence is learned in"
-        " pieces, and read as a whole.",
+        "Steps of backpropagation, T, if each step has an output. A longer sequence is learned in pieces,"
+        " and read as a whole.",
         low=1,
         high=1 << 20,
     )
@@ -138,6 +143,8 @@ truesparse train sequences --resume RUN
             if getattr(self, name) and not forecasts:
                 wanted = f"--goal {self.goal}" if self.horizon is not None else "a run without --horizon"
                 raise UsageError(f"{flag(name)} does not go with {wanted}; leave one of both out")
+        if not (self.refit or forecasts):
+            raise UsageError("--no-refit is for forecasts, with --horizon; leave it out")
 
     @classmethod
     def made(cls, saved: SavedModel | StoredModel) -> bool:
@@ -175,8 +182,11 @@ truesparse train sequences --resume RUN
                 f"validation RMSE {results['valid_rmse']:.6g}, test {results['test_rmse']:.6g} (MAE"
                 f" {results['test_mae']:.6g}, R² {results['test_r2']:.4f}; {simple})"
             )
+        lines = [told]
+        if results.get("refit"):
+            lines.append("the linear part was fitted again, to the training and the validation part")
         used = f"the run is in {run}; use it with: truesparse predict {typed(run)} FILE"
-        return [told, *calibration_lines(results), used]
+        return [*lines, *calibration_lines(results), used]
 
     def make_task(self, **reading: Any) -> Task:
         """See `Config.make_task`."""

@@ -15,7 +15,7 @@ from truesparse.data.forecast import Windows
 from truesparse.data.parts import Examples
 from truesparse.data.series import SeriesColumns
 from truesparse.data.series_encoder import AUTO, FORECAST
-from truesparse.data.series_parts import DIGITS, load_series
+from truesparse.data.series_parts import DIGITS, ForecastData, load_series
 from truesparse.data.weights import example_weights, weights_of
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
@@ -79,7 +79,7 @@ class SeriesLearning(LabelledTask):
         assert isinstance(encoder, SeriesEncoder)
         more: dict[str, Any] = {"pooling": ""} if encoder.per_step else {}
         if encoder.per_step and config.pooling != type(config).fields()["pooling"].default:
-            raise UsageError("--pooling is for sequences, and each step tells something here; leave it out")
+            raise UsageError("--pooling is for sequences, and each step has an output here; leave it out")
         more |= scales(train, encoder) if self._like is None else scales_of(self._like.chain)
         outputs = len(data.labels) or len(encoder.told)
         kind = "classifier" if encoder.labels else "regressor"
@@ -119,6 +119,21 @@ class SeriesLearning(LabelledTask):
         examples = self.data.parts[part]
         workspace = model.workspace(self._steps(examples), self.config.batch_size)
         return outputs(model, examples.inputs, workspace, stop), _right(examples)
+
+    def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
+        """See `Task.finish`. With `refit` the linear part of forecasts is fitted once more, to the last steps
+        too that the model was chosen by; one that came with another model stays."""
+        data, config = self.data, self.config
+        assert isinstance(config, SeriesConfig)
+        if not (isinstance(data, ForecastData) and config.refit) or config.start_values == "last":
+            return super().finish(model, test, stop)
+        data = data.refitted()
+        if data.encoder == self._encoder:
+            return model, {}
+        assert isinstance(data.encoder, SeriesEncoder)
+        self.data, self._encoder = data, data.encoder
+        self.reading["encoder"] = data.encoder
+        return model, {"refit": True}
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
@@ -184,7 +199,7 @@ def _right(examples: Examples) -> NDArray[Any]:
 
 
 def scales(train: Examples, encoder: SeriesEncoder) -> dict[str, tuple[float, ...]]:
-    """Mean and deviation of what is read, and of numbers that are told: what `sequence_model` takes."""
+    """Mean and deviation of the inputs and of predicted numbers: what `sequence_model` takes."""
     found = dict(
         zip(("feature_mean", "feature_scale"), scaling(train.inputs.values, encoder.read), strict=True)
     )

@@ -67,7 +67,7 @@ truesparse train tagger --resume RUN
         None,
         "CoNLL or JSON lines file, or folder with train.conll (or .conllu, .txt, .jsonl and others) and, if"
         " there are, valid (or dev) and test; also .gz.",
-        shown="none: it must be given",
+        shown="none: you must give it",
     )
     preset: str = preset_of(PRESETS)
     token_column: str = setting(
@@ -82,10 +82,10 @@ truesparse train tagger --resume RUN
     )
     class_weight: str | None = class_weight_setting()
     valid_fraction: float = fraction(
-        0.1, "Of the training sentences, to choose the model by, without a file of its own."
+        0.1, "Fraction of the training sentences to choose the model by, if --data has no file for it."
     )
     test_fraction: float = fraction(
-        0.1, "Of the training sentences, to test the model on, without a file of its own."
+        0.1, "Fraction of the training sentences to test the model on, if --data has no file for it."
     )
     length: int = setting(
         200,
@@ -98,7 +98,7 @@ truesparse train tagger --resume RUN
     freeze_vectors: bool = freeze_setting()
     min_count: int = setting(
         2,
-        "Tokens that occur less often in the training sentences are unknown; it learns of them too.",
+        "Tokens that occur less often in the training sentences are unknown; the model learns from them too.",
         low=1,
     )
     lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")

@@ -35,7 +35,7 @@ class LabelCounts(NamedTuple):
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the names that are there or were told; 0 if there is none."""
+        """Mean F1 of the names that are there or were predicted; 0 if there is none."""
         return mean_f1(self.right, self.there + self.told)
 
 
