@@ -15,6 +15,7 @@ from truesparse.sklearn import (
     SparseLSTMRegressor,
     SparseMLPClassifier,
     SparseMLPRegressor,
+    SparseTagger,
     SparseTextClassifier,
 )
 
@@ -97,6 +98,7 @@ def estimators(x: np.ndarray, y: np.ndarray) -> None:
     print(SparseLSTMForecaster(epochs=2).fit(y).predict(3))
     print(SparseMLPClassifier(max_iter=2).fit(x, y).predict(x))
     print(SparseMLPRegressor(max_iter=2).fit(x, y).predict(x))
+    print(SparseTagger(epochs=2).fit([["a", "b"]], [["X", "O"]]).predict([["a"]]))
     print(SparseTextClassifier(epochs=2).fit(["a", "b"], [0, 1]).predict(["a"]))
 
 

@@ -145,7 +145,7 @@ def test_what_the_runtime_cannot_forecast(files: dict[str, Path], tmp_path: Path
         ((values,), "known_ahead has numbers for 0 of 1 series; the model needs q of the next steps of each"),
         ((values, np.ones(2)), r"known_ahead has the shape \(2, 1\); it must be \(3, 1\)"),
         ((values + np.array([0, np.nan, 0, 0]), np.ones(3)), "series has NaN or infinity at step 0"),
-        (("text", np.ones(3)), "series has values that are no numbers"),
+        (("text", np.ones(3)), "series has values that are not numbers"),
     ):
         with pytest.raises(TruesparseError, match=message):
             model.predict(*arguments)

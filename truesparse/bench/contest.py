@@ -209,7 +209,7 @@ class Field:
         return ", ".join(LABELS[name] for name in self.sides)
 
     def ask(self, question: str, **arguments: Any) -> dict[str, dict[str, Any]]:
-        """Ask every side, which is told its name.
+        """Ask every side, which gets its name.
 
         Raises
         ------

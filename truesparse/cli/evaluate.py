@@ -39,7 +39,7 @@ def evaluate(
     as_json: bool,
     **columns: str | None,
 ) -> None:
-    """Measure the perplexity of a language model, or how well labels or numbers are told.
+    """Measure the perplexity of a language model, or how well a model predicts labels or numbers.
 
     The model is a file, or the best one of a run. A language model reads the text as one stream, and every
     token but the first counts.

@@ -1,6 +1,6 @@
 """The files of public sets of labelled texts as they are published: what their columns are.
 
-They are told by their first row. A file that has the columns it is asked for, or any others than these, is
+Their first row identifies them. A file that has the columns it is asked for, or any others than these, is
 read as any CSV file.
 """
 

@@ -43,7 +43,7 @@ class SeriesEncoder:
         Of a forecast: covariates that are known of later steps, too. The model reads their values at each of
         the `horizon` next steps behind that, step by step.
     lookback, horizon : int
-        Of a forecast: steps that are read, and steps that are told.
+        Of a forecast: steps that are read, and steps that are predicted.
     season : int
         Of a forecast: steps after which a series repeats, 1 if it does not; see `truesparse.data.forecast`.
     linear : tuple of float

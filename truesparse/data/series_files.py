@@ -256,7 +256,7 @@ def _with_future(series: Series, values: NDArray[np.float64], encoder: SeriesEnc
     TruesparseError
         A series has not as many of them as are forecast, or a cell is empty that must not be.
     """
-    named = series.with_features(encoder.features)  # or it is told what they lack
+    named = series.with_features(encoder.features)  # or an error says what they lack
     values = values[:, [series.features.index(name) for name in encoder.features]]
     targets, known = len(encoder.targets), [encoder.features.index(name) for name in encoder.known]
     there: NDArray[np.bool_] = ~np.isnan(values)

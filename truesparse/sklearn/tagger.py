@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     without=("token_column", "tag_column", "valid_fraction", "test_fraction"),
 )
 class SparseTagger(ClassPredictions, SparseNetworkEstimator):
-    """A truly sparse recurrent network that tells a label of each token of a sentence.
+    """A truly sparse recurrent network that labels each token of a sentence.
 
-    Sentences are lists of tokens, which are strings. The vocabulary is made of those of the training
-    sentences. With the default parameters it is what ``truesparse train tagger`` trains, but that no
-    sentences are held out.
+    Sentences are lists of tokens, which are strings. The vocabulary comes from the training sentences.
+    With the default parameters it is what ``truesparse train tagger`` trains, without held-out sentences.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
     encoder_: TokenEncoder
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train anew.
+        """Train from scratch.
 
         Parameters
         ----------
@@ -96,7 +95,7 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
         ------
         ValueError
             A sentence has no tokens, or others than labels, the labels, weights or a parameter cannot be
-            right, or the loss is not finite any more. The estimator is as before then.
+            right, or the loss is no longer finite. The estimator is unchanged then.
         """
         with self._draft() as draft:
             draft._learn(X, y, sample_weight)

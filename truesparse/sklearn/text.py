@@ -89,7 +89,7 @@ class SparseTextClassifier(ClassPredictions, SparseNetworkEstimator):
         ------
         ValueError
             A text is none or has no words, the classes, weights or a parameter cannot be right, or the loss
-            is not finite any more. The estimator is as before then.
+            is no longer finite. The estimator is unchanged then.
         """
         with self._draft() as draft:
             draft._learn(X, y, sample_weight)

@@ -35,7 +35,7 @@ _KEPT = (
 
 
 class StudyReporter(Reporter):
-    """Does nothing with what it is told; also of each run of a study."""
+    """Ignores all events; also for each run of a study."""
 
     def plan(self, study: Study, done: dict[str, Line]) -> None:
         """The study begins or goes on; some of its runs are done."""

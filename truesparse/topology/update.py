@@ -1,4 +1,4 @@
-"""What a topology update works on: parts of a model with a budget each, and what the rules are told."""
+"""What a topology update works on: parts of a model with a budget each, and what the rules get."""
 
 from __future__ import annotations
 

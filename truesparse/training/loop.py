@@ -182,7 +182,7 @@ class Trainer:
         TrainingStopped
             `stop` returned True; a checkpoint has been written.
         TruesparseError
-            The loss is not finite any more, or a file cannot be written. The last checkpoint is unharmed.
+            The loss is no longer finite, or a file cannot be written. The last checkpoint is unharmed.
         """
         self._run = run
         self._saved_at = time.perf_counter()

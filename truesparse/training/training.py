@@ -273,7 +273,7 @@ class Training:
     ) -> float:
         """Add the gradients of a batch to those in the arena; returns the mean loss. Of several ranks each
         has its part of both, which the others do not know yet, or with `local` those of its lanes alone.
-        `final` is told as in `Model.loss_and_gradients`."""
+        `final` is as in `Model.loss_and_gradients`."""
         from truesparse.model.checks import check_batch  # which the list of flags does not need
 
         batch, share = self._communicator.cut(batch)

@@ -100,7 +100,7 @@ def run_lane(racer: Racer, budget: Budget, folder: Path) -> dict[str, Any]:
     Raises
     ------
     Diverged
-        The loss is not finite any more.
+        The loss is no longer finite.
     """
     racer.warm_up()
     used, best, losses = 0.0, math.inf, 0.0

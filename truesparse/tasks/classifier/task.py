@@ -176,7 +176,7 @@ def _classified(
     stop: Callable[[], bool],
     communicator: Communicator = SERIAL,
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    """Of each batch, or of this rank's share of it, the labels, and the log-probabilities that are told,
+    """Of each batch, or of this rank's share of it, the labels, and the predicted log-probabilities,
     (labels, texts)."""
     for k in range(len(batches)):
         if stop():

@@ -1,4 +1,4 @@
-"""Spans of tokens that labels of the schemes IOB, IOB2 (BIO), BIOES or BILOU mark, and how many are told."""
+"""Spans of tokens that labels of the schemes IOB, IOB2 (BIO), BIOES or BILOU mark, and how many are found."""
 
 from __future__ import annotations
 
