@@ -105,6 +105,19 @@ def test_the_learning_rate_falls_every_epoch_from_the_one_that_was_asked_for(
     assert [record["lr"] for record in records(tmp_path / "run", "eval")] == [1.0, 1.0, 1.0, 0.5, 0.25]
 
 
+def test_the_learning_rate_falls_along_half_a_cosine_whatever_the_loss(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 2.0, 1.0])
+    monkeypatch.setattr(language_modeling, "evaluate", lambda *_: (next(losses), 10))
+    changed = replace(config, epochs=4, lr=1.0, lr_decay=2.0, lr_schedule="cosine")
+    train_model(changed, tmp_path / "run")
+    resume_run(tmp_path / "run", {"epochs": 6})  # which leaves the plan as it was
+    rates = [record["lr"] for record in records(tmp_path / "run", "eval")]
+    planned = [(1 + math.cos(math.pi * part)) / 2 for part in (0, 1 / 4, 2 / 4, 3 / 4, 3 / 4, 3 / 4)]
+    assert rates == pytest.approx(planned)
+
+
 def test_it_falls_at_the_end_of_an_epoch_even_if_nothing_is_evaluated_there(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

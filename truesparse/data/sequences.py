@@ -117,8 +117,9 @@ class Sequences:
         tokens = self.values.ndim == 1
         shape = (int(lengths.max()), *self.values.shape[1:], batch_size)
         if not tokens and shape[0] == 1:  # rows of a table: no loop, and no copy in another order
-            rows = np.zeros((batch_size, shape[1]), np.float32)
-            np.take(self.values, firsts, axis=0, out=rows[: len(chosen)])
+            rows = np.empty((batch_size, shape[1]), np.float32)
+            np.take(self.values, firsts, axis=0, out=rows[: len(chosen)], mode="clip")  # no second copy
+            rows[len(chosen) :] = 0
             return rows.T[None], lengths
         inputs = np.full(shape, -1, np.int32) if tokens else np.zeros(shape, np.float32)
         for place, number in enumerate(chosen):

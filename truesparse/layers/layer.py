@@ -40,12 +40,15 @@ class Window:
     lengths : ndarray of float32, shape of `one` without features
         Steps of each sequence; 0 in unused lanes.
     steps : int
+    alone : bool
+        Whether sequences have one step, and a signal of steps is one of sequences too.
     """
 
     panels: Panels
     one: Panels
     lengths: NDArray[np.float32]
     steps: int = 0
+    alone: bool = False
 
     @property
     def used(self) -> int:

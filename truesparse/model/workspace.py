@@ -12,7 +12,8 @@ from truesparse.errors import TruesparseError
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.layer import LayerState, Window
-from truesparse.layers.spec import SEQUENCE, TOKENS, Signal
+from truesparse.layers.pool.spec import Pool
+from truesparse.layers.spec import SEQUENCE, STEPS, TOKENS, Signal
 from truesparse.sparse.panels import Panels
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class State:
 
     def reset(self) -> None:
         """Set everything to zero, as at the start of an epoch."""
-        for array in self._parts().values():
-            array.fill(0)
+        for own in self.layers:
+            for array in own:
+                array.fill(0)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return copies as arrays of shape (H, B), by names such as ``lstm.0.h``."""
@@ -92,42 +94,39 @@ class Workspace:
         The head's.
     """
 
-    __slots__ = ("window", "start", "x", "layers", "targets", "output", "done", "_gradient", "_signals")
+    __slots__ = ("window", "start", "x", "layers", "targets", "output", "done", "_gradients")
 
     def __init__(self, model: Model, steps: int, batch: int) -> None:
         chain = model.chain
         alone = chain.feed_forward and steps == 1
         panels, one = Panels(steps, batch, alone), Panels(1, batch, alone)
-        self.window = Window(panels, one, aligned_zeros((one.panels, one.lanes)))
+        self.window = Window(panels, one, aligned_zeros((one.panels, one.lanes)), alone=alone)
         self.start = State(chain, batch)
         places = chain.places
-        self._signals = [place.given for place in places]
-        self.x = [self._zeros(self._signals[0])]
+        signals = [place.given for place in places]
+        self.x = [self._zeros(signals[0])]
         for place, layer in zip(places[:-1], model.layers, strict=True):
-            self.x.append(self.x[-1] if layer.IN_PLACE else self._zeros(place.output))
+            same = layer.IN_PLACE or (alone and isinstance(place.spec, Pool))
+            self.x.append(self.x[-1] if same else self._zeros(place.output))
         self.layers = [layer.workspace(panels, one) for layer in model.layers]
-        own = one if self._signals[-1].kind == SEQUENCE else panels
+        own = one if signals[-1].kind == SEQUENCE else panels
         self.targets = model.head.targets(own)
         self.output = model.head.workspace(own)
         # One buffer serves the gradients of all layers in turn: a layer has used up dy when it writes dx.
-        largest = {
-            kind: max((signal.size for signal in self._signals if signal.kind == kind), default=0)
-            for kind in {signal.kind for signal in self._signals} - {TOKENS}
+        kinds = [SEQUENCE if alone and signal.kind == STEPS else signal.kind for signal in signals]
+        buffers = {
+            kind: aligned_zeros(max(x.size for x, own in zip(self.x, kinds, strict=True) if own == kind))
+            for kind in {*kinds} - {TOKENS}
         }
-        self._gradient = {kind: aligned_zeros(self._lanes(kind) * size) for kind, size in largest.items()}
+        self._gradients = [
+            None if kind == TOKENS else buffers[kind][: x.size].reshape(x.shape)
+            for x, kind in zip(self.x, kinds, strict=True)
+        ]
         self.done = False  # whether the buffers hold the results of a backward pass
 
     def gradient_of(self, number: int) -> NDArray[np.float32] | None:
         """The gradient of `x[number]`, in the shared buffer; None of tokens."""
-        if self._signals[number].kind == TOKENS:
-            return None
-        shape = self.x[number].shape
-        buffer = self._gradient[self._signals[number].kind]
-        return buffer[: shape[0] * shape[1] * shape[2]].reshape(shape)
-
-    def _lanes(self, kind: str) -> int:
-        panels = self.window.one if kind == SEQUENCE else self.window.panels
-        return panels.panels * panels.lanes
+        return self._gradients[number]
 
     def _zeros(self, signal: Signal) -> NDArray[Any]:
         panels = self.window.one if signal.kind == SEQUENCE else self.window.panels

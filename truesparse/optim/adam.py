@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from truesparse.optim.base import Optimizer
-from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
+from truesparse.optim.settings import PlannedSettings, learning_rate, longest_gradient, lr_divisor
 from truesparse.settings import fraction, setting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _TINY = 1e-38  # whose logarithm stands for that of 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamSettings(FallingSettings):
+class AdamSettings(PlannedSettings):
     """Settings of Adam: ``w -= lr m / (sqrt(v) + epsilon)``, with corrected means m and v of g and g²."""
 
     NAME: ClassVar[str] = "adam"

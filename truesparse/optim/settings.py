@@ -89,6 +89,11 @@ class OptimizerSettings(Settings):
     def _make(self, arena: Arena) -> Optimizer:
         """The optimizer, with one learning rate for all."""
 
+    @property
+    def cosine(self) -> bool:
+        """Whether the learning rate falls along half a cosine."""
+        return False
+
     def decay(self) -> tuple[float, int]:
         """`lr_decay` and `lr_decay_start`, where there are any."""
         return 1.0, 0
@@ -106,3 +111,19 @@ class FallingSettings(OptimizerSettings):
     def decay(self) -> tuple[float, int]:
         """See `OptimizerSettings.decay`."""
         return self.lr_decay, self.lr_decay_start
+
+
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
+class PlannedSettings(FallingSettings):
+    """Of an optimizer whose learning rate can fall as planned."""
+
+    lr_schedule: str = setting(
+        "stall",
+        "How the learning rate falls: by --lr-decay, or after each epoch along half a cosine to near 0.",
+        choices=("stall", "cosine"),
+    )
+
+    @property
+    def cosine(self) -> bool:
+        """See `OptimizerSettings.cosine`."""
+        return self.lr_schedule == "cosine"

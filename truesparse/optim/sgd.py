@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from truesparse.optim.base import Optimizer
-from truesparse.optim.settings import FallingSettings, learning_rate, longest_gradient, lr_divisor
+from truesparse.optim.settings import PlannedSettings, learning_rate, longest_gradient, lr_divisor
 from truesparse.settings import fraction
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGDSettings(FallingSettings):
+class SGDSettings(PlannedSettings):
     """Settings of stochastic gradient descent: ``u = momentum u + g``, ``w -= lr u``."""
 
     NAME: ClassVar[str] = "sgd"

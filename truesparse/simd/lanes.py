@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import types
@@ -33,8 +35,14 @@ def split_lanes(n: int) -> tuple[int, ...]:
 def has_avx512() -> bool:
     """Return whether kernels are compiled for AVX-512: 32 registers of 16 lanes, where AVX2 has 16 of 8."""
     if config.CPU_FEATURES is None:
-        return bool(get_host_cpu_features().get("avx512f"))
+        return _host_has_avx512()
     return "+avx512f" in config.CPU_FEATURES.split(",")
+
+
+@cache
+def _host_has_avx512() -> bool:
+    """Asked once: LLVM takes half a millisecond to tell."""
+    return bool(get_host_cpu_features().get("avx512f"))
 
 
 class Lanes(types.Type):

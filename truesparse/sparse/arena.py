@@ -62,7 +62,7 @@ class Arena:
     has the size of a dense matrix.
     """
 
-    __slots__ = ("matrices", "frozen", "_numbers", "_bias_sizes")
+    __slots__ = ("matrices", "frozen", "_numbers", "_bias_sizes", "_biases", "_bias_grads")
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class Arena:
         numbers.grads = aligned_zeros(self._end())
         numbers.states = {}
         numbers.version = 0
+        self._look()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies and pickles: no gradients, and nothing that can be derived."""
@@ -130,12 +131,12 @@ class Arena:
     @property
     def biases(self) -> dict[str, Flat]:
         """Views of `values` on the biases, by name."""
-        return {name: self.values[self.layout[name]] for name in self._bias_sizes}
+        return self._biases
 
     @property
     def bias_grads(self) -> dict[str, Flat]:
         """Views of `grads` on the biases, by name."""
-        return {name: self.grads[self.layout[name]] for name in self._bias_sizes}
+        return self._bias_grads
 
     def add_state(self, name: str) -> Flat:
         """Make an optimizer slot of zeros, laid out like `values`.
@@ -174,6 +175,7 @@ class Arena:
     def exchange(self, state: str) -> None:
         """Swap the values and a state, both keeping their numbers and their memory."""
         self._numbers.values, self.states[state] = self.states[state], self.values
+        self._look()
         self.touch()
 
     def touch(self) -> None:
@@ -261,6 +263,14 @@ class Arena:
         self._numbers.values = moved(self.values)
         for state in self.states:
             self.states[state] = moved(self.states[state])
+        self._look()
+
+    def _look(self) -> None:
+        """Make the views on the biases: a small net looks them up more often than it has to compute."""
+        views = (
+            {name: flat[self.layout[name]] for name in self._bias_sizes} for flat in (self.values, self.grads)
+        )
+        self._biases, self._bias_grads = views
 
     def _lay_out(self, changed: Mapping[str, int]) -> dict[str, slice]:
         """Place the matrices, with their current sizes unless in `changed`, and then the biases."""

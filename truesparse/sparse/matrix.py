@@ -43,6 +43,8 @@ class SparseMatrix:
     group : int
         Rows of a group: 1, or `blocks`, row j of every block then being a group (a unit and its gates), or in
         a matrix of one block that many neighbouring rows.
+    row_steps : tuple of int
+        How many rows apart two groups begin, and two rows of one group.
     indptr : ndarray of int64, shape (rows / group + 1,)
     indices : ndarray of uint16 or uint32, shape (connections,)
         Columns, strictly increasing within a group of rows; 64-byte aligned.
@@ -61,6 +63,7 @@ class SparseMatrix:
         "shape",
         "blocks",
         "group",
+        "row_steps",
         "indptr",
         "indices",
         "_numbers",
@@ -83,6 +86,7 @@ class SparseMatrix:
         self.shape = rows, columns
         self.blocks = blocks
         self.group = group
+        self.row_steps = row_steps(rows, blocks, group)
         self._numbers = numbers
         self._transposed: Transposed | None = None
         self.set_pattern(pattern)
@@ -126,11 +130,6 @@ class SparseMatrix:
     def nnz(self) -> int:
         """How many weights are stored."""
         return self.indices.size * self.group
-
-    @property
-    def row_steps(self) -> tuple[int, int]:
-        """How many rows apart two groups begin, and two rows of one group."""
-        return row_steps(self.shape[0], self.blocks, self.group)
 
     @property
     def density(self) -> float:
@@ -202,12 +201,13 @@ class SparseMatrix:
             Row or group `i` has its entries of tile `t` from `tiles[i, t]` to `tiles[i, t + 1]`. Shared: do
             not modify. Built by the first call with these `tile_columns` after a change of topology.
         """
-        from truesparse.kernels.transpose import column_tiles
-
-        rows, columns = self.pattern.shape
+        columns = self.shape[1]
         width = min(tile_columns or columns, columns)
         if width not in self._tiles:
-            tiles = self._tiles[width] = np.empty((rows, -(-columns // width) + 1), np.int32)
+            from truesparse.kernels.transpose import column_tiles
+
+            shape = self.shape[0] // self.group, -(-columns // width) + 1
+            tiles = self._tiles[width] = np.empty(shape, np.int32)
             column_tiles(tiles, self.indptr, self.indices, width)
         return self._tiles[width]
 

@@ -82,9 +82,9 @@ class Transposed:
         version : int
             The arena's count of changes.
         """
-        from truesparse.kernels.fill import permute
-
         if version != self._version:
+            from truesparse.kernels.fill import permute
+
             permute(self.data, data, self.positions)
             self._version = version
 

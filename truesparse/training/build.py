@@ -204,5 +204,6 @@ def start_training(
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)
     decay = optimizer.decay()
+    cosine = planned if optimizer.cosine else 0
     clip, meet = optimizer.clip, (local_steps, outer_momentum)
-    return Training(model, built, evolution, clip, rng, clock, decay, communicator, *meet)
+    return Training(model, built, evolution, clip, rng, clock, decay, communicator, *meet, cosine)

@@ -16,6 +16,7 @@ from truesparse.data.batches import Batch, Batches
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.optim import GradientNorm, Optimizer
 from truesparse.settings import check_kind
+from truesparse.topology import schedules
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.evolution import Evolution, TopologyChange
 from truesparse.training.local_steps import OuterStep
@@ -77,6 +78,9 @@ class Training:
         topology changes.
     outer_momentum : float
         Of these meetings; see `truesparse.training.local_steps`.
+    cosine : int
+        Above 0, the learning rate falls after each epoch along half a cosine, to 0 after so many steps, and
+        `decay` does nothing.
 
     Attributes
     ----------
@@ -100,6 +104,7 @@ class Training:
         communicator: Communicator = SERIAL,
         local_steps: int = 1,
         outer_momentum: float = 0.0,
+        cosine: int = 0,
     ) -> None:
         from truesparse.model.checks import check_model  # which the list of flags does not need
 
@@ -122,6 +127,8 @@ class Training:
         self._rng = rng
         self._clock = clock
         self._decay = decay
+        self._cosine = cosine
+        self._first_lr = optimizer.lr
         self._communicator = communicator
         meetings = communicator, model.arena, local_steps, outer_momentum
         self._outer = OuterStep(*meetings) if local_steps > 1 else None
@@ -224,13 +231,17 @@ class Training:
         if loss is not None:
             self.optimizer.evaluated(loss)
         divisor, start = self._decay
-        if not self.optimizer.averaging and (not best or 0 < start <= epoch):
+        if self._cosine:
+            if epoch and self.steps < self._cosine:
+                self.optimizer.lr = schedules.cosine(self._first_lr, 0.0, self.steps, self._cosine)
+        elif not self.optimizer.averaging and (not best or 0 < start <= epoch):
             self.optimizer.lr /= divisor
         return self.evolve()
 
     def replan(self, steps: int, planned: int, steps_per_epoch: int) -> None:
         """Go on as after `steps` steps of a run of `planned`, in epochs of so many."""
         self.steps = steps
+        self._cosine = planned if self._cosine else 0
         if self.evolution is not None:
             self.evolution.replan(planned, steps_per_epoch)
 

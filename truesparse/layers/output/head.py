@@ -99,7 +99,7 @@ class HeadLayer(ABC):
 
     def workspace(self, panels: Panels) -> HeadWorkspace:
         """Room for its scores."""
-        return self.WORKSPACE(panels, self.outputs, self.weight.nnz if self._per_step else 0)
+        return self.WORKSPACE(panels, self.outputs, self.weight.nnz)
 
     @abstractmethod
     def targets(self, panels: Panels) -> NDArray[Any]:
@@ -225,7 +225,9 @@ class HeadLayer(ABC):
                 loss += self._panel_loss(scores, targets[panel], panel, scale, ws, True)
             multiply_transposed(dx[part], self.weight, gradient)
             add_gradient(self.weight, gradient, x[part])
-            row_sums(x.shape[2])(bias_grad, gradient, thread_count())
+            # Sums of sequences are rounded panel by panel, as they always were.
+            for own in (gradient,) if self._per_step else gradient[:, None]:
+                row_sums(x.shape[2])(bias_grad, own, thread_count())
         return loss
 
     def gradient_rows(

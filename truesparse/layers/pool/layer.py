@@ -31,6 +31,8 @@ class PoolLayer(Layer):
 
     def forward(self, y: Any, x: Any, state: LayerState, ws: NDArray[np.float32], window: Window) -> None:
         """Pool over the steps of each sequence."""
+        if window.alone:  # x is y
+            return
         lanes, lengths, steps = _lanes(window), window.lengths, window.steps
         if self._kind == "max":
             pooling.max_forward(*lanes)(y, ws, x, lengths, steps)
@@ -41,6 +43,8 @@ class PoolLayer(Layer):
 
     def backward(self, dx: Any, dy: Any, x: Any, ws: NDArray[np.float32], window: Window) -> None:
         """Spread the gradient over the steps."""
+        if window.alone:
+            return
         lanes, lengths, steps = _lanes(window), window.lengths, window.steps
         if self._kind == "max":
             pooling.max_backward(*lanes)(dx, dy, ws, lengths, steps)

@@ -37,6 +37,13 @@ _RIGL: dict[str, Any] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {  # benchmarks/results/mnist
     "mnist": _RIGL,
+    "mnist-100": {
+        **_RIGL,
+        "lr_schedule": "cosine",
+        "weight_decay": 3e-4,
+        "label_smoothing": 0.1,
+        "epochs": 100,
+    },
     "set-mnist": {
         **_RIGL,
         "hidden_sizes": "1000,1000,1000",
