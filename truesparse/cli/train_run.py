@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,8 @@ def training_command(kind: type[Config]) -> click.Command:
         from truesparse.training.communicator import SAME_START, find_communicator, same_everywhere
 
         communicator = find_communicator(mpi)
+        if communicator.rank:
+            warnings.simplefilter("ignore")  # rank 0 gives the same ones
         started = f"train {kind.TASK}{' --resume' if resume else ''}"
         same_everywhere(communicator, [("command", started, SAME_START)])
         reporter = display_for(as_json, quiet or communicator.rank > 0)

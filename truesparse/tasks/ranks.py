@@ -59,13 +59,15 @@ def shared(task: Task, communicator: Communicator) -> Task:
 
 def set_rank_threads(wanted: int, communicator: Communicator) -> int:
     """Set the threads of this rank: by default its share of the cores; more than there are get a warning."""
-    ranks, cores, each = communicator.neighbours, communicator.cores, communicator.threads
-    if ranks > 1 and cores and not wanted:
-        return set_threads(each)
-    if ranks > 1 and cores and wanted > each and communicator.rank == 0:
+    ranks, cores = communicator.neighbours, communicator.cores
+    if ranks == 1 or not cores:
+        return set_threads(wanted)
+    threads = wanted or communicator.threads
+    if ranks * threads > cores and communicator.rank == 0:
+        fewer = f"use --threads {communicator.threads}" if ranks <= cores else f"start {cores} here at most"
         warnings.warn(
-            f"{ranks} ranks of {wanted} threads are more than the {cores} core{'s' * (cores > 1)} of this"
-            f" machine, and disturb each other; use --threads {each}",
+            f"{ranks} ranks of {threads} thread{'s' * (threads > 1)} are more than the"
+            f" {cores} core{'s' * (cores > 1)} of this machine, and disturb each other; {fewer}",
             stacklevel=2,
         )
-    return set_threads(wanted)
+    return set_threads(threads)

@@ -80,11 +80,11 @@ class OuterStep:
         if not self.pending:
             return
         self.pending = 0
-        arena, share = self._arena, np.float32(1 / self._communicator.size)
+        arena, ranks = self._arena, np.float32(self._communicator.size)
         values, start, momentum = arena.values, arena.states[_START], self._momentum
         np.subtract(start, values, out=values)
         self._communicator.all_reduce(values)
-        values *= share
+        values /= ranks  # whole numbers that are equal everywhere stay as they are
         if momentum:
             velocity = arena.states[_VELOCITY]
             velocity *= momentum
@@ -95,5 +95,5 @@ class OuterStep:
         for name, state in arena.states.items():
             if name not in (_START, _VELOCITY):
                 self._communicator.all_reduce(state, exact=True)
-                state *= share
+                state /= ranks
         arena.touch()

@@ -59,8 +59,8 @@ class MPICommunicator(Communicator):
 
     def all_reduce(self, array: NDArray[np.float32], exact: bool = False) -> None:
         """See `Communicator.all_reduce`."""
+        assert array.flags.c_contiguous
         flat = array.reshape(-1)
-        assert np.shares_memory(flat, array)
         for start in range(0, flat.size, _BLOCK):
             self._reduce(flat[start : start + _BLOCK], self.rounds and not exact)
 
