@@ -16,7 +16,7 @@ from shutil import which
 
 import pytest
 from click.testing import Result
-from training_helpers import records, without_times
+from training_helpers import MPIEXEC, records, without_times
 
 from conftest import write_text
 
@@ -34,6 +34,7 @@ SMALL = {
 }
 Run = Callable[..., Result]
 EXCERPTS = {"own-layer": ROOT / "examples" / "elman.py"}  # of which the page shows lines
+OTHERS = {*EXCERPTS, "cluster"}  # which have tests of their own
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
@@ -68,6 +69,11 @@ def type_in(run: Run, page: Path) -> str:
             elif program == "python":
                 command = [sys.executable, *arguments, *small(program, arguments)]
                 shown.append(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            elif program == "mpiexec":
+                ranks, arguments = arguments[:2], arguments[3:]  # after the name of our program
+                command = [sys.executable, "-m", "truesparse", *arguments, *small("truesparse", arguments)]
+                job = [MPIEXEC, *ranks, *command]
+                shown.append(subprocess.run(job, check=True, stdout=subprocess.PIPE, text=True).stdout)
             elif which("cc"):
                 shown.append(
                     subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout
@@ -84,7 +90,7 @@ def need(*packages: str) -> None:
         pytest.skip(f"{' and '.join(missing)} not installed")
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in TUTORIALS.glob("*.md")} - EXCERPTS.keys()))
+@pytest.mark.parametrize("name", sorted({path.stem for path in TUTORIALS.glob("*.md")} - OTHERS))
 def test_tutorial(run: Run, name: str) -> None:
     need(*NEEDS.get(name, ()))
     type_in(run, TUTORIALS / f"{name}.md")
@@ -101,6 +107,18 @@ def test_newcomers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, row = (without_times(records(Path(name))) for name in ("mine", "row"))
     assert mine == row
     assert "rewire" in [record["kind"] for record in mine]
+
+
+def test_cluster(run: Run) -> None:
+    """Two ranks learn what one process learns."""
+    need("mpi4py")
+    if not MPIEXEC:
+        pytest.skip("there is no mpiexec")
+    type_in(run, TUTORIALS / "cluster.md")
+    one, two = (records(Path(name), "end")[0] for name in ("one", "two"))
+    assert two["valid_perplexity"] == pytest.approx(one["valid_perplexity"], rel=1e-5)
+    assert two["nnz"] == one["nnz"]
+    assert two["steps"] == one["steps"] == 20
 
 
 @pytest.mark.parametrize("name", EXCERPTS)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,11 @@ TIMES = {
     *("seconds", "epoch_seconds", "update_seconds", "seconds_per_epoch", "tokens_per_second"),
     *("peak_memory_bytes", "run_dir", "threads", "net_seconds", "step_seconds"),
 }
+
+MPIEXEC = next(
+    filter(None, (shutil.which("mpiexec", path=str(Path(sys.executable).parent)), shutil.which("mpiexec"))),
+    "",
+)
 
 
 class StopAt(Reporter):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
-from training_helpers import records
+from training_helpers import MPIEXEC, records
 
 from conftest import write_text
 from truesparse.bench.network import Cost, Network
@@ -27,10 +26,6 @@ from truesparse.errors import UsageError
 from truesparse.training.communicator import Communicator, same_everywhere
 
 PROGRAM = Path(__file__).with_name("mpi_program.py")
-MPIEXEC = next(
-    filter(None, (shutil.which("mpiexec", path=str(Path(sys.executable).parent)), shutil.which("mpiexec"))),
-    "",
-)
 
 
 def _missing() -> str:
