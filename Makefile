@@ -1,6 +1,6 @@
 # Everything CI checks, in the active environment: make check
 
-.PHONY: check lint imports types test docs dist format
+.PHONY: check lint imports types test docs links dist format
 
 check: lint imports types test
 
@@ -21,6 +21,10 @@ test:
 # The site, in build/site; a warning, such as a link that leads nowhere, is an error.
 docs:
 	sphinx-build -c docs -d build/doctrees -W --keep-going -q . build/site
+
+# Which links of the site to other sites lead nowhere. It needs the network, so CI leaves it out.
+links:
+	sphinx-build -b linkcheck -c docs -d build/doctrees -q . build/links
 
 # What a release uploads, in dist; then each of them is installed and used outside of the checkout, and the
 # wheel passes tests of the sdist.
