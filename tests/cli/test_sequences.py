@@ -343,6 +343,37 @@ def test_the_linear_part_is_fitted_again_unless_told_not_to(trained) -> None:
     assert "--no-refit is for forecasts, with --horizon; leave it out" in result.stderr
 
 
+def test_a_run_without_a_linear_part_gets_none_in_the_end(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one from before there were linear parts: its network has learned all differences."""
+    with monkeypatch.context() as patched:
+        patched.setattr("truesparse.data.forecast.fit_linear", Mock(return_value=()))
+        train("forecast", "--max-steps", "2", "--out", "old")
+    before = Path("old/model.safetensors").read_bytes()
+    command("train", "sequences", "--resume", "old")
+    assert Path("old/model.safetensors").read_bytes() == before
+    assert truesparse.load("old").encoder.linear == ()
+
+
+def test_a_forecasting_run_begins_with_another_one(trained) -> None:
+    flags = [
+        "--data",
+        "forecast.csv",
+        *FORECAST,
+        "--hidden-size",
+        "40",
+        "--batch-size",
+        "8",
+        "--max-steps",
+        "1",
+    ]
+    topology = ["train", "sequences", *flags, "--method", "static", "--start-topology", "forecast"]
+    for values in ("fresh", "first", "last"):
+        command(*topology, "--start-values", values, "--out", f"with-{values}")
+    result = CliRunner().invoke(main, [*topology, "--start-values", "last", "--horizon", "2"])
+    assert "forecasts target by target and promo, promo known, with a horizon of 3, a" in result.stderr
+    assert "give the --horizon, --lookback, --season and columns of the model\n" in result.stderr
+
+
 def test_info_and_a_picture(trained) -> None:
     assert "lstm.0.weight_ih" in command("info", "regress")
     assert json.loads(command("info", "forecast", "--json"))["total"]["linear"] == 3 * 6
