@@ -215,7 +215,11 @@ def test_a_temperature_that_is_not_used_is_told() -> None:
     (line,) = calibration_lines(results)
     assert line.startswith("calibrated with temperature 0.3: expected calibration error validation 20.00%")
     (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 0.1})
-    assert line.startswith("not calibrated: the validation data are too few, or told too well, to show that")
+    assert line.startswith(
+        "not calibrated: the validation data are too few, or nearly all right, to show that"
+    )
+    (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 9.9999})
+    assert line.startswith("not calibrated: the scores say almost nothing about the labels of the validation")
 
 
 def test_presets() -> None:

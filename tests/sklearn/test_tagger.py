@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 from truesparse import runtime
 from truesparse.sklearn import SparseTagger
@@ -59,6 +60,27 @@ def test_sentences_that_do_not_count_are_not_learned() -> None:
     assert (rare.network_.model.arena.values != only.network_.model.arena.values).any()
 
 
+def test_measures_to_choose_by() -> None:
+    """Those of the command line."""
+    few = {"hidden_size": 4, "density": 1.0, "epochs": 1, "lr": 1e-6, "random_state": 0}
+    scores = {}
+    for choose_by in ("auto", "f1", "macro-f1", "accuracy"):
+        for labels in (Y, [[{"O": "a", "B-PER": "b"}[one] for one in own] for own in Y]):
+            spans = labels is Y
+            if choose_by == "f1" and not spans:
+                continue
+            model = SparseTagger(**few, validation_fraction=0.5, choose_by=choose_by).fit(X, labels)
+            scores[choose_by, spans] = model.validation_scores_[-1]
+    assert scores["auto", True] == scores["f1", True]
+    assert scores["auto", False] == scores["accuracy", False]
+    assert scores["auto", False] != scores["macro-f1", False]
+    assert scores["macro-f1", True] == scores["f1", True]  # as there is one type of spans
+
+
+def test_folds_of_a_cross_validation() -> None:
+    assert cross_val_score(SparseTagger(**SMALL), X, Y, cv=2).tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("sentences", "labels", "message"),
     [
@@ -71,6 +93,8 @@ def test_sentences_that_do_not_count_are_not_learned() -> None:
         ([["Ada"]] * 2, [["O"]], "inconsistent numbers of samples"),
         ([["Ada", "ran"]], [["O", "O"]], "y has only one class, 'O'"),
         ([["Ada", "ran"]], [["O", None]], "row 1 of the labels of row 0 of y is missing"),
+        ([["Ada", "ran"]], [["O", 1]], "the classes are of several kinds, such as texts and numbers"),
+        ([["Ada"]], None, "SparseTagger requires y to be passed, but the target y is None"),
     ],
 )
 def test_what_cannot_be(sentences: object, labels: object, message: str) -> None:
