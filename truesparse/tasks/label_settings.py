@@ -75,8 +75,8 @@ def not_calibrated(temperature: float, data: str, flags: str) -> str:
 
     if temperature > LIMITS[1] / 1.001:
         return (
-            f"not calibrated: the scores say almost nothing about the labels of the {data}, so any temperature"
-            f" up to {LIMITS[1]:g} would do; train the model longer, or with other settings"
+            f"not calibrated: the scores say almost nothing about the labels of the {data}, which asks for a"
+            f" temperature of {LIMITS[1]:g} or more; train the model longer, or with other settings"
         )
     return (
         f"not calibrated: the {data} are too few, or nearly all right, to show that the temperature"
