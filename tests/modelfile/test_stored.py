@@ -69,9 +69,9 @@ def test_a_model_of_features_says_what_they_are_called(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"goal": "guess", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
-        ({"goal": "regress-steps", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
-        ({"goal": "classify", "lookback": 0, "horizon": 0, "season": 0}, "tells something else"),
+        ({"goal": "guess", "lookback": 0, "horizon": 0, "season": 0}, "describes other numbers"),
+        ({"goal": "regress-steps", "lookback": 0, "horizon": 0, "season": 0}, "describes other numbers"),
+        ({"goal": "classify", "lookback": 0, "horizon": 0, "season": 0}, "describes other numbers"),
         ({"features": ("sales", "holiday")}, "as many numbers as its layers do not"),
         ({"horizon": 3}, "as many numbers as its layers do not"),
         ({"horizon": 0}, "no valid horizon"),

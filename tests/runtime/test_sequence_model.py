@@ -129,7 +129,7 @@ def test_mistakes(tmp_path: Path) -> None:
         model.predict([np.ones((2, 3)), np.ones((0, 3))])
     with pytest.raises(TruesparseError, match="features are NaN, infinite or too large"):
         model.stream().step([0, 1e39, 0])
-    with pytest.raises(UsageError, match="says numbers, which have no probabilities; use predict"):
+    with pytest.raises(UsageError, match="predicts numbers, which have no probabilities; use predict"):
         model.predict_proba([np.zeros((4, 3))])
     with pytest.raises(UsageError, match="m is a model of numbers, not a classifier; use truesparse predict"):
         runtime.load_classifier(tmp_path / "m")

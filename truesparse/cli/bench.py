@@ -16,7 +16,15 @@ from truesparse.cli.options import choice_option, config_options, number_option,
 from truesparse.settings import flag
 from truesparse.tasks.classifier.settings import ClassifierConfig
 
-_SIZE = click.IntRange(min=1, max=10**9)
+
+class _Size(click.IntRange):
+    """A whole number from 1 on; the largest one is no news to anybody."""
+
+    def _describe_range(self) -> str:
+        return "x>=1"
+
+
+_SIZE = _Size(min=1, max=10**9)
 F = TypeVar("F", bound=Callable[..., Any])
 Measure = Callable[..., list[dict[str, Any]]]  # takes conditions and a monitor
 

@@ -18,7 +18,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "Data": ("data", "level", "label_column", "text_column", "token_column", "tag_column", "goal"),
     "Model": (
         *("preset", "cell", "hidden_size", "layers", "bidirectional", "embedding_size", "tied", "pooling"),
-        *("output", "dropout", "locked_dropout", "dropout_weights", "init_scale"),
+        *("output", "head", "experts", "dropout", "locked_dropout", "dropout_weights", "init_scale"),
     ),
     "Sparsity": (
         *("density", "method", "pattern", "output_group", "distribution", "er_epsilon", "gates"),
@@ -27,7 +27,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "Training": (
         *("epochs", "optimizer", "lr", "batch_size", "bptt", "seed", "threads", "max_steps", "max_minutes"),
         *("patience", "random_windows", "label_smoothing", "size_penalty", "change_penalty"),
-        *("class_weight", "choose_by", "calibrate"),
+        *("class_weight", "choose_by", "calibrate", "refit"),
     ),
     "Output": (
         *("out", "resume", "json", "as_json", "quiet", "print_config", "config_file", "log"),

@@ -43,12 +43,12 @@ def predict(
 ) -> None:
     """Predict labels of texts and tokens, or labels, numbers and next steps of sequences.
 
-    The model is a file, or the best one of a run. FILE has texts, - stands for standard input. What a model
-    says comes in the order of the texts, as soon as they have arrived. Of a classifier it is a row of CSV for
-    each text, with the label and the probability of each label; a text that has no words gets an empty row.
-    Of a tagger it is a line for each token, with the token and its label, and an empty line after each
-    sentence; in FILE spaces part the tokens of a sentence. Of a model of numbers it is a row of CSV for each
-    sequence, step or next step.
+    The model is a file, or the best one of a run. FILE has texts; - is standard input. Predictions come in
+    the order of the texts, as soon as these have arrived. A classifier writes a row of CSV for each text:
+    the label and the probability of each label. A text without words gets an empty row. A tagger writes a
+    line for each token, with the token and its label, and an empty line after each sentence. In FILE, spaces
+    separate the tokens of a sentence. A model of numbers writes a row of CSV for each sequence, step or next
+    step.
     """
     from truesparse.data.files import open_file
     from truesparse.model.loading import load_model

@@ -39,7 +39,7 @@ class MaskedWindows:
     vocabulary : Vocabulary
         Made by `with_mask`.
     rate : float
-        Which fraction of the tokens is to be told.
+        Which fraction of the tokens is to be predicted.
     seed : int
     shuffled : bool
         Whether the windows of an epoch come in a random order.

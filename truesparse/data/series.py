@@ -59,7 +59,7 @@ class SeriesColumns(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What is to be told, as it was read.
+    """What is to be predicted, as it was read.
 
     Attributes
     ----------

@@ -114,7 +114,7 @@ class SeriesEncoder:
         document : object
             Anything.
         features, outputs, per_step, labels
-            Of the model; whether it says something at each step, and whether labels.
+            Of the model; whether it predicts at each step, and whether labels.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class SeriesEncoder:
         made = cls(**given, linear=tuple(linear))
         told = len(made.targets) * (made.horizon if forecasts else 1)
         if made.goal not in GOALS or made.per_step != per_step or made.labels != labels:
-            raise TruesparseError("tells something else of its numbers than its layers do")
+            raise TruesparseError("describes other numbers than its layers have")
         if (
             len(made.features) + forecasts * (len(made.targets) + len(made.known) * made.horizon) != features
             or not told

@@ -202,7 +202,7 @@ def _from_steps(frame: Frame, columns: SeriesColumns, labelled: bool) -> Series:
     if not others:
         raise TruesparseError(
             f"{frame.name} has no columns of features; put numbers of each step into columns of their own, or"
-            " say with --target-column which one is to be told"
+            " name the column to predict with --target-column"
         )
     ids: list[str] = []
     groups = np.zeros(len(frame.rows), np.int64)

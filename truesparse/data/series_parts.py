@@ -159,7 +159,7 @@ class ForecastData(LabelledData):
 
 
 def encode(series: Series, labels: Sequence[str], encoder: SeriesEncoder) -> Examples:
-    """Sequences as a model reads them, with what it is to tell.
+    """Sequences as a model reads them, with what it is to predict.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def load_series(
     encoder: SeriesEncoder | None = None,
     labels: tuple[str, ...] = (),
 ) -> LabelledData:
-    """Read sequences to train on, and what their model is to tell.
+    """Read sequences to train on, and what their model is to predict.
 
     Parameters
     ----------

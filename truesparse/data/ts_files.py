@@ -19,7 +19,7 @@ from truesparse.settings import shown
 
 
 def read_ts(file: TextFile, labelled: bool) -> Series:
-    """Read a .ts file; `labelled` says that labels or numbers to tell must be there.
+    """Read a .ts file; with `labelled`, labels or numbers to predict must be there.
 
     Raises
     ------

@@ -168,7 +168,7 @@ void ${name}_read(${name}_state *state, const float *features, size_t steps, flo
 
 """
 _OF_STEPS = {
-    "usage": f"{_USAGE}what there is to say after it",
+    "usage": f"{_USAGE}the prediction for this step",
     "more_functions": f"{_READ}after each of them, steps * ${{upper}}_OUTPUTS in all{_READ_END}",
     "output_of_step": "\n        ${name}_output(state, $scores_name + step * ${upper}_OUTPUTS);",
     "output_at_end": "",
@@ -176,7 +176,7 @@ _OF_STEPS = {
     "print_end": "",
 }
 _OF_SEQUENCES = {
-    "usage": f"{_USAGE}what there is to say of all steps so far",
+    "usage": f"{_USAGE}the prediction from all steps so far",
     "more_functions": f"{_READ}after the last of them{_READ_END}",
     "output_of_step": "",
     "output_at_end": "\n    ${name}_output(state, $scores_name);",

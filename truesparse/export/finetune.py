@@ -100,7 +100,7 @@ def finetune(
     task = config.make_task(like=names)
     for what, mine, theirs in (
         ("features a step", dense.chain.features, task.chain.features),
-        ("numbers to tell", dense.chain.head.outputs, task.chain.head.outputs),
+        ("predicted numbers", dense.chain.head.outputs, task.chain.head.outputs),
     ):
         if mine != theirs:
             raise UsageError(

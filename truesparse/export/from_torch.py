@@ -75,7 +75,7 @@ def as_dense(
         _need_shape("output.weight", weight, (len(weight), units), source)
     if weight is None or weight.shape[1] != units:
         raise TruesparseError(
-            f"{source} has no matrix for the output layer; give a model that says something"
+            f"{source} has no matrix for the output layer; give a model with an output layer"
         )
     biases = [key for key, tensor in left.items() if tensor.shape == (len(weight),)]
     bias = left.pop(biases[0]) if biases else np.zeros(len(weight), np.float32)

@@ -15,7 +15,7 @@ class Target(NamedTuple):
     ----------
     module, function : str
         What writes it, imported when it is used: takes a `StoredModel` and the folder to fill, and returns
-        what there is to say of it; see `truesparse.export.write.export_model`.
+        what can be reported of it; see `truesparse.export.write.export_model`.
     summary : str
         What it is, for ``--help``.
     named : bool

@@ -143,7 +143,7 @@ def sequence_model(
     kind : {"classifier", "regressor"}
         Whether outputs are the scores of classes, two or more, or the numbers themselves.
     pooling : {"last", "mean", "max", ""}
-        What the output layer sees of the top layer's outputs; empty if it says something at each step.
+        What the output layer sees of the top layer's outputs; empty if it predicts at each step.
     sparse_output : bool
         Whether the output layer is sparse. If not, its weights are all there and counted with the biases.
     feature_mean, feature_scale : tuple of float

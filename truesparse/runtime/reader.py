@@ -116,7 +116,7 @@ class Reader:
 
     def scores(self, inputs: NDArray[Any]) -> list[Array]:
         """What the output layer says of sequences of equal length, (steps, B) or (steps, B, D), from zeros:
-        arrays of shape (outputs, B), one for each step, or one alone where the model says something once."""
+        arrays of shape (outputs, B), one for each step, or one alone where the model predicts once."""
         steps = self._recurrent.run(list(inputs.swapaxes(0, 1)))
         if not self.chain.per_step:
             return [self._output(self._pooled(steps, [len(inputs)] * inputs.shape[1]))]

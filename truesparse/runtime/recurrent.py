@@ -32,7 +32,7 @@ class Recurrence:
     Raises
     ------
     TruesparseError
-        The model says something at each step without a state, or has a layer that the runtime has not.
+        The model predicts at each step without a state, or has a layer that the runtime has not.
     """
 
     def __init__(self, stored: StoredModel) -> None:

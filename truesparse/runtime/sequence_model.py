@@ -1,4 +1,4 @@
-"""A model that reads features, or says numbers."""
+"""A model that reads features or predicts numbers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SequenceModel(Reader):
         -------
         ndarray of float32, shape (n, outputs); or list
             Numbers of each sequence; or its class: a label, or where there are none the number of one. Of a
-            model that says something at each step, a list of arrays (steps, outputs), or of lists of classes.
+            model that predicts at each step, a list of arrays (steps, outputs), or of lists of classes.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class SequenceModel(Reader):
             The model predicts numbers.
         """
         if not isinstance(self.chain.head, Softmax):
-            raise UsageError("the model says numbers, which have no probabilities; use predict")
+            raise UsageError("the model predicts numbers, which have no probabilities; use predict")
         return self._outputs(sequences)
 
     def stream(self, batch: int | None = None) -> SequenceStream:
@@ -98,7 +98,7 @@ class SequenceStream(Stream):
     __slots__ = ()
 
     def step(self, inputs: ArrayLike) -> Array:
-        """Read a step of each sequence and say what there is to say after it.
+        """Read a step of each sequence and return the prediction after it.
 
         Parameters
         ----------

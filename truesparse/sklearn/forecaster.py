@@ -39,7 +39,7 @@ _OF_FORECASTS = {
     "season": Parameter(
         None,
         "int, optional",
-        "Steps after which series repeat, 1 if they do not. If not given: what the autocorrelation tells.",
+        "Steps after which series repeat, 1 if they do not. If not given, autocorrelation finds it.",
     ),
     "known_columns": Parameter(
         None,

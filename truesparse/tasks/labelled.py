@@ -39,7 +39,7 @@ class LabelledTask(Task):
     def log_probabilities(
         self, model: Model, part: str, stop: Callable[[], bool]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """What a model says of the labels of a part, shape (n, labels), and which they are; arguments and
+        """What a model predicts of the labels of a part, shape (n, labels), and which they are; arguments and
         errors as of `evaluate`."""
 
     def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:

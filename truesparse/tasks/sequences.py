@@ -1,4 +1,4 @@
-"""What training on whole sequences can be told, and the model that it asks for."""
+"""Settings of training on whole sequences, and the model they describe."""
 
 from __future__ import annotations
 

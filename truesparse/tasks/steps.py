@@ -34,12 +34,12 @@ def pieces(sequences: Sequences, length: int) -> Sequences:
 
 def steps_at_once(chain: ChainSpec, sequences: Sequences, what: str = "sentence") -> int:
     """For how many steps of sequences it takes buffers to read them: all of the longest, if a model reads in
-    both directions or says something once a sequence.
+    both directions or predicts once a sequence.
 
     Raises
     ------
     TruesparseError
-        It says something at each step, reads in both directions, and one is longer than `LONGEST`.
+        It predicts at each step, reads in both directions, and one is longer than `LONGEST`.
     """
     if not chain.per_step:
         return sequences.longest
@@ -66,7 +66,7 @@ def step_outputs(
     Parameters
     ----------
     model : Model
-        That says something at each step.
+        That predicts at each step.
     sequences : Sequences
     workspace : Workspace
         For as many steps as `steps_at_once` says, and as many sequences as are to be read side by side.

@@ -1,4 +1,4 @@
-"""Settings that several methods have; those of one method are in its file. What a topology can be told."""
+"""Settings that several methods have; those of one method are in its file. Settings of a topology."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that trains a classifier of texts can be told."""
+"""Settings of a run that trains a classifier of texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that trains a language model can be told, and the model that it asks for."""
+"""Settings of a run that trains a language model, and the model they describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that trains a masked language model can be told, and the encoder that it asks for."""
+"""Settings of a run that trains a masked language model, and the encoder they describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that trains a feed-forward net can be told, and the model that it asks for."""
+"""Settings of a run that trains a feed-forward net, and the model they describe."""
 
 from __future__ import annotations
 

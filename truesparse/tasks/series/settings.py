@@ -1,4 +1,4 @@
-"""What a run that trains a model of sequences of numbers can be told."""
+"""Settings of a run that trains a model of sequences of numbers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ truesparse train sequences --resume RUN
         " the next steps differ from those of the season before.",
         low=1,
         high=1 << 16,
-        shown="what the autocorrelation tells",
+        shown="found by autocorrelation",
     )
     known_columns: str = setting(
         "", "Names, with commas, of columns whose next steps are known when a forecast is made.", shown="none"

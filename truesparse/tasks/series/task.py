@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class SeriesLearning(LabelledTask):
     """Telling a label or numbers for each sequence, or for each of its steps.
 
-    Features, and numbers to be told, are standardised by mean and deviation of the training part, which the
+    Features, and numbers to predict, are standardised by mean and deviation of the training part, which the
     model keeps.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What a run that trains a tagger can be told."""
+"""Settings of a run that trains a tagger."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ truesparse train tagger --resume RUN
         "Tokens that occur less often in the training sentences are unknown; the model learns from them too.",
         low=1,
     )
-    lower_case: bool = setting(False, "Lower-case the tokens; capitals tell names.")
+    lower_case: bool = setting(False, "Lower-case the tokens; capitals often mark names.")
     output: str = output_setting()
     choose_by: str = choose_setting("auto", "f1", "macro-f1", "accuracy", "loss")
     label_smoothing: float = smoothing_setting()
