@@ -14,6 +14,7 @@ from sklearn.model_selection import cross_val_score
 
 from truesparse import runtime
 from truesparse.sklearn import SparseTagger
+from truesparse.tasks.tagger.spans import Scheme
 
 X = [["Ada", "slept"], ["Ben", "and", "Ada", "sang"], ["ran"]] * 20
 Y = [["B-PER", "O"], ["B-PER", "O", "B-PER", "O"], ["O"]] * 20
@@ -60,7 +61,7 @@ def test_sentences_that_do_not_count_are_not_learned() -> None:
     assert (rare.network_.model.arena.values != only.network_.model.arena.values).any()
 
 
-def test_measures_to_choose_by() -> None:
+def test_measures_to_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the command line."""
     few = {"hidden_size": 4, "density": 1.0, "epochs": 1, "lr": 1e-6, "random_state": 0}
     scores = {}
@@ -74,7 +75,14 @@ def test_measures_to_choose_by() -> None:
     assert scores["auto", True] == scores["f1", True]
     assert scores["auto", False] == scores["accuracy", False]
     assert scores["auto", False] != scores["macro-f1", False]
-    assert scores["macro-f1", True] == scores["f1", True]  # as there is one type of spans
+    counts, count = [], Scheme.count
+    monkeypatch.setattr(Scheme, "count", lambda *given: counts.append(count(*given)) or counts[-1])
+    types = {"Ada": "B-PER", "Ben": "B-LOC"}
+    typed = [[types.get(token, "O") for token in sentence] for sentence in X]
+    how = {**few, "epochs": 6, "lr": 0.02, "validation_fraction": 0.5}
+    model = SparseTagger(**how, choose_by="macro-f1").fit(X, typed)
+    assert model.validation_scores_ == [own.macro_f1 for own in counts]
+    assert model.validation_scores_ != [own.rates()["f1"] for own in counts]
 
 
 def test_folds_of_a_cross_validation() -> None:
