@@ -215,7 +215,11 @@ def test_a_temperature_that_is_not_used_is_told() -> None:
     (line,) = calibration_lines(results)
     assert line.startswith("calibrated with temperature 0.3: expected calibration error validation 20.00%")
     (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 0.1})
-    assert line.startswith("not calibrated: the validation data are too few, or told too well, to show that")
+    assert line.startswith(
+        "not calibrated: the validation data are too few, or nearly all right, to show that"
+    )
+    (line,) = calibration_lines({**results, "temperature": 1.0, "refused_temperature": 9.9999})
+    assert line.startswith("not calibrated: the scores say almost nothing about the labels of the validation")
 
 
 def test_presets() -> None:
@@ -341,6 +345,37 @@ def test_the_linear_part_is_fitted_again_unless_told_not_to(trained) -> None:
     assert [float(value) for value in rounded.groups()] == pytest.approx([kept["test_rmse"]] * 2, rel=0.02)
     result = CliRunner().invoke(main, ["train", "sequences", "--data", "classify.csv", "--no-refit"])
     assert "--no-refit is for forecasts, with --horizon; leave it out" in result.stderr
+
+
+def test_a_run_without_a_linear_part_gets_none_in_the_end(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one from before there were linear parts: its network has learned all differences."""
+    with monkeypatch.context() as patched:
+        patched.setattr("truesparse.data.forecast.fit_linear", Mock(return_value=()))
+        train("forecast", "--max-steps", "2", "--out", "old")
+    before = Path("old/model.safetensors").read_bytes()
+    command("train", "sequences", "--resume", "old")
+    assert Path("old/model.safetensors").read_bytes() == before
+    assert truesparse.load("old").encoder.linear == ()
+
+
+def test_a_forecasting_run_begins_with_another_one(trained) -> None:
+    flags = [
+        "--data",
+        "forecast.csv",
+        *FORECAST,
+        "--hidden-size",
+        "40",
+        "--batch-size",
+        "8",
+        "--max-steps",
+        "1",
+    ]
+    topology = ["train", "sequences", *flags, "--method", "static", "--start-topology", "forecast"]
+    for values in ("fresh", "first", "last"):
+        command(*topology, "--start-values", values, "--out", f"with-{values}")
+    result = CliRunner().invoke(main, [*topology, "--start-values", "last", "--horizon", "2"])
+    assert "forecasts target by target and promo, promo known, with a horizon of 3, a" in result.stderr
+    assert "give the --horizon, --lookback, --season and columns of the model\n" in result.stderr
 
 
 def test_info_and_a_picture(trained) -> None:

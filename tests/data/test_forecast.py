@@ -136,13 +136,15 @@ def test_a_linear_part_is_the_ridge_regression_that_tells_best_what_was_held_out
     assert np.abs(best).max() > 0.3
     # Once more, with that penalty, of both parts: the steps at which they were cut are whole again.
     penalty = 10 ** ((np.argmin([np.square(y - x @ own[:-1] - own[-1]).sum() for own in tried]) - 14) / 2)
-    again = np.array(with_linear(train, held_out, encoder, both=True).linear).reshape(2, 2, 5)
+    again = np.array(with_linear(train, held_out, found, both=True).linear).reshape(2, 2, 5)
     np.testing.assert_allclose(again[0], ridge(*both(series), penalty).T, rtol=1e-4, atol=1e-5)
     assert np.abs(again - coefficients).max() > 1e-3
-    apart = with_linear(
-        held_out, train, encoder, both=True
-    )  # of parts that are no neighbours each is for itself
+    apart = with_linear(held_out, train, found, both=True)  # of no neighbours each is for itself
     assert np.isfinite(apart.linear).all()
+    # A network has learned what the first linear part left: a target without one gets none.
+    assert with_linear(train, held_out, encoder, both=True) == encoder
+    one = replace(found, linear=(*np.zeros(10).tolist(), *np.ones(10).tolist()))
+    assert with_linear(train, held_out, one, both=True).linear[:10] == one.linear[:10]
     # Of a series alone the last fifth is held out, and all of it is learned from.
     assert with_linear(train, None, encoder).linear != found.linear
     measured = [np.square(encode(held_out, own).labels).mean(axis=1) for own in (found, encoder)]

@@ -61,7 +61,7 @@ def test_the_source_needs_nothing_but_a_function(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("tied", [False, True])
 def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> None:
-    chain = language_model(300, 300 if tied else 5, 300, 2, tied=tied)
+    chain = language_model(300, 300 if tied else 5, 300, 1, tied=tied)
     model = random_model(chain, 0.9 if tied else 0.05, np.random.default_rng(1), scale=0.3)
     save_model(tmp_path / "m", model)
     export_model(tmp_path / "m", "c", tmp_path / "out")
@@ -69,8 +69,8 @@ def test_columns_take_as_many_bits_as_they_need(tmp_path: Path, tied: bool) -> N
     assert f"static const uint{16 if tied else 8}_t model_embedding_weight_places" in source
     assert f"static const uint{16 if tied else 8}_t model_embedding_weight_lengths" in source
     assert "static const uint16_t model_lstm_0_weight_ih_places" in source
-    assert "static const uint16_t model_lstm_1_weight_hh_places" in source
-    assert f"static const uint{16 if tied else 8}_t model_lstm_1_weight_hh_lengths" in source
+    assert "static const uint16_t model_lstm_0_weight_hh_places" in source
+    assert f"static const uint{16 if tied else 8}_t model_lstm_0_weight_hh_lengths" in source
     assert compile_and_run(tmp_path / "out", "--self-test").returncode == 0
 
 

@@ -16,7 +16,7 @@ from export.conftest import CLASSIFIERS, LABELS, SIZES, TAGGERS, data_for, read,
 
 from truesparse.data import load_evaluation_text
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.export import export_model, write
+from truesparse.export import export_model, onnx_model, write
 from truesparse.export.c import as_exported
 from truesparse.export.folder import new_folder
 from truesparse.export.interchange import write_scipy
@@ -104,6 +104,19 @@ def test_onnx(tmp_path: Path, kind: str) -> None:
         state = dict(zip(state, after, strict=True))
         stream.advance(tokens[0])
         np.testing.assert_allclose(scores[0], stream.logits(), rtol=1e-5, atol=1e-5)
+
+
+def test_onnx_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    file, right = save(tmp_path / "m", "lstm"), onnx_model.finite_scores
+    for added in (3e-6, 3e-5):  # the scores are smaller than 2
+        monkeypatch.setattr(onnx_model, "finite_scores", lambda *a, more=added: [s + more for s in right(*a)])
+        if added < 1e-5:
+            export_model(file, "onnx", tmp_path / "near")
+            continue
+        with pytest.raises(TruesparseError, match="onnxruntime computes other scores than truesparse"):
+            export_model(file, "onnx", tmp_path / "far")
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)

@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 from truesparse import runtime
 from truesparse.sklearn import SparseTagger
+from truesparse.tasks.tagger.spans import Scheme
 
 X = [["Ada", "slept"], ["Ben", "and", "Ada", "sang"], ["ran"]] * 20
 Y = [["B-PER", "O"], ["B-PER", "O", "B-PER", "O"], ["O"]] * 20
@@ -59,6 +61,34 @@ def test_sentences_that_do_not_count_are_not_learned() -> None:
     assert (rare.network_.model.arena.values != only.network_.model.arena.values).any()
 
 
+def test_measures_to_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the command line."""
+    few = {"hidden_size": 4, "density": 1.0, "epochs": 1, "lr": 1e-6, "random_state": 0}
+    scores = {}
+    for choose_by in ("auto", "f1", "macro-f1", "accuracy"):
+        for labels in (Y, [[{"O": "a", "B-PER": "b"}[one] for one in own] for own in Y]):
+            spans = labels is Y
+            if choose_by == "f1" and not spans:
+                continue
+            model = SparseTagger(**few, validation_fraction=0.5, choose_by=choose_by).fit(X, labels)
+            scores[choose_by, spans] = model.validation_scores_[-1]
+    assert scores["auto", True] == scores["f1", True]
+    assert scores["auto", False] == scores["accuracy", False]
+    assert scores["auto", False] != scores["macro-f1", False]
+    counts, count = [], Scheme.count
+    monkeypatch.setattr(Scheme, "count", lambda *given: counts.append(count(*given)) or counts[-1])
+    types = {"Ada": "B-PER", "Ben": "B-LOC"}
+    typed = [[types.get(token, "O") for token in sentence] for sentence in X]
+    how = {**few, "epochs": 6, "lr": 0.02, "validation_fraction": 0.5}
+    model = SparseTagger(**how, choose_by="macro-f1").fit(X, typed)
+    assert model.validation_scores_ == [own.macro_f1 for own in counts]
+    assert model.validation_scores_ != [own.rates()["f1"] for own in counts]
+
+
+def test_folds_of_a_cross_validation() -> None:
+    assert cross_val_score(SparseTagger(**SMALL), X, Y, cv=2).tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("sentences", "labels", "message"),
     [
@@ -71,6 +101,8 @@ def test_sentences_that_do_not_count_are_not_learned() -> None:
         ([["Ada"]] * 2, [["O"]], "inconsistent numbers of samples"),
         ([["Ada", "ran"]], [["O", "O"]], "y has only one class, 'O'"),
         ([["Ada", "ran"]], [["O", None]], "row 1 of the labels of row 0 of y is missing"),
+        ([["Ada", "ran"]], [["O", 1]], "the classes are of several kinds, such as texts and numbers"),
+        ([["Ada"]], None, "SparseTagger requires y to be passed, but the target y is None"),
     ],
 )
 def test_what_cannot_be(sentences: object, labels: object, message: str) -> None:

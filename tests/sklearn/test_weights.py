@@ -227,7 +227,7 @@ def test_probabilities_are_calibrated_on_what_is_held_out() -> None:
     model.partial_fit(many, labels)
     np.testing.assert_array_equal(weights_of(model), weights_of(plain.partial_fit(many, labels)))
     with pytest.warns(
-        UserWarning, match="not calibrated: the held-out samples are too few, or told too well"
+        UserWarning, match="not calibrated: the held-out samples are too few, or nearly all right"
     ):
         few = SparseLSTMClassifier(**how, calibrate=True).fit(X, LABELS)
     assert few.temperature_ == 1

@@ -23,7 +23,7 @@ def ids() -> np.ndarray:
 
 @pytest.mark.parametrize("tokens", [2, 3, 12, 331])
 def test_any_text_of_two_tokens_or_more(pair: Pair, ids: np.ndarray, tokens: int) -> None:
-    result = evaluate_stream(pair.trained, ids[:tokens], batch_size=3, bptt=5)
+    result = evaluate_stream(pair.trained, ids[:tokens], batch_size=3, bptt=10)
     assert result.tokens == tokens - 1
     assert result.loss == pytest.approx(loss_of_stream(pair.model, ids[:tokens]), rel=2e-6)
 
@@ -31,10 +31,10 @@ def test_any_text_of_two_tokens_or_more(pair: Pair, ids: np.ndarray, tokens: int
 @pytest.mark.parametrize("tokens", [0, 1])
 def test_less_is_refused(pair: Pair, ids: np.ndarray, tokens: int) -> None:
     with pytest.raises(TruesparseError, match=f"has {tokens} token.* needs two"):
-        evaluate_stream(pair.trained, ids[:tokens], 3, 5)
+        evaluate_stream(pair.trained, ids[:tokens], 3, 10)
 
 
-@pytest.mark.parametrize(("batch_size", "bptt"), [(3, 5), (20, 1000)])
+@pytest.mark.parametrize(("batch_size", "bptt"), [(3, 10), (20, 1000)])
 @pytest.mark.parametrize("part", [10, 55, 83])
 def test_parts_side_by_side_are_one_stream(
     pair: Pair, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch, batch_size: int, bptt: int, part: int

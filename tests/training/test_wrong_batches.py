@@ -52,7 +52,7 @@ def test_predictions_of_what_a_model_cannot_read_are_refused() -> None:
         ts.predict(classifier, numbers)
     with pytest.raises(ts.UsageError, match="the inputs are int32"):
         ts.predict(of_numbers(), ts.Sequences.of([np.array([0, 1])]))
-    with pytest.raises(ts.UsageError, match="the model says something at each step"):
+    with pytest.raises(ts.UsageError, match="the model has an output at each step"):
         ts.predict(speaker(), ts.Sequences.of([np.array([0, 1])]))
     assert ts.predict(of_numbers(), numbers).shape == (3, 3)
 

@@ -253,8 +253,11 @@ def with_linear(
         otherwise there is no linear part.
     encoder : SeriesEncoder
     both : bool
-        Once more, with the penalty that was chosen, of both parts, of which `held_out` must be there.
+        Once more, with the penalty that was chosen, of both parts, of which `held_out` must be there. A
+        network has learned what the present linear part leaves, so only targets that have one get another.
     """
+    if both and not encoder.linear:
+        return encoder
     train = replace(train.with_features(encoder.features), encoder=encoder)
     if any(part is not None and part.inputs.lengths.min() < encoder.needed for part in (train, held_out)):
         return encoder  # `encode` says so
@@ -267,7 +270,14 @@ def with_linear(
     held_out = held_out.with_features(encoder.features)
     learned = _joined(train, held_out, encoder) if both else _each(train)
     parts = (_differences(part, encoder) for part in (learned, _each(first), _each(held_out)))
-    return replace(encoder, linear=fit_linear(encoder, *parts) or (encoder.linear if both else ()))
+    linear = fit_linear(encoder, *parts)
+    if both:
+        if len(linear) != len(encoder.linear):
+            return encoder
+        last, new = (np.reshape(own, (len(encoder.targets), -1)) for own in (encoder.linear, linear))
+        again = last.any(axis=1, keepdims=True) & new.any(axis=1, keepdims=True)
+        linear = tuple(np.where(again, new, last).ravel().tolist())
+    return replace(encoder, linear=linear)
 
 
 def _joined(train: Series, held_out: Series, encoder: SeriesEncoder) -> Iterator[NDArray[np.float64]]:

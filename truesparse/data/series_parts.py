@@ -31,6 +31,7 @@ from truesparse.data.series_encoder import (
 )
 from truesparse.data.series_files import ENDINGS, layout_of, read_series
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.settings import joined
 
 _ARCHIVE = {"train": re.compile(r".*_train\.ts", re.I), "test": re.compile(r".*_test\.ts", re.I)}
 
@@ -191,6 +192,16 @@ SERIES = SeriesKind(
 ROWS = SeriesKind(*(ENDINGS, "file", "rows", "", "rows"), *(read, _read_part, _take, encode), built_in=DIGITS)
 
 
+def _plan(encoder: SeriesEncoder) -> str:
+    """What is forecast, for a message."""
+    sizes = f"a horizon of {encoder.horizon:,}, a lookback of {encoder.lookback:,}"
+    known = f", {joined(encoder.known, 'and')} known" if encoder.known else ""
+    return (
+        f"{joined(encoder.targets, 'and')} by {joined(encoder.features, 'and')}{known}, with {sizes} and a"
+        f" season of {encoder.season:,}"
+    )
+
+
 def load_series(
     path: Path,
     columns: SeriesColumns,
@@ -208,14 +219,15 @@ def load_series(
     path, columns, valid_fraction, test_fraction, seed
         See `Kind.read_parts`.
     linear : tuple of float, optional
-        The linear part of forecasts, see `SeriesEncoder`; found in the data if not given.
+        The linear part of forecasts, see `SeriesEncoder`, of `encoder`; found in the data if not given.
     encoder, labels
         Of the model, if it is there already; what the data say if not given.
 
     Raises
     ------
     UsageError, TruesparseError
-        As `Kind.read_parts` and `encode`; also if there is one label only.
+        As `Kind.read_parts` and `encode`; also if there is one label only, or the linear part is of other
+        forecasts.
     """
     kind = ROWS if columns.flat else SERIES
     parts = kind.read_parts(path, columns, valid_fraction, test_fraction, seed)
@@ -224,6 +236,12 @@ def load_series(
         if linear is None:
             forecaster = forecast.with_linear(train, parts["valid"], train.encoder)
         else:
+            if linear and encoder is not None and replace(encoder, linear=()) != train.encoder:
+                raise UsageError(
+                    f"the model that there is forecasts {_plan(encoder)}; but for this run it is"
+                    f" {_plan(train.encoder)}; give the --horizon, --lookback, --season and columns of the"
+                    " model"
+                )
             forecaster = replace(train.encoder, linear=linear)
         return ForecastData.of(path, kind, parts, (), forecaster, series=parts)
     targets = train.told()

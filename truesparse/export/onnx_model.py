@@ -25,7 +25,7 @@ from truesparse.version import __version__
 
 _OPSET = 17
 _LARGEST = (1 << 31) - (1 << 20)  # what a file of protocol buffers may hold, less what is not weights
-_TOLERANCE = 1e-4
+_TOLERANCE, _LARGE = 1e-5, 10.0  # the difference that may be, times the largest score, at most this
 
 
 def write_onnx(stored: StoredModel, folder: Path) -> dict[str, Any]:
@@ -124,8 +124,9 @@ def _largest_difference(stored: StoredModel, file: Path) -> float | None:
     said = session.run([output_name(chain)], given)[0]
     expected = finite_scores(stored, inputs)
     wanted = np.stack(expected) if stored.chain.per_step else expected[-1]
-    unit = np.array(chain.head.scale or 1.0) if isinstance(chain.head, SquaredError) else 1.0
-    return _agreed(said, wanted, unit)
+    if isinstance(chain.head, SquaredError):
+        return _agreed(said, wanted, np.array(chain.head.scale or 1.0))
+    return _agreed(said, wanted, 1.0, float(np.clip(np.abs(wanted).max(), 1.0, _LARGE)))
 
 
 def _difference_of_forecasts(stored: StoredModel, encoder: SeriesEncoder, file: Path) -> float | None:
@@ -141,10 +142,10 @@ def _difference_of_forecasts(stored: StoredModel, encoder: SeriesEncoder, file: 
     return _agreed(said, wanted, np.maximum(scale, np.abs(wanted)))
 
 
-def _agreed(said: NDArray[Any], wanted: NDArray[Any], unit: Any) -> float:
-    """The largest difference in such units, if it is small."""
+def _agreed(said: NDArray[Any], wanted: NDArray[Any], unit: Any, size: float = 1.0) -> float:
+    """The largest difference in such units, if it is small beside a size in them."""
     difference = float(np.abs((wanted - said) / unit).max()) if said.shape == wanted.shape else np.inf
-    if not difference <= _TOLERANCE:
+    if not difference <= _TOLERANCE * size:
         raise TruesparseError(
             f"onnxruntime computes other scores than truesparse (a difference of {difference:.1e})"
             f"; update onnxruntime, or export to another form"

@@ -17,6 +17,7 @@ from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.model import Model
 from truesparse.model.initial import model_like
+from truesparse.tasks.label_settings import not_calibrated
 from truesparse.tasks.steps import outputs, steps_at_once
 from truesparse.topology import get_method
 from truesparse.training.build import build_model, build_training
@@ -178,11 +179,8 @@ class Network:
         said, right = self.predict(samples.sequences), samples.right
         temperature = fit_temperature(said, right)
         if not helps(temperature, said, right, ordered=self.model.chain.per_step):
-            warnings.warn(
-                "not calibrated: the held-out samples are too few, or told too well, to show that the"
-                f" temperature {temperature:.3g} helps; give more of them, with validation_fraction",
-                stacklevel=4,
-            )
+            reason = not_calibrated(temperature, "held-out samples", "validation_fraction")
+            warnings.warn(reason, stacklevel=4)
             return
         self.model = self.training.model = model_with_temperature(self.model, temperature)
 

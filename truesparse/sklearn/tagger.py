@@ -58,7 +58,8 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
     encoder_ : TokenEncoder
         Its `vocabulary` has the tokens.
     loss_curve_, validation_scores_, n_iter_, temperature_, nnz_, density_
-        As in `SparseLSTMClassifier`; of labels that mark spans, scores are F1 if `choose_by` is "auto".
+        As in `SparseLSTMClassifier`. If `choose_by` is "auto", scores are F1 of labels that mark spans, and
+        otherwise accuracy.
 
     Examples
     --------
@@ -108,7 +109,7 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
         rows = np.arange(len(sentences)) if weights is None else np.flatnonzero(weights)
         sentences, labels = [sentences[k] for k in rows], [labels[k] for k in rows]
         weights = None if weights is None else weights[rows]
-        flat = read_labels(np.concatenate(labels))
+        flat = read_labels(_flat(labels))
         classes = classes_of(flat)
         if goes_on:
             refuse_other_classes(classes, self.classes_)
@@ -166,15 +167,20 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
         sentences = _sentences(X)
         weights = sample_weights(sample_weight, len(sentences))
         weights = None if weights is None else np.repeat(weights, [len(own) for own in sentences])
-        right, told = np.concatenate(_labels(y, sentences)), np.concatenate(self.predict(sentences))
+        right, told = _flat(_labels(y, sentences)), np.concatenate(self.predict(sentences))
         return float(accuracy_score(right, told, sample_weight=weights))
 
+    @property
+    def _chosen_by(self) -> str:
+        usual = "accuracy" if self._scheme is None else "f1"
+        return usual if self.choose_by == "auto" else self.choose_by
+
     def _score_of(self, outputs: NDArray[np.float32], samples: Samples) -> tuple[float, ...]:
-        spans = self._scheme if self.choose_by in ("auto", "f1") else None
-        if spans is None:
+        if self._scheme is None or self._chosen_by not in ("f1", "macro-f1"):
             return super()._score_of(outputs, samples)
         told = outputs.argmax(axis=1).astype(np.int32)
-        f1 = spans.count(samples.right, told, samples.targets.starts).rates()["f1"]
+        counts = self._scheme.count(samples.right, told, samples.targets.starts)
+        f1 = counts.rates()["f1"] if self._chosen_by == "f1" else counts.macro_f1
         return f1, float(np.mean(outputs[np.arange(len(told)), samples.right], dtype=np.float64))
 
     def _described(self) -> tuple[ChainSpec, Encoder, list[str]]:
@@ -194,6 +200,7 @@ class SparseTagger(ClassPredictions, SparseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
+        tags.estimator_type = None  # labels of sentences have no classes that folds could be stratified by
         tags.no_validation = True  # the checks have arrays of samples, and no sentences
         return tags
 
@@ -212,7 +219,9 @@ def _sentences(X: Any) -> list[list[str]]:
 
 
 def _labels(y: Any, sentences: Sequence[Sequence[str]]) -> list[NDArray[Any]]:
-    """The labels of each sentence; ValueError if they are not as many as its tokens."""
+    """The labels of each sentence, as objects; ValueError if they are not as many as its tokens."""
+    if y is None:
+        raise ValueError("SparseTagger requires y to be passed, but the target y is None")
     check_consistent_length(sentences, y)
     for row, (own, sentence) in enumerate(zip(y, sentences, strict=True)):
         if not _is_list(own) or len(own) != len(sentence):
@@ -222,7 +231,14 @@ def _labels(y: Any, sentences: Sequence[Sequence[str]]) -> list[NDArray[Any]]:
                 " label for each"
             )
         refuse_missing(own, f"the labels of row {row:,} of y")
-    return [np.asarray(own) for own in y]
+    return [np.asarray(own, object) for own in y]
+
+
+def _flat(labels: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Labels of all tokens; ValueError if they are of several kinds, of which NumPy would make texts."""
+    flat = np.concatenate(labels)
+    classes_of(flat)
+    return np.array(flat.tolist())
 
 
 def _is_list(value: Any) -> bool:

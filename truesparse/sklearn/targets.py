@@ -132,6 +132,11 @@ class ClassPredictions(ClassifierMixin):
         assert isinstance(head, Softmax)
         return head.temperature
 
+    @property
+    def _chosen_by(self) -> str:
+        """The measure of `validation_scores_`."""
+        return self.choose_by
+
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of the probabilities of the classes, shape (n, n_classes)."""
         raise NotImplementedError
@@ -155,6 +160,6 @@ class ClassPredictions(ClassifierMixin):
             right, loss = float(np.mean(told == targets)), float(np.mean(chosen, dtype=np.float64))
         else:
             right, loss = (float(np.average(each, weights=weights)) for each in (told == targets, chosen))
-        if self.choose_by == "accuracy":
+        if self._chosen_by == "accuracy":
             return right, loss
-        return (loss,) if self.choose_by == "loss" else (macro_f1(targets, told, weights), loss)
+        return (loss,) if self._chosen_by == "loss" else (macro_f1(targets, told, weights), loss)

@@ -50,10 +50,8 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
     if "temperature" not in results:
         return []
     if "refused_temperature" in results:
-        return [
-            f"not calibrated: the validation data are too few, or told too well, to show that the temperature"
-            f" {results['refused_temperature']:.3g} helps; give more of them, with --valid-fraction or a file"
-        ]
+        refused = results["refused_temperature"]
+        return [not_calibrated(refused, "validation data", "--valid-fraction or a file")]
     line = f"calibrated with temperature {results['temperature']:.3g}: expected calibration error"
     parts = (
         f"{word} {results[f'{part}_calibration_error_before']:.2%} before,"
@@ -62,6 +60,28 @@ def calibration_lines(results: Mapping[str, Any]) -> list[str]:
         if f"{part}_calibration_error" in results
     )
     return [f"{line} {'; '.join(parts)}"]
+
+
+def not_calibrated(temperature: float, data: str, flags: str) -> str:
+    """Why `truesparse.training.calibration.helps` has refused a temperature, and what to do.
+
+    Parameters
+    ----------
+    temperature : float
+    data, flags : str
+        What it was fitted to, and what gives more of that.
+    """
+    from truesparse.training.calibration import LIMITS
+
+    if temperature > LIMITS[1] / 1.001:
+        return (
+            f"not calibrated: the scores say almost nothing about the labels of the {data}, which asks for a"
+            f" temperature of {LIMITS[1]:g} or more; train the model longer, or with other settings"
+        )
+    return (
+        f"not calibrated: the {data} are too few, or nearly all right, to show that the temperature"
+        f" {temperature:.3g} helps; give more of them, with {flags}"
+    )
 
 
 def chosen_by(name: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from truesparse.training.task import Measures, ReadsAs, Workspaces
 
 if TYPE_CHECKING:
     from truesparse.model import Model
+    from truesparse.model.loading import SavedModel
 
 
 class SeriesLearning(LabelledTask):
@@ -122,7 +124,7 @@ class SeriesLearning(LabelledTask):
 
     def finish(self, model: Model, test: bool, stop: Callable[[], bool]) -> tuple[Model, Measures]:
         """See `Task.finish`. With `refit` the linear part of forecasts is fitted once more, to the last steps
-        too that the model was chosen by; one that came with another model stays."""
+        too that the model was chosen by; one that came with another model stays, and none stays none."""
         data, config = self.data, self.config
         assert isinstance(config, SeriesConfig)
         if not (isinstance(data, ForecastData) and config.refit) or config.start_values == "last":
@@ -134,6 +136,15 @@ class SeriesLearning(LabelledTask):
         self.data, self._encoder = data, data.encoder
         self.reading["encoder"] = data.encoder
         return model, {"refit": True}
+
+    def reads_like(self, saved: SavedModel) -> bool:
+        """See `Task.reads_like`. The linear part of a forecaster is made of the data, and `finish` makes it
+        anew; a checkpoint's is compared with the data that it makes."""
+        mine, theirs = (
+            replace(encoder, linear=()) if isinstance(encoder, SeriesEncoder) else encoder
+            for encoder in (self._encoder, saved.encoder)
+        )
+        return mine == theirs and saved.labels == self.reading["labels"]
 
     def results(self, valid: Measures, test: Measures) -> Measures:
         """What was measured, and the same measures of telling always the most frequent label, or
