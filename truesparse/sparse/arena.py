@@ -259,7 +259,8 @@ class Arena:
                     gather(fresh[where], flat[old[name]], rewiring.changes[name].source, groups[name])
             return fresh
 
-        self._biases, self._bias_grads = {}, {}  # views keep the numbers of before in memory
+        none: dict[str, Flat] = {}
+        self._biases = self._bias_grads = none  # views keep the numbers of before in memory
         self._numbers.grads = moved(self.grads, grown_only=True)
         self._numbers.values = moved(self.values)
         for state in self.states:
