@@ -38,7 +38,7 @@ from truesparse.bench.contest import Contestant
 from truesparse.bench.workload import Workload
 import dataclasses
 
-task = Workload(vocab_size=9, embedding_size=4, hidden_size=4, layers=1, batch_size=2, bptt=3)
+task = Workload(vocab_size=9, embedding_size=4, hidden_size=4, layers=1, batch_size=2, bptt=10)
 with Contestant("numpy", 1) as contestant:
     contestant.ask("model", kind="step", side="numpy", task=dataclasses.asdict(task))
     print(contestant._process.pid, flush=True)
@@ -130,7 +130,7 @@ def test_a_field_goes_on_without_baselines_that_cannot() -> None:
     with ExitStack() as stack:
         field = Field(stack, baselines, 1, notes)
         assert field.names == "truesparse, NumPy"
-        task = {"vocab_size": 9, "embedding_size": 4, "hidden_size": 4, "layers": 1, "bptt": 3}
+        task = {"vocab_size": 9, "embedding_size": 4, "hidden_size": 4, "layers": 1, "bptt": 10}
         os.kill(field.sides["numpy"]._process.pid, signal.SIGKILL)
         answers = field.ask("model", kind="step", task={**task, "batch_size": 2})
         assert set(answers) == set(field.sides) == {"ours"}

@@ -45,7 +45,7 @@ CELLS: dict[str, dict[str, Any]] = {"lstm": {"layers": 2}, "rhn": {"cell": "rhn"
 
 def base(folder: Path) -> LanguageModelConfig:
     return LanguageModelConfig(
-        data=str(folder / "text.txt"), hidden_size=20, density=0.3, batch_size=8, bptt=10, threads=1
+        data=str(folder / "text.txt"), hidden_size=20, density=0.3, batch_size=4, bptt=10, threads=1
     )
 
 
