@@ -57,10 +57,7 @@ def column_options(only_read: bool = False) -> Callable[[F], F]:
         for name, field in task.fields().items():
             of_data = name.endswith("_column") and name != "weight_column"  # which only training asks for
             if name in task.READ_COLUMNS or (of_data and not only_read):
-                columns.setdefault(
-                    name,
-                    f"Models of train {task.TASK}: {field.metadata['help']}",
-                )
+                columns.setdefault(name, f"Models of train {task.TASK}: {field.metadata['help']}")
 
     def decorate(command: F) -> F:
         for name, text in reversed(columns.items()):
