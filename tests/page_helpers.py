@@ -21,7 +21,7 @@ class Typed(NamedTuple):
         return shlex.join([self.program, *self.arguments])
 
 
-def blocks(text: str, language: str = r"\w*") -> list[tuple[str, str]]:
+def blocks(text: str, language: str = r"\w+") -> list[tuple[str, str]]:
     """The code blocks of a page, or those of a language: their languages and what is in them."""
     return re.findall(rf"^```({language})\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 import pytest
 from command_helpers import parse
+from page_helpers import blocks, typed
 
 from truesparse.cli import main
 
@@ -28,11 +28,6 @@ LINE, PAGE, SENTENCE = 140, 300, 20  # characters, lines, words
 
 def named(paths: list[Path]) -> list[object]:
     return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The code blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -78,39 +73,33 @@ def test_sentences_are_short() -> None:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """What the page tells the reader to type that begins with ``truesparse``."""
-    for block in blocks(text, "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in line.split("&&"):
-                if part.count('"') % 2 or part.count("'") % 2:
-                    continue  # of a text in quotes that goes on over several lines
-                given = shlex.split(part, comments=True)
-                while given and re.fullmatch(r"[A-Z_]+=\S+|\$|nice", given[0]):  # variables before it
-                    given = given[1:]
-                if given and given[0] == "truesparse":
-                    end = next((k for k, word in enumerate(given) if word in ("|", "<", ">")), None)
-                    yield [word for word in given[1:end] if not word.startswith("$")]  # variables
+    """The arguments of truesparse in the commands of a page, without what stands for others."""
+    for command in typed(text):
+        if command.program == "truesparse" and not {"...", "METHOD"} & {*command.arguments}:
+            yield command.arguments
 
 
 @pytest.mark.parametrize("path", named(PAGES + MORE))
 def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also those that tests/test_guides.py does not carry out."""
     monkeypatch.chdir(tmp_path)
     for arguments in commands(path.read_text(encoding="utf-8")):
-        if "..." not in arguments and "METHOD" not in arguments:
-            parse(main, arguments)
+        parse(main, arguments)
 
 
 def test_wrong_commands_do_not_parse() -> None:
-    (first, second) = commands(
-        "```sh\n$ truesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n```\n"
+    (first, second, third) = commands(
+        "```sh\ntruesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n"
+        'X="--size\n1"\nmpiexec -n 2 truesparse train lm $X\n```\n'
     )
-    for arguments in (first, second):
+    assert third == ["train", "lm", "--size", "1"]
+    for arguments in (first, second, third):
         with pytest.raises(click.UsageError):
             parse(main, arguments)
 
 
 def test_readme_begins_with_what_ci_runs() -> None:
-    install, test = blocks(README.read_text(encoding="utf-8"), "sh")[:2]
+    (_, install), (_, test) = blocks(README.read_text(encoding="utf-8"), "sh")[:2]
     assert install.endswith("truesparse train lm\n")
     assert test.endswith("pytest\n")
 
@@ -119,7 +108,7 @@ def test_readme_in_python(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(README.read_text(encoding="utf-8"), "python")
+    ((_, code),) = blocks(README.read_text(encoding="utf-8"), "python")
     exec(code, {})
     assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
     assert (tmp_path / "counting.safetensors").is_file()
