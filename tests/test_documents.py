@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -112,29 +110,3 @@ def test_readme_in_python(
     exec(code, {})
     assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
     assert (tmp_path / "counting.safetensors").is_file()
-
-
-def ends(folder: str) -> dict[str, dict[str, Any]]:
-    """The last record of each run of a folder of results."""
-    lines = (ROOT / "benchmarks" / "results" / folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()
-    return {run["run"]: run["records"][-1] for run in map(json.loads, lines)}
-
-
-def test_the_table_of_methods_is_that_of_the_records() -> None:
-    page = (ROOT / "benchmarks" / "results" / "methods" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\S+)` \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|", page, re.MULTILINE)
-    runs = ends("methods")
-    assert len(rows) > 15
-    for name, *shown in rows:
-        end = runs[name]
-        measured = [f"{end['valid_perplexity']:.1f}", f"{end['test_perplexity']:.1f}", f"{end['nnz']:,}"]
-        assert shown == measured, name
-
-
-def test_the_readme_has_results_of_the_records() -> None:
-    readme = README.read_text(encoding="utf-8")
-    (end,) = ends("ptb-medium").values()
-    assert f"perplexity {end['test_perplexity']:.1f}" in readme
-    methods = {name: end["test_perplexity"] for name, end in ends("methods").items()}
-    sparse = min(perplexity for name, perplexity in methods.items() if name != "dense")
-    assert f"perplexity {methods['dense']:.0f} against {sparse:.0f}" in readme

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from truesparse.bench.network import DELAYED, NETWORKS
 from truesparse.bench.scale import cost
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
 Record = dict[str, Any]
 Row = list[str]  # cells, or what they must be; "" for words and numbers without a record
 
@@ -179,6 +181,50 @@ def topologies(row: Row) -> Row:
     return ["", "", f"{end['valid_perplexity']:.2f}", f"{end['test_perplexity']:.2f}", ""]
 
 
+def summary(row: Row) -> Row:
+    """Of classifiers, as docs/classification.md has them."""
+    name, flags, _ = f"{row[0]}, , ".split(", ", 2)
+    there = [f"{name}, {flags}" if "unit" in flags else name, "", "", "", flags]
+    _, sparsity, sparse, dense, _ = classification(there)
+    return ["", "", sparsity, sparse, dense, ""]
+
+
+UNITS = {"weight": "weight", "unit": "unit", "unit, words by fours": "grouped"}
+
+
+def units(row: Row) -> Row:
+    runs = [ends("unit")[f"{UNITS[row[1]]}-{row[0]}-seed{seed}"] for seed in (1, 2)]
+    valid, test = ([run[f"{part}_perplexity"] for run in runs] for part in ("valid", "test"))
+    return ["", "", *(", ".join(f"{x:.1f}" for x in both) for both in (valid, test)), f"{mean(test):.1f}", ""]
+
+
+def many_units(row: Row) -> Row:
+    of = {"weight": ends("ptb-medium")["ptb-medium"]}
+    run = of.get(row[0]) or ends("unit")[f"{UNITS[row[0]]}-650"]
+    perplexities = [f"{run[f'{part}_perplexity']:.1f}" for part in ("valid", "test")]
+    return ["", *perplexities, "", f"{run['peak_memory_bytes'] / 1e6:.0f} MB"]
+
+
+def three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,g}"
+
+
+def step(row: Row, name: str = "step") -> Row:
+    (run,) = where(records("speed/step.jsonl"), run=name)
+    (of,) = where(run["records"], density=round(1 - float(row[0].split()[0]) / 100, 4))
+    ours, theirs = of["ours_peak_bytes"] / 1e6, of["masked_torch_peak_bytes"] / 1e6
+    times = [f"{three_digits(of[f'{side}_ms'])} ms" for side in ("ours", "masked_torch", "masked_numpy")]
+    memory = f"{ours:.0f} of {theirs:,.0f} MB, {ours / theirs:.2f}×"
+    ratios = [f"{of['ratio_torch']:.1f}×", f"{of['fraction_of_ideal']:.2f}"]
+    return ["", *times[:2], *ratios, memory, times[2]]
+
+
+def sweep(row: Row) -> Row:
+    (run,) = records("speed/sweep.jsonl")
+    of = where(run["records"], hidden_size=int(row[0]), batch_size=int(row[1]))
+    return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"]))]
+
+
 NO_RECORD = None  # the page says so beside the table
 TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "cells": [NO_RECORD, NO_RECORD],
@@ -194,13 +240,31 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
 }
 
 
-def tables(text: str) -> Iterator[tuple[str, list[Row]]]:
+# Tables of docs, by what their headings begin with.
+GUIDES: dict[tuple[str, str], list[Callable[[Row], Row]]] = {
+    ("classification.md", "| set | texts"): [summary],
+    ("unit-sparsity.md", "| density | pattern | valid"): [units],
+    ("unit-sparsity.md", "| pattern | valid"): [many_units],
+    ("performance.md", "| sparsity | truesparse"): [step, partial(step, name="classifier")],
+    ("performance.md", "| hidden size | batch"): [sweep],
+}
+
+
+def tables(text: str, headings: str = "|") -> Iterator[tuple[str, list[Row]]]:
     """The tables of a page: the paragraphs before and after each, and its rows without the headings."""
     parts = re.split(r"\n\s*\n", text)
     for k, part in enumerate(parts):
-        if part.startswith("|"):
+        if part.startswith(headings):
             rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in part.splitlines()[2:]]
             yield "\n".join(parts[max(k - 1, 0) : k + 2]), rows
+
+
+def check(rows: list[Row], of: Callable[[Row], Row]) -> None:
+    for row in rows:
+        recorded = of(row)
+        assert any(recorded)
+        shown = [cell for cell, number in zip(row, recorded, strict=True) if number]
+        assert shown == [*filter(None, recorded)]
 
 
 @pytest.mark.parametrize("page", sorted(RESULTS.glob("*/README.md")), ids=lambda page: page.parent.name)
@@ -211,10 +275,30 @@ def test_tables_have_the_numbers_of_the_records(page: Path) -> None:
     for (around, rows), of in zip(found, expected, strict=True):
         if of is NO_RECORD:
             assert re.search(r"\bno\s+record\b", around), "numbers without a record are called so"
-            continue
-        for row in rows:
-            recorded = of(row)
-            assert any(recorded)
-            assert [cell for cell, number in zip(row, recorded, strict=True) if number] == [
-                *filter(None, recorded)
-            ]
+        else:
+            check(rows, of)
+
+
+@pytest.mark.parametrize(("name", "headings"), GUIDES, ids=lambda value: value.strip("| "))
+def test_tables_of_guides_have_the_numbers_of_the_records(name: str, headings: str) -> None:
+    found = list(tables((DOCS / name).read_text(encoding="utf-8"), headings))
+    for (_, rows), of in zip(found, GUIDES[name, headings], strict=True):
+        check(rows, of)
+
+
+def test_the_readme_has_results_of_the_records() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (end,) = ends("ptb-medium").values()
+    assert f"perplexity {end['test_perplexity']:.1f}" in readme
+    perplexities = {name: end["test_perplexity"] for name, end in ends("methods").items()}
+    sparse = min(perplexity for name, perplexity in perplexities.items() if name != "dense")
+    assert f"perplexity {perplexities['dense']:.0f} against {sparse:.0f}" in readme
+    (epoch,) = records("speed/epoch.jsonl")[0]["records"]
+    assert f"{epoch['ours_seconds']:.1f} s an epoch" in readme
+    assert f"masked PyTorch {epoch['masked_torch_seconds']:.0f} s" in readme
+    for density, digits in ((0.2, 0), (0.0431, 1)):
+        (of,) = where(where(records("speed/step.jsonl"), run="step")[0]["records"], density=density)
+        times = [f"{of[f'{side}_ms']:,.0f} ms" for side in ("ours", "masked_torch")]
+        assert re.search(
+            rf"\| {100 * of['memory_ratio']:.{digits}f} % of .* \| {times[0]}.* {times[1]} \|", readme
+        )
