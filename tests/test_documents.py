@@ -110,3 +110,23 @@ def test_readme_in_python(
     exec(code, {})
     assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
     assert (tmp_path / "counting.safetensors").is_file()
+
+
+COUNTED = re.compile(r"\| ([\d,]+) \| `pytest --collect-only -q -n0(?: -k (\w+))?((?: tests/[\w/.]+)*)` \|")
+
+
+def test_the_counts_of_tests(request: pytest.FixtureRequest) -> None:
+    """A count is right within 3 %; without the extras a tenth of the tests is not collected."""
+    names = [item.nodeid for item in request.session.items]
+    folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/test_*.py")}
+    some = request.config.option.keyword or request.config.getoption("missed_from")
+    if some or not folders <= {name.rpartition("/")[0] for name in names}:
+        pytest.skip("only a run of all tests knows how many there are")
+    counted = COUNTED.findall((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
+    assert len(counted) == 6
+    for number, keyword, paths in counted:
+        found = [
+            name for name in names if keyword in name.lower() and name.startswith(tuple(paths.split()) or "")
+        ]
+        told = int(number.replace(",", ""))
+        assert 0.85 * told < len(found) < 1.03 * told, (number, keyword, paths)
