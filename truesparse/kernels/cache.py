@@ -43,8 +43,8 @@ class KernelCache(FunctionCache):
         )
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """What distinguishes the code of a signature. Numba's own takes a kernel that calls another one of its
-        closure for a new kernel in each process."""
+        """What distinguishes the code of a signature. Numba takes a kernel that calls another one of its
+        closure for a new one in each process."""
         return sig, codegen.magic_tuple(), _digest(self._py_func)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
