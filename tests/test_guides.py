@@ -76,7 +76,10 @@ SUPPOSED = {
 }
 # What the snippets of a page suppose to be there.
 SCOPES: dict[str, dict[str, Any]] = {
-    "docs/classification.md": {"texts": ["a fine film", "a bad film"] * 20, "labels": ["good", "bad"] * 20},
+    "docs/classification.md": {
+        "texts": ["a fine film to see on rainy days", "a bad film to see on any day"] * 20,
+        "labels": ["good", "bad"] * 20,
+    },
     "docs/api.md": {
         "ts": ts,
         "model": ts.Chain(ts.Embedding(12, 16), ts.LSTM(32), ts.Softmax(12)).init(0.2, seed=1),
@@ -89,7 +92,10 @@ SCOPES: dict[str, dict[str, Any]] = {
     },
 }
 # The first lines of snippets that are only compiled, and why.
-ONLY_COMPILED = {"from mpi4py import MPI": "it fits twenty models on several ranks"}
+ONLY_COMPILED = {
+    "from mpi4py import MPI": "it fits twenty models on several ranks",
+    "import numpy as np\nimport truesparse as ts\n\nids": "tests/test_documents.py runs it",
+}
 # No setting is larger in a test, or other tests would not compile the same kernels.
 MOST = {
     **{"hidden_size": 16, "embedding_size": 16, "layers": 2, "depth": 2, "feed_forward": 16, "experts": 2},
