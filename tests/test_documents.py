@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -21,6 +22,10 @@ MORE = [
     *sorted((ROOT / "benchmarks").rglob("*.md")),
     ROOT / "examples" / "README.md",
 ]
+LACKING = (  # how click ends where arguments are none, missing, placeholders or --help
+    *(click.exceptions.NoArgsIsHelpError, click.MissingParameter, click.BadParameter),
+    *(click.BadOptionUsage, click.exceptions.Exit),
+)
 LINE, PAGE, SENTENCE = 140, 300, 20  # characters, lines, words
 
 
@@ -83,6 +88,16 @@ def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.chdir(tmp_path)
     for arguments in commands(path.read_text(encoding="utf-8")):
         parse(main, arguments)
+
+
+@pytest.mark.parametrize("path", named(PAGES + MORE))
+def test_commands_in_sentences_exist(path: Path) -> None:
+    """They may lack arguments, but not have flags that there are not."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for command in re.findall(r"`truesparse ([^`|]+)`", text):
+        arguments = [word for word in command.replace("TASK", "lm").split() if word != "..."]
+        with suppress(*LACKING):
+            parse(main, arguments)
 
 
 def test_wrong_commands_do_not_parse() -> None:
