@@ -199,9 +199,8 @@ def test_what_a_terminal_cannot_show_is_replaced(model: Path, tmp_path: Path, en
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9.txt", b'a\x7f\t"%E9\n.txt'])
-def test_a_name_of_any_bytes_is_read_written_and_shown(text_file: Path, tmp_path: Path, name: bytes) -> None:
-    data, out = os.fsdecode(name), os.fsdecode(b"ru\xef")
+def test_a_name_of_any_bytes_is_read_written_and_shown(text_file: Path, tmp_path: Path) -> None:
+    data, out = os.fsdecode(b'caf\xe9\x7f\t"%E9\n.txt'), os.fsdecode(b"ru\xef")
     text_file.rename(tmp_path / data)
     done = run_program([*TRAINING, "--data", data, "--out", out], tmp_path, PYTHONIOENCODING="utf-8")
     assert done.returncode == 0, done.stderr

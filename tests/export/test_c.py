@@ -121,6 +121,7 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
     trained = load_model(file).model
     scores = np.empty(trained.chain.head.outputs, np.float32)
     pointer = scores.ctypes.data_as(ctypes.c_void_p)
+    workspace = trained.workspace(30, 18)
     for length in (1, 2, 7, 30):
         ids = np.random.default_rng(length).integers(0, 70, (length, 1)).astype(np.int32)
         library.model_init(state)
@@ -128,7 +129,8 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
             library.model_step(state, ctypes.c_uint32(token))
         library.model_output(state, pointer)
         library.model_softmax(pointer)
-        expected = trained.predict(ids, trained.workspace(length, 1), lengths=np.array([length], np.int32))
+        lengths = np.full(18, length, np.int32)
+        expected = trained.predict(ids.repeat(18, axis=1), workspace, lengths=lengths)
         np.testing.assert_allclose(np.log(scores), expected[:, 0], rtol=1e-5, atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from truesparse.training.calibration import model_with_temperature
 
 LENGTH = 7
 IDS = np.random.default_rng(3).integers(0, 70, (LENGTH, 1)).astype(np.int32)
+BATCH = IDS.repeat(18, axis=1)  # whose kernels other tests compile too
 
 
 def calibrated(path: Path, kind: str) -> Model:
@@ -32,9 +33,11 @@ def calibrated(path: Path, kind: str) -> Model:
 def test_a_classifier(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "m"
     model = calibrated(file, kind)
-    lengths = np.array([LENGTH], np.int32)
-    expected = model.predict(IDS, model.workspace(LENGTH, 1), lengths=lengths)[:, 0]
-    plain = model_with_temperature(model, 1.0).predict(IDS, model.workspace(LENGTH, 1), lengths=lengths)[:, 0]
+    lengths = np.full(18, LENGTH, np.int32)
+    expected = model.predict(BATCH, model.workspace(LENGTH, 18), lengths=lengths)[:, 0]
+    plain = model_with_temperature(model, 1.0).predict(BATCH, model.workspace(LENGTH, 18), lengths=lengths)[
+        :, 0
+    ]
     assert np.abs(plain - expected).max() > 0.01
     said = runtime.load_classifier(file).log_probabilities([IDS[:, 0]])[0]
     np.testing.assert_allclose(said, expected, rtol=1e-5, atol=1e-5)
@@ -63,6 +66,6 @@ def test_a_classifier(tmp_path: Path, kind: str) -> None:
 
 def test_a_tagger(tmp_path: Path) -> None:
     model = calibrated(tmp_path / "m", "tagger")
-    expected = model.predict_steps(IDS, model.workspace(LENGTH, 1))[:, :, 0]
+    expected = model.predict_steps(BATCH, model.workspace(LENGTH, 18))[:, :, 0]
     (said,) = runtime.load_tagger(tmp_path / "m").log_probabilities([IDS[:, 0]])
     np.testing.assert_allclose(said, expected, rtol=1e-5, atol=1e-5)

@@ -1,12 +1,17 @@
-"""Compiled code on disk, in processes of their own: each begins without any."""
+"""Compiled code on disk, which a process that begins without any finds, or does not."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import ModuleType
 
+import numba
 import pytest
+
+from truesparse.kernels import cache
 
 FOLDER = "code"  # of the compiled code
 KERNEL = """
@@ -29,14 +34,33 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 
 
 class Outcome(str):
-    """What the program printed, and its warnings."""
+    """What was loaded and what was compiled, and the warnings."""
 
     warnings: list[str]
     kept: bool
 
 
-def use_the_kernel(folder: Path, before: str = "") -> Outcome:
-    """Call a kernel in a new process; gives what was loaded and what was compiled."""
+def use_the_kernel(folder: Path) -> Outcome:
+    """Call a kernel of which only what is on disk is known, in the state that a process begins with."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        patch.setattr(numba.config, "CACHE_DIR", str(folder / FOLDER))
+        patch.setattr(cache, "_told", False)
+        patch.setattr(cache, "_kept", True)
+        module = ModuleType("kernel")
+        patch.setitem(sys.modules, "kernel", module)
+        path = folder / "kernel.py"
+        exec(compile(path.read_text(), path, "exec"), module.__dict__)
+        assert module.plus_one(1) == 2
+        stats = module.plus_one.stats
+        outcome = Outcome(f"{sum(stats.cache_hits.values())} {sum(stats.cache_misses.values())}")
+        outcome.kept = cache.code_is_kept()
+    outcome.warnings = [str(warning.message) for warning in told]
+    return outcome
+
+
+def use_the_kernel_in_a_process(folder: Path, before: str = "") -> Outcome:
+    """The same in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", before + PROGRAM],
         env={"NUMBA_CACHE_DIR": str(folder / FOLDER), "PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
@@ -103,6 +127,18 @@ def test_a_file_that_is_not_as_it_was_written_is_replaced(folder: Path, spoil, e
     assert again.warnings == []
 
 
+def test_another_process_finds_the_code(folder: Path) -> None:
+    for expected in (COMPILED, LOADED):
+        outcome = use_the_kernel_in_a_process(folder)
+        assert outcome == expected
+        assert outcome.kept
+    for path in files(folder, "nbc"):
+        cut(path)
+    outcome = use_the_kernel_in_a_process(folder)
+    assert outcome == COMPILED
+    assert len(outcome.warnings) == 1
+
+
 def test_code_with_a_changed_byte_is_not_run(folder: Path) -> None:
     use_the_kernel(folder)
     for path in files(folder, "nbc"):
@@ -152,7 +188,7 @@ from numba.core.caching import IndexDataCacheFile
 def save(self, key, data): raise OSError(errno.ENOSPC, "No space left on device")
 IndexDataCacheFile.save = save
 """
-    outcome = use_the_kernel(folder, full)
+    outcome = use_the_kernel_in_a_process(folder, full)
     assert outcome == COMPILED
     assert len(outcome.warnings) == 1
     assert str(folder / FOLDER) in outcome.warnings[0]
@@ -166,7 +202,7 @@ from numba.core.caching import _CacheLocator
 def refuse(self): raise PermissionError(13, "Permission denied")
 _CacheLocator.ensure_cache_path = refuse
 """
-    outcome = use_the_kernel(folder, nowhere)
+    outcome = use_the_kernel_in_a_process(folder, nowhere)
     assert outcome == COMPILED
     assert len(outcome.warnings) == 1
     assert "NUMBA_CACHE_DIR" in outcome.warnings[0]

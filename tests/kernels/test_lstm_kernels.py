@@ -7,13 +7,13 @@ from truesparse.layers.lstm.layer import LSTMWorkspace
 from truesparse.sparse.panels import Panels
 
 
-@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (5, 3), (9, 20), (3, 70)])
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (5, 3), (9, 20), (3, 39)])
 @pytest.mark.parametrize(("shares", "apart"), [(1, False), (3, False), (1, True)])
 def test_recurrence_against_float64(steps, batch, shares, apart):
     rng = np.random.default_rng(steps * batch)
     units = 6
     w_hh = random_csr(4 * units, units, 0.5, rng)
-    panels = Panels(steps, batch)
+    panels = Panels(9, batch)  # whose lanes others have too
     ws = LSTMWorkspace(panels, units)
     h, c = rng.standard_normal((2, units, batch)).astype(np.float32)
     panels.array_to_state(ws.h[0], h)

@@ -25,6 +25,8 @@ from truesparse.model import random_model
 from truesparse.modelfile import Reader, read_model
 from truesparse.runtime.reader import Reader as RuntimeReader
 
+BATCH = 18  # whose kernels other tests compile too
+
 
 def encoder(tied=False, pattern="weight", heads=2):
     return ChainSpec(
@@ -42,10 +44,12 @@ def batch_of(model, seed=1):
     rng = np.random.default_rng(seed)
     for bias in model.arena.biases.values():
         bias += rng.uniform(-0.3, 0.3, bias.shape).astype(np.float32)
-    lengths = np.array([5, 0, 3, 1], np.int32)
+    lengths = np.resize([5, 0, 3, 1], BATCH).astype(np.int32)
     inside = np.arange(5)[:, None] < lengths
-    ids = np.where(inside, rng.integers(0, 11, (5, 4)), -1).astype(np.int32)
-    targets = np.where(inside & (rng.random((5, 4)) < 0.6), rng.integers(0, 11, (5, 4)), -1).astype(np.int32)
+    ids = np.where(inside, rng.integers(0, 11, (5, BATCH)), -1).astype(np.int32)
+    targets = np.where(inside & (rng.random((5, BATCH)) < 0.6), rng.integers(0, 11, (5, BATCH)), -1).astype(
+        np.int32
+    )
     return ids, targets, lengths
 
 
@@ -56,12 +60,12 @@ def test_loss_and_gradients(chain):
     """Against NumPy in float64: central differences, at every position for the dense gradients."""
     model = random_model(chain, 0.6, np.random.default_rng(0), scale=0.6)
     ids, targets, lengths = batch_of(model)
-    ws, parameters = model.workspace(7, 4), dense_parameters(model)
+    ws, parameters = model.workspace(7, BATCH), dense_parameters(model)
 
     def loss(parameters):
         return sequence_model_loss(parameters, chain, ids, lengths, targets)
 
-    longer = np.full((7, 4), 3, np.int32)  # what a longer window leaves behind must not matter
+    longer = np.full((7, BATCH), 3, np.int32)  # what a longer window leaves behind must not matter
     model.loss_and_gradients(longer, longer, ws)
     model.arena.zero_grad()
     assert model.loss_and_gradients(ids, targets, ws, lengths=lengths) == pytest.approx(
@@ -85,7 +89,7 @@ def test_loss_and_gradients(chain):
 def test_the_runtime_and_threads_say_the_same(tmp_path):
     model = random_model(encoder(), 0.6, np.random.default_rng(0), scale=0.6)
     ids, targets, lengths = batch_of(model)
-    said = model.predict_steps(ids, model.workspace(7, 4), lengths=lengths)
+    said = model.predict_steps(ids, model.workspace(7, BATCH), lengths=lengths)
     model.save(tmp_path / "model.safetensors")
     with Reader(tmp_path / "model.safetensors") as reader:
         stored = read_model(reader)
@@ -103,7 +107,7 @@ def test_the_runtime_and_threads_say_the_same(tmp_path):
         for threads in (1, 2):
             numba.set_num_threads(threads)
             model.arena.zero_grad()
-            model.loss_and_gradients(ids, targets, model.workspace(7, 4), lengths=lengths)
+            model.loss_and_gradients(ids, targets, model.workspace(7, BATCH), lengths=lengths)
             results.append(model.arena.grads.copy())
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)

@@ -31,11 +31,11 @@ LINEAR = ChainSpec(
 def train_linear(steps, ws=None, model=None, optimizer=None):
     """Train on one batch."""
     model = model or random_model(LINEAR, 0.2, np.random.default_rng(0))
-    ws = ws or model.workspace(20, 70)
+    ws = ws or model.workspace(20, 40)
     optimizer = optimizer or Adam(model.arena, 0.01)
     rng = np.random.default_rng(1)
-    ids = rng.integers(0, 600, (20, 70)).astype(np.int32)
-    targets = rng.integers(0, 4, 70).astype(np.int32)
+    ids = rng.integers(0, 600, (20, 40)).astype(np.int32)
+    targets = rng.integers(0, 4, 40).astype(np.int32)
     losses = []
     for _ in range(steps):
         model.arena.zero_grad()

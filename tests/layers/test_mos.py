@@ -23,7 +23,12 @@ from truesparse.model.saving import save_model
 from truesparse.topology.distance import FIXED
 from truesparse.training.describe import dense_flops_per_token
 
-OWN = {"chain": partial(language_model, 20, 7, 9, 1, experts=3), "density": 0.4, "window": (5, 3), "steps": 4}
+OWN = {
+    "chain": partial(language_model, 20, 7, 9, 1, experts=3),
+    "density": 0.4,
+    "window": (9, 18),
+    "steps": 4,
+}
 TIED = {
     **OWN,
     "chain": partial(language_model, 20, 7, 9, 1, experts=3, tied=True, output_group=2, pattern="unit"),
@@ -137,7 +142,7 @@ def test_the_runtime_says_what_training_says(file):
     model, ws, state, ids, _ = make(TIED)
     state.reset()
     said = model.predict_steps(ids, ws, state)
-    stream = runtime.load(file).stream(3)
+    stream = runtime.load(file).stream(18)
     for step, tokens in enumerate(ids):
         np.testing.assert_allclose(stream.step(tokens).T, said[step], rtol=1e-5, atol=1e-5)
     assert len(list(runtime.load(file).generate(length=5, rng=np.random.default_rng(1)))) == 6

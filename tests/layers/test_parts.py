@@ -101,8 +101,8 @@ def test_a_file_is_read_and_computed(tmp_path: Path) -> None:
     model, lstm = (make(spec(6), scale=0.9) for spec in (Backward, LSTM))
     lstm.matrices["lstm.0.weight_ih"].data[...] *= -1
     lstm.arena.touch()
-    ids, targets = np.array([[3], [1], [4]], np.int32), np.array([[1], [4], [1]], np.int32)
-    losses = [one.loss_and_gradients(ids, targets, one.workspace(3, 1)) for one in (model, lstm)]
+    ids, targets = (np.array([word], np.int32).T.repeat(18, axis=1) for word in ((3, 1, 4), (1, 4, 1)))
+    losses = [one.loss_and_gradients(ids, targets, one.workspace(3, 18)) for one in (model, lstm)]
     assert losses[0] == losses[1]
     lstm.matrices["lstm.0.weight_ih"].grad[...] *= -1
     np.testing.assert_array_equal(model.arena.grads, lstm.arena.grads)
@@ -110,7 +110,7 @@ def test_a_file_is_read_and_computed(tmp_path: Path) -> None:
     stream = runtime.load(file).stream()
     for token in ids[:, 0]:
         log_probabilities = stream.step(int(token))
-    np.testing.assert_allclose(log_probabilities, model.predict(ids, model.workspace(3, 1))[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(log_probabilities, model.predict(ids, model.workspace(3, 18))[:, 0], rtol=1e-5)
 
 
 @pytest.mark.usefixtures("known")

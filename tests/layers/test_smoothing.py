@@ -13,7 +13,7 @@ from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.model import Model, random_model
 
-STEPS, BATCH, CLASSES, SMOOTHING = 4, 3, 5, 0.3
+STEPS, BATCH, CLASSES, SMOOTHING = 4, 18, 5, 0.3
 INPUTS = np.random.default_rng(0).standard_normal((STEPS, 4, BATCH)).astype(np.float32)
 KINDS = {"each step": [LSTM(8)], "sequence": [LSTM(8), Pool("mean")]}
 
@@ -91,7 +91,7 @@ def test_the_temperature_divides_scores_but_not_in_training() -> None:
     wanted = scores / 2.5
     wanted -= np.log(np.exp(wanted).sum(axis=0))
     np.testing.assert_allclose(said, wanted, rtol=1e-5)
-    targets = np.array([0, 3, 2], np.int32)
+    targets = np.resize([0, 3, 2], BATCH).astype(np.int32)
     loss = warm.loss(INPUTS, targets, workspace)
     assert loss == pytest.approx(-wanted[targets, np.arange(BATCH)].mean(), rel=1e-5)
     for mine, theirs in zip(learned(plain, targets, None)[:2], learned(warm, targets, None)[:2], strict=True):

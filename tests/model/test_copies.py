@@ -30,6 +30,7 @@ from truesparse.settings import kind_of
 from truesparse.topology import Update, get_method
 
 SIZE = 9
+BATCH = 18  # whose kernels other tests compile too
 COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle.loads(pickle.dumps(things))])
 
 
@@ -49,8 +50,8 @@ def kinds_of(spec):
         rule = field.metadata
         if field.default is dataclasses.MISSING:
             settings[field.name] = LSTM(SIZE) if spec is Bidirectional else SIZE
-        elif field.name == "chunk_size":
-            settings[field.name] = 3  # which divides the units
+        elif field.name in ("chunk_size", "depth"):
+            settings[field.name] = 3  # which divides the units, and of which other tests compile kernels
         elif kind_of(field) is float and (rule["low"], rule["high"]) == (0, 1):
             settings[field.name] = 0.25  # something is dropped
     yield spec(**settings)
@@ -88,20 +89,20 @@ class Learner:
         choice = OPTIMIZERS[optimizer]
         self.optimizer = choice(lr=0.01).build(self.model.arena)
         self.steps = 0
-        self.state = None if chain.whole else self.model.zero_state(3)
+        self.state = None if chain.whole else self.model.zero_state(BATCH)
 
     def train(self, steps):
         """Losses of some steps, after the second of which the topology changes."""
         chain, rng = self.model.chain, np.random.default_rng(2)
         if chain.tokens:
-            ids = rng.integers(0, chain.tokens, (4, 3)).astype(np.int32)
+            ids = rng.integers(0, chain.tokens, (4, BATCH)).astype(np.int32)
         else:
-            ids = rng.standard_normal((4, chain.features, 3)).astype(np.float32)
-        shape = (4, 3) if chain.per_step else (3,)
+            ids = rng.standard_normal((4, chain.features, BATCH)).astype(np.float32)
+        shape = (4, BATCH) if chain.per_step else (BATCH,)
         targets = rng.integers(0, chain.head.outputs, shape).astype(np.int32)
         if chain.head.TYPE == "squared-error":
             targets = np.repeat(np.expand_dims(targets, -2), chain.head.outputs, axis=-2).astype(np.float32)
-        ws = self.model.workspace(9, 3)  # lanes whose kernels other tests compile too
+        ws = self.model.workspace(9, BATCH)
         losses = []
         for step in range(steps):
             self.model.arena.zero_grad()

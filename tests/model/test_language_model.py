@@ -186,8 +186,19 @@ def train(model, ws, state, ids, targets, steps):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @CELLS
-@pytest.mark.parametrize("batch", [20, 70])  # with 70, one thread takes each block of sequences by itself
+@pytest.mark.parametrize("batch", [20, 40])  # the second in two blocks of sequences
 def test_two_threads_give_the_bits_of_one(cell, batch):
+    check_that_two_threads_give_the_bits_of_one(cell, batch)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.parametrize("cell", [{"cell": "lstm"}, UNIT], ids=["lstm", "lstm, unit"])
+def test_two_threads_share_what_one_takes_apart(cell):
+    """Each of three blocks of sequences by itself; for the other cell that has it: test_gru_kernels."""
+    check_that_two_threads_give_the_bits_of_one(cell, 96)
+
+
+def check_that_two_threads_give_the_bits_of_one(cell, batch):
     chain = partial(language_model, 300, 40, 50, 2, **cell)
     case = {"chain": chain, "density": 0.2, "window": (12, batch), "steps": 12}
     results = []

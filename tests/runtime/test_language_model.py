@@ -24,11 +24,11 @@ from truesparse.training.checkpoint import save_checkpoint
 
 def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:
     trained, model, _ = pair
-    ids = np.random.default_rng(2).integers(0, 40, (9, 5)).astype(np.int32)
-    state = trained.zero_state(5)
-    stream = model.stream(5)
+    ids = np.random.default_rng(2).integers(0, 40, (9, 18)).astype(np.int32)
+    state, workspace = trained.zero_state(18), trained.workspace(9, 18)
+    stream = model.stream(18)
     for step, tokens in enumerate(ids):
-        expected = trained.predict(ids[step : step + 1], trained.workspace(1, 5), state).T
+        expected = trained.predict(ids[step : step + 1], workspace, state).T
         np.testing.assert_allclose(stream.step(tokens), expected, rtol=1e-6, atol=1e-6)
     for name, array in state.arrays().items():
         np.testing.assert_allclose(stream.state[name], array, rtol=0, atol=1e-6)

@@ -20,10 +20,10 @@ def tokens(
 def test_the_likeliest_tokens_are_those_of_the_trained_model(pair: Pair) -> None:
     prompt = [1, 2, 3] * 5
     drawn = tokens(pair.model, prompt, 4, temperature=0.0)
-    ids = np.array([*prompt, *drawn], np.int32)[:, None]
+    ids = np.array([*prompt, *drawn], np.int32)[:, None].repeat(18, axis=1)
     trained = pair.trained
-    workspace = trained.workspace(len(ids), 1)
-    whole = [int(trained.predict(ids[: len(prompt) + place], workspace).argmax()) for place in range(4)]
+    workspace = trained.workspace(len(ids), 18)
+    whole = [int(trained.predict(ids[: len(prompt) + place], workspace)[:, 0].argmax()) for place in range(4)]
     assert drawn == whole
     assert tokens(pair.model, prompt, 4, top_k=1) == drawn
 

@@ -52,8 +52,8 @@ def sequences(*lengths: int) -> list[np.ndarray]:
 
 def test_the_forward_pass_is_that_of_training(pair: Pair) -> None:
     sentences = sequences(5, 1, 30, 12, 12, 2, 30)
-    inputs, lengths = Sequences.of(sentences).batch(np.arange(7), 7)
-    expected = pair.trained.predict_steps(inputs, pair.trained.workspace(30, 7), lengths=lengths)
+    inputs, lengths = Sequences.of(sentences).batch(np.arange(7), 18)
+    expected = pair.trained.predict_steps(inputs, pair.trained.workspace(30, 18), lengths=lengths)
     for place, scores in enumerate(pair.model.log_probabilities(sentences)):
         assert scores.shape == (len(sentences[place]), 3)
         np.testing.assert_allclose(scores, expected[: len(scores), :, place], rtol=1e-6, atol=1e-6)

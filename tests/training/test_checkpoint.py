@@ -59,10 +59,10 @@ def test_a_model_comes_back(model: Model, tmp_path: Path) -> None:
     assert (saved.vocabulary, saved.encoder, saved.path) == (VOCABULARY, None, tmp_path / "m")
     assert saved.data == DataSettings(batch_size=3, bptt=7, built_in=True)
     assert saved.model.arena.states == {}
-    ids = np.array([[0], [1]], np.int32)
+    ids = np.array([[0], [1]], np.int32).repeat(18, axis=1)
     np.testing.assert_array_equal(
-        model.predict(ids, model.workspace(2, 1)),
-        saved.model.predict(ids, saved.model.workspace(2, 1)),
+        model.predict(ids, model.workspace(4, 18)),
+        saved.model.predict(ids, saved.model.workspace(4, 18)),
     )
 
 

@@ -161,7 +161,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         multiply(latents, self.latent, x, self.arena.biases[self._bias_latent])
         activation_forward("tanh", x.shape[2])(latents, ws.dlatents[:used])
         multiply(ws.prior[:used], self.prior, x, self._no_bias)
-        ws.targets[: used * self.experts] = np.repeat(targets, self.experts, axis=0)
+        ws.targets[: used * self.experts] = np.repeat(targets[:used], self.experts, axis=0)
         z = self._by_expert(latents)
         for part in ws.parts(len(z)):
             for number, scores in enumerate(self._experts_scores(z[part], ws), part.start):
