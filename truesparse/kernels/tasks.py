@@ -1,8 +1,8 @@
 """Loops whose turns several threads take: what a parallel kernel becomes before it is compiled.
 
-Numba's own way types the body of a ``prange`` loop twice and makes three functions around it, which takes almost
-half of the time to compile a kernel. Here the body becomes a function of its own, of the turn and of the
-variables that it reads, and the loop a call of Numba's threads::
+Numba's own way types the body of a ``prange`` loop twice and makes three functions around it, which takes
+almost half of the time to compile a kernel. Here the body becomes a function of its own, of the turn and of
+the variables that it reads, and the loop a call of Numba's threads::
 
     for i in prange(n):                def task(i, x, y):
         y[i] = x[i]             ->         y[i] = x[i]
@@ -72,7 +72,9 @@ def _function(builder, name: str, result, arguments: list):
 def _share(context, module, task, given, intp):
     """The function that does a share of the tasks, as Numba's threads call it."""
     pointer = intp.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t.as_pointer(), pointer, pointer, cgutils.voidptr_t])
+    kind = ir.FunctionType(
+        ir.VoidType(), [cgutils.voidptr_t.as_pointer(), pointer, pointer, cgutils.voidptr_t]
+    )
     function = ir.Function(module, kind, module.get_unique_name(f"tasks.{task.mangled_name}"))
     function.linkage = "internal"
     builder = ir.IRBuilder(function.append_basic_block())
@@ -116,10 +118,13 @@ def with_tasks(function: Callable[..., Any], inline: Callable[[Any], Any]) -> Ca
     tasks = _Loops(set(code.co_varnames))
     tasks.visit(kernel)
     kernel.decorator_list = []
-    outer = dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True))
+    outer = dict(
+        zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
+    )
     outer |= {"_each_task": each_task, "_inline": inline}
     make = ast.parse(f"def make({', '.join(outer)}): return {kernel.name}")
-    make.body[0].body[:0] = [*tasks.found, kernel]  # type: ignore[attr-defined]
+    assert isinstance(make.body[0], ast.FunctionDef)
+    make.body[0].body[:0] = [*tasks.found, kernel]
     ast.increment_lineno(ast.fix_missing_locations(make), code.co_firstlineno - 1)
     scope: dict[str, Any] = {}
     exec(compile(make, code.co_filename, "exec"), function.__globals__, scope)
@@ -136,18 +141,18 @@ class _Loops(ast.NodeTransformer):
         self._variables = variables
 
     def visit_For(self, loop: ast.For) -> Any:
-        call = loop.iter
+        call, turn = loop.iter, loop.target
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == _PRANGE):
             return self.generic_visit(loop)
-        names = [node for part in loop.body for node in ast.walk(part) if isinstance(node, ast.Name)]
-        own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {loop.target.id}  # type: ignore[attr-defined]
+        names = [node for part in (turn, *loop.body) for node in ast.walk(part) if isinstance(node, ast.Name)]
+        own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         given = sorted({node.id for node in names} & self._variables - own)
         name = f"_task_{len(self.found)}"
-        (task,) = ast.parse(
-            f"@_inline\ndef {name}({', '.join([ast.unparse(loop.target), *given])}): pass"
-        ).body
-        task.body = loop.body  # type: ignore[attr-defined]
+        parameters = ", ".join([ast.unparse(turn), *given])
+        task = ast.parse(f"@_inline\ndef {name}({parameters}): pass").body[0]
+        assert isinstance(task, ast.FunctionDef)
+        task.body = loop.body
         self.found.append(task)
-        tuple_of = "".join(f"{variable}, " for variable in given)
-        (new,) = ast.parse(f"_each_task({ast.unparse(call.args[0])}, {name}, ({tuple_of}))").body
+        arguments = "".join(f"{variable}, " for variable in given)
+        (new,) = ast.parse(f"_each_task({ast.unparse(call.args[0])}, {name}, ({arguments}))").body
         return ast.copy_location(new, loop)
