@@ -45,7 +45,8 @@ def _link(library: Any) -> None:
         _finalize(library)
         return
     for other in dict.fromkeys(library._linking_libraries):
-        library._reload_init.update(other._reload_init)
+        if hasattr(library, "_reload_init"):  # since Numba 0.62
+            library._reload_init.update(other._reload_init)
         library._final_module.link_in(other._get_module_for_linking(), preserve=True)
     library._finalize_dynamic_globals()
     library._finalized = True

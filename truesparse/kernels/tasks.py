@@ -38,7 +38,9 @@ def each_task(typingctx, count, task, arguments):
     def codegen(context, builder, signature, args):
         compiled = task.dispatcher.get_compile_result(called)
         context.add_linking_libs([compiled.library])
-        context.active_code_library._reload_init.add(_reload_parfors)
+        library = context.active_code_library
+        if hasattr(library, "_reload_init"):  # before Numba 0.62, the first call of a kernel starts the threads
+            library._reload_init.add(_reload_parfors)
         count, _, values = args
         intp = count.type
         one, zero = intp(1), intp(0)
