@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from command_helpers import parse
+from page_helpers import blocks, typed
 
 from truesparse.cli import main
 
@@ -23,16 +22,15 @@ MORE = [
     *sorted((ROOT / "benchmarks").rglob("*.md")),
     ROOT / "examples" / "README.md",
 ]
+LACKING = (  # how click ends where arguments are none, missing, placeholders or --help
+    *(click.exceptions.NoArgsIsHelpError, click.MissingParameter, click.BadParameter),
+    *(click.BadOptionUsage, click.exceptions.Exit),
+)
 LINE, PAGE, SENTENCE = 140, 300, 20  # characters, lines, words
 
 
 def named(paths: list[Path]) -> list[object]:
     return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The code blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -78,39 +76,43 @@ def test_sentences_are_short() -> None:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """What the page tells the reader to type that begins with ``truesparse``."""
-    for block in blocks(text, "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in line.split("&&"):
-                if part.count('"') % 2 or part.count("'") % 2:
-                    continue  # of a text in quotes that goes on over several lines
-                given = shlex.split(part, comments=True)
-                while given and re.fullmatch(r"[A-Z_]+=\S+|\$|nice", given[0]):  # variables before it
-                    given = given[1:]
-                if given and given[0] == "truesparse":
-                    end = next((k for k, word in enumerate(given) if word in ("|", "<", ">")), None)
-                    yield [word for word in given[1:end] if not word.startswith("$")]  # variables
+    """The arguments of truesparse in the commands of a page, without what stands for others."""
+    for command in typed(text):
+        if command.program == "truesparse" and not {"...", "METHOD"} & {*command.arguments}:
+            yield command.arguments
 
 
 @pytest.mark.parametrize("path", named(PAGES + MORE))
 def test_commands_parse(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also those that tests/test_guides.py does not carry out."""
     monkeypatch.chdir(tmp_path)
     for arguments in commands(path.read_text(encoding="utf-8")):
-        if "..." not in arguments and "METHOD" not in arguments:
+        parse(main, arguments)
+
+
+@pytest.mark.parametrize("path", named(PAGES + MORE))
+def test_commands_in_sentences_exist(path: Path) -> None:
+    """They may lack arguments, but not have flags that there are not."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for command in re.findall(r"`truesparse ([^`|]+)`", text):
+        arguments = [word for word in command.replace("TASK", "lm").split() if word != "..."]
+        with suppress(*LACKING):
             parse(main, arguments)
 
 
 def test_wrong_commands_do_not_parse() -> None:
-    (first, second) = commands(
-        "```sh\n$ truesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n```\n"
+    (first, second, third) = commands(
+        "```sh\ntruesparse train lm --densty 1 \\\n  --x\nA=1 truesparse trian # x\n"
+        'X="--size\n1"\nmpiexec -n 2 truesparse train lm $X\n```\n'
     )
-    for arguments in (first, second):
+    assert third == ["train", "lm", "--size", "1"]
+    for arguments in (first, second, third):
         with pytest.raises(click.UsageError):
             parse(main, arguments)
 
 
 def test_readme_begins_with_what_ci_runs() -> None:
-    install, test = blocks(README.read_text(encoding="utf-8"), "sh")[:2]
+    (_, install), (_, test) = blocks(README.read_text(encoding="utf-8"), "sh")[:2]
     assert install.endswith("truesparse train lm\n")
     assert test.endswith("pytest\n")
 
@@ -119,33 +121,27 @@ def test_readme_in_python(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(README.read_text(encoding="utf-8"), "python")
+    ((_, code),) = blocks(README.read_text(encoding="utf-8"), "python")
     exec(code, {})
     assert float(capsys.readouterr().out.rpartition(" ")[2]) < 0.1
     assert (tmp_path / "counting.safetensors").is_file()
 
 
-def ends(folder: str) -> dict[str, dict[str, Any]]:
-    """The last record of each run of a folder of results."""
-    lines = (ROOT / "benchmarks" / "results" / folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()
-    return {run["run"]: run["records"][-1] for run in map(json.loads, lines)}
+COUNTED = re.compile(r"\| ([\d,]+) \| `pytest --collect-only -q -n0(?: -k (\w+))?((?: tests/[\w/.]+)*)` \|")
 
 
-def test_the_table_of_methods_is_that_of_the_records() -> None:
-    page = (ROOT / "benchmarks" / "results" / "methods" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\S+)` \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|", page, re.MULTILINE)
-    runs = ends("methods")
-    assert len(rows) > 15
-    for name, *shown in rows:
-        end = runs[name]
-        measured = [f"{end['valid_perplexity']:.1f}", f"{end['test_perplexity']:.1f}", f"{end['nnz']:,}"]
-        assert shown == measured, name
-
-
-def test_the_readme_has_results_of_the_records() -> None:
-    readme = README.read_text(encoding="utf-8")
-    (end,) = ends("ptb-medium").values()
-    assert f"perplexity {end['test_perplexity']:.1f}" in readme
-    methods = {name: end["test_perplexity"] for name, end in ends("methods").items()}
-    sparse = min(perplexity for name, perplexity in methods.items() if name != "dense")
-    assert f"perplexity {methods['dense']:.0f} against {sparse:.0f}" in readme
+def test_the_counts_of_tests(request: pytest.FixtureRequest) -> None:
+    """A count is right within 3 %; without the extras a tenth of the tests is not collected."""
+    names = [item.nodeid for item in request.session.items]
+    folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/test_*.py")}
+    some = request.config.option.keyword or request.config.getoption("missed_from")
+    if some or not folders <= {name.rpartition("/")[0] for name in names}:
+        pytest.skip("only a run of all tests knows how many there are")
+    counted = COUNTED.findall((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
+    assert len(counted) == 6
+    for number, keyword, paths in counted:
+        found = [
+            name for name in names if keyword in name.lower() and name.startswith(tuple(paths.split()) or "")
+        ]
+        told = int(number.replace(",", ""))
+        assert 0.85 * told < len(found) < 1.03 * told, (number, keyword, paths)

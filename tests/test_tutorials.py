@@ -9,13 +9,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
 import pytest
 from click.testing import Result
+from page_helpers import blocks
 from training_helpers import MPIEXEC, records, without_times
 
 from conftest import write_text
@@ -37,13 +38,6 @@ EXCERPTS = {"own-layer": ROOT / "examples" / "elman.py"}  # of which the page sh
 OTHERS = {*EXCERPTS, "cluster"}  # which have tests of their own
 
 
-def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """The code blocks and their languages."""
-    yield from re.findall(
-        r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-
-
 def small(program: str, arguments: list[str]) -> list[str]:
     """What to add to a command that would take long."""
     return SMALL.get(arguments[0 if program == "truesparse" else 1], [])
@@ -53,7 +47,7 @@ def type_in(run: Run, page: Path) -> str:
     """Do what a page says, in this folder, and return what its commands print."""
     scope: dict[str, object] = {}
     shown = []
-    for language, code in blocks(page):
+    for language, code in blocks(page.read_text(encoding="utf-8")):
         if file := re.match(r"# (\w+\.py)\n", code):
             Path(file[1]).write_text(code, encoding="utf-8")
         elif language == "python" and not code.startswith(">>>"):  # which is a doctest
@@ -124,6 +118,7 @@ def test_cluster(run: Run) -> None:
 @pytest.mark.parametrize("name", EXCERPTS)
 def test_excerpts(name: str) -> None:
     source = EXCERPTS[name].read_text(encoding="utf-8")
-    excerpts = [code for language, code in blocks(TUTORIALS / f"{name}.md") if language == "python"]
+    page = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
+    excerpts = [code for _, code in blocks(page, "python")]
     assert len(excerpts) > 3
     assert all(excerpt in source for excerpt in excerpts)

@@ -5,6 +5,7 @@ python draw.py PICTURE.png "the" "the value" "the value of"
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -19,8 +20,9 @@ def main(picture: str, *texts: str) -> None:
     for row, text in enumerate(texts):
         done = subprocess.run(["./suggest"], input=text + "\n", check=True, capture_output=True, text=True)
         axis.text(0.1, row + 0.5, text + " ▏", va="center", size=12)
-        for place, suggestion in enumerate(done.stdout.strip().split(", ")):
-            word, _, probability = suggestion.rpartition(" ")
+        for place, (word, probability) in enumerate(
+            re.findall(r"(\S+) ([\d.]+)(?:, |$)", done.stdout.strip())
+        ):
             key = {"boxstyle": "round,pad=0.4", "facecolor": plt.cm.Blues(0.1 + float(probability))}
             axis.text(
                 3.2 + 1.4 * place, row + 0.5, f"{word} {probability}", va="center", ha="center", bbox=key

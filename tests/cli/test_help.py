@@ -30,6 +30,19 @@ def test_flags_are_in_groups(run, task: str) -> None:
         assert group_of(field, TASKS[task]) in GROUPS
 
 
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [
+        ("predict", ["Data", "Output", "Examples"]),
+        ("bench step", ["Measurement", "Model", "Sparsity", "Training", "Output"]),
+    ],
+)
+def test_other_flags_are_in_groups(run, command: str, groups: list[str]) -> None:
+    shown = run(*command.split(), "--help").stdout
+    assert re.findall(r"^(\w+):$", shown, re.MULTILINE) == groups
+    assert "--help  " in shown.partition("\nOutput:")[2]
+
+
 def test_a_new_setting_finds_its_group() -> None:
     lm = TASKS["lm"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from export.conftest import COMPILERS, STRICT, needs_compiler
 
 from truesparse import runtime
+from truesparse.bench.settings import installed
 from truesparse.data import Vocabulary
 from truesparse.export import export_model
 from truesparse.layers.models import language_model
@@ -45,3 +47,7 @@ def test_suggest(tmp_path: Path, compiler: str) -> None:
         lines.append(", ".join(f"{WORDS[place]} {probabilities[place]:.2f}" for place in best))
         stream.advance(WORDS.index("<eos>"))
     assert process.stdout.splitlines() == lines
+    if installed("matplotlib"):
+        draw = [sys.executable, SOURCE.with_name("draw.py"), "suggest.png", "the", "on mat"]
+        subprocess.run(draw, cwd=tmp_path, check=True)
+        assert (tmp_path / "suggest.png").stat().st_size > 1000

@@ -157,6 +157,30 @@ def test_code_of_another_source_is_not_run(folder: Path) -> None:
     assert use_the_kernel(folder) == COMPILED
 
 
+def test_kernels_that_call_one_of_their_closure_are_told_apart(folder: Path) -> None:
+    """Those of another number are others, and those of the same one are loaded."""
+    source = """
+from truesparse.kernels.jit import jit
+
+def plus(n):
+    @jit
+    def inner(x):
+        return x + n
+
+    @jit
+    def outer(x):
+        return inner(x)
+
+    return outer
+
+plus_one = plus(NUMBER)
+"""
+    (folder / "kernel.py").write_text(source.replace("NUMBER", "1"))
+    assert use_the_kernel(folder) == COMPILED
+    other = "import kernel; kernel.plus_one = kernel.plus(2); assert kernel.plus_one(1) == 3;"
+    assert use_the_kernel(folder, other + "kernel.plus_one = kernel.plus(1)\n") == LOADED
+
+
 def test_code_that_cannot_be_written_is_used_all_the_same(folder: Path) -> None:
     full = """
 import errno

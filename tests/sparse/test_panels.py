@@ -72,3 +72,15 @@ def test_clear_after_keeps_the_steps_before():
 def test_empty_windows_are_refused(steps, batch):
     with pytest.raises(UsageError, match="at least 1"):
         Panels(steps, batch)
+
+
+@pytest.mark.parametrize(("steps", "batch", "features"), [(1, 1, 3), (1, 8, 8), (1, 100, 19), (3, 45, 30)])
+def test_numbers_are_placed_alike_whatever_their_order_in_memory(steps, batch, features):
+    panels = Panels(steps, batch)
+    rows = np.random.default_rng(1).random((steps, batch, features), np.float32)
+    placed, expected = panels.zeros(features), panels.zeros(features)
+    panels.place(placed, rows.swapaxes(1, 2))
+    panels.place(expected, rows.swapaxes(1, 2).copy())
+    assert np.array_equal(placed, expected)
+    for step in range(steps):
+        assert np.array_equal(panels.step(placed, step), rows[step].T)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,6 +157,19 @@ def overlapping(config: LanguageModelConfig, communicator: Communicator) -> dict
     return {"same": same, "begun": begun[: len(begun) // 12]}
 
 
+def memory(config: LanguageModelConfig, communicator: Communicator) -> dict[str, int]:
+    """Most bytes of arrays at a time with all lanes on one rank, and with this rank's share of them."""
+    large = replace(config, hidden_size=256, density=0.5, method="static")
+    found = {}
+    for name, ranks in (("alone", SERIAL), ("ranks", communicator)):
+        trained(large, ranks, 1)  # what is loaded and compiled but once does not count
+        tracemalloc.start()
+        found["weights"] = trained(large, ranks, 3)[1].model.arena.size
+        found[name] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return found
+
+
 def drifted(training: Training, communicator: Communicator) -> str:
     """What is said when the last rank has drifted."""
     arena = training.model.arena
@@ -234,6 +248,7 @@ def main() -> None:
         }
         found["overlapping"] = overlapping(cases["rigl lstm"], communicator)
         found["searched"] = searched()
+        found["memory"] = memory(config, communicator)
         found["resumed"] = resumed(config, folder, communicator)
     found["compared"] = {}
     for name, case in cases.items():

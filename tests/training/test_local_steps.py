@@ -43,12 +43,12 @@ def test_an_outer_step_goes_down_the_mean_with_nesterov_momentum() -> None:
     for mine, other in ((0.5, 0.1), (-0.25, 0.3)):
         outer.begin()
         arena.values[:4] -= np.float32(mine) / 2
-        outer.count()
+        outer.count(8)
         outer.begin()  # which forgets nothing
         arena.values[:4] -= np.float32(mine) / 2
         assert outer.pending == 1
         ranks.other = np.float32(other)
-        outer.count()
+        outer.count(9)
         assert outer.pending == 0
         g = (mine + other) / 2
         u = 0.9 * u + g
@@ -61,6 +61,18 @@ def test_an_outer_step_goes_down_the_mean_with_nesterov_momentum() -> None:
     assert np.array_equal(arena.values, before)
 
 
+def test_the_first_phases_are_short() -> None:
+    every = Pattern(np.array([0, 1], np.int64), np.array([0], np.uint16), (1, 1))
+    outer = OuterStep(Two(), Arena({"w": (every, 1)}, {}), 4)
+    ends = []
+    for steps in range(1, 20):
+        outer.begin()
+        outer.count(steps)
+        if not outer.pending:
+            ends.append(steps)
+    assert ends == [1, 3, 6, 10, 14, 18]  # after 1, 2, 3 steps more, and then 4 each time
+
+
 def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(
     config: LanguageModelConfig, tmp_path: Path
 ) -> None:
@@ -68,7 +80,7 @@ def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(
     config = replace(config, outer_momentum=0.9)
     train_model(config, tmp_path / "whole")
     stop = StopAt(16)
-    with pytest.raises(TrainingStopped, match="after step 22 and saved"):  # 15, an update, and 7 more
+    with pytest.raises(TrainingStopped, match="after step 21 and saved"):  # 15, an update, and 6 more
         train_model(config, tmp_path / "stopped", stop, stop)
     resume_run(tmp_path / "stopped", {})
     assert_same_end(tmp_path / "whole", tmp_path / "stopped")
@@ -90,7 +102,7 @@ def test_without_momentum_ranks_meet_at_their_mean() -> None:
     outer.begin()
     arena.values[:2] = 2  # the other one comes from 3 to 2.5
     ranks.other = np.float32(0.5)
-    outer.count()
+    outer.count(1)
     assert arena.values[:2] == pytest.approx([2.25, 2.25])
 
 
@@ -100,5 +112,5 @@ def test_a_run_from_before_there_was_a_choice_keeps_its_momentum() -> None:
     arena.values[0] = arena.add_state("outer_momentum")[0] = 1
     outer = OuterStep(Two(), arena, 1)
     outer.begin()
-    outer.count()
+    outer.count(1)
     assert arena.values[0] == pytest.approx(1 - 0.7 * 0.9 * 0.9)

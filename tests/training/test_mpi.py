@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,13 @@ from conftest import write_text
 from truesparse.bench.network import Cost, Network
 from truesparse.bench.settings import installed
 from truesparse.data.batches import Batch
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
+from truesparse.sparse import Arena, Pattern
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.ranks import shared
 from truesparse.training.communicator import Communicator, same_everywhere
+from truesparse.training.environment import versions
+from truesparse.training.lockstep import check_equal
 
 PROGRAM = Path(__file__).with_name("mpi_program.py")
 
@@ -111,6 +117,12 @@ def test_only_weights_that_exist_travel_and_of_the_embedding_the_rows_of_the_bat
     step = found[2]["compared"]["rigl lstm"]
     others = step["weights"] - step["embedded"]
     assert 4 * others < step["bytes"] < 4.1 * others + 0.9 * 4 * step["embedded"]
+
+
+@needs_mpi
+def test_a_rank_needs_one_more_buffer_of_gradients_at_most(found: dict[int, dict[str, Any]]) -> None:
+    memory = found[2]["memory"]
+    assert memory["ranks"] < memory["alone"] + 4.2 * memory["weights"]
 
 
 @needs_mpi
@@ -301,6 +313,28 @@ def test_ranks_with_other_data_are_refused() -> None:
     mine = [("version", "1.0", "install the same"), ("checksum of the data", 7, "give all the same --data")]
     with pytest.raises(UsageError, match="rank 2 has another checksum of the data than rank 0: 8, not 7"):
         same_everywhere(Three(0, 3), mine)
+
+
+def test_ranks_with_another_numba_are_refused() -> None:
+    class Two(_Rank):
+        def gather(self, value: Any) -> Any:
+            return [value, [*value[:2], "0.1", *value[3:]]]
+
+    assert list(versions())[2] == "numba"
+    task: Any = SimpleNamespace(config=LanguageModelConfig(), crc32=7)
+    with pytest.raises(UsageError, match=r"another version of numba than rank 0: 0\.1, not .*; install"):
+        shared(task, Two(0, 2))
+
+
+def test_ranks_whose_method_remembers_something_else_have_drifted() -> None:
+    class Two(_Rank):
+        def gather(self, value: Any) -> Any:
+            return [value, [*value[:-1], value[-1] + 1]]
+
+    every = Pattern(np.array([0, 1], np.int64), np.array([0], np.uint16), (1, 1))
+    evolution: Any = SimpleNamespace(arrays=lambda: {"dense_momentum.w": np.ones(3, np.float32)})
+    with pytest.raises(TruesparseError, match=r"the method's state dense_momentum\.w differs after step 8"):
+        check_equal(Two(0, 2), Arena({"w": (every, 1)}, {}), 8, evolution)
 
 
 def test_ranks_that_do_not_divide_the_batch_are_refused(command: None) -> None:

@@ -12,6 +12,7 @@ import click
 
 from truesparse.bench.settings import EPOCH, INFERENCE, ROWS, STEP
 from truesparse.bench.workload import DEFAULTS, Workload
+from truesparse.cli.help import Command
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
 from truesparse.settings import flag
 from truesparse.tasks.classifier.settings import ClassifierConfig
@@ -117,7 +118,20 @@ def _baseline(known: Sequence[str], default: str) -> Callable[[F], F]:
     return _list("--baseline", None, f"Dense sides: {', '.join(known)}.  [default: {default}]")
 
 
-@click.group()
+class _Measured(Command):
+    """A command of the group."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, rest="Measurement", **more)
+
+
+class _Bench(click.Group):
+    """Commands whose flags are in groups."""
+
+    command_class = _Measured
+
+
+@click.group(cls=_Bench)
 def bench() -> None:
     """Measure what true sparsity saves on this machine.
 

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 _FIRST: dict[str, tuple[str, ...]] = {
     "Data": ("data", "level", "label_column", "text_column", "token_column", "tag_column", "goal"),
     "Model": (
-        *("preset", "cell", "hidden_size", "layers", "bidirectional", "embedding_size", "tied", "pooling"),
+        *(
+            "task",
+            "vocab_size",
+            "preset",
+            "cell",
+            "hidden_size",
+            "layers",
+            "bidirectional",
+            "embedding_size",
+            "tied",
+            "pooling",
+        ),
         *("output", "head", "experts", "dropout", "locked_dropout", "dropout_weights", "init_scale"),
     ),
     "Sparsity": (
@@ -30,10 +41,22 @@ _FIRST: dict[str, tuple[str, ...]] = {
         *("class_weight", "choose_by", "calibrate", "refit"),
     ),
     "Output": (
-        *("out", "resume", "json", "as_json", "quiet", "print_config", "config_file", "log"),
+        *(
+            "out",
+            "resume",
+            "json",
+            "as_json",
+            "json_file",
+            "plot_file",
+            "quiet",
+            "print_config",
+            "config_file",
+            "log",
+        ),
         *("eval_interval", "log_interval", "track_positions"),
     ),
 }
+_LAST = [*_FIRST][-1]
 _OF_CHOICE = {"cell": "Model", "method": "Sparsity", "optimizer": "Training"}
 _NARROW = 60  # columns of a terminal below which texts stand under their flags
 _LEAST = 24
@@ -97,7 +120,7 @@ def no_color() -> bool:
 
 
 class Command(click.Command):
-    """A command that shows examples at the end of its help; one that trains shows its flags in groups.
+    """A command that shows examples at the end of its help, and its flags in groups if it is told more.
 
     Parameters
     ----------
@@ -106,7 +129,7 @@ class Command(click.Command):
     tasks : sequence of type
         Whose settings are flags of the command.
     rest : str
-        Group of flags that are no settings.
+        Group of flags that no other group has.
     """
 
     context_class = HelpContext
@@ -116,7 +139,7 @@ class Command(click.Command):
         *given: Any,
         examples: str = "",
         tasks: Sequence[type[Config]] = (),
-        rest: str = "Output",
+        rest: str = _LAST,
         **more: Any,
     ):
         super().__init__(*given, **more)
@@ -124,14 +147,14 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags."""
-        if not self.tasks:
+        if not self.tasks and self.rest == _LAST:
             return super().format_options(ctx, formatter)
         names = dict.fromkeys([*_FIRST] if self.rest in _FIRST else [self.rest, *_FIRST])
         groups: dict[str, list[tuple[int, tuple[str, str]]]] = {name: [] for name in names}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None and param.name is not None:
-                group = self._group(param.name)
+                group = _LAST if "--help" in param.opts else self._group(param.name)
                 first = _FIRST.get(group, ())
                 rank = first.index(param.name) if param.name in first else len(first)
                 groups[group].append((rank, record))

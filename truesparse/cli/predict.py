@@ -25,7 +25,7 @@ truesparse predict RUN - < texts.txt
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES)
+@click.command(cls=Command, examples=_EXAMPLES, rest="Data")
 @model_argument
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(

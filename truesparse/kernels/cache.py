@@ -6,6 +6,7 @@ Here a kernel is compiled again, or compiled and not kept, and one line says so.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import warnings
 import zlib
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+from numba.core.serialize import dumps
 
 _SEAL_BYTES = 8
 _told = False
@@ -39,6 +42,11 @@ class KernelCache(FunctionCache):
             self.cache_path, self._impl.filename_base, source_stamp=locator.get_source_stamp()
         )
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """What distinguishes the code of a signature. Numba takes a kernel that calls another one of its
+        closure for a new one in each process."""
+        return sig, codegen.magic_tuple(), _digest(self._py_func)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load the code for a signature; None if there is none, or none that can be used."""
         try:
@@ -58,6 +66,15 @@ class KernelCache(FunctionCache):
         except Exception as error:
             self.disable()
             _tell_of_none(f"compiled code cannot be kept in {self.cache_path} ({_reason(error)})")
+
+
+def _digest(function: Any) -> str:
+    """What distinguishes a function from those of the same source with other values in their closures."""
+    digest = hashlib.sha256(function.__code__.co_code)
+    for cell in function.__closure__ or ():
+        value = cell.cell_contents
+        digest.update(_digest(value.py_func).encode() if isinstance(value, Dispatcher) else dumps(value))
+    return digest.hexdigest()
 
 
 class _SealedFiles(IndexDataCacheFile):

@@ -23,21 +23,22 @@ from numba.core.registry import CPUDispatcher
 
 from truesparse.kernels.cache import keep_code
 from truesparse.kernels.linking import only_linked
+from truesparse.kernels.tasks import with_tasks
 
 __all__ = ["beside_jit", "inline_jit", "jit", "parallel_jit", "prange", "threads"]
 
 _queue = threading.Lock()
 
 
-class _Parallel(CPUDispatcher):
-    """A parallel kernel."""
+class _Kernel(CPUDispatcher):
+    """A kernel."""
 
     def compile(self, sig: Any) -> Any:
         with only_linked():
             return super().compile(sig)
 
 
-class _OneAtATime(_Parallel):
+class _OneAtATime(_Kernel):
     """A parallel kernel on the work queue."""
 
     def __call__(self, *arrays: Any) -> Any:
@@ -45,13 +46,13 @@ class _OneAtATime(_Parallel):
             return super().__call__(*arrays)
 
 
-class _Unstarted(_Parallel):
+class _Unstarted(_Kernel):
     """A parallel kernel that has not been called yet: what runs it is not known before."""
 
     def __call__(self, *arrays: Any) -> Any:
         threads.thread_count()
         alone = threads.threading_layer() == "workqueue"
-        self.__class__ = _OneAtATime if alone else _Parallel
+        self.__class__ = _OneAtATime if alone else _Kernel
         return self(*arrays)
 
 
@@ -59,8 +60,7 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         kernel = njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)
         keep_code(kernel)
-        if options.get("parallel"):
-            kernel.__class__ = _Unstarted
+        kernel.__class__ = _Kernel
         return kernel
 
     return decorate
@@ -68,5 +68,14 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
 
 jit = _decorator()
 beside_jit = _decorator(nogil=True)  # for a thread of Python beside the one that computes
-parallel_jit = _decorator(parallel=not config.BOUNDSCHECK)
-inline_jit = _decorator(forceinline=True, no_cpython_wrapper=True)  # no call from Python
+# For functions that only kernels call.
+inline_jit = njit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def parallel_jit(function: Any) -> Any:
+    """A kernel whose loops over `prange` several threads share."""
+    kernel = jit(function)
+    if not config.BOUNDSCHECK:
+        kernel.__class__ = _Unstarted
+        kernel._compiler._get_implementation = lambda args, kws: with_tasks(function, inline_jit)
+    return kernel

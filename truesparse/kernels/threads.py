@@ -27,7 +27,7 @@ except ValueError as error:  # the one variable that it refuses so early
         f"NUMBA_NUM_THREADS is {os.environ.get('NUMBA_NUM_THREADS')!r}: {str(error).rstrip('.')}"
         f"; unset it, or set it to 1 or more"
     ) from None
-from numba.np.ufunc import parallel as _parallel  # noqa: E402
+from llvmlite.binding import address_of_symbol  # noqa: E402
 
 if numba.config.NUMBA_NUM_THREADS > _MOST_THREADS:
     raise UsageError(  # the process would end
@@ -63,6 +63,7 @@ def _preload_tbb() -> None:
 
 _preload_tbb()
 _openmp_ends_here = False
+_count: Callable[[], int] | None = None  # how many threads the kernels use, once they have started
 
 
 def _remember_fork() -> None:
@@ -114,10 +115,14 @@ def thread_count() -> int:
     UsageError
         The threading layer that a variable asks for is unknown or not installed.
     """
-    if _parallel._is_initialized:  # Numba would take a lock between processes to see that
-        return int(_parallel._get_num_threads())
+    global _count
+    if _count is not None:
+        return _count()
     try:
-        return numba.get_num_threads()
+        count = numba.get_num_threads()
+        # Asked directly: Numba would take a lock between processes first, and let go of Python's.
+        _count = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of_symbol("get_num_threads"))
+        return count
     except ValueError as error:
         names = [name for name in _LAYER_VARIABLES if name in os.environ]
         raise UsageError(

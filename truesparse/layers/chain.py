@@ -181,12 +181,12 @@ class ChainSpec:
             yield Place(name, layer, signal, output)
             signal = output
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """Different tokens that it reads; 0 if it reads features."""
         return next((layer.tokens for layer in self.layers if isinstance(layer, Embedding)), 0)
 
-    @property
+    @cached_property
     def head(self) -> Head:
         """The last layer."""
         head = self.layers[-1]
@@ -233,7 +233,7 @@ class ChainSpec:
         """What is stacked in each matrix of several gates."""
         return {matrix.name: matrix.gates for matrix in self.matrices if matrix.blocks > 1}
 
-    @property
+    @cached_property
     def per_step(self) -> bool:
         """Whether the head has an output at each step, not one for a sequence."""
         return self.places[-1].given.kind == STEPS

@@ -42,6 +42,8 @@ class Window:
     steps : int
     alone : bool
         Whether sequences have one step, and a signal of steps is one of sequences too.
+    filled : int
+        What all of `lengths` are; -1 where they differ.
     """
 
     panels: Panels
@@ -49,6 +51,7 @@ class Window:
     lengths: NDArray[np.float32]
     steps: int = 0
     alone: bool = False
+    filled: int = -1
 
     @property
     def used(self) -> int:

@@ -363,8 +363,10 @@ class Model:
         if state is None:
             state = ws.start
             state.reset()
-        every = np.full(batch, steps, np.int32) if lengths is None else lengths
-        window.one.place(window.lengths[:, None], every[None, None].astype(np.float32))
+        if lengths is not None or window.filled != steps:
+            every = np.full(batch, steps, np.int32) if lengths is None else lengths
+            window.one.place(window.lengths[:, None], every[None, None].astype(np.float32))
+            window.filled = steps if lengths is None else -1
         if self.chain.tokens:
             panels.place_ids(ws.x[0], inputs)
         else:

@@ -36,7 +36,16 @@ from truesparse.simd.groups import (
     gstore,
 )
 from truesparse.simd.lanes import Lanes, has_avx512, split_lanes
-from truesparse.simd.memory import at, prefetch, vload, vload_like, vload_row, vstore, vstore_row
+from truesparse.simd.memory import (
+    at,
+    prefetch,
+    transpose_square,
+    vload,
+    vload_like,
+    vload_row,
+    vstore,
+    vstore_row,
+)
 from truesparse.simd.sums import vdot16, vsum, vsum8
 from truesparse.simd.uniform import vuniform, vuniform_like
 
@@ -56,6 +65,7 @@ __all__ = [
     "has_avx512",
     "prefetch",
     "split_lanes",
+    "transpose_square",
     "vbroadcast",
     "vdot16",
     "vexp",

@@ -6,7 +6,9 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.core.typing import signature
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin
 
 from truesparse.simd.lanes import Lanes, lanes_of, pack, unpack, vector_type
 from truesparse.simd.llvm import I32, lanewise_call, splat
@@ -74,11 +76,6 @@ def _power_of_two(builder, width, a):
     return builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * width)), vector_type(width))
 
 
-_vadd = _lanewise(lambda builder, width, a, b: builder.fadd(a, b), 2)
-_vsub = _lanewise(lambda builder, width, a, b: builder.fsub(a, b), 2)
-_vmul = _lanewise(lambda builder, width, a, b: builder.fmul(a, b), 2)
-_vdiv = _lanewise(lambda builder, width, a, b: builder.fdiv(a, b), 2)
-_vneg = _lanewise(lambda builder, width, a: builder.fneg(a), 1)
 # fmuladd, not fma: the same instruction where there is one, no library call where there is none (25 times
 # faster on SSE2).
 vfma = _lanewise(lanewise_call("fmuladd"), 3)
@@ -89,32 +86,51 @@ vrint = _lanewise(lanewise_call("rint"), 1)
 vpow2 = _lanewise(_power_of_two, 1)
 
 
-def _overload_operator(symbol, vectors) -> None:
-    @overload(symbol)
-    def operate(a, b):
-        if isinstance(a, Lanes) and a == b:
-            return lambda a, b: vectors(a, b)
-        if isinstance(a, Lanes) and b == types.float32:
-            return lambda a, b: vectors(a, vlike(b, a))
-        if isinstance(b, Lanes) and a == types.float32:
-            return lambda a, b: vectors(vlike(a, b), b)
+class _Operator(AbstractTemplate):
+    """The type of an operator's result; an `overload` would compile a function for every pair of types."""
+
+    def generic(self, args, kws):
+        for lanes in args:
+            if isinstance(lanes, Lanes) and all(other in (lanes, types.float32) for other in args):
+                return signature(lanes, *args)
         return None
 
 
-for _symbol, _vectors in (
-    (operator.add, _vadd),
-    (operator.sub, _vsub),
-    (operator.mul, _vmul),
-    (operator.truediv, _vdiv),
+def _lower_operator(symbol, build) -> None:
+    infer_global(symbol)(type(f"_{symbol.__name__}", (_Operator,), {}))
+
+    def lower(context, builder, signature, args):
+        lanes = signature.return_type
+        operands = [
+            unpack(builder, lanes, value)
+            if isinstance(kind, Lanes)
+            else [splat(builder, value, width) for width in lanes.widths]
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+        return pack(builder, lanes, [build(builder, *vectors) for vectors in zip(*operands, strict=True)])
+
+    for kinds in ((Lanes, Lanes), (Lanes, types.float32), (types.float32, Lanes)):
+        lower_builtin(symbol, *kinds)(lower)
+
+
+for _symbol, _build in (
+    (operator.add, ir.IRBuilder.fadd),
+    (operator.sub, ir.IRBuilder.fsub),
+    (operator.mul, ir.IRBuilder.fmul),
+    (operator.truediv, ir.IRBuilder.fdiv),
 ):
-    _overload_operator(_symbol, _vectors)
+    _lower_operator(_symbol, _build)
 
 
-@overload(operator.neg)
-def _negate(a):
-    if isinstance(a, Lanes):
-        return lambda a: _vneg(a)
-    return None
+@infer_global(operator.neg)
+class _Negative(_Operator):
+    pass
+
+
+@lower_builtin(operator.neg, Lanes)
+def _negate(context, builder, signature, args):
+    lanes = signature.return_type
+    return pack(builder, lanes, [builder.fneg(vector) for vector in unpack(builder, lanes, args[0])])
 
 
 @intrinsic

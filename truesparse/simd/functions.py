@@ -7,6 +7,7 @@ from numba import njit
 
 from truesparse.simd.arithmetic import vfma, vlike, vmax, vmin, vpow2, vrint
 
+_inline = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _LOG2_E = np.float32(1.4426950408889634)
 # ln 2 in two parts (Cody & Waite 1980): k * _LN2_HIGH is exact for |k| < 2**14.
 _LN2_HIGH = np.float32(0.693359375)
@@ -15,7 +16,7 @@ _ONE = np.float32(1)
 _TWO = np.float32(2)
 
 
-@njit(forceinline=True)
+@_inline
 def _reduced_expm1(x):
     """`k` and `p` with exp(x) = 2**k (1 + p), by the minimax polynomial of degree 6 of Cephes' expf (Moshier
     1989)."""
@@ -31,7 +32,7 @@ def _reduced_expm1(x):
     return k, vfma(p, r * r, r)
 
 
-@njit(forceinline=True)
+@_inline
 def vexp(x):
     """exp(x) to 1 ulp for x in [-87.3, 88]; beyond, the value at the nearer end. NaN stays NaN."""
     x = vmin(vmax(x, vlike(np.float32(-87.3), x)), vlike(np.float32(88.0), x))
@@ -39,13 +40,13 @@ def vexp(x):
     return (p + _ONE) * vpow2(k)
 
 
-@njit(forceinline=True)
+@_inline
 def vsigmoid(x):
     """1 / (1 + exp(-x)) to 3 ulp. NaN stays NaN."""
     return _ONE / (vexp(-x) + _ONE)
 
 
-@njit(forceinline=True)
+@_inline
 def vtanh(x):
     """tanh(x) to 3 ulp, near 0 too: t / (t + 2) with t = exp(2 x) - 1. NaN stays NaN."""
     x = vmin(vmax(x, vlike(np.float32(-9.1), x)), vlike(np.float32(9.1), x))

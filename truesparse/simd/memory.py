@@ -8,7 +8,7 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from truesparse.simd.lanes import Lanes, lanes_of, pack, unpack, vector_type
-from truesparse.simd.llvm import I32, call
+from truesparse.simd.llvm import I32, call, shuffle
 
 
 def pointer_to(context, builder, array_type, array, offset, count: int, target):
@@ -152,3 +152,35 @@ def vstore_row(typingctx, array, offset, row, rows, value):
         return _store(context, builder, signature.args[0], args[0], value, offsets, args[4])
 
     return types.void(array, types.intp, types.intp, types.intp, value), codegen
+
+
+@intrinsic
+def transpose_square(typingctx, out, place, out_step, array, offset, step):
+    """Store the transpose of 8 x 8 elements: row k of the square begins at ``offset + k step`` in `array`,
+    and its column j is stored from ``place + j out_step`` on."""
+    lanes = Lanes(8)
+
+    def codegen(context, builder, signature, args):
+        to, place, out_step, array, offset, step = args
+
+        def each(first, distance):
+            for number in range(8):
+                yield builder.add(first, builder.mul(distance, ir.Constant(distance.type, number)))
+
+        rows = [
+            load_plain(context, builder, signature.args[3], array, where, lanes)
+            for where in each(offset, step)
+        ]
+        # Row k exchanges parts of 4, 2 and 1 lanes with row k + 4, k + 2 and k + 1.
+        for size in (4, 2, 1):
+            low = [lane if not lane & size else lane - size + 8 for lane in range(8)]
+            for k in range(8):
+                if not k & size:
+                    pair = rows[k], rows[k + size]
+                    rows[k] = shuffle(builder, *pair, low)
+                    rows[k + size] = shuffle(builder, *pair, [lane + size for lane in low])
+        for where, row in zip(each(place, out_step), rows, strict=True):
+            store_plain(context, builder, signature.args[0], to, where, lanes, row)
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, types.intp, array, types.intp, types.intp), codegen

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
 from truesparse.kernels.buffers import aligned_zeros
+from truesparse.kernels.layout import place_rows
 from truesparse.simd import split_lanes
 
 # Lanes of one step and the most steps in a panel: together 64, 80 or 96 lanes, whose rows begin on cache
@@ -121,7 +122,11 @@ class Panels:
             where, lanes = self.where(step)
             for strip, panel in enumerate(out[where]):
                 columns = numbers[:, strip * self.strip_batch : (strip + 1) * self.strip_batch]
-                panel[:, lanes][:, : columns.shape[1]] = columns
+                rows = columns.T
+                if rows.flags.c_contiguous and rows.dtype == np.float32 and min(rows.shape) > 1:
+                    place_rows(panel, lanes.start, rows)
+                else:
+                    panel[:, lanes][:, : rows.shape[0]] = columns
 
     def read(self, out: NDArray[np.float32], panel: int, numbers: NDArray[np.float32]) -> None:
         """Put what panel number `panel` has, (features, lanes), into `out`, float32 of shape (steps,

@@ -10,10 +10,10 @@ from truesparse.kernels.threads import set_threads
 from truesparse.settings import flag
 from truesparse.training.communicator import SAME_START, Communicator, same_everywhere
 from truesparse.training.config import Config
+from truesparse.training.environment import versions
 from truesparse.training.logs import with_logs
 from truesparse.training.reporter import Reporter
 from truesparse.training.task import Task
-from truesparse.version import __version__
 
 _OF_MACHINE = frozenset({"data", "log", "threads"})  # what may differ from rank to rank
 
@@ -47,7 +47,10 @@ def shared(task: Task, communicator: Communicator) -> Task:
     same_everywhere(
         communicator,
         [
-            ("version of truesparse", __version__, "install the same one everywhere"),
+            *(
+                (f"version of {name}", its, "install the same one everywhere")
+                for name, its in versions().items()
+            ),
             *((f"value of {flag(name)}", value, SAME_START) for name, value in own.items()),
             ("checksum of the data", task.crc32, "give all ranks the same --data"),
         ],

@@ -164,7 +164,9 @@ class Config:
         low=2,
         shown="none",
     )
-    local_steps: int = setting(1, "Steps of each rank before the ranks average their weights.", low=1)
+    local_steps: int = setting(
+        1, "Steps of each rank before the ranks average their weights; fewer at the start.", low=1
+    )
     outer_momentum: float = fraction(0.0, "Nesterov momentum of the averages; 0 for none.", none=True)
     comm_dtype: str = setting(
         "float32", "What ranks send; bf16 halves the traffic.", choices=("float32", "bf16")

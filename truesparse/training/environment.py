@@ -40,6 +40,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, str | None]:
+    """Those of the packages that bits depend on: ranks must have the same ones."""
+    from truesparse.version import __version__
+
+    return {"truesparse": __version__, **{name: _version(name) for name in ("numpy", "numba", "llvmlite")}}
+
+
 def commit() -> str | None:
     """The state of the git tree that holds this package; None if it is installed, or without git."""
     tree = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ class OuterStep:
         Gets the states "outer_start", :math:`w_0`, and with momentum "outer_momentum", u, unless it has them.
         They move with the weights: one that is grown begins with 0 in both.
     every : int
-        Local steps between two of these at most.
+        Local steps between two of these at most. See `count`.
     momentum : float
         :math:`\mu`. An arena that has its state from before has had 0.9, if this is 0.
 
@@ -50,6 +51,9 @@ class OuterStep:
     ----------
     A. Douillard, Q. Feng, A. A. Rusu et al., "DiLoCo: distributed low-communication training of language
     models", 2023, algorithm 1; step lengths as in its section 3.
+
+    T. Lin, S. U. Stich, K. K. Patel, M. Jaggi, "Don't use large mini-batches, use local SGD", 2020: ranks
+    that take their first steps together learn as well as one rank.
     """
 
     def __init__(self, communicator: Communicator, arena: Arena, every: int, momentum: float = 0.0) -> None:
@@ -69,10 +73,19 @@ class OuterStep:
         if not self.pending:
             self._arena.states[_START][...] = self._arena.values
 
-    def count(self) -> None:
-        """A local step was made; bring the ranks together if it is time."""
+    def count(self, steps: int) -> None:
+        """A local step was made; bring the ranks together if it is time.
+
+        Early on, weights move so fast that the mean of many steps is worth little. So the first phase has one
+        step, and each later one a step more than the one before, up to `every`.
+
+        Parameters
+        ----------
+        steps : int
+            Steps made since training began, with this one.
+        """
         self.pending += 1
-        if self.pending >= self._every:
+        if self.pending >= min(self._every, isqrt(2 * steps)):  # after 1, 3, 6, 10, ... steps
             self.step()
 
     def step(self) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError
 from truesparse.sparse import Arena, SparseMatrix
 from truesparse.training.communicator import Communicator
+from truesparse.training.evolution import Evolution
 from truesparse.training.task import crc32_of
 
 ALONE = 1 << 14  # gradients that are worth a message of their own
@@ -114,8 +115,10 @@ def reduced(communicator: Communicator, rows: Mapping[str, Rows]) -> dict[str, R
     return {name: partial(write, own) for name, own in rows.items()}
 
 
-def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
-    """Compare topology, weights and optimizer states of all ranks.
+def check_equal(
+    communicator: Communicator, arena: Arena, step: int, evolution: Evolution | None = None
+) -> None:
+    """Compare topology, weights, optimizer states and what the method remembers of all ranks.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
     """
     if communicator.size == 1:
         return
-    mine = dict(_checksums(arena))
+    mine = dict(_checksums(arena, evolution))
     every = communicator.gather(list(mine.values()))
     common = Counter(map(tuple, every)).most_common(1)[0][0]
     for rank, sums in enumerate(every):
@@ -137,7 +140,7 @@ def check_equal(communicator: Communicator, arena: Arena, step: int) -> None:
                 )
 
 
-def _checksums(arena: Arena) -> Iterator[tuple[str, int]]:
+def _checksums(arena: Arena, evolution: Evolution | None) -> Iterator[tuple[str, int]]:
     """CRC-32 of all that must be the same everywhere, by names."""
     for name, matrix in arena.matrices.items():
         yield f"the positions of {name}", crc32_of([matrix.indptr, matrix.indices])
@@ -145,3 +148,6 @@ def _checksums(arena: Arena) -> Iterator[tuple[str, int]]:
         yield f"the values of {name}", crc32_of([arena.values[where]])
         for state, flat in arena.states.items():
             yield f"the optimizer's state {state} of {name}", crc32_of([flat[where]])
+    if evolution is not None:
+        for name, array in evolution.arrays().items():
+            yield f"the method's state {name}", crc32_of([array])

@@ -370,7 +370,7 @@ class Trainer:
     def _save(self) -> None:
         """Write a checkpoint, after the records that it counts are on the disk."""
         communicator, state = self.task.communicator, self.training.state
-        check_equal(communicator, self.model.arena, self.state.step)
+        check_equal(communicator, self.model.arena, self.state.step, self._evolution)
         hidden = {} if state is None else communicator.gather_lanes(state.arrays())
         self._run.keep()
         self.state.seconds = time.perf_counter() - self._began_at

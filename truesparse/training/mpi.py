@@ -17,7 +17,7 @@ from truesparse.training.launcher import end_job_with_program
 
 T = TypeVar("T")
 
-_BLOCK = 1 << 22  # numbers that travel at once; buffers of as many receive them
+_BLOCK = 1 << 20  # numbers that travel at once; buffers of as many receive them
 _PAUSE = 0.0002  # seconds between two looks at what travels while this process computes
 
 
@@ -103,8 +103,8 @@ class MPICommunicator(Communicator):
         pieces = [sent, (np.diff(ends), ends[:-1]), kind]
         places = np.full(self.size, own), np.arange(self.size) * own
         self._wait(self._world.Ialltoallv(pieces, [received, places, kind]))
-        total = np.zeros(own, np.float32)
-        for other in received:
+        total, *others = (np.zeros(own, np.float32), *received) if rounds else received
+        for other in others:
             add(total, other)
         if rounds:
             to_bf16(sent[mine], total)

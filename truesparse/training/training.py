@@ -75,7 +75,7 @@ class Training:
         follows.
     local_steps : int
         Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
-        topology changes.
+        topology changes. At first they come together sooner; see `truesparse.training.local_steps`.
     outer_momentum : float
         Of these meetings; see `truesparse.training.local_steps`.
     cosine : int
@@ -158,7 +158,7 @@ class Training:
             self.come_together()
         if self.together and number - self._checked > CHECK_STEPS:
             self._checked = self.steps
-            check_equal(self._communicator, arena, self.steps)
+            check_equal(self._communicator, arena, self.steps, evolution)
         if self._outer is not None and local:
             self._outer.begin()
         arena.zero_grad()
@@ -266,7 +266,7 @@ class Training:
 
     def _count(self) -> None:
         if self._outer is not None:
-            self._outer.count()
+            self._outer.count(self.steps)
 
     def add_gradients(
         self, batch: Batch, local: bool = False, final: Callable[[Sequence[str]], None] | None = None

@@ -1,0 +1,304 @@
+"""The tables of benchmarks/results have the numbers of the records beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pytest
+
+from truesparse.bench.network import DELAYED, NETWORKS
+from truesparse.bench.scale import cost
+
+ROOT = Path(__file__).parents[1]
+RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
+Record = dict[str, Any]
+Row = list[str]  # cells, or what they must be; "" for words and numbers without a record
+
+
+def records(name: str) -> list[Record]:
+    text = (RESULTS / name).read_text(encoding="utf-8")
+    lines = text.splitlines() if name.endswith("l") else [text]
+    return [record for line in lines for record in _listed(json.loads(line))]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def ends(name: str) -> dict[str, Record]:
+    """The last record of each run."""
+    return {run["run"]: run["records"][-1] for run in records(f"{name}/runs.jsonl")}
+
+
+def spread(values: list[float], scale: float = 100) -> str:
+    return f"{scale * mean(values):.1f} ± {scale * stdev(values):.1f}"
+
+
+def percent(value: float, digits: int = 2) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def where(found: list[Record], **values: Any) -> list[Record]:
+    chosen = [record for record in found if all(record[key] == value for key, value in values.items())]
+    assert chosen, f"there is no record of {values}"
+    return chosen
+
+
+# For each table what a row of it must be.
+
+
+def classification(row: Row) -> Row:
+    name, pattern = re.match(r"(\S+?)(, `--pattern unit`)?$", row[0]).groups()
+    epsilon = "--er-epsilon 2" in row[4]
+    every = where(records("classification/runs.jsonl"), set=name.lower().replace("-", ""))
+    sparse = where(every, kind="unit" if pattern else "sparse, epsilon 2" if epsilon else "sparse")
+    dense = where(every, kind="dense, 8 epochs" if epsilon else "dense")
+    accuracy = [spread([run["test_accuracy"] for run in runs]) for runs in (sparse, dense)]
+    density = mean(run["density"] for run in sparse)
+    return ["", percent(1 - density), accuracy[0], "" if pattern else accuracy[1], ""]
+
+
+def encoder(row: Row) -> Row:
+    if row[0] == "dense PyTorch":
+        name, density = ("dense", 1.0) if row[1] == "0.002" else ("dense_lr1", 1.0)
+    else:
+        name, density = "sparse", float(row[0].split()[-1])
+    run = where(records(f"encoder/{name}.jsonl"), density=density, lr=float(row[1]))
+    goal = records("encoder/dense.jsonl")
+    first = [point["seconds"] for point in run if point["loss"] <= goal[-1]["loss"]]
+    share = f" ({first[0] / goal[-1]['seconds']:.2f})" if first and name == "sparse" else ""
+    reached = f"{first[0]:.0f} s{share}" if first else ""
+    last = run[-1]
+    cut_off = ", cut off" if name == "dense_lr1" else ""
+    return ["", "", f"{last['step']:,}{cut_off}", f"{last['seconds']:.0f} s", f"{last['loss']:.3f}", reached]
+
+
+def mnist(row: Row) -> Row:
+    density = round(1 - float(row[1].split()[0]) / 100, 4)
+    runs = where(records("mnist/runs.jsonl"), method=row[0].lower(), density=density)
+    chosen = max(runs, key=lambda run: run["valid_accuracy"])
+    return ["", "", f"{chosen['nnz']:,}", percent(chosen["test_accuracy"]), ""]
+
+
+def methods(row: Row) -> Row:
+    end = ends("methods")[row[0].strip("`")]
+    shown = [f"{end['valid_perplexity']:.1f}", f"{end['test_perplexity']:.1f}", f"{end['nnz']:,}"]
+    memory = f"{end['peak_memory_bytes'] / 1e6:.0f} MB" if row[6] else ""  # two runs had another machine
+    used = f"{end['positions_used']:.2f}" if row[7] else ""
+    return ["", *shown, f"{end['relative_flops']:.3f}", "", memory, used]
+
+
+def highways(row: Row) -> Row:
+    end = ends("methods")[row[0].strip("`")]
+    shown = [f"{end['valid_perplexity']:.1f}", f"{end['test_perplexity']:.1f}", f"{end['nnz']:,}"]
+    return ["", "", "", *shown]
+
+
+def race(row: Row) -> Row:
+    side, layers, more = row[0].split(", ")
+    case = layers.removeprefix("2 × ") + (f", {more}" if side == "dense" else "")
+    run = where(records("race/race-5min.jsonl"), side=side, point={"case": case})[-1]
+    test = f"{run['test']['perplexity']:.1f}" if "test" in run else ""
+    costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
+    return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
+
+
+def scaled(density: str, ranks: int) -> Record:
+    (run,) = where(records("scale/scale.jsonl")[0]["records"], density=float(density), ranks=ranks)
+    return run
+
+
+def ranks(row: Row) -> Row:
+    run = scaled(row[0], int(row[1]))
+    traffic = [run["bytes"] / 1e6, 4 * run["bytes"] / run["weights"]]  # these are bytes
+    return [
+        "",
+        "",
+        f"{run['ms']:,.0f}",
+        f"{run['efficiency']:.2g}",
+        *(f"{number:.1f}" if number else "0" for number in traffic),
+    ]
+
+
+def waits(row: Row) -> Row:
+    run = scaled(row[0], 2)
+    exchange = 1000 * cost(run).exchange(NETWORKS[DELAYED], 2)
+    times = [run["wait_ms"], run["delayed_ms"], run["ms"] + exchange]
+    times += [run["blocking_ms"], run["ms"] + run["wait_ms"]]
+    return ["", *(f"{time:,.0f}" for time in times)]
+
+
+SPEEDS = {"as one thread here": 1, "4 times as fast": 4, "64 times as fast": 64}
+
+
+def modelled(row: Row) -> Row:
+    """Of four ranks at density 0.2, from the exchange of two."""
+    costs = cost(scaled("0.2", 2)).faster(SPEEDS.get(row[0], 16))
+    if "without overlap" in row[0]:
+        costs = costs._replace(begun=())
+    found = [costs.efficiency(network, 4) for network in NETWORKS.values()]
+    found.append(costs.efficiency(NETWORKS["1 GbE"], 4, local_steps=100))
+    return ["", *(f"{number:.2f}" for number in found)]
+
+
+def sequences(row: Row) -> Row:
+    (of,) = where(records("sequences/results.json"), set=row[0])
+    if row[1] == "RMSE":
+        results = [" ± ".join(f"{number:.3g}" for number in of[side]) for side in ("sparse", "dense")]
+        names = {"ridge on lags": "ridge", "the same, of training and validation part": "all"}
+        others = ", ".join(f"{names.get(name, name)} {error:.3g}" for name, error in of["baselines"].items())
+    else:
+        results = [" ± ".join(f"{100 * number:.1f}" for number in of[side]) for side in ("sparse", "dense")]
+        others = ", ".join(f"{name} {100 * right:.1f}" for name, right in of["baselines"].items())
+    return ["", "", *results, others, f"{of['sparse_weights']:,} / {of['dense_weights']:,}"]
+
+
+CASES = ("forward", "forward, as many weights", "both")
+
+
+def tagging_runs(row: Row, case: str) -> list[Record]:
+    name = {"names": "names"}.get(row[0].split(",")[0], "partut")
+    return where(records("tagging/runs.jsonl"), set=name, cell=row[1].lower(), case=case)
+
+
+def tagging(row: Row) -> Row:
+    measure = "test_f1" if "F1" in row[0] else "test_accuracy"
+    return ["", "", *(spread([run[measure] for run in tagging_runs(row, case)]) for case in CASES)]
+
+
+def tagging_weights(row: Row) -> Row:
+    return ["", "", *(f"{mean(run['nnz'] for run in tagging_runs(row, case)):,.0f}" for case in CASES)]
+
+
+def topologies(row: Row) -> Row:
+    end = ends("topologies")[row[0].strip("`")]
+    return ["", "", f"{end['valid_perplexity']:.2f}", f"{end['test_perplexity']:.2f}", ""]
+
+
+def summary(row: Row) -> Row:
+    """Of classifiers, as docs/classification.md has them."""
+    name, flags, _ = f"{row[0]}, , ".split(", ", 2)
+    there = [f"{name}, {flags}" if "unit" in flags else name, "", "", "", flags]
+    _, sparsity, sparse, dense, _ = classification(there)
+    return ["", "", sparsity, sparse, dense, ""]
+
+
+UNITS = {"weight": "weight", "unit": "unit", "unit, words by fours": "grouped"}
+
+
+def units(row: Row) -> Row:
+    runs = [ends("unit")[f"{UNITS[row[1]]}-{row[0]}-seed{seed}"] for seed in (1, 2)]
+    valid, test = ([run[f"{part}_perplexity"] for run in runs] for part in ("valid", "test"))
+    return ["", "", *(", ".join(f"{x:.1f}" for x in both) for both in (valid, test)), f"{mean(test):.1f}", ""]
+
+
+def many_units(row: Row) -> Row:
+    of = {"weight": ends("ptb-medium")["ptb-medium"]}
+    run = of.get(row[0]) or ends("unit")[f"{UNITS[row[0]]}-650"]
+    perplexities = [f"{run[f'{part}_perplexity']:.1f}" for part in ("valid", "test")]
+    return ["", *perplexities, "", f"{run['peak_memory_bytes'] / 1e6:.0f} MB"]
+
+
+def three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,g}"
+
+
+def step(row: Row, name: str = "step") -> Row:
+    (run,) = where(records("speed/step.jsonl"), run=name)
+    (of,) = where(run["records"], density=round(1 - float(row[0].split()[0]) / 100, 4))
+    ours, theirs = of["ours_peak_bytes"] / 1e6, of["masked_torch_peak_bytes"] / 1e6
+    times = [f"{three_digits(of[f'{side}_ms'])} ms" for side in ("ours", "masked_torch", "masked_numpy")]
+    memory = f"{ours:.0f} of {theirs:,.0f} MB, {ours / theirs:.2f}×"
+    ratios = [f"{of['ratio_torch']:.1f}×", f"{of['fraction_of_ideal']:.2f}"]
+    return ["", *times[:2], *ratios, memory, times[2]]
+
+
+def sweep(row: Row) -> Row:
+    (run,) = records("speed/sweep.jsonl")
+    of = where(run["records"], hidden_size=int(row[0]), batch_size=int(row[1]))
+    return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"]))]
+
+
+NO_RECORD = None  # the page says so beside the table
+TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
+    "cells": [NO_RECORD, NO_RECORD],
+    "classification": [classification],
+    "encoder": [NO_RECORD, encoder],
+    "methods": [methods, highways],
+    "mnist": [mnist, NO_RECORD, NO_RECORD, NO_RECORD],
+    "race": [race],
+    "scale": [ranks, waits, modelled, NO_RECORD],
+    "sequences": [sequences, NO_RECORD],
+    "tagging": [tagging, tagging_weights],
+    "topologies": [topologies, NO_RECORD],
+}
+
+
+# Tables of docs, by what their headings begin with.
+GUIDES: dict[tuple[str, str], list[Callable[[Row], Row]]] = {
+    ("classification.md", "| set | texts"): [summary],
+    ("unit-sparsity.md", "| density | pattern | valid"): [units],
+    ("unit-sparsity.md", "| pattern | valid"): [many_units],
+    ("performance.md", "| sparsity | truesparse"): [step, partial(step, name="classifier")],
+    ("performance.md", "| hidden size | batch"): [sweep],
+}
+
+
+def tables(text: str, headings: str = "|") -> Iterator[tuple[str, list[Row]]]:
+    """The tables of a page: the paragraphs before and after each, and its rows without the headings."""
+    parts = re.split(r"\n\s*\n", text)
+    for k, part in enumerate(parts):
+        if part.startswith(headings):
+            rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in part.splitlines()[2:]]
+            yield "\n".join(parts[max(k - 1, 0) : k + 2]), rows
+
+
+def check(rows: list[Row], of: Callable[[Row], Row]) -> None:
+    for row in rows:
+        recorded = of(row)
+        assert any(recorded)
+        shown = [cell for cell, number in zip(row, recorded, strict=True) if number]
+        assert shown == [*filter(None, recorded)]
+
+
+@pytest.mark.parametrize("page", sorted(RESULTS.glob("*/README.md")), ids=lambda page: page.parent.name)
+def test_tables_have_the_numbers_of_the_records(page: Path) -> None:
+    found = list(tables(page.read_text(encoding="utf-8")))
+    expected = TABLES.get(page.parent.name, [])
+    assert len(found) == len(expected), "each table has an entry in TABLES"
+    for (around, rows), of in zip(found, expected, strict=True):
+        if of is NO_RECORD:
+            assert re.search(r"\bno\s+record\b", around), "numbers without a record are called so"
+        else:
+            check(rows, of)
+
+
+@pytest.mark.parametrize(("name", "headings"), GUIDES, ids=lambda value: value.strip("| "))
+def test_tables_of_guides_have_the_numbers_of_the_records(name: str, headings: str) -> None:
+    found = list(tables((DOCS / name).read_text(encoding="utf-8"), headings))
+    for (_, rows), of in zip(found, GUIDES[name, headings], strict=True):
+        check(rows, of)
+
+
+def test_the_readme_has_results_of_the_records() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (end,) = ends("ptb-medium").values()
+    assert f"perplexity {end['test_perplexity']:.1f}" in readme
+    perplexities = {name: end["test_perplexity"] for name, end in ends("methods").items()}
+    sparse = min(perplexity for name, perplexity in perplexities.items() if name != "dense")
+    assert f"perplexity {perplexities['dense']:.0f} against {sparse:.0f}" in readme
+    (epoch,) = records("speed/epoch.jsonl")[0]["records"]
+    assert f"{epoch['ours_seconds']:.1f} s an epoch" in readme
+    assert f"masked PyTorch {epoch['masked_torch_seconds']:.0f} s" in readme
+    for density, digits in ((0.2, 0), (0.0431, 1)):
+        (of,) = where(where(records("speed/step.jsonl"), run="step")[0]["records"], density=density)
+        times = [f"{of[f'{side}_ms']:,.0f} ms" for side in ("ours", "masked_torch")]
+        assert re.search(
+            rf"\| {100 * of['memory_ratio']:.{digits}f} % of .* \| {times[0]}.* {times[1]} \|", readme
+        )
