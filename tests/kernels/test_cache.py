@@ -178,7 +178,7 @@ plus_one = plus(NUMBER)
     (folder / "kernel.py").write_text(source.replace("NUMBER", "1"))
     assert use_the_kernel(folder) == COMPILED
     other = "import kernel; kernel.plus_one = kernel.plus(2); assert kernel.plus_one(1) == 3;"
-    assert use_the_kernel(folder, other + "kernel.plus_one = kernel.plus(1)\n") == LOADED
+    assert use_the_kernel_in_a_process(folder, other + "kernel.plus_one = kernel.plus(1)\n") == LOADED
 
 
 def test_code_that_cannot_be_written_is_used_all_the_same(folder: Path) -> None:
