@@ -16,7 +16,7 @@ from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 
 # Kernels are compiled for a number of lanes. The first window takes 4 x 16, and all others 20 x 4 with two
-# lanes unused in most of them, so that few kernels serve all cases.
+# lanes unused in most of them, so that few kernels serve all cases; a cell of another depth has others too.
 CASES = {
     "stacked": {"chain": partial(language_model, 30, 7, 9, 2), "density": 0.4, "window": (9, 3), "steps": 9},
     "tied": {
@@ -63,7 +63,7 @@ CASES = {
         "steps": 5,
     },
     "rhn, tied, short window": {
-        "chain": partial(language_model, 12, 6, 6, 1, tied=True, cell="rhn", depth=2),
+        "chain": partial(language_model, 12, 6, 6, 1, tied=True, cell="rhn", depth=3),
         "density": 0.5,
         "window": (30, 20),
         "steps": 7,
@@ -81,13 +81,13 @@ CASES = {
         "steps": 5,
     },
     "rhn, unit, batch in blocks": {
-        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=2, pattern="unit"),
+        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=3, pattern="unit"),
         "density": 0.6,
         "window": (3, 39),
         "steps": 3,
     },
     "rhn, batch in blocks": {
-        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=4),
+        "chain": partial(language_model, 9, 4, 5, 1, cell="rhn", depth=3),
         "density": 0.6,
         "window": (3, 39),
         "steps": 3,
@@ -200,6 +200,6 @@ def two_cells(**head):
         Dropout(0.2, True),
         LSTM(8),
         Dropout(0.3, True),
-        RHN(12, "unit", depth=2, dropout=0.4),
+        RHN(12, "unit", depth=3, dropout=0.4),
         Softmax(9, **head),
     )

@@ -1,5 +1,8 @@
 """Plain NumPy float64 versions of what the kernels and the model compute, and random sparse matrices for
-tests."""
+tests.
+
+Parameters may have a first axis more: of models that are computed side by side.
+"""
 
 from __future__ import annotations
 
@@ -72,65 +75,71 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def steps(x):
+    """What there is at each step of `x`, of shape (T, D, B)."""
+    return np.moveaxis(x, -3, 0)
+
+
 def lstm_window(x, h, c, w_ih, w_hh, bias):
     """Outputs, last h and c of an LSTM layer; x of shape (T, D, B), h and c (H, B), all float64."""
     outputs = []
-    for x_t in x:
-        i, f, g, o = np.split(w_ih @ x_t + w_hh @ h + bias[:, None], 4)
+    for x_t in steps(x):
+        i, f, g, o = np.split(w_ih @ x_t + w_hh @ h + bias[..., None], 4, axis=-2)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
         outputs.append(h)
-    return np.stack(outputs), h, c
+    return np.stack(outputs, axis=-3), h, c
 
 
-def cumax(scores):
-    """Running sums of the softmax over the first axis."""
-    powers = np.exp(scores - scores.max(axis=0))
-    return np.cumsum(powers / powers.sum(axis=0), axis=0)
+def cumax(scores, axis=0):
+    """Running sums of the softmax."""
+    return np.cumsum(softmax(scores, axis), axis=axis)
 
 
 def on_lstm_window(x, h, c, w, m, bias, bias_master):
     """Outputs, last h and c of an LSTM with ordered neurons; `w` and `m` are the matrices for inputs and
     state, of the gates and of the master gates."""
     outputs = []
-    chunk = 2 * len(h) // len(bias_master)
-    for x_t in x:
-        i, f, g, o = np.split(w[0] @ x_t + w[1] @ h + bias[:, None], 4)
-        forget, add = np.split(m[0] @ x_t + m[1] @ h + bias_master[:, None], 2)
-        forget, add = np.repeat(cumax(forget), chunk, axis=0), np.repeat(1 - cumax(add), chunk, axis=0)
+    chunk = 2 * h.shape[-2] // bias_master.shape[-1]
+    for x_t in steps(x):
+        i, f, g, o = np.split(w[0] @ x_t + w[1] @ h + bias[..., None], 4, axis=-2)
+        levels = np.split(m[0] @ x_t + m[1] @ h + bias_master[..., None], 2, axis=-2)
+        forget, add = (np.repeat(cumax(level, -2), chunk, axis=-2) for level in levels)
+        add = 1 - add
         both = forget * add
         c = (sigmoid(f) * both + forget - both) * c + (sigmoid(i) * both + add - both) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
         outputs.append(h)
-    return np.stack(outputs), h, c
+    return np.stack(outputs, axis=-3), h, c
 
 
 def rhn_window(x, s, w_ih, weights_hh, biases, mask=1.0):
     """Outputs and last state of a recurrent highway layer; `mask` is that of the state in the products."""
     outputs = []
-    for x_t in x:
+    for x_t in steps(x):
         from_input = w_ih @ x_t
         for w_hh, bias in zip(weights_hh, biases, strict=True):
-            h, t = np.split(from_input + w_hh @ (mask * s) + bias[:, None], 2)
-            s = np.tanh(h) * sigmoid(t) + s * (1 - sigmoid(t))
+            h, t = np.split(from_input + w_hh @ (mask * s) + bias[..., None], 2, axis=-2)
+            carry = 1 - (t := sigmoid(t))
+            s = np.tanh(h) * t + s * carry
             from_input = 0.0
         outputs.append(s)
-    return np.stack(outputs), s
+    return np.stack(outputs, axis=-3), s
 
 
 def gru_window(x, h, w_ih, w_hh, bias, bias_hn=None):
     """Outputs and last state of gated recurrent units; without `bias_hn` the reset gate comes before the
     product."""
     outputs = []
-    w_rz, w_n = w_hh[: 2 * len(h)], w_hh[2 * len(h) :]
-    for x_t in x:
-        r_in, z_in, n_in = np.split(w_ih @ x_t + bias[:, None], 3)
-        r_h, z_h = np.split(w_rz @ h, 2)
+    w_rz, w_n = np.split(w_hh, [2 * h.shape[-2]], axis=-2)
+    for x_t in steps(x):
+        r_in, z_in, n_in = np.split(w_ih @ x_t + bias[..., None], 3, axis=-2)
+        r_h, z_h = np.split(w_rz @ h, 2, axis=-2)
         r, z = sigmoid(r_in + r_h), sigmoid(z_in + z_h)
-        n = np.tanh(n_in + (w_n @ (r * h) if bias_hn is None else r * (w_n @ h + bias_hn[:, None])))
+        n = np.tanh(n_in + (w_n @ (r * h) if bias_hn is None else r * (w_n @ h + bias_hn[..., None])))
         h = (1 - z) * n + z * h
         outputs.append(h)
-    return np.stack(outputs), h
+    return np.stack(outputs, axis=-3), h
 
 
 def run_layer(parameters, place, x, state):
@@ -142,8 +151,8 @@ def run_layer(parameters, place, x, state):
             {n: np.zeros((size, x.shape[-1])) for n, size in own.state.items()} for own in (forward, backward)
         ]
         one, _ = run_layer(parameters, forward, x, zeros[0])
-        other, _ = run_layer(parameters, backward, x[::-1], zeros[1])
-        return np.concatenate((one, other[::-1]), axis=1), {}
+        other, _ = run_layer(parameters, backward, x[..., ::-1, :, :], zeros[1])
+        return np.concatenate(np.broadcast_arrays(one, other[..., ::-1, :, :]), axis=-2), {}
     state = {part: state[part].astype(np.float64) for part in place.state}
     w_ih = parameters[f"{name}.weight_ih"]
     if place.spec.TYPE == "rhn":
@@ -180,20 +189,30 @@ def run_encoder(parameters, place, x):
             y = run_encoder(parameters, inner, y)
         return x + y
     if spec.TYPE == "positions":
-        return x + own["weight"].reshape(spec.longest, -1)[: len(x), :, None]
+        return x + cut(own["weight"], spec.longest, x.shape[-2], 1)[..., : x.shape[-3], :, :]
     if spec.TYPE == "layer-norm":
-        normal = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + spec.epsilon)
-        return own["scale"][:, None] * normal + own["bias"][:, None]
+        normal = (x - x.mean(axis=-2, keepdims=True)) / np.sqrt(x.var(axis=-2, keepdims=True) + spec.epsilon)
+        return cut(own["scale"], 1, -1, 1) * normal + cut(own["bias"], 1, -1, 1)
     if spec.TYPE == "linear":
-        sums = np.einsum("hd,tdb->thb", own["weight"], x) + own["bias"][:, None]
+        sums = linear(own["weight"], x, own["bias"])
         return np.maximum(sums, 0) if spec.activation == "relu" else sums
-    given = np.einsum("hd,tdb->thb", own["weight_in"], x) + own["bias_in"][:, None]
-    q, k, v = (part.reshape(len(x), spec.heads, -1, x.shape[2]) for part in np.split(given, 3, axis=1))
-    scores = np.einsum("thdb,uhdb->htub", q, k) / np.sqrt(q.shape[2])
-    shares = np.exp(scores - scores.max(axis=2, keepdims=True))
-    shares /= shares.sum(axis=2, keepdims=True)
-    read = np.einsum("htub,uhdb->thdb", shares, v).reshape(x.shape)
-    return np.einsum("hd,tdb->thb", own["weight_out"], read) + own["bias_out"][:, None]
+    given = linear(own["weight_in"], x, own["bias_in"])
+    q, k, v = (
+        part.reshape(*part.shape[:-2], spec.heads, -1, part.shape[-1]) for part in np.split(given, 3, axis=-2)
+    )
+    shares = softmax(np.einsum("...thdb,...uhdb->...htub", q, k) / np.sqrt(q.shape[-2]), -2)
+    read = np.einsum("...htub,...uhdb->...thdb", shares, v).reshape(*given.shape[:-2], *x.shape[-2:])
+    return linear(own["weight_out"], read, own["bias_out"])
+
+
+def cut(vector, *shape):
+    """A vector of a model as an array of this shape, or one such array for each of several models."""
+    return vector.reshape(*vector.shape[:-1], *shape)
+
+
+def linear(weight, x, bias):
+    """The sums of a linear layer at all steps."""
+    return weight[..., None, :, :] @ x + cut(bias, 1, -1, 1)
 
 
 def scores(parameters, chain, inputs, state):
@@ -202,19 +221,18 @@ def scores(parameters, chain, inputs, state):
     x, new_state = inputs, {}
     for place in chain.places[:-1]:
         if place.spec.TYPE == "embedding":
-            x = parameters["embedding.weight"][x].transpose(0, 2, 1)
+            x = parameters["embedding.weight"][..., x, :].swapaxes(-1, -2)
         elif place.spec.TYPE == "standardize":
             x = (x - np.array(place.spec.mean)[:, None]) / np.array(place.spec.scale)[:, None]
         elif place.spec.TYPE == "pool":
             forward = place.given.size - place.given.backward
-            last = np.concatenate((x[-1, :forward], x[0, forward:]))
-            pooled = {"last": last, "mean": x.mean(axis=0), "max": x.max(axis=0)}
-            x = pooled[place.spec.kind][None]
+            last = np.concatenate((x[..., -1:, :forward, :], x[..., :1, forward:, :]), axis=-2)
+            means, highest = (over(axis=-3, keepdims=True) for over in (x.mean, x.max))
+            x = {"last": last, "mean": means, "max": highest}[place.spec.kind]
         elif place.spec.TYPE == "linear":
             name, activation = place.name, place.spec.activation
-            sums = np.einsum("hd,tdb->thb", parameters[f"{name}.weight"], x)
-            sums += parameters[f"{name}.bias"][:, None]
-            bends = parameters.get(f"{name}.srelu", np.zeros(4)).reshape(4, -1, 1)
+            sums = linear(parameters[f"{name}.weight"], x, parameters[f"{name}.bias"])
+            bends = np.split(cut(parameters.get(f"{name}.srelu", np.zeros(4)), 1, -1, 1), 4, axis=-2)
             x = {
                 "none": sums,
                 "relu": np.maximum(sums, 0),
@@ -230,21 +248,22 @@ def scores(parameters, chain, inputs, state):
     weight = parameters["embedding.weight" if chain.head.tied else "output.weight"]
     if chain.head.TYPE == "mos":
         return mixture(parameters, chain.head, weight, x), new_state
-    weight = weight.reshape(chain.head.outputs, -1)
-    return np.einsum("vh,thb->tvb", weight, x) + parameters["output.bias"][:, None], new_state
+    if not chain.head.sparse and not chain.head.tied:
+        weight = cut(weight, chain.head.outputs, -1)
+    return linear(weight, x, parameters["output.bias"]), new_state
 
 
 def mixture(parameters, head, weight, x):
     """Log-probabilities of a mixture of softmaxes, (steps, outputs, B), of what it reads, (steps, H, B)."""
-    experts, size = head.experts, x.shape[1]
-    latent = np.einsum("lh,thb->tlb", parameters["output.latent"], x)
-    z = np.tanh(latent + parameters["output.bias_latent"][:, None]).reshape(len(x), experts, head.latent, -1)
-    scores = np.einsum("ve,tkeb->tkvb", weight, z) + parameters["output.bias"][:, None]
-    prior = np.einsum("kh,thb->tkb", parameters["output.prior"].reshape(experts, size), x)[:, :, None]
-    return np.log((softmax(prior) * softmax(scores, 2)).sum(axis=1))
+    experts = head.experts
+    z = np.tanh(linear(parameters["output.latent"], x, parameters["output.bias_latent"]))
+    z = z.reshape(*z.shape[:-2], experts, head.latent, -1)
+    scores = weight[..., None, None, :, :] @ z + cut(parameters["output.bias"], 1, 1, -1, 1)
+    prior = linear(cut(parameters["output.prior"], experts, -1), x, np.zeros(experts))[..., None, :]
+    return np.log((softmax(prior, -3) * softmax(scores, -2)).sum(axis=-3))
 
 
-def softmax(scores, axis=1):
+def softmax(scores, axis):
     powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
     return powers / powers.sum(axis=axis, keepdims=True)
 
@@ -258,53 +277,54 @@ def dense_parameters(model):
 
 
 def cross_entropies(logits, targets):
-    """Minus the log-probabilities of targets; classes are the second axis of the logits."""
-    logits = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return -np.take_along_axis(log_probabilities, targets[:, None].astype(int), axis=1)
+    """Minus the log-probabilities of targets; classes are the last axis of the logits but one."""
+    logits = logits - logits.max(axis=-2, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=-2, keepdims=True))
+    places = np.broadcast_to(targets[:, None].astype(int), (*logits.shape[:-2], 1, logits.shape[-1]))
+    return -np.take_along_axis(log_probabilities, places, axis=-2)
 
 
 def language_model_loss(parameters, chain, ids, targets, state):
     """Mean cross-entropy per token and the new state of a chain that reads all steps, in float64."""
     logits, new_state = scores(parameters, chain, ids, state)
-    return cross_entropies(logits, targets).mean(), new_state
+    return cross_entropies(logits, targets).mean(axis=(-3, -2, -1)), new_state
 
 
 def sequence_model_loss(parameters, chain, inputs, lengths, targets):
-    """Mean loss of a model of sequences, in float64; each sequence is run by itself, cut to its length. There
-    is a target for each sequence, or for each of its steps. Numbers are in the units of the head's scale."""
-    head = chain.head
+    """Mean loss of a model of sequences, in float64; sequences of one length are run together, cut to it.
+    There is a target for each sequence, or for each of its steps. Numbers are in the units of the head's
+    scale."""
+    head, lengths = chain.head, np.asarray(lengths)
     if "softmax" not in head.TYPE and head.mean:
         targets = (targets - np.array(head.mean)[:, None]) / np.array(head.scale)[:, None]
-    zeros = {part: np.zeros((size, 1)) for place in chain.places for part, size in place.state.items()}
     losses = []
-    for b, length in enumerate(lengths):
-        if length == 0:
-            continue
-        outputs, _ = scores(parameters, chain, inputs[:length, ..., b : b + 1], zeros)
-        if "softmax" in chain.head.TYPE:
-            own = targets[:length, b : b + 1] if chain.per_step else targets[None, b : b + 1]
-            losses.extend(cross_entropies(outputs, np.maximum(own, 0))[own[:, None] >= 0])
+    for length in np.unique(lengths[lengths > 0]):
+        of_it = np.flatnonzero(lengths == length)
+        sizes = [part for place in chain.places for part in place.state.items()]
+        zeros = {part: np.zeros((size, of_it.size)) for part, size in sizes}
+        outputs, _ = scores(parameters, chain, inputs[:length, ..., of_it], zeros)
+        own = targets[:length, ..., of_it] if chain.per_step else targets[None, ..., of_it]
+        if "softmax" in head.TYPE:
+            losses.append(cross_entropies(outputs, np.maximum(own, 0))[..., own[:, None] >= 0])
         else:
-            own = targets[:length, :, b] if chain.per_step else targets[None, :, b]
-            losses.extend(((outputs[:, :, 0] - own) ** 2).sum(axis=1) / 2)
-    return np.mean(losses)
+            squares = ((outputs - own) ** 2).sum(axis=-2) / 2
+            losses.append(squares.reshape(*squares.shape[:-2], -1))
+    return np.concatenate(losses, axis=-1).mean(axis=-1)
 
 
-def central_differences(loss, parameters, name, places, step=1e-5):
-    """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one
-    parameter."""
-    parameter = parameters[name]
+def central_differences(loss, parameters, name, places, step=1e-5, together=64):
+    """Derivatives of `loss(parameters)` by the entries `places` (a tuple of index arrays) of one parameter;
+    `together` of them are computed side by side."""
+    parameter, places = parameters[name], np.array(places)
     derivatives = []
-    for place in zip(*places, strict=True):
-        kept = parameter[place]
-        parameter[place] = kept + step
-        above = loss(parameters)
-        parameter[place] = kept - step
-        below = loss(parameters)
-        parameter[place] = kept
-        derivatives.append((above - below) / (2 * step))
-    return np.array(derivatives)
+    for first in range(0, places.shape[1], together):
+        some = places[:, first : first + together]
+        above, below = (np.repeat(parameter[None], some.shape[1], axis=0) for _ in range(2))
+        above[np.arange(some.shape[1]), *some] += step
+        below[np.arange(some.shape[1]), *some] -= step
+        losses = [loss({**parameters, name: changed}) for changed in (above, below)]
+        derivatives.append((losses[0] - losses[1]) / (2 * step))
+    return np.concatenate(derivatives) if derivatives else np.zeros(0)
 
 
 def loss_of_stream(model: runtime.LanguageModel, ids: NDArray[np.int32]) -> float:

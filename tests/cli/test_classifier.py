@@ -203,7 +203,7 @@ def test_bad_data(run, bad_files: None, tmp_path: Path, data: str, code: int, se
 def test_a_file_without_labels_is_only_classified(run, trained, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for file in ("test.csv", "folder/test.csv"):
-        (tmp_path / file).write_text("id,text\n1,fine words\n")
+        (tmp_path / file).write_text("id,text\n1," + "fine words " * 5 + "\n")
     for arguments in (("train", "classifier", "--data", "test.csv"), ("evaluate", "run", "--data", "folder")):
         result = run(*arguments)
         assert result.exit_code == 2

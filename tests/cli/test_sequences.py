@@ -295,9 +295,9 @@ def test_the_naive_forecast_is_that_of_the_season(trained) -> None:
 
 
 def test_predict_reads_standard_input_and_arrays(trained, tmp_path: Path) -> None:
-    X = np.random.default_rng(1).normal(size=(8, 4))
+    X = np.random.default_rng(1).normal(size=(8, 12))
     np.savez(tmp_path / "x.npz", X=X)
-    rows = "\n".join(["a,b,c,d", *(",".join(map(str, row)) for row in X)])
+    rows = "\n".join([",".join("abcdefghijkl"), *(",".join(map(str, row)) for row in X)])
     expected = command("predict", "classify", tmp_path / "x.npz")
     assert len(expected.splitlines()) == 9
     for flags, content in ([], rows.encode()), (["--format", "npz"], (tmp_path / "x.npz").read_bytes()):

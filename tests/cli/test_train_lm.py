@@ -193,7 +193,7 @@ def test_bad_checkpoints(run, tiny: list[str], tmp_path: Path, monkeypatch: pyte
 def test_a_process_that_is_stopped_goes_on_to_the_same_end(
     run, tiny: list[str], tmp_path: Path, number: signal.Signals, cell: str
 ) -> None:
-    flags = [*tiny, "--hidden-size", "100", "--epochs", "30", "--eval-interval", "20", *cell.split()]
+    flags = [*tiny, "--hidden-size", "100", "--epochs", "15", "--eval-interval", "20", *cell.split()]
     command = [*PROGRAM, "train", "lm", *flags, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         command,

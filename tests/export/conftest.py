@@ -106,9 +106,9 @@ def save(path: Path, kind: str = "lstm", vocabulary: bool = True, first: int = 0
     words = Vocabulary((*WORDS[first:], *(f"w{number}" for number in range(70)))[: chain.tokens])
     if kind in (*CLASSIFIERS, *TAGGERS, *BOTH):
         encoder = TokenEncoder(words) if chain.per_step else TextEncoder(words, 9)
-        save_model(path, model, words, encoder, LABELS[: chain.head.outputs], {"batch_size": 2})
+        save_model(path, model, words, encoder, LABELS[: chain.head.outputs], {"batch_size": 20})
     else:
-        save_model(path, model, words if vocabulary else None, history={"batch_size": 2, "bptt": 5})
+        save_model(path, model, words if vocabulary else None, history={"batch_size": 20, "bptt": 10})
     return path
 
 

@@ -42,10 +42,10 @@ def batch_of(model, steps, batch, seed=1):
 
 OF_ONES_OWN = {
     "two cells": two_cells(),
-    "wider first": ChainSpec(Embedding(9, 5), RHN(12, depth=2), LSTM(8, "unit"), Softmax(7)),
+    "wider first": ChainSpec(Embedding(9, 5), RHN(12, depth=3), LSTM(8, "unit"), Softmax(7)),
     "features at each step": ChainSpec(LSTM(8), RHN(3, depth=1), Softmax(5), features=4),
     "dense head at each step": ChainSpec(Embedding(9, 5), LSTM(8), Softmax(5, sparse=False)),
-    "tied, of two cells": ChainSpec(Embedding(9, 12), LSTM(8), RHN(12, depth=2), Softmax(9, tied=True)),
+    "tied, of two cells": ChainSpec(Embedding(9, 12), LSTM(8), RHN(12, depth=3), Softmax(9, tied=True)),
     "gru": ChainSpec(Embedding(9, 5), GRU(12, "unit"), GRU(8, reset_gate="before"), LSTM(4), Softmax(7)),
     "no recurrent layer": ChainSpec(Embedding(9, 5), Softmax(9)),
     "pooled words": ChainSpec(Embedding(9, 5), Pool("mean"), Softmax(4)),

@@ -23,13 +23,14 @@ from truesparse.sklearn import (
 BATCHES = {
     "check_sample_weight_equivalence_on_dense_data": "a weight of 2 is a repeated sample but for the batches"
 }
+SHARED = {"batch_size": 16}  # whose kernels other tests compile too
 
 
 @parametrize_with_checks(
     [
-        SparseLSTMClassifier(random_state=0),
-        SparseLSTMRegressor(random_state=0),
-        SparseTextClassifier(random_state=0),
+        SparseLSTMClassifier(random_state=0, **SHARED),
+        SparseLSTMRegressor(random_state=0, **SHARED),
+        SparseTextClassifier(random_state=0, **SHARED),
         SparseMLPClassifier(random_state=0),
         SparseMLPRegressor(random_state=0),
     ],

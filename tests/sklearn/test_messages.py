@@ -33,7 +33,7 @@ TOGETHER = [
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_no_message_names_a_flag(kind: type) -> None:
-    small = {"hidden_size": 4, "epochs": 1, "random_state": 0}
+    small = {"hidden_size": 4, "epochs": 1, "batch_size": 16, "random_state": 0}
     wrong = [{name: value} for name in sorted(set(kind().get_params()) - THREADS_AND_SEEDS) for value in ODD]
     refused = 0
     for given in [*wrong, *TOGETHER]:

@@ -111,7 +111,7 @@ def test_the_seed_decides_and_threads_do_not(waves) -> None:
 )
 def test_what_is_pickled_goes_on_to_the_same_bits(waves, changes: dict[str, Any]) -> None:
     X, y = waves
-    model = SparseLSTMClassifier(**{**SMALL, "epochs": 3, "dropout": 0.2, **changes})
+    model = SparseLSTMClassifier(**{**SMALL, "batch_size": 16, "epochs": 3, "dropout": 0.2, **changes})
     model.partial_fit(X, y, np.unique(y))
     way = "backward." if model.bidirectional else ""
     hidden = model.network_.model.matrices[f"{model.cell}.0.{way}weight_ih"]

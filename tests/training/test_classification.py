@@ -73,8 +73,8 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(
     [
         {"pooling": "max", "output": "sparse", "method": "rigl", "update_interval": 10},
         {"pooling": "mean", "padding": "before", "length": 5, "method": "set"},
-        {"cell": "rhn", "depth": 2, "padding": "after", "truncation": "after", "length": 4},
-        {"cell": "gru", "reset_gate": "before", "pooling": "mean"},
+        {"cell": "rhn", "depth": 2, "padding": "after", "truncation": "after", "length": 5},
+        {"cell": "gru", "reset_gate": "before", "pooling": "mean", "batch_size": 4},
         {"method": "snip", "density": 0.2, "saliency_windows": 3},
         {"method": "snfs", "update_interval": 13, "output": "sparse", "density": 0.2},
         {"method": "gmp", "update_interval": 10, "density": 0.2},

@@ -62,7 +62,7 @@ def test_the_same_with_changes_of_the_topology_that_wait_for_a_record(
 def test_the_same_with_weights_that_wait_for_a_connection(
     groups: Config, tmp_path: Path, method: str
 ) -> None:
-    changes = {"method": method, "pattern": "unit", "output_group": 5, "density": 0.9}
+    changes = {"method": method, "pattern": "unit", "output_group": 4, "density": 0.9}
     config = replace(groups, update_interval=3, drop_fraction=0.4, max_steps=45, **changes)
     train_model(config, tmp_path / "whole")
     interrupted(config, tmp_path / "parts", 13, 22, 31)
@@ -105,13 +105,13 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"pattern": "unit", "output_group": 41, "redistribute": "momentum", "update_interval": 7},
         {"method": "small-dense", "update_interval": None},
         {"method": "st-rnn", "gates": "separate", "cell": "rhn", "depth": 2, "optimizer": "snt-asgd"},
-        {"batch_size": 7, "bptt": 3},
+        {"batch_size": 7, "bptt": 5},
         {"optimizer": "adam", "weight_decay": 1e-4, "decoupled_decay": True},
         {"optimizer": "adam", "regrowth_warmup": 20, "lr_density_exponent": 0.5, "update_interval": 7},
         {"optimizer": "asgd", "lr": 5.0},
         {"optimizer": "nt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
         {"optimizer": "snt-asgd", "nonmonotone": 1, "eval_interval": 5, "lr": 30.0},
-        {"cell": "rhn", "depth": 3, "layers": 1, "tied": True, "dropout_hidden": 0.3},
+        {"cell": "rhn", "depth": 2, "layers": 1, "tied": True, "dropout_hidden": 0.3},
         {"cell": "gru", "update_interval": 7, "dropout": 0.2},
         {"cell": "gru", "method": "rigl", "gates": "separate", "update_interval": 5},
         {"cell": "gru", "method": "snfs", "reset_gate": "before", "optimizer": "adam"},
