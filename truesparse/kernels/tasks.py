@@ -39,7 +39,7 @@ def each_task(typingctx, count, task, arguments):
         compiled = task.dispatcher.get_compile_result(called)
         context.add_linking_libs([compiled.library])
         library = context.active_code_library
-        if hasattr(library, "_reload_init"):  # before Numba 0.62, the first call of a kernel starts the threads
+        if hasattr(library, "_reload_init"):  # before Numba 0.62, the first call of a kernel starts threads
             library._reload_init.add(_reload_parfors)
         count, _, values = args
         intp = count.type
