@@ -225,6 +225,15 @@ def sweep(row: Row) -> Row:
     return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"]))]
 
 
+def local_steps(row: Row) -> Row:
+    """Perplexities after an epoch, and their difference."""
+    ends = [
+        where(where(run["records"], kind="eval"), epoch=float(row[0]))[0]["perplexity"]
+        for run in records("scale/local-steps.jsonl")
+    ]
+    return ["", *(f"{value:.1f}" for value in [*ends, ends[1] - ends[0]])]
+
+
 NO_RECORD = None  # the page says so beside the table
 TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "cells": [NO_RECORD, NO_RECORD],
@@ -233,7 +242,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "methods": [methods, highways],
     "mnist": [mnist, NO_RECORD, NO_RECORD, NO_RECORD],
     "race": [race],
-    "scale": [ranks, waits, modelled, NO_RECORD],
+    "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
     "tagging": [tagging, tagging_weights],
     "topologies": [topologies, NO_RECORD],
