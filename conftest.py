@@ -102,11 +102,14 @@ def _names(item: pytest.Item) -> Iterable[str]:
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """Take a module that cannot be imported, such as one that needs PyTorch, out of ``sys.modules``.
 
-    Pytest leaves half of it there, which whoever imports it next would be given without an error.
+    Pytest leaves half of it there, and of the package that it is in, which whoever imports them next would be
+    given without an error.
     """
+    before = {*sys.modules}
     report = yield
     if isinstance(collector, pytest.Module) and not report.passed:
+        halves = {str(collector.path), str(collector.path.parent / "__init__.py")}
         for name, module in list(sys.modules.items()):
-            if getattr(module, "__file__", None) == str(collector.path):
+            if name not in before and getattr(module, "__file__", None) in halves:
                 del sys.modules[name]
     return report

@@ -10,7 +10,7 @@ from pathlib import Path
 import truesparse
 
 # In a process of its own: hides packages, lets pytest collect the doctests of the package, and prints the
-# modules that were left without a class or function of theirs.
+# modules that were left without a class, a function or an import of theirs.
 PROGRAM = """
 import ast, importlib.abc, sys
 from pathlib import Path
@@ -31,7 +31,9 @@ assert pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", {folder!r
 for name, module in list(sys.modules.items()):
     if name.split(".")[0] == "truesparse":
         for part in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
-            if isinstance(part, (ast.FunctionDef, ast.ClassDef)) and not hasattr(module, part.name):
+            found = [part] if isinstance(part, (ast.FunctionDef, ast.ClassDef)) else []
+            found += part.names if isinstance(part, ast.ImportFrom) else []
+            if not all(hasattr(module, getattr(one, "asname", None) or one.name) for one in found):
                 print("half", name)
                 break
 """

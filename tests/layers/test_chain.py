@@ -68,16 +68,18 @@ def test_matrices_and_vectors():
         Matrix("rhn.0.weight_ih", (24, 8), rhn, 2),
         Matrix("rhn.0.weight_hh.0", (24, 12), rhn, 2, reads="state"),
         Matrix("rhn.0.weight_hh.1", (24, 12), rhn, 2, reads="state"),
+        Matrix("rhn.0.weight_hh.2", (24, 12), rhn, 2, reads="state"),
         Matrix("output.weight", (9, 12), group=3),
     )
     assert chain.vectors == (
         Vector("lstm.0.bias", 32, lstm),
         Vector("rhn.0.bias.0", 24, rhn, {"t": -2.0}),
         Vector("rhn.0.bias.1", 24, rhn, {"t": -2.0}),
+        Vector("rhn.0.bias.2", 24, rhn, {"t": -2.0}),
         Vector("output.bias", 9),
     )
     assert chain.shapes[1] == ("lstm.0.weight_ih", (32, 5), 4)
-    assert chain.dense_parameters == 45 + 32 * 13 + 24 * 32 + 108
+    assert chain.dense_parameters == 45 + 32 * 13 + 24 * 44 + 108
     assert sum(layer.matrix_count for layer in chain.layers) == len(chain.matrices)
     assert [place.state for place in chain.recurrent] == [{"lstm.0.h": 8, "lstm.0.c": 8}, {"rhn.0.h": 12}]
     assert chain.output_matrix == "output.weight"

@@ -61,8 +61,9 @@ def test_every_kernel_is_compiled_once(
     compiled = [line.split() for line in done.stdout.splitlines()]
     assert len(compiled) > 10
     assert [line for line in compiled if int(line[1]) > 1] == []
-    # other optimizers and losses, and what is kept only when asked for
+    # other optimizers, losses and inputs, and what is kept only when asked for
     unused = {"sgd", "adam", "adam_by_age", "average", "average_by_age", "squared_error", "mark_positions"}
+    unused.add("place_rows")
     unused |= {other} | ({"decay_and_add"} if method != "snfs" else set())
     unused |= {"smooth_gradients", "smoothing_loss"} if method != "rigl" else set()
     assert {name for name, count in compiled if count == "0"} <= unused

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -89,12 +88,13 @@ def read(path: Path, columns: SeriesColumns) -> Series:
 
 def _digits() -> Series:
     """Images of 8 x 8 pixels that come with scikit-learn, as bright as those of files."""
-    if find_spec("sklearn") is None:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
         raise UsageError(
             "--data is missing; give a file, or install scikit-learn for its images of digits, with: pip"
             ' install "truesparse[sklearn]"'
-        )
-    from sklearn.datasets import load_digits
+        ) from None
 
     digits = load_digits()
     count, features = digits.data.shape
