@@ -100,10 +100,11 @@ def highways(row: Row) -> Row:
     return ["", "", "", *shown]
 
 
-def race(row: Row) -> Row:
-    side, layers, more = row[0].split(", ")
-    case = layers.removeprefix("2 × ") + (f", {more}" if side == "dense" else "")
-    run = where(records("race/race-5min.jsonl"), side=side, point={"case": case})[-1]
+def race(row: Row, name: str = "race-5min") -> Row:
+    side, layers, *more = row[0].split(", ")
+    case = layers.removeprefix("2 × ") + (f", {more[0]}" if side == "dense" else "")
+    seed = int(more[-1].removeprefix("seed ")) if more[-1].startswith("seed") else 1
+    run = where(records(f"race/{name}.jsonl"), side=side, point={"case": case}, seed=seed)[-1]
     test = f"{run['test']['perplexity']:.1f}" if "test" in run else ""
     costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
     return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
@@ -241,7 +242,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "encoder": [NO_RECORD, encoder],
     "methods": [methods, highways],
     "mnist": [mnist, NO_RECORD, NO_RECORD, NO_RECORD],
-    "race": [race],
+    "race": [race, partial(race, name="race-5min-seeds")],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
     "tagging": [tagging, tagging_weights],
