@@ -13,6 +13,7 @@ from truesparse.sparse import Arena
 from truesparse.sparse.pattern import Pattern
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.run import resume_run, train_model
+from truesparse.training import local_steps
 from truesparse.training.communicator import Communicator
 from truesparse.training.local_steps import OuterStep
 from truesparse.training.loop import TrainingStopped
@@ -71,6 +72,33 @@ def test_the_first_phases_are_short() -> None:
         if not outer.pending:
             ends.append(steps)
     assert ends == [1, 3, 6, 10, 14, 18]  # after 1, 2, 3 steps more, and then 4 each time
+
+
+def test_phases_grow_as_the_learning_rate_falls() -> None:
+    every = Pattern(np.array([0, 1], np.int64), np.array([0], np.uint16), (1, 1))
+    outer = OuterStep(Two(), Arena({"w": (every, 1)}, {}), 50)
+    assert [outer.longest(rate) for rate in (2, 1, 0.5, 0.45, 0.44, 1e-200, 0)] == [2, 10, 40, 49, 50, 50, 50]
+    outer.begin()
+    for steps in range(1001, 1041):  # long after the beginning
+        outer.count(steps, 0.5)
+        assert outer.pending == (steps - 1000) % 40
+
+
+def test_phases_of_a_run_follow_its_learning_rate_also_when_it_goes_on(
+    config: LanguageModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, lr=1.0, lr_decay=2.0, lr_decay_start=2, method="static")
+    config = replace(config, local_steps=14, outer_momentum=0.9)
+    train_model(config, tmp_path / "whole")
+    stop = StopAt(101)
+    with pytest.raises(TrainingStopped, match="after step 114 and saved"):  # two epochs, and 14
+        train_model(config, tmp_path / "stopped", stop, stop)
+    resume_run(tmp_path / "stopped", {})
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+    monkeypatch.setattr(local_steps, "FIRST", 14)  # phases of before, so they do matter
+    train_model(config, tmp_path / "longer")
+    ends = [records(tmp_path / name, "eval")[-1]["loss"] for name in ("whole", "longer")]
+    assert ends[0] != ends[1]
 
 
 def test_a_run_with_local_steps_stops_between_them_and_goes_on_to_the_same_bits(

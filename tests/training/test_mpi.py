@@ -247,6 +247,10 @@ def test_bench_scale(run: Callable[..., Result], tmp_path: Path) -> None:
     assert min(two["delayed_ms"], two["blocking_ms"]) > two["wait_ms"] > 0.1
     assert two["begun"] == []  # so small a model has no matrix that is worth it
     assert one["modelled"]["1 GbE"]["in step"][0] < one["modelled"]["100 GbE"]["in step"][0] < 1
+    assert list(one["modelled"]["1 GbE"]) == ["in step", "phases of 10 steps", "phases of 100 steps"]
+    assert (
+        one["modelled"]["1 GbE"]["phases of 10 steps"][0] < one["modelled"]["1 GbE"]["phases of 100 steps"][0]
+    )
     assert "Modelled efficiency" in done.stdout
     assert not drawn or (tmp_path / "out.png").stat().st_size > 10_000
 

@@ -78,7 +78,7 @@ class Cost(NamedTuple):
         return max(end, 0.0) + network.seconds(ranks, rest, self.reductions - len(self.begun))
 
     def efficiency(self, network: Network, ranks: int, local_steps: int = 1, bf16: bool = True) -> float:
-        """Which fraction of the time of a step is left for computing."""
+        """Which fraction of the time of a step is left for computing; phases have `local_steps` steps."""
         loss = network.seconds(ranks, 8)
         rounded = 0.5 if bf16 else 1.0
         if local_steps == 1:

@@ -126,7 +126,7 @@ def plot_scale(path: Path, records: Sequence[Record]) -> None:
     figure = Figure(figsize=(5 * len(ones), 4), layout="constrained")
     for axes, one in zip(figure.subplots(1, len(ones), squeeze=False)[0], ones, strict=True):
         for color, (network, ways) in enumerate(one["modelled"].items()):
-            for line, (way, values) in zip(("-", "--"), ways.items(), strict=True):
+            for line, (way, values) in zip(("-", "--", ":"), ways.items(), strict=True):
                 axes.plot(MODELLED, values, line, color=f"C{color}", marker=".", label=f"{network}, {way}")
         axes.set_title(f"density {one['density']:g}, bf16, machines {one['machine_speed']} times as fast")
         _axes(axes, "ranks, a machine each", "modelled efficiency", logarithmic_y=False)

@@ -18,8 +18,9 @@ from truesparse.bench.settings import Conditions, available_cores
 from truesparse.bench.workload import Workload
 from truesparse.errors import TruesparseError
 from truesparse.training.communicator import counted
+from truesparse.training.local_steps import FIRST
 
-LOCAL_STEPS = 100
+PHASES = (FIRST, 100)  # local steps at the first learning rate, and at most
 
 
 def launcher() -> str:
@@ -64,7 +65,7 @@ def bench_scale(
     list of dict
         For each density and number of ranks what `truesparse.bench.scale_rank.measure` gives, and
         `efficiency`, the time of one rank over that of these; of one rank also `modelled`, for each network
-        the efficiencies of `MODELLED` ranks, with bf16, in lock step and with local steps.
+        the efficiencies of `MODELLED` ranks, with bf16, in step and with phases of so many local steps.
 
     Raises
     ------
@@ -103,10 +104,11 @@ def cost(record: Record) -> Cost:
 
 def modelled(costs: Cost) -> dict[str, dict[str, list[float]]]:
     """For each network, and way to train, the efficiency of `MODELLED` ranks of a machine each."""
+    ways = {"in step": 1} | {f"phases of {phase} steps": phase for phase in PHASES}
     return {
         name: {
-            "in step": [costs.efficiency(network, ranks) for ranks in MODELLED],
-            f"{LOCAL_STEPS} local steps": [costs.efficiency(network, r, LOCAL_STEPS) for r in MODELLED],
+            way: [costs.efficiency(network, ranks, phase) for ranks in MODELLED]
+            for way, phase in ways.items()
         }
         for name, network in NETWORKS.items()
     }

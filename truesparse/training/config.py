@@ -165,7 +165,7 @@ class Config:
         shown="none",
     )
     local_steps: int = setting(
-        1, "Steps of each rank before the ranks average their weights; fewer at the start.", low=1
+        1, "Most steps of each rank before all average weights; 10 until the learning rate falls.", low=1
     )
     outer_momentum: float = fraction(0.0, "Nesterov momentum of the averages; 0 for none.", none=True)
     comm_dtype: str = setting(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from truesparse.sparse import Arena
 
 LR, MOMENTUM = np.float32(0.7), 0.9  # of DiLoCo
+FIRST = 10  # most steps of a phase while the learning rate is the first one
 _START, _VELOCITY = "outer_start", "outer_momentum"
 
 
@@ -52,6 +53,9 @@ class OuterStep:
     A. Douillard, Q. Feng, A. A. Rusu et al., "DiLoCo: distributed low-communication training of language
     models", 2023, algorithm 1; step lengths as in its section 3.
 
+    X. Gu, K. Lyu, S. Arora, J. Zhang, L. Huang, "A quadratic synchronization rule for distributed deep
+    learning", 2023: phases grow as one over the square of the learning rate.
+
     T. Lin, S. U. Stich, K. K. Patel, M. Jaggi, "Don't use large mini-batches, use local SGD", 2020: ranks
     that take their first steps together learn as well as one rank.
     """
@@ -73,20 +77,27 @@ class OuterStep:
         if not self.pending:
             self._arena.states[_START][...] = self._arena.values
 
-    def count(self, steps: int) -> None:
+    def count(self, steps: int, rate: float = 1.0) -> None:
         """A local step was made; bring the ranks together if it is time.
 
-        Early on, weights move so fast that the mean of many steps is worth little. So the first phase has one
-        step, and each later one a step more than the one before, up to `every`.
+        Weights that move fast drift apart, and their mean is worth little. So the first phase has one step,
+        and each later one a step more than the one before, up to `longest`.
 
         Parameters
         ----------
         steps : int
             Steps made since training began, with this one.
+        rate : float
+            The learning rate, as a part of the first one.
         """
         self.pending += 1
-        if self.pending >= min(self._every, isqrt(2 * steps)):  # after 1, 3, 6, 10, ... steps
+        if self.pending >= min(self.longest(rate), isqrt(2 * steps)):  # after 1, 3, 6, 10, ... steps
             self.step()
+
+    def longest(self, rate: float) -> int:
+        """Most steps of a phase: `FIRST` over the square of `rate`, up to `every`; see `count`."""
+        squared = rate * rate
+        return self._every if self._every * squared <= FIRST else int(FIRST / squared)
 
     def step(self) -> None:
         """Bring the ranks together, if they have gone on."""

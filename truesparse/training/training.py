@@ -75,7 +75,8 @@ class Training:
         follows.
     local_steps : int
         Above 1, ranks learn from their own lanes only, and come together after so many steps, and before the
-        topology changes. At first they come together sooner; see `truesparse.training.local_steps`.
+        topology changes. While the learning rate is high they come together sooner; see
+        `truesparse.training.local_steps`.
     outer_momentum : float
         Of these meetings; see `truesparse.training.local_steps`.
     cosine : int
@@ -266,7 +267,7 @@ class Training:
 
     def _count(self) -> None:
         if self._outer is not None:
-            self._outer.count(self.steps)
+            self._outer.count(self.steps, self.optimizer.lr / self._first_lr)
 
     def add_gradients(
         self, batch: Batch, local: bool = False, final: Callable[[Sequence[str]], None] | None = None
