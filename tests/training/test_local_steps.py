@@ -77,11 +77,11 @@ def test_the_first_phases_are_short() -> None:
 def test_phases_grow_as_the_learning_rate_falls() -> None:
     every = Pattern(np.array([0, 1], np.int64), np.array([0], np.uint16), (1, 1))
     outer = OuterStep(Two(), Arena({"w": (every, 1)}, {}), 50)
-    assert [outer.longest(rate) for rate in (2, 1, 0.5, 0.45, 0.44, 1e-200, 0)] == [2, 10, 40, 49, 50, 50, 50]
+    assert [outer.longest(rate) for rate in (2, 1, 0.5, 0.21, 0.2, 1e-200, 0)] == [5, 10, 20, 47, 50, 50, 50]
     outer.begin()
-    for steps in range(1001, 1041):  # long after the beginning
+    for steps in range(1001, 1021):  # long after the beginning
         outer.count(steps, 0.5)
-        assert outer.pending == (steps - 1000) % 40
+        assert outer.pending == (steps - 1000) % 20
 
 
 def test_phases_of_a_run_follow_its_learning_rate_also_when_it_goes_on(

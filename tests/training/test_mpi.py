@@ -46,7 +46,11 @@ needs_mpi = pytest.mark.skipif(bool(_missing()), reason=_missing() or "there is 
 
 
 def launch(ranks: int, *arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}
+    paths = (
+        str(PROGRAM.parents[1]),
+        os.environ.get("PYTHONPATH", ""),
+    )  # also of a checkout that is not installed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -54,7 +54,8 @@ class OuterStep:
     models", 2023, algorithm 1; step lengths as in its section 3.
 
     X. Gu, K. Lyu, S. Arora, J. Zhang, L. Huang, "A quadratic synchronization rule for distributed deep
-    learning", 2023: phases grow as one over the square of the learning rate.
+    learning", 2023: phases grow as the learning rate falls; theirs as one over its square, these as one over
+    it.
 
     T. Lin, S. U. Stich, K. K. Patel, M. Jaggi, "Don't use large mini-batches, use local SGD", 2020: ranks
     that take their first steps together learn as well as one rank.
@@ -95,9 +96,8 @@ class OuterStep:
             self.step()
 
     def longest(self, rate: float) -> int:
-        """Most steps of a phase: `FIRST` over the square of `rate`, up to `every`; see `count`."""
-        squared = rate * rate
-        return self._every if self._every * squared <= FIRST else int(FIRST / squared)
+        """Most steps of a phase: `FIRST` over `rate`, up to `every`; see `count`."""
+        return self._every if self._every * rate <= FIRST else int(FIRST / rate)
 
     def step(self) -> None:
         """Bring the ranks together, if they have gone on."""
