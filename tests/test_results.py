@@ -144,7 +144,7 @@ def modelled(row: Row) -> Row:
     if "without overlap" in row[0]:
         costs = costs._replace(begun=())
     found = [costs.efficiency(network, 4) for network in NETWORKS.values()]
-    found.append(costs.efficiency(NETWORKS["1 GbE"], 4, local_steps=100))
+    found += [costs.efficiency(NETWORKS["1 GbE"], 4, local_steps=phase) for phase in (10, 100)]
     return ["", *(f"{number:.2f}" for number in found)]
 
 
@@ -227,12 +227,16 @@ def sweep(row: Row) -> Row:
 
 
 def local_steps(row: Row) -> Row:
-    """Perplexities after an epoch, and their difference."""
-    ends = [
-        where(where(run["records"], kind="eval"), epoch=float(row[0]))[0]["perplexity"]
+    """Perplexities after an epoch: of one rank, of four and by how much they differ, and of four before."""
+    ends = {
+        run["run"]: end["perplexity"]
         for run in records("scale/local-steps.jsonl")
-    ]
-    return ["", *(f"{value:.1f}" for value in [*ends, ends[1] - ends[0]])]
+        for end in where(run["records"], kind="eval")
+        if end["epoch"] == float(row[0])
+    }
+    one, four = ends["ptb-one"], ends["ptb-four-growing"]
+    before = f"{ends['ptb-four']:.1f}" if "ptb-four" in ends else ""
+    return ["", *(f"{value:.1f}" for value in (one, four, four - one)), before]
 
 
 NO_RECORD = None  # the page says so beside the table
@@ -243,7 +247,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "methods": [methods, highways],
     "mnist": [mnist, NO_RECORD, NO_RECORD, NO_RECORD],
     "race": [race, partial(race, name="race-5min-seeds")],
-    "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD],
+    "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
     "tagging": [tagging, tagging_weights],
     "topologies": [topologies, NO_RECORD],
