@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import TypingError, njit, types
+from numba import TypingError, types
+from numba import jit as numba_jit
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUContext
 
@@ -42,7 +43,7 @@ def test_machine_code_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_of_a_product_counts_no_references() -> None:
     """Numba counts those to the arrays of an inline function that has a loop, unless it is told not to."""
     kernel = spmm(64)
-    alone = njit(**kernel.targetoptions)(kernel.py_func)  # compiled here, not loaded
+    alone = numba_jit(**kernel.targetoptions)(kernel.py_func)  # compiled here, not loaded
     i, f = types.int64, types.float32
     starts, columns, vector = (types.Array(kind, 1, "C") for kind in (i, types.uint16, f))
     tiles, panels = types.Array(types.int32, 2, "C"), types.Array(f, 3, "C")
