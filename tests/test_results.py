@@ -220,6 +220,14 @@ def step(row: Row, name: str = "step") -> Row:
     return ["", *times[:2], *ratios, memory, times[2]]
 
 
+def goals(row: Row) -> Row:
+    (run,) = where(records("speed/step.jsonl"), run="step-0.2.0" if row[1] == "weight" else "grouped-0.2.0")
+    density = 1 - float(row[0].split()[0]) / 100
+    of = min(run["records"], key=lambda record: abs(record["density"] - density))
+    times = [f"{three_digits(of[f'{side}_ms'])} ms" for side in ("ours", "masked_torch")]
+    return ["", "", *times, f"{of['ratio_torch']:.1f}×", ""]
+
+
 def sweep(row: Row) -> Row:
     (run,) = records("speed/sweep.jsonl")
     of = where(run["records"], hidden_size=int(row[0]), batch_size=int(row[1]))
@@ -256,6 +264,7 @@ GUIDES: dict[tuple[str, str], list[Callable[[Row], Row]]] = {
     ("unit-sparsity.md", "| density | pattern | valid"): [units],
     ("unit-sparsity.md", "| pattern | valid"): [many_units],
     ("performance.md", "| sparsity | truesparse"): [step, partial(step, name="classifier")],
+    ("performance.md", "| sparsity, 0.2.0"): [goals],
     ("performance.md", "| hidden size | batch"): [sweep],
 }
 
