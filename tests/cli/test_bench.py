@@ -157,6 +157,25 @@ def test_inference(run, tmp_path: Path, plot: list[str]) -> None:
     assert not plot or is_png(tmp_path / "out.png")
 
 
+def test_inference_with_shared_connections(run, tmp_path: Path) -> None:
+    flags = [
+        "--density",
+        "0.5",
+        "--batch-size",
+        "1",
+        "--baseline",
+        "numpy",
+        "--pattern",
+        "unit",
+        "--output-group",
+        "2",
+    ]
+    result = run("bench", "inference", *flags, *TINY, "--json", tmp_path / "out.json")
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert (record["sizes"]["pattern"], record["sizes"]["output_group"]) == ("unit", 2)
+
+
 def test_where_others_are_faster_is_said_plainly() -> None:
     from truesparse.bench.report import others_win
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import TypingError, types
+from numba import jit as numba_jit
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUContext
 
-from truesparse.kernels.jit import parallel_jit, prange
+from truesparse.kernels.jit import jit, parallel_jit, prange
+from truesparse.kernels.spmm import spmm
 
 
 def test_machine_code_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +38,25 @@ def test_machine_code_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         f"{test_machine_code_is_made_once.__qualname__}.<locals>.double"
     ]
     assert (CPUCodeLibrary.finalize, CPUContext.get_executable) == before  # other people's kernels
+
+
+def test_a_row_of_a_product_counts_no_references() -> None:
+    """Numba counts those to the arrays of an inline function that has a loop, unless it is told not to."""
+    kernel = spmm(64)
+    alone = numba_jit(**kernel.targetoptions)(kernel.py_func)  # compiled here, not loaded
+    i, f = types.int64, types.float32
+    starts, columns, vector = (types.Array(kind, 1, "C") for kind in (i, types.uint16, f))
+    tiles, panels = types.Array(types.int32, 2, "C"), types.Array(f, 3, "C")
+    alone.compile((panels, tiles, starts, columns, vector, panels, vector, i, i, i, i, i))
+    (code,) = alone.inspect_llvm().values()
+    assert "fmuladd" in code
+    assert "incref" not in code
+
+
+def test_a_kernel_cannot_make_an_array() -> None:
+    @jit
+    def zeros(n):
+        return np.zeros(n)[0]
+
+    with pytest.raises(TypingError, match="zeros"):
+        zeros(3)

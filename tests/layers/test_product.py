@@ -30,13 +30,32 @@ def test_product_in_small_pieces(slots: int, monkeypatch: pytest.MonkeyPatch) ->
     test_product()
 
 
+def test_product_of_long_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "_SHORT", 1)
+    test_product()
+    test_rows_with_the_same_columns_share_them()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 19), st.integers(1, 3), st.integers(0, 99))
+def test_rows_with_the_same_columns_share_them(alike: int, batch: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    some = np.triu(np.ones((12, 30))) * (rng.random((12, 30)) < 0.9) + np.eye(12, 30)  # no two are the same
+    matrix = np.vstack([some[rng.permutation(12)] for _ in range(alike)]) * rng.normal(size=(12 * alike, 30))
+    made = Product(as_csr(scipy.sparse.csr_array(matrix.astype(np.float32))))
+    x = rng.normal(size=(30, batch)).astype(np.float32)
+    np.testing.assert_allclose(made(x), matrix @ x, rtol=1e-5, atol=1e-5)
+    groups = sum(len(columns) for columns, _ in made._tables)
+    assert groups == 12 * (alike // 8 + (alike % 8).bit_count())  # of 8, 4, 2 and 1
+
+
 def test_rows_of_very_different_lengths_take_little_padding() -> None:
     lengths = np.array([1000, 1, 0, 3, 500, *range(200)])
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     indices = np.concatenate([np.arange(length) for length in lengths]).astype(np.uint16)
     csr = CSR(indptr, indices, np.ones(indices.size, np.float32), (lengths.size, 1000))
     made = Product(csr)
-    assert sum(columns.size for _, _, columns, _ in made._tables) <= 8 / 7 * indices.size
+    assert sum(columns.size for columns, _ in made._tables) <= 8 / 7 * indices.size
     np.testing.assert_array_equal(made(np.ones((1000, 1), np.float32))[:, 0], lengths)
 
 

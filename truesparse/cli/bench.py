@@ -325,7 +325,7 @@ def cliffs(shapes: int, record: Path | None, **sizes: Any) -> Measure:
 @_list("--density", _DENSITIES["lm"], "Densities.")
 @_list("--batch-size", "1,8,64", "Batch sizes.")
 @_size("--hidden-size", 1500, "Hidden units of a layer, and size of an embedded word.")
-@_workload(layers=2, vocab_size=10_000)
+@_workload("pattern", "output_group", layers=2, vocab_size=10_000)
 @_baseline(INFERENCE, _INSTALLED)
 @_measures("inference", repeats=7, seconds=0.2)
 def inference(density: str, batch_size: str, hidden_size: int, baseline: str | None, **sizes: Any) -> Measure:
@@ -338,7 +338,9 @@ def inference(density: str, batch_size: str, hidden_size: int, baseline: str | N
 
     from truesparse.bench.inference import bench_inference
 
-    task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **sizes)
+    given = {name: value for name, value in sizes.items() if value is not None}
+    task = Workload(embedding_size=hidden_size, hidden_size=hidden_size, **given)
+    _ = task.chain  # raises for sizes that do not fit
     return partial(bench_inference, task, densities, batches, baselines)
 
 

@@ -4,6 +4,10 @@ Compiled code is kept on disk, signatures are lazy (an explicit one would compil
 follows NumPy, without a check for zero. Bounds are checked when ``NUMBA_BOUNDSCHECK=1``, in `truesparse.simd`
 too; parallel kernels then run on one thread, since an error in another thread is lost.
 
+Kernels cannot make arrays: they are compiled without Numba's runtime. With it, each call of an inline
+function that has a loop would count the references to its arrays. That takes longer than the sums of a short
+row of a product (`benchmarks/mlp_step.py`).
+
 Numba's work queue, which runs the parallel kernels where neither TBB nor OpenMP is, ends the process when two
 threads of Python enter it. There a parallel kernel waits for the one that runs.
 """
@@ -28,6 +32,7 @@ from truesparse.kernels.tasks import with_tasks
 __all__ = ["beside_jit", "inline_jit", "jit", "parallel_jit", "prange", "threads"]
 
 _queue = threading.Lock()
+_PLAIN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
 
 
 class _Kernel(CPUDispatcher):
@@ -58,7 +63,7 @@ class _Unstarted(_Kernel):
 
 def _decorator(**options: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
-        kernel = njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+        kernel = njit(**_PLAIN, **options)(function)
         keep_code(kernel)
         kernel.__class__ = _Kernel
         return kernel
@@ -69,7 +74,7 @@ def _decorator(**options: Any) -> Callable[[Any], Any]:
 jit = _decorator()
 beside_jit = _decorator(nogil=True)  # for a thread of Python beside the one that computes
 # For functions that only kernels call.
-inline_jit = njit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inline_jit = njit(**_PLAIN, forceinline=True, no_cpython_wrapper=True)
 
 
 def parallel_jit(function: Any) -> Any:

@@ -125,15 +125,21 @@ def gstore(typingctx, array, offset, step, group):
     return types.void(array, types.intp, types.intp, group), codegen
 
 
+def _pairs(builder, lanes: Lanes, *groups):
+    """The LLVM vectors of the first members of two groups, of the second ones, and so on."""
+    for pair in zip(*(cgutils.unpack_tuple(builder, group) for group in groups), strict=True):
+        yield tuple(unpack(builder, lanes, member) for member in pair)
+
+
 @intrinsic
 def gadd(typingctx, a, b):
     """The sum of two groups."""
 
     def codegen(context, builder, signature, args):
-        members = []
-        for pair in zip(*(cgutils.unpack_tuple(builder, value) for value in args), strict=True):
-            x, y = (unpack(builder, a.dtype, value) for value in pair)
-            members.append(pack(builder, a.dtype, [builder.fadd(p, q) for p, q in zip(x, y, strict=True)]))
+        members = [
+            pack(builder, a.dtype, [builder.fadd(p, q) for p, q in zip(x, y, strict=True)])
+            for x, y in _pairs(builder, a.dtype, *args)
+        ]
         return cgutils.pack_array(builder, members)
 
     return a(a, a), codegen
@@ -154,6 +160,22 @@ def gfma(typingctx, group, data, offset, x):
         return cgutils.pack_array(builder, members)
 
     return group(group, data, types.intp, x), codegen
+
+
+@intrinsic
+def gfma_each(typingctx, group, x, others):
+    """Member m of `group` + the vector `x` times member m of `others`."""
+
+    def codegen(context, builder, signature, args):
+        lanes = group.dtype
+        vectors = unpack(builder, lanes, args[1])
+        members = []
+        for total, y in _pairs(builder, lanes, args[0], args[2]):
+            sums = [_fma(builder, *one) for one in zip(lanes.widths, vectors, y, total, strict=True)]
+            members.append(pack(builder, lanes, sums))
+        return cgutils.pack_array(builder, members)
+
+    return group(group, x, group), codegen
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """How products are cut into tiles on the processor at hand: a plan.
 
 Tiles are derived from the sizes of the caches. The first product of its kind is tried with a few other tiles
-too, which takes some forty products; the fastest is kept on disk beside the compiled kernels, for later runs
+too, which takes some fifty products; the fastest is kept on disk beside the compiled kernels, for later runs
 on this machine. FFTW's wisdom and OSKI do the like (Frigo and Johnson, 2005; Vuduc, Demmel and Yelick, 2005).
 A plan never changes a result: every sum is taken in the same order whatever the tiles.
 """
@@ -25,9 +25,9 @@ from truesparse.kernels.cache import cache_folder
 from truesparse.kernels.processor import cache_bytes, processor_name
 
 _L1_SHARE = 5 / 6  # of a cache that the rows of a tile fill
-_L2_SHARE = 1 / 3
+_L2_SHARE = 1 / 2
 # Tried, and the whole panel: shares of a cache, and whether panels are bundled.
-_TRIED = {"L1": ((_L1_SHARE, 5 / 4), (True, False)), "L2": ((1 / 8, _L2_SHARE), (False,))}
+_TRIED = {"L1": ((_L1_SHARE, 5 / 4), (True, False)), "L2": ((1 / 8, 1 / 3, _L2_SHARE), (False,))}
 _BAND_SHARE = 1 / 6  # of an L2 cache, for a panel's rows that are written while all tiles go by
 _BUNDLE_SHARE = 1 / 8  # of an L2 cache, for the connections of a tile that all panels take
 _L1_DENSITY = 0.08  # below it the few nonzeros of a row in an L1 tile do not make up for the tile's loop

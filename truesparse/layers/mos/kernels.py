@@ -34,7 +34,7 @@ def keep_softmax(normaliser, said, scores, targets, work):
 
 
 @jit
-def mix_softmaxes(prior, normaliser, said, shares, targets, weights, scale, gradients):
+def mix_softmaxes(prior, normaliser, said, shares, own, targets, weights, scale, gradients):
     """Return the sum over the used lanes of -weight log sum_k pi_k p_k(target), in nats, as float64.
 
     With ``gamma_k = pi_k p_k / sum_k pi_k p_k``, the gradient by the scores of expert k is that of its own
@@ -51,6 +51,8 @@ def mix_softmaxes(prior, normaliser, said, shares, targets, weights, scale, grad
         Made by `keep_softmax`.
     shares : ndarray of float32, shape (panels, K, lanes)
         Receives weight times gamma_k, 0 in unused lanes.
+    own : ndarray of float64, shape (K,)
+        Working space.
     targets : ndarray of int32, shape (panels, lanes)
     weights : ndarray of float32, shape (panels, lanes)
     scale : float
@@ -62,7 +64,6 @@ def mix_softmaxes(prior, normaliser, said, shares, targets, weights, scale, grad
     """
     panels, experts, lanes = prior.shape
     loss = 0.0
-    own = np.empty(experts)
     for panel in range(panels):
         for lane in range(lanes):
             if targets[panel, lane] < 0:

@@ -50,6 +50,8 @@ class MixtureWorkspace(SoftmaxWorkspace):
     normaliser : ndarray of float32, shape (P K, 2, lanes)
     said, shares : ndarray of float32, shape (P K, lanes)
         What each expert says of the target, and how much of the gradient it gets; see `mix_softmaxes`.
+    own : ndarray of float64, shape (K,)
+        Working space of `mix_softmaxes`.
     targets : ndarray of int32, shape (P K, lanes)
         The targets, once for each expert.
     once : ndarray of float32, shape (lanes,)
@@ -57,7 +59,7 @@ class MixtureWorkspace(SoftmaxWorkspace):
         What the prior adds to the gradient of the inputs.
     """
 
-    __slots__ = ("latents", "dlatents", "dz", "prior", "said", "shares", "targets", "once", "dx")
+    __slots__ = ("latents", "dlatents", "dz", "prior", "said", "shares", "own", "targets", "once", "dx")
 
     def __init__(
         self, panels: Panels, outputs: int, weights: int, experts: int, latents: int, inputs: int
@@ -68,6 +70,7 @@ class MixtureWorkspace(SoftmaxWorkspace):
         self.dx: Array = panels.zeros(inputs)
         every = experts * panels.panels, panels.lanes
         self.said, self.shares = aligned_zeros(every), aligned_zeros(every)
+        self.own = np.zeros(experts)
         self.targets = aligned_zeros(every, np.int32)
         self.once = aligned_zeros(panels.lanes)
         self.once.fill(1)
@@ -179,9 +182,9 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         every = used * self.experts
         normaliser = ws.normaliser[:every].reshape(used, self.experts, 2, lanes)
         said, shares = (array[:every].reshape(used, self.experts, lanes) for array in (ws.said, ws.shares))
-        weights = ws.weights[:used]
-        prior = ws.prior[:used]
-        return float(mix_softmaxes(prior, normaliser, said, shares, targets, weights, scale, gradients))
+        prior, weights = ws.prior[:used], ws.weights[:used]
+        loss = mix_softmaxes(prior, normaliser, said, shares, ws.own, targets, weights, scale, gradients)
+        return float(loss)
 
     def _scores(self, x: Array, ws: Any) -> Array:
         """Log-probabilities of all outputs, of a part of the panels `x`: shape (p, V, lanes)."""
