@@ -42,7 +42,7 @@ def distance(one, other):
 
 @KINDS
 def test_gradients_are_those_of_central_differences(case):
-    # With the usual seed experts are so alike that the gradient of `prior` is a small difference of large numbers.
+    # With the usual seed, experts are so alike that the gradient of `prior` is a small difference.
     model, ws, state, ids, targets = make(case, seed=1)
     start, parameters = state.arrays(), dense_parameters(model)
     model.arena.zero_grad()

@@ -70,8 +70,8 @@ def _leave(library: Any, module: Any) -> None:
 
 
 def _optimize(library: Any) -> None:
-    """Take the place of `CPUCodeLibrary._optimize_final_module`. Loops over few weights are up to a third slower
-    without the passes over each function first (the backward pass of a recurrence at density 0.01)."""
+    """Take the place of `CPUCodeLibrary._optimize_final_module`. Without the passes over each function first,
+    loops over few weights are up to a third slower (the backward pass of a recurrence at density 0.01)."""
     _optimize_functions(library, library._final_module)
     _optimize_final_module(library)
 
