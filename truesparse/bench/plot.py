@@ -123,8 +123,9 @@ def plot_inference(path: Path, records: Sequence[Record]) -> None:
 def plot_scale(path: Path, records: Sequence[Record]) -> None:
     """Draw for each density the modelled efficiency against ranks, by network and way to train."""
     ones = [record for record in records if "modelled" in record]
-    figure = Figure(figsize=(5 * len(ones), 4), layout="constrained")
-    for axes, one in zip(figure.subplots(1, len(ones), squeeze=False)[0], ones, strict=True):
+    figure = Figure(figsize=(5 * len(ones), 4.5), layout="constrained")
+    parts = figure.subplots(1, len(ones), squeeze=False)[0]
+    for axes, one in zip(parts, ones, strict=True):
         for color, (network, ways) in enumerate(one["modelled"].items()):
             for line, (way, values) in zip(("-", "--", ":"), ways.items(), strict=True):
                 axes.plot(MODELLED, values, line, color=f"C{color}", marker=".", label=f"{network}, {way}")
@@ -132,6 +133,8 @@ def plot_scale(path: Path, records: Sequence[Record]) -> None:
         _axes(axes, "ranks, a machine each", "modelled efficiency", logarithmic_y=False)
         axes.set_xticks(MODELLED)
         axes.set_xticks([], minor=True)
+        axes.get_legend().remove()
+    figure.legend(*parts[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     _save(figure, path, records)
 
 
