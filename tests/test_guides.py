@@ -55,6 +55,7 @@ ONLY_READ = {
     "python lottery.py": "tests/examples runs it",
     "python pixels.py": "tests/examples runs it",
     "python benchmarks/names_grammar.py": "it writes thousands of sentences, for minutes of training",
+    "python benchmarks/encoder.py": "it needs PyTorch; tests/bench/test_encoder.py runs it",
     "python benchmarks/record.py": "tests/bench/test_record.py runs it",
     "truesparse bench": "it measures for minutes; tests/cli/test_bench.py runs it on small models",
     "truesparse tune": "it measures for a minute; tests/cli/test_tune.py runs it on a small model",
