@@ -86,7 +86,7 @@ def test_training_goes_on_when_the_disk_of_its_output_is_full(tiny: list[str], t
 def test_a_terminal_that_is_closed(tiny: list[str], tmp_path: Path, ignored: bool, term: str) -> None:
     """Its programs get SIGHUP. One that ignores it, as by nohup, goes on without."""
     run = tmp_path / "run"
-    length = ["--epochs", "40", "--log-interval", "7"] if ignored else LONG
+    length = ["--epochs", "200", "--log-interval", "7"] if ignored else LONG
     process, terminal = pty.fork()
     if process == 0:
         signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
