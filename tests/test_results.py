@@ -260,6 +260,13 @@ def step(row: Row, name: str = "step") -> Row:
     return ["", *times[:2], *ratios, memory, times[2]]
 
 
+def latency(row: Row) -> Row:
+    (run,) = where(records("speed/inference.jsonl"), run="latency" if row[1] == "weight" else "latency-unit")
+    (of,) = where(run["records"], density=float(row[0]))
+    times = [of[f"{side}_ms"] for side in ("ours", "runtime", "c", "masked_torch", "masked_numpy")]
+    return ["", "", *(f"{float(f'{time:.3g}'):g}" if time else "" for time in times)]
+
+
 def goals(row: Row) -> Row:
     (run,) = where(records("speed/step.jsonl"), run="goals" if row[1] == "weight" else "goals-grouped")
     density = 1 - float(row[0].split()[0]) / 100
@@ -308,6 +315,7 @@ GUIDES: dict[tuple[str, str], list[Callable[[Row], Row]]] = {
     ("unit-sparsity.md", "| density | pattern | valid"): [units],
     ("unit-sparsity.md", "| pattern | valid"): [many_units],
     ("performance.md", "| sparsity | truesparse"): [step, partial(step, name="classifier")],
+    ("deployment.md", "| density | pattern | in training's engine"): [latency],
     ("performance.md", "| sparsity, after 0.2.0"): [goals],
     ("performance.md", "| hidden size | batch"): [sweep],
 }
