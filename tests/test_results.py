@@ -150,6 +150,15 @@ def race(row: Row, name: str = "race-5min") -> Row:
     return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
 
 
+def longer_race(row: Row) -> Row:
+    side, case = row[0].split(", ", 1)
+    point = {"case": case.removeprefix("2 × ")}
+    (run,) = where(records("race/race-15min.jsonl"), side=side, point=point)
+    costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
+    test = f"{run['test']['perplexity']:.1f}" if "test" in run else ""
+    return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
+
+
 def scaled(density: str, ranks: int) -> Record:
     (run,) = where(records("scale/scale.jsonl")[0]["records"], density=float(density), ranks=ranks)
     return run
@@ -301,7 +310,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "encoder": [encoder_step, encoder_race, encoder],
     "methods": [methods, highways],
     "mnist": [mnist, NO_RECORD, NO_RECORD, mnist_step],
-    "race": [race, partial(race, name="race-5min-seeds")],
+    "race": [race, partial(race, name="race-5min-seeds"), longer_race],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
     "tagging": [tagging, tagging_weights],
