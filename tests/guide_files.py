@@ -148,6 +148,7 @@ FILES: dict[str, Write] = {
     "reviews.csv": write_labelled,
     "imdb": folder_of(write_labelled, "train.csv", "test.csv"),
     "trec": folder_of(write_labelled, "train.csv", "test.csv"),
+    "twitter": folder_of(write_labelled, "train.csv", "test.csv"),
     "names.conll": write_tagged,
     **dict.fromkeys(("names", "partut"), folder_of(write_tagged, "train.conll", "dev.conll", "test.conll")),
     "gestures.csv": gestures,

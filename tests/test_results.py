@@ -54,11 +54,13 @@ def where(found: list[Record], **values: Any) -> list[Record]:
 
 
 def classification(row: Row) -> Row:
-    name, pattern = re.match(r"(\S+?)(, `--pattern unit`)?$", row[0]).groups()
+    name, pattern = re.match(r"(\S+?)(, `--pattern unit`|, both ways)?$", row[0]).groups()
+    pattern = pattern and "unit" in pattern
     epsilon = "--er-epsilon 2" in row[4]
     every = where(records("classification/runs.jsonl"), set=name.lower().replace("-", ""))
-    sparse = where(every, kind="unit" if pattern else "sparse, epsilon 2" if epsilon else "sparse")
-    dense = where(every, kind="dense, 8 epochs" if epsilon else "dense")
+    both = ", both ways" if row[4] == "C" else ""
+    sparse = where(every, kind="unit" if pattern else "sparse, epsilon 2" if epsilon else f"sparse{both}")
+    dense = where(every, kind="dense, 8 epochs" if epsilon else f"dense{both}")
     accuracy = [spread([run["test_accuracy"] for run in runs]) for runs in (sparse, dense)]
     density = mean(run["density"] for run in sparse)
     return ["", percent(1 - density), accuracy[0], "" if pattern else accuracy[1], ""]
