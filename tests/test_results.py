@@ -147,17 +147,19 @@ def race(row: Row, name: str = "race-5min") -> Row:
     case = layers.removeprefix("2 × ") + (f", {more[0]}" if side == "dense" else "")
     seed = int(more[-1].removeprefix("seed ")) if more[-1].startswith("seed") else 1
     run = where(records(f"race/{name}.jsonl"), side=side, point={"case": case}, seed=seed)[-1]
-    test = f"{run['test']['perplexity']:.1f}" if "test" in run else ""
-    costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
-    return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
+    return raced(run)
 
 
 def longer_race(row: Row) -> Row:
     side, case = row[0].split(", ", 1)
     point = {"case": case.removeprefix("2 × ")}
     (run,) = where(records("race/race-15min.jsonl"), side=side, point=point)
-    costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
+    return raced(run)
+
+
+def raced(run: Record) -> Row:
     test = f"{run['test']['perplexity']:.1f}" if "test" in run else ""
+    costs = [f"{run['epochs']:.1f}", f"{run['tokens_per_second']:,.0f}", f"{run['nnz']:,}"]
     return ["", *costs, f"{run['valid']['perplexity']:.1f}", test]
 
 
@@ -275,7 +277,7 @@ def latency(row: Row) -> Row:
     (run,) = where(records("speed/inference.jsonl"), run="latency" if row[1] == "weight" else "latency-unit")
     (of,) = where(run["records"], density=float(row[0]))
     times = [of[f"{side}_ms"] for side in ("ours", "runtime", "c", "masked_torch", "masked_numpy")]
-    return ["", "", *(f"{float(f'{time:.3g}'):g}" if time else "" for time in times)]
+    return ["", "", *(three_digits(time) if time else "" for time in times)]
 
 
 def goals(row: Row) -> Row:

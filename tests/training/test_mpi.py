@@ -46,10 +46,7 @@ needs_mpi = pytest.mark.skipif(bool(_missing()), reason=_missing() or "there is 
 
 
 def launch(ranks: int, *arguments: object) -> subprocess.Popen[str]:
-    paths = (
-        str(PROGRAM.parents[1]),
-        os.environ.get("PYTHONPATH", ""),
-    )  # also of a checkout that is not installed
+    paths = str(PROGRAM.parents[1]), os.environ.get("PYTHONPATH", "")  # also of a checkout, not installed
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
     return subprocess.Popen(
