@@ -97,6 +97,19 @@ def test_density_1_is_dense():
         assert counts["lstm.0.weight_hh"].tolist() == [9] * 4
 
 
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_matrix_with_a_density_of_its_own_leaves_the_others_the_rest(distribution):
+    counts = initial_counts(PAPER, 0.2, distribution, own={"embedding.weight": 0.5})
+    assert list(counts) == [name for name, _, _ in PAPER]
+    assert counts["embedding.weight"].tolist() == [7_500_000]
+    assert total(counts) == 13_200_000
+    others = {name: int(count.sum()) for name, count in counts.items() if name != "embedding.weight"}
+    left = erdos_renyi_counts(PAPER[1:], 5.7 / 51) if distribution == "erdos-renyi" else None
+    for name, (rows, cols), _ in PAPER[1:]:
+        expected = int(left[name].sum()) if left else 5_700_000 / 51_000_000 * rows * cols
+        assert others[name] == pytest.approx(expected, abs=1)
+
+
 def test_epsilon_is_capped_at_dense():
     assert erdos_renyi_epsilon_counts([("w", (10, 10), 1)], 20)["w"].tolist() == [100]
 
@@ -112,6 +125,8 @@ def test_epsilon_is_capped_at_dense():
         (lambda: erdos_renyi_epsilon_counts(PAPER, 0), "epsilon must be above 0"),
         (lambda: erdos_renyi_epsilon_counts([("w", (4, 6), 1)], 0.01), "w without.* at least 0.1"),
         (lambda: initial_counts(PAPER, 0.2, "gaussian"), "'uniform' or 'erdos-renyi'"),
+        (lambda: initial_counts(PAPER, 0.1, own={"output.weight": 0.6}), "6,600,000 weights; output.weight"),
+        (lambda: initial_counts(PAPER, 0.9, own={"output.weight": 0.1}), "other matrices have 51,000,000"),
         (lambda: uniform_counts(PAPER, 0.2, "split"), "'fused' or 'separate'"),
         (lambda: sample_pattern((3, 4), 13, np.random.default_rng()), "13 weights do not fit"),
         (lambda: sample_pattern((3, 4), np.array([1, 1]), np.random.default_rng()), "2 equal blocks"),

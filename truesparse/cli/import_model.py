@@ -37,6 +37,7 @@ _DECIDED = frozenset(
         "layers",
         "embedding_size",
         "density",
+        "embedding_density",
         "distribution",
         "er_epsilon",
         "pattern",

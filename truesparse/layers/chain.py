@@ -262,6 +262,29 @@ class ChainSpec:
         """Name, shape and number of blocks of each matrix, as `truesparse.topology.initial` takes them."""
         return [(matrix.name, matrix.shape, matrix.blocks) for matrix in self.matrices]
 
+    def own_densities(self, embedding: float | None) -> dict[str, float]:
+        """Densities of matrices that do not share one with the others, as `initial_counts` takes them.
+
+        Parameters
+        ----------
+        embedding : float, optional
+            That of the embedding.
+
+        Raises
+        ------
+        UsageError
+            There is no embedding that is only looked up.
+        """
+        if embedding is None:
+            return {}
+        looked_up = {matrix.name for matrix in self.matrices if matrix.used == "lookup"}
+        if EMBEDDING not in looked_up:
+            raise UsageError(
+                "an embedding density is for a model with an embedding that is not the output layer too"
+                "; leave it out"
+            )
+        return {EMBEDDING: embedding}
+
     @property
     def vectors(self) -> tuple[Vector, ...]:
         """All dense vectors, in the order of the arena."""

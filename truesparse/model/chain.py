@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from truesparse.errors import UsageError
 from truesparse.layers.chain import ChainSpec
-from truesparse.settings import Settings, seed_setting, setting
+from truesparse.settings import Settings, fraction, seed_setting, setting
 from truesparse.topology.settings import DISTRIBUTIONS, GATES
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class InitSettings(Settings):
     distribution: str = setting("uniform", "How weights are shared out.", choices=DISTRIBUTIONS)
     gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
     scale: float | None = setting(None, "Bound of the weights of a dense matrix.", low=0)
+    embedding_density: float | None = fraction(None, "That of the embedding.", all=True)
 
 
 class Chain(ChainSpec):
@@ -57,6 +58,7 @@ class Chain(ChainSpec):
         distribution: str = "uniform",
         gates: str = "fused",
         scale: float | None = None,
+        embedding_density: float | None = None,
     ) -> Model:
         """Return a model with random weights, and random connections or those of another model.
 
@@ -76,6 +78,9 @@ class Chain(ChainSpec):
         scale : float, optional
             Weights are uniform in plus or minus this, divided by the root of their matrix's density; 1 /
             sqrt(units of the last recurrent layer) if left out.
+        embedding_density : float, optional
+            Density of the embedding, in (0, 1]; as that of the others if left out. The other matrices share
+            what it leaves of the weights that `density` makes. Not with `topology`.
 
         Raises
         ------
@@ -89,8 +94,17 @@ class Chain(ChainSpec):
 
         if (density is None) == (topology is None):
             raise UsageError("init needs either the density of the model or a topology; give one of the two")
+        if topology is not None and embedding_density is not None:
+            raise UsageError("an embedding density does not go with a topology, which has one; leave it out")
         own = {} if density is None else {"density": density}
-        told = InitSettings(**own, seed=seed, distribution=distribution, gates=gates, scale=scale)
+        told = InitSettings(
+            **own,
+            seed=seed,
+            distribution=distribution,
+            gates=gates,
+            scale=scale,
+            embedding_density=embedding_density,
+        )
         rng = np.random.default_rng(told.seed)
         if topology is not None:
             from truesparse.model.checks import check_model
@@ -99,4 +113,6 @@ class Chain(ChainSpec):
             model = model_like(self, topology, "the topology")
             draw_values(model, rng, told.scale)
             return model
-        return random_model(self, told.density, rng, told.distribution, told.gates, told.scale)
+        return random_model(
+            self, told.density, rng, told.distribution, told.gates, told.scale, told.embedding_density
+        )

@@ -22,6 +22,7 @@ def random_model(
     distribution: str = "uniform",
     gates: str = "fused",
     scale: float | None = None,
+    embedding_density: float | None = None,
 ) -> Model:
     """Return a model with a random sparse topology and random weights.
 
@@ -37,13 +38,16 @@ def random_model(
         Whether the gates of a matrix have one budget or one each.
     scale : float, optional
         See `draw_values`.
+    embedding_density : float, optional
+        That of the embedding, in (0, 1]; the other matrices share what it leaves of all weights.
 
     Raises
     ------
     UsageError
         If the density is out of range or would leave a matrix without a weight.
     """
-    counts = initial_counts(chain.shapes, density, distribution, gates)
+    own = chain.own_densities(embedding_density)
+    counts = initial_counts(chain.shapes, density, distribution, gates, own)
     model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng))
     draw_values(model, rng, scale)
     return model

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import UsageError
-from truesparse.settings import check_choice
+from truesparse.settings import check_choice, joined
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
 from truesparse.topology.settings import DISTRIBUTIONS, GATES
 
@@ -116,7 +116,11 @@ _DISTRIBUTIONS = dict(zip(DISTRIBUTIONS, (uniform_counts, erdos_renyi_counts), s
 
 
 def initial_counts(
-    shapes: Sequence[Shape], density: float, distribution: str = "uniform", gates: str = "fused"
+    shapes: Sequence[Shape],
+    density: float,
+    distribution: str = "uniform",
+    gates: str = "fused",
+    own: Mapping[str, float] | None = None,
 ) -> Counts:
     """Share out the weights of a model over its matrices by a distribution given by name.
 
@@ -125,6 +129,8 @@ def initial_counts(
     shapes, density, gates
         As for `uniform_counts`.
     distribution : {"uniform", "erdos-renyi"}
+    own : mapping of str to float, optional
+        Matrices that have densities of their own; the others share what these leave of all weights.
 
     Returns
     -------
@@ -134,10 +140,31 @@ def initial_counts(
     Raises
     ------
     UsageError
-        If the distribution is unknown, or as for `uniform_counts`.
+        If the distribution is unknown, or as for `uniform_counts`; or if the matrices with densities of their
+        own leave the others no weight, or more than they have positions.
     """
     check_choice("distribution", distribution, DISTRIBUTIONS)
-    return _DISTRIBUTIONS[distribution](shapes, density, gates)
+    share_out = _DISTRIBUTIONS[distribution]
+    if not own:
+        return share_out(shapes, density, gates)
+    counts: Counts = {}
+    for shape in shapes:
+        if shape[0] in own:
+            counts |= uniform_counts([shape], own[shape[0]], gates)
+    others = [shape for shape in shapes if shape[0] not in own]
+    taken, room = sum(int(count.sum()) for count in counts.values()), _positions(others)
+    left = round(density * _positions(shapes)) - taken
+    if not 0 < left <= room:
+        raise UsageError(
+            f"density {density:g} is {left + taken:,} weights; {joined(own, 'and')} would have {taken:,} of"
+            f" them, and the other matrices have {room:,} positions; change the density of one of the two"
+        )
+    counts |= share_out(others, left / room, gates)
+    return {name: counts[name] for name, _, _ in shapes}
+
+
+def _positions(shapes: Sequence[Shape]) -> int:
+    return sum(rows * cols for _, (rows, cols), _ in shapes)
 
 
 def sample_pattern(

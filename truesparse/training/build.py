@@ -14,13 +14,13 @@ from truesparse.data.batches import Batches
 from truesparse.layers.chain import EMBEDDING, ChainSpec
 from truesparse.optim import Optimizer
 from truesparse.optim.settings import OptimizerSettings
-from truesparse.topology import Beginning, Method, get_method, initial_counts
+from truesparse.topology import Beginning, Method, get_method
 from truesparse.topology.hooks import Units
 from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
-from truesparse.training.start import ReadsLike, first_model, wanted_density
+from truesparse.training.start import ReadsLike, first_model, wanted_counts, wanted_density
 from truesparse.training.training import Training
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def build_training(
     model.arena.frozen = frozenset({EMBEDDING} if vars(config).get("freeze_vectors") else ())
     counts = {}
     if method.shrinks:
-        density = wanted_density(config, chain)
-        counts = initial_counts(chain.shapes, density, config.distribution, config.gates)
+        counts = wanted_counts(config, chain)
     beginning = Beginning(
         model.arena,
         generators["topology"],

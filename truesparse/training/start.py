@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import container, find_model
-from truesparse.topology import erdos_renyi_epsilon_counts, get_method
+from truesparse.topology import erdos_renyi_epsilon_counts, get_method, initial_counts
+from truesparse.topology.initial import Counts
 from truesparse.training.config import Config
+from truesparse.training.embedding import embedding_density
 from truesparse.training.state import make_generators
 
 if TYPE_CHECKING:
@@ -71,12 +73,17 @@ def first_model(
 
     if config.start_topology is not None:
         return _started(config, chain, rng, reads_like)
-    method, density = get_method(config.method), 1.0
+    method, density, own = get_method(config.method), 1.0, None
     if method.initial == "sparse":
         density = method.first_density(config.settings_of("method"), wanted_density(config, chain))
-    return random_model(
-        chain, density, rng, distribution=config.distribution, gates=config.gates, scale=config.init_scale
-    )
+        own = embedding_density(config)
+    return random_model(chain, density, rng, config.distribution, config.gates, config.init_scale, own)
+
+
+def wanted_counts(config: Config, chain: ChainSpec) -> Counts:
+    """Return how many weights each matrix of a model is to have in the end; see `wanted_density`."""
+    own = chain.own_densities(embedding_density(config))
+    return initial_counts(chain.shapes, wanted_density(config, chain), config.distribution, config.gates, own)
 
 
 def _started(config: Config, chain: ChainSpec, rng: np.random.Generator, reads_like: ReadsLike) -> Model:

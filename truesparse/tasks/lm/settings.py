@@ -12,6 +12,7 @@ from truesparse.layers.models import ONE_DIRECTION, language_model
 from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.embedding import embedding_density_setting
 from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ truesparse train lm --resume RUN
     vocabulary: int | None = setting(None, "Pieces of words of --level subword, V.", low=256, shown="4000")
     vectors: str | None = vectors_setting()
     freeze_vectors: bool = freeze_setting()
+    embedding_density: float | None = embedding_density_setting()
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."

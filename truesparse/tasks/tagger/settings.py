@@ -17,6 +17,7 @@ from truesparse.tasks.label_settings import (
 )
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
+from truesparse.training.embedding import embedding_density_setting
 from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ truesparse train tagger --resume RUN
     vocabulary: int = setting(20_000, "Most frequent tokens that are known, V.", low=2)
     vectors: str | None = vectors_setting()
     freeze_vectors: bool = freeze_setting()
+    embedding_density: float | None = embedding_density_setting()
     min_count: int = setting(
         2,
         "Tokens that occur less often in the training sentences are unknown; the model learns from them too.",

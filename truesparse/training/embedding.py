@@ -1,0 +1,52 @@
+"""An embedding that has more or less connections than the other matrices of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from truesparse.errors import UsageError
+from truesparse.settings import fraction
+from truesparse.topology import get_method
+
+if TYPE_CHECKING:
+    from truesparse.training.config import Config
+
+
+def embedding_density_setting() -> Any:
+    """The setting of the density of an embedding."""
+    return fraction(
+        None,
+        "Fraction of the embedding's weights that exist at the start. The other matrices share what it"
+        " leaves of --density.",
+        all=True,
+        shown="as the others",
+    )
+
+
+def embedding_density(config: Config) -> float | None:
+    """Return what a configuration says of the density of the embedding; None if nothing."""
+    given: float | None = vars(config).get("embedding_density")
+    return given
+
+
+def check_embedding_density(config: Config) -> None:
+    """Raise UsageError if a configuration asks for a density of the embedding that does not go with it."""
+    if embedding_density(config) is None:
+        return
+    method = get_method(config.method)
+    if config.start_topology is not None or config.er_epsilon is not None:
+        other = "--er-epsilon" if config.start_topology is None else "--start-topology"
+        raise UsageError(
+            f"--embedding-density does not go with {other}, which says how many weights each matrix has;"
+            " leave one of the two out"
+        )
+    if vars(config).get("tied"):
+        raise UsageError(
+            "--embedding-density does not go with --tied, by which the embedding is the output layer too;"
+            " leave one of the two out"
+        )
+    if method.spread or method.initial == "small" or method.density is not None:
+        raise UsageError(
+            f"--embedding-density does not go with --method {method.name}, which decides itself where weights"
+            " exist; leave it out, or use another method"
+        )
