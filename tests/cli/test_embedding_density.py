@@ -46,7 +46,7 @@ def test_the_embedding_has_its_density_and_the_model_as_a_whole_has_the_other(
         (["--method", "small-dense"], "--method small-dense"),
         (["--distribution", "erdos-renyi", "--er-epsilon", "2"], "--er-epsilon"),
         (["--start-topology", "run"], "--start-topology"),
-        (["--density", "0.02", "--batch-size", "4", "--bptt", "10"], "change the density of one of the two"),
+        (["--density", "0.01", "--batch-size", "4", "--bptt", "10"], "change the density of one of the two"),
     ],
 )
 def test_what_does_not_go_with_it_is_refused_in_one_sentence(
