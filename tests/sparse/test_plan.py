@@ -10,7 +10,7 @@ from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.processor import cache_bytes, describe_caches
 from truesparse.sparse import Arena, plan
 from truesparse.sparse.plan import Cut, Plan, machine_plan, tuning
-from truesparse.sparse.products import add_gradient, multiply, multiply_transposed
+from truesparse.sparse.products import add_gradient, cut_for, multiply, multiply_transposed
 from truesparse.topology import sample_pattern
 
 CACHES = {"L1": 48 << 10, "L2": 1 << 20}
@@ -230,3 +230,19 @@ def test_the_file_is_another_one_for_another_processor(monkeypatch):
     here = plan._file_name()
     monkeypatch.setattr(plan, "processor_name", lambda: "another one")
     assert plan._file_name() != here
+
+
+@pytest.mark.parametrize("product", ["forward", "transposed", "gradient"])
+@pytest.mark.parametrize("measures", [False, True])
+def test_where_tiles_begin_takes_no_more_than_the_index_of_a_wide_matrix(
+    product: str, measures: bool
+) -> None:
+    size, each = 40_000, 3
+    pattern = sample_pattern((size, size), size * each, np.random.default_rng(1))
+    weight = Arena({"weight": (pattern, 1)}, {}).matrices["weight"]
+    told: list[int] = []
+    with tuning(measures):
+        cut_for(product, weight, size, 80, lambda tile, *_: told.append(tile) if measures else None)
+        told.append(cut_for(product, weight, size, 80)[0])
+    assert all(-(-size // tile) <= each for tile in told)
+    assert len(told) > measures

@@ -54,7 +54,9 @@ def cut_for(
         return known[1]
 
     def in_rows(cut: Cut) -> tuple[int, int, bool]:
-        tile = -(-features // -(-features * row_bytes // max(cut.tile, row_bytes)))
+        tiles = -(-features * row_bytes // max(cut.tile, row_bytes))
+        # A tile has a connection of each row in the mean: where tiles begin takes no more than the index.
+        tile = -(-features // min(tiles, max(int(weight.density * features), 1)))
         connections = (index + 4 * weight.group) * weight.density * tile
         return tile, plan.band(cut, row_bytes * weight.group, connections), cut.bundled
 
