@@ -57,6 +57,7 @@ ONLY_READ = {
     "python benchmarks/names_grammar.py": "it writes thousands of sentences, for minutes of training",
     "python benchmarks/encoder.py": "it needs PyTorch; tests/bench/test_encoder.py runs it",
     "python benchmarks/record.py": "tests/bench/test_record.py runs it",
+    "truesparse train mlp --data DIR --hidden-sizes 1000000,1000000,1000000": "it takes minutes",
     "truesparse bench": "it measures for minutes; tests/cli/test_bench.py runs it on small models",
     "truesparse tune": "it measures for a minute; tests/cli/test_tune.py runs it on a small model",
     "truesparse race": "it trains PyTorch's models for minutes; tests/bench/test_race.py runs it",
