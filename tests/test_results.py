@@ -81,7 +81,8 @@ def encoder(row: Row) -> Row:
     return ["", "", f"{last['step']:,}{cut_off}", f"{last['seconds']:.0f} s", f"{last['loss']:.3f}", reached]
 
 
-CHANGED = {"drop fraction 0.1": {"drop_fraction": 0.1}, "updates every 300 steps": {"update_interval": 300}}
+CHANGED = {f"drop fraction {x}": {"drop_fraction": x} for x in (0.05, 0.1)}
+CHANGED["updates every 300 steps"] = {"update_interval": 300}
 
 
 def encoder_race(row: Row) -> Row:
@@ -166,10 +167,9 @@ def race(row: Row, name: str = "race-5min") -> Row:
     return raced(run)
 
 
-def longer_race(row: Row) -> Row:
+def race_of_cases(row: Row, name: str) -> Row:
     side, case = row[0].split(", ", 1)
-    point = {"case": case.removeprefix("2 × ")}
-    (run,) = where(records("race/race-15min.jsonl"), side=side, point=point)
+    (run,) = where(records(f"race/{name}.jsonl"), side=side, point={"case": case.removeprefix("2 × ")})
     return raced(run)
 
 
@@ -329,7 +329,10 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "encoder": [encoder_step, encoder_race, encoder],
     "methods": [methods, denser_embedding, highways],
     "mnist": [mnist, NO_RECORD, NO_RECORD, mnist_step],
-    "race": [race, partial(race, name="race-5min-seeds"), longer_race],
+    "race": [
+        *(race, partial(race, name="race-5min-seeds")),
+        *(partial(race_of_cases, name=name) for name in ("race-5min-zen5", "race-15min")),
+    ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
     "tagging": [tagging, tagging_weights],
