@@ -1,4 +1,4 @@
-"""An embedding that has more or less connections than the other matrices of a model."""
+"""An embedding that has a density of its own."""
 
 from __future__ import annotations
 
