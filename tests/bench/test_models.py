@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+import numba
 import numpy as np
 import pytest
 from model_helpers import positions
 
 from truesparse.bench import deployed, masked_numpy, ours, worker
 from truesparse.bench.workload import Workload
+from truesparse.kernels.threads import set_threads
 
 TASKS = {
     "lm": Workload("lm", 60, 20, 24, 2, 3, 20, 9, 0.3),
@@ -247,3 +249,13 @@ def test_a_side_decides_on_its_threads_again_after_each_turn(monkeypatch):
         used.append(ours.thread_count())
     assert used == [2, 2, 2]
     assert side.finish()["threads"] == 2
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="there is one thread")
+def test_a_model_may_have_all_threads_though_the_one_before_chose_one():
+    side, task = worker.Worker(), asdict(TASKS["lm"])
+    side.model("step", "ours", task)
+    numba.set_num_threads(1)
+    side.model("step", "ours", task)
+    assert side._model._trial._turns == (numba.config.NUMBA_NUM_THREADS, 1) * 4
+    set_threads(0)

@@ -81,6 +81,10 @@ class Worker:
         make, sizes = _class(kind, side), (Rows if kind == "rows" else Workload)(**task)
         if "dense" in side.split("-"):
             sizes = replace(sizes, masked=False)
+        if side.split("-")[0] == "ours":
+            from truesparse.kernels.threads import set_threads
+
+            set_threads(0)  # the model before may have chosen one
         tiny = make(sizes.tiny)
         tiny.step()
         del tiny
