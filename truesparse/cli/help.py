@@ -32,16 +32,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
         *("output", "head", "experts", "dropout", "locked_dropout", "dropout_weights", "init_scale"),
     ),
     "Sparsity": (
-        *(
-            "density",
-            "embedding_density",
-            "method",
-            "pattern",
-            "output_group",
-            "distribution",
-            "er_epsilon",
-            "gates",
-        ),
+        *("density", "embedding_density", "method", "pattern", "output_group"),
+        *("distribution", "er_epsilon", "gates"),
         *("drop_fraction", "update_interval", "update_end", "importance", "start_topology", "start_values"),
     ),
     "Training": (

@@ -262,6 +262,11 @@ class ChainSpec:
         """Name, shape and number of blocks of each matrix, as `truesparse.topology.initial` takes them."""
         return [(matrix.name, matrix.shape, matrix.blocks) for matrix in self.matrices]
 
+    @property
+    def lookups(self) -> list[str]:
+        """Names of the matrices whose rows are looked up, and that are not multiplied."""
+        return [matrix.name for matrix in self.matrices if matrix.used == "lookup"]
+
     def own_densities(self, embedding: float | None) -> dict[str, float]:
         """Densities of matrices that do not share one with the others, as `initial_counts` takes them.
 
@@ -277,8 +282,7 @@ class ChainSpec:
         """
         if embedding is None:
             return {}
-        looked_up = {matrix.name for matrix in self.matrices if matrix.used == "lookup"}
-        if EMBEDDING not in looked_up:
+        if EMBEDDING not in self.lookups:
             raise UsageError(
                 "an embedding density is for a model with an embedding that is not the output layer too"
                 "; leave it out"

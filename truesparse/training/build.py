@@ -197,8 +197,7 @@ def start_training(
     clock, communicator, local_steps, outer_momentum
         See `Training`.
     """
-    lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
-    built = optimizer.build(model.arena, lookups)
+    built = optimizer.build(model.arena, model.chain.lookups)
     units = [Units(*layer) for layer in model.chain.hidden_units]
     beginning = dataclasses.replace(beginning, momentum=optimizer.momentum_state, units=units)
     evolution = Evolution(method, beginning, planned, steps_per_epoch, track_positions, keep_topologies)

@@ -134,7 +134,7 @@ class Training:
         meetings = communicator, model.arena, local_steps, outer_momentum
         self._outer = OuterStep(*meetings) if local_steps > 1 else None
         self._checked = -CHECK_STEPS
-        self._lookups = [matrix.name for matrix in model.chain.matrices if matrix.used == "lookup"]
+        self._lookups = model.chain.lookups
         self._workspace: Workspace | None = None
         self._owed = False  # whether an update of the topology is due that was not made yet
 
