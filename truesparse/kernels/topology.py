@@ -136,11 +136,9 @@ def _grow_rows(new_indices, source, new_indptr, indptr, indices, keep, seed, bit
             if leave_out:
                 grown = cols - kept - grown
             _draw(drawn, taken, marked, grown, cols, mix(seed + np.uint64(i) * GOLDEN))
-            if leave_out:
-                _emit_others(new_indices, source, new_indptr[i], place, drawn)
-            else:
-                _emit(new_indices, source, new_indptr[i], place, taken, marked)
-            _clear(taken, drawn, marked, place, start, end, indices)
+            _emit(new_indices, source, new_indptr[i], place, taken, drawn, marked, leave_out)
+            for p in range(start, end):
+                place[np.uint64(indices[p])] = -1
 
 
 @inline_jit
@@ -176,52 +174,27 @@ def _draw(drawn, taken, marked, count, cols, state):
 
 
 @inline_jit
-def _emit(new_indices, source, start, place, bitmap, marked):
-    """Write the set bits of a row as entries, from `start` on."""
-    k = start
-    for m in range(marked.size):
-        mark = marked[m]
-        while mark != np.uint64(0):
-            w = np.uint64(m) * np.uint64(64) + _lowest_bit(mark)
-            mark &= mark - _ONE
-            k = _emit_word(new_indices, source, k, place, w, bitmap[w])
-
-
-@inline_jit
-def _emit_others(new_indices, source, start, place, bitmap):
-    """Write the clear bits of a row as entries, from `start` on."""
-    last = np.uint64(bitmap.size - 1)
+def _emit(new_indices, source, start, place, taken, drawn, marked, leave_out):
+    """Write the columns of a row that are taken, or those that were not drawn to be left out, as entries from
+    `start` on; leave bitmaps and marks at 0."""
+    last = np.uint64(taken.size - 1)
     tail = ~np.uint64(0) >> (np.uint64(-place.size) & _WORD)  # bits of the last word that are columns
     k = start
-    for w in range(bitmap.size):
-        word = ~bitmap[w]
-        if np.uint64(w) == last:
-            word &= tail
-        k = _emit_word(new_indices, source, k, place, np.uint64(w), word)
-
-
-@inline_jit
-def _emit_word(new_indices, source, k, place, w, word):
-    """Write the set bits of word `w` of a row as entries, from `k` on; returns where the next ones begin."""
-    while word != np.uint64(0):
-        j = w * np.uint64(64) + _lowest_bit(word)
-        new_indices[k] = j
-        source[k] = place[j]
-        k += 1
-        word &= word - _ONE
-    return k
-
-
-@inline_jit
-def _clear(taken, drawn, marked, place, start, end, indices):
-    """Leave bitmaps, marks and places as they were before a row."""
-    for p in range(start, end):
-        place[np.uint64(indices[p])] = -1
     for m in range(marked.size):
-        mark = marked[m]
+        mark = ~np.uint64(0) if leave_out else marked[m]
         marked[m] = np.uint64(0)
         while mark != np.uint64(0):
-            w = np.uint64(m) * np.uint64(64) + _lowest_bit(mark)
+            w = (np.uint64(m) << _SIX) + _lowest_bit(mark)
+            if w > last:
+                break
             mark &= mark - _ONE
-            taken[w] = np.uint64(0)
-            drawn[w] = np.uint64(0)
+            word = ~drawn[w] if leave_out else taken[w]
+            taken[w] = drawn[w] = np.uint64(0)
+            if w == last:
+                word &= tail
+            while word != np.uint64(0):
+                j = (w << _SIX) + _lowest_bit(word)
+                new_indices[k] = j
+                source[k] = place[j]
+                k += 1
+                word &= word - _ONE
