@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+_PASSED_ON = 0.5  # seconds in which a launcher passes on what was said; it drops the rest once the job ends
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -40,6 +41,8 @@ def end_job(code: int, shared: bool = False) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    if launched():
+        time.sleep(_PASSED_ON)
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is not None and mpi.Is_initialized():
         if mpi.COMM_WORLD.size > 1:
