@@ -267,6 +267,14 @@ class ChainSpec:
         """Names of the matrices whose rows are looked up, and that are not multiplied."""
         return [matrix.name for matrix in self.matrices if matrix.used == "lookup"]
 
+    @property
+    def token_matrices(self) -> list[str]:
+        """Names of the matrices with a row for each token: the embedding, and the weights of a head that
+        predicts tokens."""
+        rows = {matrix.name: matrix.shape[0] for matrix in self.matrices if matrix.used != "sequence"}
+        names = dict.fromkeys([EMBEDDING, self.output_matrix])
+        return [name for name in names if EMBEDDING in rows and rows.get(name) == rows[EMBEDDING]]
+
     def own_densities(self, embedding: float | None) -> dict[str, float]:
         """Densities of matrices that do not share one with the others, as `initial_counts` takes them.
 

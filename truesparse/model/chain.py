@@ -24,6 +24,8 @@ class InitSettings(Settings):
     gates: str = setting("fused", "Whether they have one budget.", choices=GATES)
     scale: float | None = setting(None, "Bound of the weights of a dense matrix.", low=0)
     embedding_density: float | None = fraction(None, "That of the embedding.", all=True)
+    rank_exponent: float = setting(0.0, "How much more connections frequent tokens have.", low=0, high=2)
+    token_scale: float = setting(1.0, "First weights of tokens.", low=0, open_low=True, high=10)
 
 
 class Chain(ChainSpec):
@@ -59,6 +61,8 @@ class Chain(ChainSpec):
         gates: str = "fused",
         scale: float | None = None,
         embedding_density: float | None = None,
+        rank_exponent: float = 0.0,
+        token_scale: float = 1.0,
     ) -> Model:
         """Return a model with random weights, and random connections or those of another model.
 
@@ -81,6 +85,12 @@ class Chain(ChainSpec):
         embedding_density : float, optional
             Density of the embedding, in (0, 1]; as that of the others if left out. The other matrices share
             what it leaves of the weights that `density` makes. Not with `topology`.
+        rank_exponent : float
+            Tokens that are numbered by frequency, the most frequent first, get connections of embedding and
+            output layer in proportion to (number + 40)^-rank_exponent; 0 for all alike. Not with `topology`.
+        token_scale : float
+            The first weights of embedding and of an output layer that predicts tokens are those of other
+            matrices times this.
 
         Raises
         ------
@@ -90,12 +100,16 @@ class Chain(ChainSpec):
         """
         import numpy as np
 
-        from truesparse.model.initial import draw_values, model_like, random_model
+        from truesparse.model.initial import TokenRows, draw_values, model_like, random_model
 
         if (density is None) == (topology is None):
             raise UsageError("init needs either the density of the model or a topology; give one of the two")
         if topology is not None and embedding_density is not None:
             raise UsageError("an embedding density does not go with a topology, which has one; leave it out")
+        if topology is not None and rank_exponent:
+            raise UsageError(
+                "a rank exponent does not go with a topology, which says who has how many; leave it out"
+            )
         own = {} if density is None else {"density": density}
         told = InitSettings(
             **own,
@@ -104,6 +118,8 @@ class Chain(ChainSpec):
             gates=gates,
             scale=scale,
             embedding_density=embedding_density,
+            rank_exponent=rank_exponent,
+            token_scale=token_scale,
         )
         rng = np.random.default_rng(told.seed)
         if topology is not None:
@@ -111,8 +127,7 @@ class Chain(ChainSpec):
 
             check_model(topology)
             model = model_like(self, topology, "the topology")
-            draw_values(model, rng, told.scale)
+            draw_values(model, rng, told.scale, told.token_scale)
             return model
-        return random_model(
-            self, told.density, rng, told.distribution, told.gates, told.scale, told.embedding_density
-        )
+        tokens = TokenRows(told.embedding_density, told.rank_exponent, told.token_scale)
+        return random_model(self, told.density, rng, told.distribution, told.gates, told.scale, tokens)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,26 @@ from truesparse.layers.spec import Matrix, Vector
 from truesparse.model.model import Model
 from truesparse.sparse import Arena
 from truesparse.topology import initial_counts, sample_pattern
-from truesparse.topology.initial import Counts
+from truesparse.topology.initial import Counts, rank_shares
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """What the matrices of `ChainSpec.token_matrices` have of their own in a new model.
+
+    Attributes
+    ----------
+    embedding_density : float, optional
+        That of the embedding, in (0, 1]; the other matrices share what it leaves of all weights.
+    rank_exponent : float
+        How much more connections frequent tokens get; see `truesparse.topology.initial.rank_shares`.
+    scale : float
+        Their first weights are those of other matrices times this.
+    """
+
+    embedding_density: float | None = None
+    rank_exponent: float = 0.0
+    scale: float = 1.0
 
 
 def random_model(
@@ -22,7 +42,7 @@ def random_model(
     distribution: str = "uniform",
     gates: str = "fused",
     scale: float | None = None,
-    embedding_density: float | None = None,
+    tokens: TokenRows | None = None,
 ) -> Model:
     """Return a model with a random sparse topology and random weights.
 
@@ -38,18 +58,20 @@ def random_model(
         Whether the gates of a matrix have one budget or one each.
     scale : float, optional
         See `draw_values`.
-    embedding_density : float, optional
-        That of the embedding, in (0, 1]; the other matrices share what it leaves of all weights.
+    tokens : TokenRows, optional
+        What the rows of tokens have of their own.
 
     Raises
     ------
     UsageError
         If the density is out of range or would leave a matrix without a weight.
     """
-    own = chain.own_densities(embedding_density)
+    tokens = tokens or TokenRows()
+    own = chain.own_densities(tokens.embedding_density)
     counts = initial_counts(chain.shapes, density, distribution, gates, own)
-    model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng))
-    draw_values(model, rng, scale)
+    exponents = dict.fromkeys(chain.token_matrices, tokens.rank_exponent) if tokens.rank_exponent else {}
+    model = Model(chain, random_arena(chain.matrices, chain.vectors, counts, rng, exponents))
+    draw_values(model, rng, scale, tokens.scale)
     return model
 
 
@@ -93,7 +115,11 @@ def _sizes(chain: ChainSpec) -> dict[str, str]:
 
 
 def random_arena(
-    matrices: Sequence[Matrix], vectors: Sequence[Vector], counts: Counts, rng: np.random.Generator
+    matrices: Sequence[Matrix],
+    vectors: Sequence[Vector],
+    counts: Counts,
+    rng: np.random.Generator,
+    exponents: Mapping[str, float] | None = None,
 ) -> Arena:
     """Return an arena with a random topology of given numbers of weights; all numbers are 0.
 
@@ -105,17 +131,24 @@ def random_arena(
         For each matrix its weights, or those of each of its blocks. Where rows share their positions, as many
         as come nearest.
     rng : numpy.random.Generator
+    exponents : mapping of str to float, optional
+        Of matrices whose first rows get more connections; see `rank_shares`.
     """
     patterns = {}
     for matrix in matrices:
         (rows, columns), group, count = matrix.shape, matrix.group, counts[matrix.name]
         if group > 1:
             count = np.maximum(np.round(count.sum(keepdims=True) / group), 1).astype(np.int64)
-        patterns[matrix.name] = sample_pattern((rows // group, columns), count, rng), matrix.blocks, group
+        exponent = (exponents or {}).get(matrix.name)
+        shares = None if exponent is None else rank_shares(rows // group, exponent, group)
+        pattern = sample_pattern((rows // group, columns), count, rng, shares)
+        patterns[matrix.name] = pattern, matrix.blocks, group
     return Arena(patterns, {vector.name: vector.size for vector in vectors})
 
 
-def draw_values(model: Model, rng: np.random.Generator, scale: float | None = None) -> None:
+def draw_values(
+    model: Model, rng: np.random.Generator, scale: float | None = None, token_scale: float = 1.0
+) -> None:
     """Draw every weight uniformly from ±scale / sqrt(density of its matrix) and set the biases.
 
     The division keeps the variance of a unit's input as in a dense network.
@@ -128,6 +161,8 @@ def draw_values(model: Model, rng: np.random.Generator, scale: float | None = No
     scale : float, optional
         Bound in a dense matrix; 1 / sqrt(units of the last recurrent layer) if left out, or of linear layers
         alone sqrt(6 / inputs).
+    token_scale : float
+        Matrices of tokens have this times the bound.
 
     References
     ----------
@@ -136,8 +171,10 @@ def draw_values(model: Model, rng: np.random.Generator, scale: float | None = No
     arena, own = model.arena, model.chain.feed_forward and scale is None
     if scale is None:
         scale = model.chain.units**-0.5
-    for matrix in arena.matrices.values():
+    tokens = model.chain.token_matrices
+    for name, matrix in arena.matrices.items():
         bound = (np.sqrt(6 / matrix.shape[1]) if own else scale) / np.sqrt(matrix.density)
+        bound *= token_scale if name in tokens else 1.0
         matrix.data[...] = rng.uniform(-bound, bound, matrix.nnz)
     for vector in model.chain.vectors:
         values = arena.biases[vector.name]

@@ -17,6 +17,7 @@ from truesparse.topology.settings import DISTRIBUTIONS, GATES
 Shape = tuple[str, tuple[int, int], int]
 Counts = dict[str, NDArray[np.int64]]
 
+_FIRST_RANKS = 40.0  # about as many of the first tokens get equal shares
 _MOST_POSITIONS = 10**9  # what NumPy's multivariate hypergeometric distribution takes
 
 
@@ -168,9 +169,12 @@ def _positions(shapes: Sequence[Shape]) -> int:
 
 
 def sample_pattern(
-    shape: tuple[int, int], counts: int | NDArray[np.int64], rng: np.random.Generator
+    shape: tuple[int, int],
+    counts: int | NDArray[np.int64],
+    rng: np.random.Generator,
+    shares: NDArray[np.float64] | None = None,
 ) -> Pattern:
-    """Draw a pattern uniformly among all that have the given number of entries.
+    """Draw a pattern uniformly among all that have the given number of entries, or of a share in each row.
 
     Parameters
     ----------
@@ -180,6 +184,8 @@ def sample_pattern(
         How many entries, or how many in each of `blocks` equal blocks of rows.
     rng : numpy.random.Generator
         Advanced by the same amount for any number of threads, which do not change the result either.
+    shares : ndarray of float64, shape (rows,), optional
+        Each row of a single block gets entries in proportion to this number, and at most one a column.
 
     Returns
     -------
@@ -192,8 +198,8 @@ def sample_pattern(
 
     Notes
     -----
-    The entries of each row are a multivariate hypergeometric draw, the columns within a row a uniform one.
-    Takes memory in proportion to the entries, 6 bytes each.
+    Without shares the entries of each row are a multivariate hypergeometric draw; the columns within a row
+    are a uniform one. Takes memory in proportion to the entries, 6 bytes each.
     """
     from truesparse.kernels.topology import grow_rows
 
@@ -204,7 +210,11 @@ def sample_pattern(
         raise UsageError(f"{rows} rows cannot be cut into {counts.size} equal blocks")
     empty = np.full(block, cols)
     indptr = np.zeros(rows + 1, dtype=np.int64)
-    np.cumsum(np.concatenate([row_quotas(empty, int(count), rng) for count in counts]), out=indptr[1:])
+    if shares is None:
+        quotas = np.concatenate([row_quotas(empty, int(count), rng) for count in counts])
+    else:
+        quotas = _shared_quotas(empty, int(counts.sum()), shares, rng)
+    np.cumsum(quotas, out=indptr[1:])
     no_indices = np.empty(0, dtype=narrow_index_dtype(cols))
     indices, _ = grow_rows(
         indptr, np.zeros_like(indptr), no_indices, np.empty(0, dtype=bool), cols, draw_seed(rng)
@@ -249,6 +259,46 @@ def row_quotas(empty: NDArray[np.int64], count: int, rng: np.random.Generator) -
         drawn = drawn[np.diff(drawn, prepend=-1) > 0]
     quotas = np.diff(np.searchsorted(drawn, np.concatenate([[0], np.cumsum(empty)])))
     return quotas if fewer == count else empty - quotas
+
+
+def rank_shares(rows: int, exponent: float, group: int = 1) -> NDArray[np.float64]:
+    """Return shares of rows that stand for tokens, the most frequent first: (rank + 40)^-exponent.
+
+    Parameters
+    ----------
+    rows : int
+        Groups of tokens.
+    exponent : float
+        0 for equal shares.
+    group : int
+        Tokens of a row.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows,)
+
+    Notes
+    -----
+    The counts of words are about in proportion to 1 / rank (Zipf 1949), so shares are so to the counts to the
+    power of `exponent`. Adding 40 keeps the first few from wanting more entries than there are columns.
+    """
+    return np.power(np.arange(rows) * group + _FIRST_RANKS, -exponent)
+
+
+def _shared_quotas(
+    empty: NDArray[np.int64], count: int, shares: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """`row_quotas` in proportion to shares; what rounding down leaves is drawn."""
+
+    def quotas(scale: float) -> NDArray[np.int64]:
+        return np.floor(np.minimum(scale * shares, empty)).astype(np.int64)
+
+    low, high = 0.0, float(empty.max() / shares.min())
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if quotas(middle).sum() <= count else (low, middle)
+    shared = quotas(low)
+    return shared + row_quotas(empty - shared, count - int(shared.sum()), rng)
 
 
 def draw_seed(rng: np.random.Generator) -> np.uint64:

@@ -21,6 +21,7 @@ from truesparse.training.config import Config
 from truesparse.training.describe import flops_per_token
 from truesparse.training.evolution import Evolution
 from truesparse.training.start import ReadsLike, first_model, wanted_counts, wanted_density
+from truesparse.training.tokens import token_rows
 from truesparse.training.training import Training
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def build_model(
         return model, 0.0
     beginning = Beginning(model.arena, rng, settings, config.gates, config.importance)
     density = wanted_density(config, chain)
-    scale = config.init_scale
-    return model, prepare(model, batches, method, beginning, density, scale, communicator)
+    scales = config.init_scale, token_rows(config).scale
+    return model, prepare(model, batches, method, beginning, density, scales, communicator)
 
 
 def prepare(
@@ -81,7 +82,7 @@ def prepare(
     method: Method,
     beginning: Beginning,
     density: float,
-    scale: float | None = None,
+    scales: tuple[float | None, float] = (None, 1.0),
     communicator: Communicator = SERIAL,
 ) -> float:
     """Let a method that chooses before training leave a model the fraction `density` of its weights, and draw
@@ -91,7 +92,7 @@ def prepare(
     if method.prepare is None:
         return 0.0
     flops = method.choose(beginning, density, partial(_add_gradients, model, batches, communicator))
-    draw_values(model, beginning.rng, scale)
+    draw_values(model, beginning.rng, *scales)
     return flops
 
 

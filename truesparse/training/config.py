@@ -23,9 +23,9 @@ from truesparse.settings import checked, flag, fraction, listed, setting, shown
 from truesparse.topology.methods import get_method
 from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
-from truesparse.training.embedding import check_embedding_density
 from truesparse.training.logs import log_setting
 from truesparse.training.stopping import minutes_setting, patience_setting
+from truesparse.training.tokens import check_embedding_density
 from truesparse.training.toml import read_toml, to_toml
 from truesparse.training.vectors import check_vectors
 

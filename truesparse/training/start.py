@@ -15,8 +15,8 @@ from truesparse.modelfile import container, find_model
 from truesparse.topology import erdos_renyi_epsilon_counts, get_method, initial_counts
 from truesparse.topology.initial import Counts
 from truesparse.training.config import Config
-from truesparse.training.embedding import embedding_density
 from truesparse.training.state import make_generators
+from truesparse.training.tokens import embedding_density, token_rows
 
 if TYPE_CHECKING:
     from truesparse.model import Model, SavedModel
@@ -73,10 +73,11 @@ def first_model(
 
     if config.start_topology is not None:
         return _started(config, chain, rng, reads_like)
-    method, density, own = get_method(config.method), 1.0, None
-    if method.initial == "sparse":
+    method, density = get_method(config.method), 1.0
+    sparse = method.initial == "sparse"
+    if sparse:
         density = method.first_density(config.settings_of("method"), wanted_density(config, chain))
-        own = embedding_density(config)
+    own = token_rows(config, sparse)
     return random_model(chain, density, rng, config.distribution, config.gates, config.init_scale, own)
 
 
@@ -108,7 +109,7 @@ def _started(config: Config, chain: ChainSpec, rng: np.random.Generator, reads_l
         model.arena.values[...] = saved.model.arena.values
         model.arena.touch()
         return model
-    draw_values(model, rng, config.init_scale)
+    draw_values(model, rng, config.init_scale, token_rows(config).scale)
     if config.start_values == "first":
         _take_values(model, _began_with(saved, history, type(config)))
     return model

@@ -11,7 +11,11 @@ from truesparse.settings import fraction, setting
 from truesparse.tasks.label_settings import calibration_lines, class_weight_setting, weight_setting
 from truesparse.tasks.sequences import SequenceConfig
 from truesparse.training.config import preset_of
-from truesparse.training.embedding import embedding_density_setting
+from truesparse.training.tokens import (
+    embedding_density_setting,
+    rank_exponent_setting,
+    token_scale_setting,
+)
 from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
@@ -125,6 +129,8 @@ truesparse train classifier --resume RUN
     vectors: str | None = vectors_setting()
     freeze_vectors: bool = freeze_setting()
     embedding_density: float | None = embedding_density_setting()
+    rank_exponent: float = rank_exponent_setting()
+    token_scale: float = token_scale_setting()
     min_count: int = setting(1, "Words that occur less often in the training texts are unknown.", low=1)
     lower_case: bool = setting(True, "Lower-case the texts.")
     punctuation: bool = setting(False, "Read punctuation marks as words.")

@@ -12,7 +12,11 @@ from truesparse.layers.models import ONE_DIRECTION, language_model
 from truesparse.layers.output.spec import smoothing_setting
 from truesparse.settings import setting
 from truesparse.training.config import Config, preset_of
-from truesparse.training.embedding import embedding_density_setting
+from truesparse.training.tokens import (
+    embedding_density_setting,
+    rank_exponent_setting,
+    token_scale_setting,
+)
 from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "update_end": 0.75,
         "clip": 0.25,
         "init_scale": 0.1,
+        "rank_exponent": 0.6,
+        "token_scale": 0.1,
         "lr_decay_start": 6,
     },
     "ptb-medium": {  # benchmarks/results/ptb-medium
@@ -106,6 +112,8 @@ truesparse train lm --resume RUN
     vectors: str | None = vectors_setting()
     freeze_vectors: bool = freeze_setting()
     embedding_density: float | None = embedding_density_setting()
+    rank_exponent: float = rank_exponent_setting()
+    token_scale: float = token_scale_setting()
     bptt: int = setting(35, "Time steps of a window of backpropagation, T.", low=1)
     random_windows: bool = setting(
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
@@ -141,6 +149,11 @@ truesparse train lm --resume RUN
             raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.vocabulary is not None and self.level != "subword":
             raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
+        if self.rank_exponent and self.level == "subword":
+            raise UsageError(
+                "--rank-exponent is for words and characters, which are numbered by how often they occur, not"
+                " for --level subword; give --rank-exponent 0"
+            )
         if self.experts is not None and self.head != "mos":
             raise UsageError(f"--experts is for --head mos, not {self.head}; leave it out")
         if self.tied and self.head == "softmax" and self.embedding_size not in (None, self.hidden_size):

@@ -17,7 +17,11 @@ from truesparse.tasks.label_settings import (
 )
 from truesparse.tasks.sequences import output_setting
 from truesparse.training.config import Config, preset_of
-from truesparse.training.embedding import embedding_density_setting
+from truesparse.training.tokens import (
+    embedding_density_setting,
+    rank_exponent_setting,
+    token_scale_setting,
+)
 from truesparse.training.vectors import freeze_setting, vectors_setting
 
 if TYPE_CHECKING:
@@ -98,6 +102,8 @@ truesparse train tagger --resume RUN
     vectors: str | None = vectors_setting()
     freeze_vectors: bool = freeze_setting()
     embedding_density: float | None = embedding_density_setting()
+    rank_exponent: float = rank_exponent_setting()
+    token_scale: float = token_scale_setting()
     min_count: int = setting(
         2,
         "Tokens that occur less often in the training sentences are unknown; the model learns from them too.",

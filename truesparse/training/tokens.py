@@ -1,14 +1,15 @@
-"""An embedding that has a density of its own."""
+"""What the rows of tokens have of their own: those of an embedding, and of a layer that predicts tokens."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from truesparse.errors import UsageError
-from truesparse.settings import fraction
+from truesparse.settings import fraction, setting
 from truesparse.topology import get_method
 
 if TYPE_CHECKING:
+    from truesparse.model.initial import TokenRows
     from truesparse.training.config import Config
 
 
@@ -27,6 +28,40 @@ def embedding_density(config: Config) -> float | None:
     """Return what a configuration says of the density of the embedding; None if nothing."""
     given: float | None = vars(config).get("embedding_density")
     return given
+
+
+def rank_exponent_setting() -> Any:
+    """The setting of how much more connections frequent tokens get."""
+    return setting(
+        0.0,
+        "How many more connections frequent tokens have at first, A: in embedding and output layer, those of"
+        " a token are in proportion to (rank + 40)^-A.",
+        low=0,
+        high=2,
+    )
+
+
+def token_scale_setting() -> Any:
+    """The setting of the first weights of tokens."""
+    return setting(
+        1.0,
+        "First weights of embedding and output layer, as a multiple of those of other matrices.",
+        low=0,
+        open_low=True,
+        high=10,
+    )
+
+
+def token_rows(config: Config, sparse: bool = True) -> TokenRows:
+    """Return what a configuration says of the rows of tokens; of a model that begins dense, no densities."""
+    from truesparse.model.initial import TokenRows
+
+    told = vars(config)
+    return TokenRows(
+        embedding_density(config) if sparse else None,
+        told.get("rank_exponent", 0.0) if sparse else 0.0,
+        told.get("token_scale", 1.0),
+    )
 
 
 def check_embedding_density(config: Config) -> None:

@@ -1,0 +1,113 @@
+"""What frequent tokens have more of, and what rows of tokens begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from numpy.typing import NDArray
+
+import truesparse as ts
+from truesparse.errors import UsageError
+from truesparse.model.loading import load_model
+from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.topology import sample_pattern
+from truesparse.topology.initial import rank_shares
+
+Run = Callable[..., Result]
+
+
+def rows_of(model: ts.Model, name: str) -> NDArray[np.int64]:
+    return np.diff(model.matrices[name].indptr)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_rows_get_connections_as_their_shares_say(group: int) -> None:
+    rows, columns, count = 2000 // group, 50, 20_000 // group
+    shares = rank_shares(rows, 0.6, group)
+    found = np.diff(sample_pattern((rows, columns), count, np.random.default_rng(1), shares).indptr)
+    assert found.sum() == count
+    assert found.max() == columns  # no more than there are
+    free = found < columns
+    assert 0 < free.sum() < rows
+    wanted = shares / shares[free].sum() * found[free].sum()
+    assert np.abs(found - wanted)[free].max() <= 3  # rounded down, and the rest drawn
+    assert np.all(np.diff(shares) < 0)
+    tokens = np.arange(rows) * group + 40.0
+    assert shares == pytest.approx(tokens**-0.6)
+
+
+def test_shares_hold_at_the_ends() -> None:
+    shares, rng = rank_shares(30, 1.5), np.random.default_rng(0)
+    for count in (1, 30 * 7 - 1, 30 * 7):
+        pattern = sample_pattern((30, 7), count, rng, shares)
+        assert pattern.indices.size == count
+        assert np.diff(pattern.indptr).max() <= 7
+    with pytest.raises(UsageError, match="do not fit"):
+        sample_pattern((30, 7), 211, rng, shares)
+
+
+def test_a_chain_gives_frequent_tokens_more_in_embedding_and_output_layer_only() -> None:
+    chain = ts.Chain(ts.Embedding(400, 20), ts.LSTM(24), ts.Softmax(400))
+    even, ranked = (chain.init(density=0.2, seed=3, rank_exponent=a) for a in (0.0, 0.6))
+    assert chain.token_matrices == ["embedding.weight", "output.weight"]
+    for name in even.matrices:
+        assert even.matrices[name].nnz == ranked.matrices[name].nnz
+        first, last = rows_of(ranked, name)[:10].sum(), rows_of(ranked, name)[-10:].sum()
+        assert (first > 2 * last) == (name in chain.token_matrices)
+    assert even.arena.nnz == ranked.arena.nnz
+
+
+@pytest.mark.parametrize(
+    ("chain", "names"),
+    [
+        (ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.Softmax(40, tied=True)), ["embedding.weight"]),
+        (ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.Pool("last"), ts.Softmax(40)), ["embedding.weight"]),
+        (ts.Chain(ts.LSTM(8), ts.Softmax(40), features=40), []),
+    ],
+)
+def test_rows_of_tokens_are_those_of_the_embedding_and_of_what_predicts_tokens(
+    chain: ts.Chain, names: list[str]
+) -> None:
+    assert chain.token_matrices == names
+
+
+def test_the_first_weights_of_tokens_are_scaled_and_no_others() -> None:
+    chain = ts.Chain(ts.Embedding(400, 20), ts.LSTM(24), ts.Softmax(400))
+    plain, scaled = (chain.init(density=0.2, seed=3, scale=0.1, token_scale=s) for s in (1.0, 0.1))
+    for name, matrix in plain.matrices.items():
+        factor = 0.1 if name in chain.token_matrices else 1.0
+        assert scaled.matrices[name].data == pytest.approx(factor * matrix.data)
+        assert abs(matrix.data).max() == pytest.approx(0.1 / np.sqrt(matrix.density), rel=0.02)
+
+
+def test_a_topology_and_a_rank_exponent_do_not_go_together() -> None:
+    chain = ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.Softmax(40))
+    with pytest.raises(UsageError, match="leave it out"):
+        chain.init(topology=chain.init(density=0.5), rank_exponent=0.5)
+
+
+def test_pieces_of_words_are_not_ranked() -> None:
+    """They are numbered in the order in which they were learned, after all bytes."""
+    assert LanguageModelConfig(level="char", rank_exponent=0.6).rank_exponent == 0.6
+    with pytest.raises(UsageError, match="give --rank-exponent 0"):
+        LanguageModelConfig(level="subword", rank_exponent=0.6)
+
+
+def test_a_run_starts_with_what_its_flags_say(run: Run, text_file: Path, tmp_path: Path) -> None:
+    flags = ["--hidden-size", "40", "--max-steps", "1", "--batch-size", "4", "--bptt", "10", "--lr", "1e-9"]
+    sizes = {}
+    for name, more in {"even": [], "ranked": ["--rank-exponent", "0.6", "--token-scale", "0.1"]}.items():
+        out = tmp_path / name
+        result = run("train", "lm", "--data", str(text_file), *flags, "--out", str(out), *more)
+        assert result.exit_code == 0, result.output
+        model = load_model(out / "model.safetensors").model
+        output = model.matrices["output.weight"]
+        sizes[name] = abs(output.data).max() / abs(model.matrices["lstm.0.weight_hh"].data).max()
+        more_first = rows_of(model, "output.weight")[0] > 1.5 * rows_of(model, "output.weight")[-1]
+        assert more_first == (name == "ranked")
+    assert sizes["ranked"] == pytest.approx(0.1, rel=0.1)
+    assert sizes["even"] == pytest.approx(1.0, rel=0.1)
