@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pytest
+from record_helpers import DOCS, RESULTS, ROOT, Record, Row, ends, percent, records, spread, where
 
 from truesparse.bench.network import DELAYED, NETWORKS
 from truesparse.bench.scale import cost
-
-ROOT = Path(__file__).parents[1]
-RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
-Record = dict[str, Any]
-Row = list[str]  # cells, or what they must be; "" for words and numbers without a record
-
-
-def records(name: str) -> list[Record]:
-    text = (RESULTS / name).read_text(encoding="utf-8")
-    lines = text.splitlines() if name.endswith("l") else [text]
-    return [record for line in lines for record in _listed(json.loads(line))]
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def ends(name: str) -> dict[str, Record]:
-    """The last record of each run."""
-    return {run["run"]: run["records"][-1] for run in records(f"{name}/runs.jsonl")}
-
-
-def spread(values: list[float], scale: float = 100) -> str:
-    return f"{scale * mean(values):.1f} ± {scale * stdev(values):.1f}"
-
-
-def percent(value: float, digits: int = 2) -> str:
-    return f"{100 * value:.{digits}f} %"
-
-
-def where(found: list[Record], **values: Any) -> list[Record]:
-    chosen = [record for record in found if all(record[key] == value for key, value in values.items())]
-    assert chosen, f"there is no record of {values}"
-    return chosen
-
 
 # For each table what a row of it must be.
 
@@ -64,6 +29,17 @@ def classification(row: Row) -> Row:
     accuracy = [spread([run["test_accuracy"] for run in runs]) for runs in (sparse, dense)]
     density = mean(run["density"] for run in sparse)
     return ["", percent(1 - density), accuracy[0], "" if pattern else accuracy[1], ""]
+
+
+def token_rows(row: Row, name: str, measure: str, scale: float) -> Row:
+    """Runs of the rank exponent and the scale in the two columns before the number of seeds."""
+    *of, exponent, factor, seeds = row[:-2]
+    every = records(f"{name}/token-rows.jsonl")
+    found = where(every, of=", ".join(of), rank_exponent=float(exponent), token_scale=float(factor))
+    assert len(found) == int(seeds)
+    values = [[run[f"{part}_{measure}"] for run in found] for part in ("valid", "test")]
+    several = [spread(value, scale) if len(value) > 1 else f"{scale * value[0]:.1f}" for value in values]
+    return [*[""] * (len(row) - 2), *several]
 
 
 def encoder(row: Row) -> Row:
@@ -325,9 +301,15 @@ def local_steps(row: Row) -> Row:
 NO_RECORD = None  # the page says so beside the table
 TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "cells": [cells, cells],
-    "classification": [classification],
+    "classification": [
+        classification,
+        partial(token_rows, name="classification", measure="accuracy", scale=100),
+    ],
     "encoder": [encoder_step, encoder_race, encoder],
-    "methods": [methods, denser_embedding, highways],
+    "methods": [
+        *(methods, denser_embedding),
+        *(partial(token_rows, name="methods", measure="perplexity", scale=1), highways),
+    ],
     "mnist": [mnist, NO_RECORD, NO_RECORD, mnist_step],
     "race": [
         *(race, partial(race, name="race-5min-seeds")),
