@@ -34,8 +34,8 @@ def rank_exponent_setting() -> Any:
     """The setting of how much more connections frequent tokens get."""
     return setting(
         0.0,
-        "How many more connections frequent tokens have at first, A: in embedding and output layer, those of"
-        " a token are in proportion to (rank + 40)^-A.",
+        "Give frequent tokens more connections at first: the shares of tokens in embedding and output layer"
+        " are (rank + 40)^-X. 0 gives all the same.",
         low=0,
         high=2,
     )
