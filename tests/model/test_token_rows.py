@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 import truesparse as ts
 from truesparse.errors import UsageError
+from truesparse.layers.models import language_model
+from truesparse.model import random_model
+from truesparse.model.initial import TokenRows
 from truesparse.model.loading import load_model
+from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.sources import resolve
 from truesparse.topology import sample_pattern
-from truesparse.topology.initial import rank_shares
+from truesparse.topology.rows import rank_shares
 
 Run = Callable[..., Result]
 
@@ -34,10 +39,24 @@ def test_rows_get_connections_as_their_shares_say(group: int) -> None:
     free = found < columns
     assert 0 < free.sum() < rows
     wanted = shares / shares[free].sum() * found[free].sum()
-    assert np.abs(found - wanted)[free].max() <= 3  # rounded down, and the rest drawn
-    assert np.all(np.diff(shares) < 0)
-    tokens = np.arange(rows) * group + 40.0
-    assert shares == pytest.approx(tokens**-0.6)
+    assert np.abs(found - wanted)[free].max() < 1  # rounded up or down
+    one, hundred = (shares[rank // group] for rank in (0, 100))
+    assert hundred / one == pytest.approx((40 / 140) ** 0.6)
+
+
+def test_rare_tokens_get_their_share_of_few_connections() -> None:
+    """On average: most of them have none, and some have one."""
+    shares = rank_shares(10_000, 0.6)
+    found = np.mean(
+        [
+            np.diff(sample_pattern((10_000, 200), 5_000, np.random.default_rng(seed), shares).indptr)
+            for seed in range(20)
+        ],
+        axis=0,
+    )
+    wanted = 5_000 * shares / shares.sum()
+    for part in (slice(10), slice(100, 200), slice(-1000, None)):
+        assert found[part].mean() == pytest.approx(wanted[part].mean(), rel=0.1)
 
 
 def test_shares_hold_at_the_ends() -> None:
@@ -67,6 +86,11 @@ def test_a_chain_gives_frequent_tokens_more_in_embedding_and_output_layer_only()
         (ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.Softmax(40, tied=True)), ["embedding.weight"]),
         (ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.Pool("last"), ts.Softmax(40)), ["embedding.weight"]),
         (ts.Chain(ts.LSTM(8), ts.Softmax(40), features=40), []),
+        (ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.SquaredError(40)), ["embedding.weight"]),
+        (
+            ts.Chain(ts.Embedding(40, 8), ts.LSTM(8), ts.MixtureOfSoftmaxes(40, experts=2, latent=8)),
+            ["embedding.weight", "output.weight"],
+        ),
     ],
 )
 def test_rows_of_tokens_are_those_of_the_embedding_and_of_what_predicts_tokens(
@@ -90,11 +114,59 @@ def test_a_topology_and_a_rank_exponent_do_not_go_together() -> None:
         chain.init(topology=chain.init(density=0.5), rank_exponent=0.5)
 
 
-def test_pieces_of_words_are_not_ranked() -> None:
-    """They are numbered in the order in which they were learned, after all bytes."""
-    assert LanguageModelConfig(level="char", rank_exponent=0.6).rank_exponent == 0.6
-    with pytest.raises(UsageError, match="give --rank-exponent 0"):
-        LanguageModelConfig(level="subword", rank_exponent=0.6)
+def test_groups_of_tokens_share_by_their_first_rank() -> None:
+    chain = language_model(400, 20, 24, 1, output_group=4)
+    model = random_model(chain, 0.2, np.random.default_rng(1), tokens=TokenRows(rank_exponent=0.6))
+    rows = rows_of(model, "output.weight")
+    assert rows.size == 100
+    shares = rank_shares(100, 0.6, 4)
+    free = rows < 24
+    assert np.abs(rows - shares / shares[free].sum() * rows[free].sum())[free].max() < 1.01
+
+
+REFUSED = {
+    "method dense": {"method": "dense"},
+    "method snip": {"method": "snip"},
+    "start_topology": {"start_topology": "run"},
+    "level subword": {"level": "subword"},
+}
+
+
+@pytest.mark.parametrize("flags", REFUSED)
+def test_a_rank_exponent_needs_random_connections_and_ranked_tokens(flags: str) -> None:
+    """A preset that has one leaves it out there."""
+    with pytest.raises(UsageError, match=f"{flags}.*leave it out"):
+        LanguageModelConfig(rank_exponent=0.6, **REFUSED[flags])
+    flagged = {"preset": "ptb-small", **REFUSED[flags]}
+    assert resolve(flagged, task=LanguageModelConfig).rank_exponent == 0.0
+    assert resolve({"preset": "ptb-small"}, task=LanguageModelConfig).rank_exponent == 0.6
+
+
+def test_classifiers_refuse_ranks_of_pieces_of_words_too() -> None:
+    with pytest.raises(UsageError, match="level subword"):
+        ClassifierConfig(level="subword", rank_exponent=0.6)
+
+
+@pytest.mark.parametrize("more", [["--method", "snip", "--density", "0.2"], ["--start-topology", "FIRST"]])
+def test_the_scale_stays_where_weights_are_drawn_anew(
+    run: Run, text_file: Path, tmp_path: Path, more: list[str]
+) -> None:
+    flags = ["--data", str(text_file), "--hidden-size", "40", "--max-steps", "1", "--batch-size", "4"]
+    flags += ["--bptt", "10", "--lr", "1e-9", "--update-interval", "0"]
+    first = tmp_path / "first"
+    assert run("train", "lm", *flags, "--out", str(first)).exit_code == 0
+    if "snip" in more:
+        flags = [*flags[:-2]]
+    more = [str(first) if flag == "FIRST" else flag for flag in more]
+    out = tmp_path / "out"
+    result = run("train", "lm", *flags, *more, "--token-scale", "0.01", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    matrices = load_model(out / "model.safetensors").model.matrices
+    output, other = (
+        abs(matrices[name].data).max() * np.sqrt(matrices[name].density)
+        for name in ("output.weight", "lstm.0.weight_hh")
+    )
+    assert output / other == pytest.approx(0.01, rel=0.1)
 
 
 def test_a_run_starts_with_what_its_flags_say(run: Run, text_file: Path, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from truesparse.topology import (
     DISTRIBUTIONS,
     erdos_renyi_counts,
     erdos_renyi_epsilon_counts,
-    initial,
     initial_counts,
     sample_pattern,
     uniform_counts,
 )
+from truesparse.topology import rows as row_counts
 
 
 def lstm(vocabulary, size, layers):
@@ -196,9 +196,9 @@ def test_rows_of_matrices_too_large_for_numpy_are_drawn_as_those_of_others(monke
     count = round(share * empty.sum())
     draws = []
     for most in (10**9, 0):
-        monkeypatch.setattr(initial, "_MOST_POSITIONS", most)
+        monkeypatch.setattr(row_counts, "_MOST_POSITIONS", most)
         rng = np.random.default_rng(0)
-        draws.append(np.array([initial.row_quotas(empty, count, rng) for _ in range(60)]))
+        draws.append(np.array([row_counts.row_quotas(empty, count, rng) for _ in range(60)]))
     for quotas in draws:
         assert (quotas.sum(axis=1) == count).all()
         assert ((quotas >= 0) & (quotas <= empty)).all()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from truesparse.errors import UsageError
 from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
-from truesparse.layers.output.spec import Head
+from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import layer_type
 from truesparse.layers.residual.spec import Residual
@@ -269,10 +269,10 @@ class ChainSpec:
 
     @property
     def token_matrices(self) -> list[str]:
-        """Names of the matrices with a row for each token: the embedding, and the weights of a head that
-        predicts tokens."""
+        """Names of the matrices with a row for each token: the embedding, and the weights of a softmax that
+        has as many outputs at each step."""
         rows = {matrix.name: matrix.shape[0] for matrix in self.matrices if matrix.used != "sequence"}
-        names = dict.fromkeys([EMBEDDING, self.output_matrix])
+        names = dict.fromkeys([EMBEDDING, *[self.output_matrix] * isinstance(self.head, Softmax)])
         return [name for name in names if EMBEDDING in rows and rows.get(name) == rows[EMBEDDING]]
 
     def own_densities(self, embedding: float | None) -> dict[str, float]:

@@ -13,7 +13,8 @@ from truesparse.layers.spec import Matrix, Vector
 from truesparse.model.model import Model
 from truesparse.sparse import Arena
 from truesparse.topology import initial_counts, sample_pattern
-from truesparse.topology.initial import Counts, rank_shares
+from truesparse.topology.initial import Counts
+from truesparse.topology.rows import rank_shares
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TokenRows:
     embedding_density : float, optional
         That of the embedding, in (0, 1]; the other matrices share what it leaves of all weights.
     rank_exponent : float
-        How much more connections frequent tokens get; see `truesparse.topology.initial.rank_shares`.
+        How much more connections frequent tokens get; see `truesparse.topology.rows.rank_shares`.
     scale : float
         Their first weights are those of other matrices times this.
     """

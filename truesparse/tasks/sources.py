@@ -131,6 +131,8 @@ def _settled(method: Method) -> set[str]:
         names.add("gates")
     if method.spread:
         names |= {"distribution", "er_epsilon"}
+    if method.initial != "sparse":
+        names.add("rank_exponent")
     return names
 
 
@@ -141,6 +143,8 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
     replaced: set[str] = set()
     if given.keys() & {"er_epsilon", "density", "start_topology"} or given.get("distribution") == "uniform":
         replaced |= {"density", "er_epsilon"}
+    if "start_topology" in given or given.get("level") == "subword":
+        replaced.add("rank_exponent")
     if method is not None:
         replaced |= _settled(method)
     for name in replaced:

@@ -16,7 +16,8 @@ from truesparse.sparse.matrix import SparseMatrix
 from truesparse.sparse.pattern import Pattern
 from truesparse.sparse.rewiring import Rewired
 from truesparse.topology.drop import Keep
-from truesparse.topology.initial import draw_seed, row_quotas
+from truesparse.topology.initial import draw_seed
+from truesparse.topology.rows import row_quotas
 from truesparse.topology.scores import highest_empty
 from truesparse.topology.update import Part, Update
 

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from truesparse.errors import UsageError
 from truesparse.settings import check_choice, joined
 from truesparse.sparse.pattern import Pattern, narrow_index_dtype
+from truesparse.topology.rows import row_quotas, shared_quotas
 from truesparse.topology.settings import DISTRIBUTIONS, GATES
 
 # name, (rows, cols), number of equal row blocks stacked in the matrix
 Shape = tuple[str, tuple[int, int], int]
 Counts = dict[str, NDArray[np.int64]]
-
-_FIRST_RANKS = 40.0  # about as many of the first tokens get equal shares
-_MOST_POSITIONS = 10**9  # what NumPy's multivariate hypergeometric distribution takes
 
 
 def uniform_counts(shapes: Sequence[Shape], density: float, gates: str = "fused") -> Counts:
@@ -213,92 +211,13 @@ def sample_pattern(
     if shares is None:
         quotas = np.concatenate([row_quotas(empty, int(count), rng) for count in counts])
     else:
-        quotas = _shared_quotas(empty, int(counts.sum()), shares, rng)
+        quotas = shared_quotas(empty, int(counts.sum()), shares, rng)
     np.cumsum(quotas, out=indptr[1:])
     no_indices = np.empty(0, dtype=narrow_index_dtype(cols))
     indices, _ = grow_rows(
         indptr, np.zeros_like(indptr), no_indices, np.empty(0, dtype=bool), cols, draw_seed(rng)
     )
     return Pattern(indptr, indices, shape)
-
-
-def row_quotas(empty: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw how many of `count` positions, uniform among all empty ones, fall into each row.
-
-    Parameters
-    ----------
-    empty : ndarray of int64, shape (rows,)
-        Empty positions of each row.
-    count : int
-        Positions to draw.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int64, shape (rows,)
-
-    Raises
-    ------
-    UsageError
-        If there are fewer empty positions than `count`.
-
-    Notes
-    -----
-    Beyond 10**9 positions it takes 16 bytes for each that is drawn.
-    """
-    total = int(empty.sum())
-    if not 0 <= count <= total:
-        raise UsageError(f"{count:,} weights do not fit into {total:,} empty positions")
-    if total < _MOST_POSITIONS:
-        return rng.multivariate_hypergeometric(empty, count, method="marginals")
-    fewer = min(count, total - count)
-    drawn = np.empty(0, np.int64)
-    while drawn.size < fewer:  # what came twice is drawn anew
-        more = rng.integers(total, size=fewer - drawn.size)
-        drawn = np.sort(np.concatenate([drawn, more]))  # np.unique takes ten times as long
-        drawn = drawn[np.diff(drawn, prepend=-1) > 0]
-    quotas = np.diff(np.searchsorted(drawn, np.concatenate([[0], np.cumsum(empty)])))
-    return quotas if fewer == count else empty - quotas
-
-
-def rank_shares(rows: int, exponent: float, group: int = 1) -> NDArray[np.float64]:
-    """Return shares of rows that stand for tokens, the most frequent first: (rank + 40)^-exponent.
-
-    Parameters
-    ----------
-    rows : int
-        Groups of tokens.
-    exponent : float
-        0 for equal shares.
-    group : int
-        Tokens of a row.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows,)
-
-    Notes
-    -----
-    The counts of words are about in proportion to 1 / rank (Zipf 1949), so shares are so to the counts to the
-    power of `exponent`. Adding 40 keeps the first few from wanting more entries than there are columns.
-    """
-    return np.power(np.arange(rows) * group + _FIRST_RANKS, -exponent)
-
-
-def _shared_quotas(
-    empty: NDArray[np.int64], count: int, shares: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """`row_quotas` in proportion to shares; what rounding down leaves is drawn."""
-
-    def quotas(scale: float) -> NDArray[np.int64]:
-        return np.floor(np.minimum(scale * shares, empty)).astype(np.int64)
-
-    low, high = 0.0, float(empty.max() / shares.min())
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if quotas(middle).sum() <= count else (low, middle)
-    shared = quotas(low)
-    return shared + row_quotas(empty - shared, count - int(shared.sum()), rng)
 
 
 def draw_seed(rng: np.random.Generator) -> np.uint64:

@@ -25,7 +25,7 @@ from truesparse.topology.settings import DISTRIBUTIONS, GATES, IMPORTANCES
 from truesparse.training.chosen import Fields, choices, defaults, with_choices
 from truesparse.training.logs import log_setting
 from truesparse.training.stopping import minutes_setting, patience_setting
-from truesparse.training.tokens import check_embedding_density
+from truesparse.training.tokens import check_token_rows
 from truesparse.training.toml import read_toml, to_toml
 from truesparse.training.vectors import check_vectors
 
@@ -190,7 +190,7 @@ class Config:
                 self._refuse_others(choice, chosen, options)
         self._check_method()
         check_vectors(self)
-        check_embedding_density(self)
+        check_token_rows(self)
         preset = getattr(self, "preset", None)
         if preset is not None and preset not in self.PRESETS:
             raise UsageError(f"--preset is {preset!r}; it must be {listed(self.PRESETS)}")

@@ -34,8 +34,8 @@ def rank_exponent_setting() -> Any:
     """The setting of how much more connections frequent tokens get."""
     return setting(
         0.0,
-        "Give frequent tokens more connections at first: the shares of tokens in embedding and output layer"
-        " are (rank + 40)^-X. 0 gives all the same.",
+        "Give frequent tokens more connections at first: in the embedding, and in the output layer of a"
+        " language model, shares of tokens are (rank + 40)^-X. 0 gives all the same.",
         low=0,
         high=2,
     )
@@ -45,7 +45,8 @@ def token_scale_setting() -> Any:
     """The setting of the first weights of tokens."""
     return setting(
         1.0,
-        "First weights of embedding and output layer, as a multiple of those of other matrices.",
+        "First weights of the embedding, and of the output layer of a language model, as a multiple of those"
+        " of other matrices.",
         low=0,
         open_low=True,
         high=10,
@@ -53,19 +54,22 @@ def token_scale_setting() -> Any:
 
 
 def token_rows(config: Config, sparse: bool = True) -> TokenRows:
-    """Return what a configuration says of the rows of tokens; of a model that begins dense, no densities."""
+    """Return what a configuration says of the rows of tokens; the embedding of a model that begins dense has
+    no density of its own yet."""
     from truesparse.model.initial import TokenRows
 
     told = vars(config)
-    return TokenRows(
-        embedding_density(config) if sparse else None,
-        told.get("rank_exponent", 0.0) if sparse else 0.0,
-        told.get("token_scale", 1.0),
-    )
+    own = embedding_density(config) if sparse else None
+    return TokenRows(own, told.get("rank_exponent", 0.0), told.get("token_scale", 1.0))
 
 
-def check_embedding_density(config: Config) -> None:
-    """Raise UsageError if a configuration asks for a density of the embedding that does not go with it."""
+def check_token_rows(config: Config) -> None:
+    """Raise UsageError if what a configuration says of the rows of tokens does not go with the rest."""
+    _check_embedding_density(config)
+    _check_rank_exponent(config)
+
+
+def _check_embedding_density(config: Config) -> None:
     if embedding_density(config) is None:
         return
     method = get_method(config.method)
@@ -85,3 +89,18 @@ def check_embedding_density(config: Config) -> None:
             f"--embedding-density does not go with --method {method.name}, which decides itself where weights"
             " exist; leave it out, or use another method"
         )
+
+
+def _check_rank_exponent(config: Config) -> None:
+    told = vars(config)
+    if not told.get("rank_exponent"):
+        return
+    refused = ""
+    if get_method(config.method).initial != "sparse":
+        refused = f"--method {config.method}, which does not begin with random connections"
+    elif config.start_topology is not None:
+        refused = "--start-topology, which says where connections are"
+    elif told.get("level") == "subword":
+        refused = "--level subword, whose tokens are not numbered by how often they occur"
+    if refused:
+        raise UsageError(f"--rank-exponent does not go with {refused}; leave it out")

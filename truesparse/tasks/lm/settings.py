@@ -149,11 +149,6 @@ truesparse train lm --resume RUN
             raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.vocabulary is not None and self.level != "subword":
             raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
-        if self.rank_exponent and self.level == "subword":
-            raise UsageError(
-                "--rank-exponent is for words and characters, which are numbered by how often they occur, not"
-                " for --level subword; give --rank-exponent 0"
-            )
         if self.experts is not None and self.head != "mos":
             raise UsageError(f"--experts is for --head mos, not {self.head}; leave it out")
         if self.tied and self.head == "softmax" and self.embedding_size not in (None, self.hidden_size):
