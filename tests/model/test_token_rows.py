@@ -142,6 +142,15 @@ def test_a_rank_exponent_needs_random_connections_and_ranked_tokens(flags: str) 
     assert resolve({"preset": "ptb-small"}, task=LanguageModelConfig).rank_exponent == 0.6
 
 
+def test_a_file_with_a_rank_exponent_goes_with_connections_of_another_run(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("rank_exponent = 0.6\n")
+    assert resolve({"start_topology": "run"}, path, {}, LanguageModelConfig).rank_exponent == 0.0
+    with pytest.warns(UserWarning, match="without its rank_exponent 0.6"):
+        assert resolve({"method": "snip"}, path, {}, LanguageModelConfig).rank_exponent == 0.0
+    assert resolve({}, path, {}, LanguageModelConfig).rank_exponent == 0.6
+
+
 def test_classifiers_refuse_ranks_of_pieces_of_words_too() -> None:
     with pytest.raises(UsageError, match="level subword"):
         ClassifierConfig(level="subword", rank_exponent=0.6)

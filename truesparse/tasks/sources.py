@@ -91,7 +91,7 @@ def _without_replaced(
     """
     kept = dict(file)
     if "start_topology" in over:
-        for name in ("density", "er_epsilon"):
+        for name in ("density", "er_epsilon", "rank_exponent"):
             kept.pop(name, None)
     said = [name for name in ("preset", "recipe", "dropout", *choices()) if name in file]
     for choice, options in choices().items():
