@@ -229,6 +229,7 @@ def config(text_file: Path, **given: Any) -> LanguageModelConfig:
     "given",
     [
         {"lr": 2.0, "clip": 0.05, "init_scale": 0.3},
+        {"lr": 2.0, "init_scale": 0.3, "token_scale": 0.1},
         {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.01},
         {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.01},
         {"lr": 1.0, "random_windows": True},
