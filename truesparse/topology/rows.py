@@ -35,9 +35,7 @@ def row_quotas(empty: NDArray[np.int64], count: int, rng: np.random.Generator) -
     -----
     Beyond 10**9 positions it takes 16 bytes for each that is drawn.
     """
-    total = int(empty.sum())
-    if not 0 <= count <= total:
-        raise UsageError(f"{count:,} weights do not fit into {total:,} empty positions")
+    total = _room(empty, count)
     if total < _MOST_POSITIONS:
         return rng.multivariate_hypergeometric(empty, count, method="marginals")
     fewer = min(count, total - count)
@@ -89,8 +87,7 @@ def shared_quotas(
     shares : ndarray of float64, shape (rows,)
         Above 0.
     """
-    if count > empty.sum():
-        row_quotas(empty, count, rng)  # says so
+    _room(empty, count)
     low, high = 0.0, float(empty.max() / shares.min())
     for _ in range(100):
         middle = (low + high) / 2
@@ -99,3 +96,11 @@ def shared_quotas(
     ends[-1] = count
     quotas: NDArray[np.int64] = np.diff(np.minimum(ends, count), prepend=0).astype(np.int64)
     return quotas
+
+
+def _room(empty: NDArray[np.int64], count: int) -> int:
+    """How many empty positions there are; raises UsageError if these are fewer than `count`."""
+    total = int(empty.sum())
+    if not 0 <= count <= total:
+        raise UsageError(f"{count:,} weights do not fit into {total:,} empty positions")
+    return total
