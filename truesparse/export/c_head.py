@@ -9,11 +9,11 @@ from truesparse.data import SeriesEncoder, TokenEncoder
 from truesparse.export.c_arrays import read_template, string
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import SquaredError
+from truesparse.layers.parts import part
+from truesparse.layers.source import Source
 from truesparse.modelfile import Encoder, StoredModel
 
-_SCORES = """\
-    {name}_copy({scores}, {name}_output_bias, {upper}_OUTPUTS);
-    {product}"""
+_NOTE = " That takes {:,} bytes of the stack."
 _IN_UNITS = """
     for (size_t j = 0; j < {upper}_OUTPUTS; j++) {{
         numbers[j] = numbers[j] * {name}_output_scale[j] + {name}_output_mean[j];
@@ -26,11 +26,14 @@ _RESET = """
 
 
 class HeadText(NamedTuple):
-    """What is put into the templates; members of the state and their bytes."""
+    """What is put into the templates, with functions; members of the state; bytes of these, and of what scores
+    take on the stack."""
 
     text: dict[str, str]
+    functions: list[str]
     members: list[str]
     state_bytes: int
+    stack_bytes: int
 
 
 def pools(chain: ChainSpec) -> bool:
@@ -66,10 +69,10 @@ def head(
     chain = stored.chain
     upper = name.upper()
     scores = "numbers" if isinstance(chain.head, SquaredError) else "scores"
-    product = products[chain.output_matrix].format(y=scores, x=x)
-    before = "".join(f"    {line}\n" for line in statements)
+    own, functions, stack_bytes = _own_source(chain, name, products, x, scores)
     text = {
-        "scores": before + _SCORES.format(name=name, upper=upper, product=product, scores=scores),
+        "scores": "\n".join(f"    {line}" for line in (*statements, *own)),
+        "scores_note": _NOTE.format(stack_bytes) if stack_bytes else "",
         "pool_function": "",
         "reset_pool": "",
         "pool": "",
@@ -92,7 +95,7 @@ def head(
         text["labels_declaration"] = f"/* Names of the {names}. */\nextern {labels};\n"
         text["labels_definition"] = f"{labels} = {{\n{texts}\n}};\n"
     if not pools(chain):
-        return HeadText(text, [], 0)
+        return HeadText(text, functions, [], 0, stack_bytes)
     function = read_template(f"{chain.pooling}.c", "layers/pool").substitute(name=name, upper=upper, top=top)
     text |= {
         "pool_function": f"\n{function}",
@@ -100,7 +103,23 @@ def head(
         "pool": f"\n    {name}_pool(state);",
     }
     members = [f"    float pooled[{upper}_UNITS];", "    uint32_t steps;"]
-    return HeadText(text, members, 4 * chain.pooled_size + 4)
+    return HeadText(text, functions, members, 4 * chain.pooled_size + 4, stack_bytes)
+
+
+def _own_source(
+    chain: ChainSpec, name: str, products: Mapping[str, str], x: str, scores: str
+) -> tuple[list[str], list[str], int]:
+    """Statements that write the scores, the functions that they call, and their bytes on the stack.
+
+    Of a head that has a `Source` of its own, that writes them.
+    """
+    place, outputs = chain.places[-1], f"{name.upper()}_OUTPUTS"
+    found = part(type(place.spec), "source")
+    if found is None:
+        product = products[chain.output_matrix].format(y=scores, x=x)
+        return [f"{name}_copy({scores}, {name}_output_bias, {outputs});", product], [], 0
+    source: Source = found(place, name, f"{name}_{place.spec.TYPE}", x, {"y": scores}, products)
+    return list(source.statements()), [source.definition(outputs)], 4 * source.room
 
 
 def _reading(encoder: Encoder) -> str:

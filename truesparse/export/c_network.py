@@ -93,9 +93,9 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     top = head(stored, name, weights.products, state.top, behind.top, statements)
     members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
-        function: source.read_template().substitute(name=name, function=function, units=units)
+        source.function: source.definition(units)
         for written, own in ((sources, state), (last, behind))
-        for source, function, units in zip(written, own.functions, own.units, strict=True)
+        for source, units in zip(written, own.units, strict=True)
         if source.template
     }
     text = {
@@ -103,14 +103,15 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         "units": str(body[-1].output.size),
         "state": "\n".join(members),
         "reset": state.reset,
-        "cell": "\n".join(cells.values()),
+        "cell": "\n".join((*cells.values(), *top.functions)),
         "step": "\n".join(f"    {line}" for source in sources for line in source.statements()),
         **top.text,
     }
     sizes = sum(sum(_parts(place).values()) for place in body)
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (sizes + room) + top.state_bytes
-    return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+    score_bytes = 4 * chain.head.outputs + behind_bytes + top.stack_bytes
+    return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 
 def check_source(stored: StoredModel) -> None:

@@ -78,12 +78,13 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         "whole_words": "numbers" if numbers else "scores of the labels" if each else "scores of the classes",
         "softmax_declaration": "" if numbers else _SOFTMAX.format(name=name, upper=name.upper()),
         "state": "\n".join([*writer.members, f"    float gates[{writer.room}]; /* room for a step */"]),
-        "cell": "\n".join(writer.functions.values()),
+        "cell": "\n".join((*writer.functions.values(), *said.functions)),
         "run": "\n".join(f"    {line}" for line in run),
     }
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (writer.room + writer.size)
-    return NetworkText(text, weights.flash, state_bytes, 4 * chain.head.outputs + behind_bytes)
+    score_bytes = 4 * chain.head.outputs + behind_bytes + said.stack_bytes
+    return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 
 def whole_text(stored: StoredModel, values: Mapping[str, str]) -> dict[str, str]:
@@ -165,8 +166,7 @@ class _Writer:
         )
         self.room = max(self.room, source.room)
         if source.template:
-            names = {"name": self._name, "function": function, "units": str(place.output.size)}
-            self.functions[function] = source.read_template().substitute(names)
+            self.functions[function] = source.definition(str(place.output.size))
         return source
 
     def layer(self, place: Place) -> Iterator[str]:

@@ -59,10 +59,13 @@ class Source(ABC):
         """File with its function, beside that of this class; empty if it needs none."""
         return "step.c"
 
-    def read_template(self) -> Template:
-        """What is in `template`."""
+    def definition(self, units: str) -> str:
+        """Its function, the number of units being `units`; empty if it needs none."""
+        if not self.template:
+            return ""
         path = Path(inspect.getfile(type(self))).with_name(self.template)
-        return Template(path.read_text(encoding="utf-8"))
+        template = Template(path.read_text(encoding="utf-8"))
+        return template.substitute(name=self.prefix, function=self.function, units=units)
 
     @abstractmethod
     def statements(self) -> Iterator[str]:

@@ -24,6 +24,33 @@ static inline float ${name}_exp(float x)
     return (p * (r * r) + r + 1.0f) * power.number + 0.0f * x;
 }
 
+/* log(x) of a number above 0 that is not smaller than the least normal one: x = 2^k (1 + r) with |r| < 0.42, log(1 + r)
+ * by the polynomial of Cephes (Moshier 1989), without a condition as well. Infinity becomes NaN. */
+static inline float ${name}_log(float x)
+{
+    union {
+        uint32_t bits;
+        float number;
+    } rest;
+    int32_t power;
+    float k, r, p;
+    rest.number = x;
+    power = (int32_t)((rest.bits + 0x4afb0d) >> 23) - 127; /* 1 / sqrt(2) and more is still of the next power */
+    rest.bits -= (uint32_t)power << 23;
+    k = (float)power;
+    r = rest.number - 1.0f;
+    p = 7.0376836292e-2f;
+    p = p * r - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    return (p * r - 0.5f) * (r * r) - k * 2.12194440e-4f + r + k * 0.693359375f + 0.0f * x;
+}
+
 /* tanh(x) by a rational function to 4e-7, that of Eigen (Guennebaud and Jacob 2010); beyond 8 it is 1 in floats. It has
  * no condition either, and half as many operations as by exp. Infinity becomes NaN. */
 static inline float ${name}_tanh(float x)

@@ -39,7 +39,7 @@ void ${name}_reset(${name}_state *state);
 $step_comment
 $step_type ${name}_step(${name}_state *state, $input);
 
-/* Write ${upper}_OUTPUTS $scores_words. */
+/* Write ${upper}_OUTPUTS $scores_words.$scores_note */
 void ${name}_output(const ${name}_state *state, float *$scores_name);
 
 $more_functions$forecast_declaration#ifdef __cplusplus

@@ -34,7 +34,7 @@ $state
 } ${name}_state;
 
 /* Read a $text of one step or more; write ${upper}_OUTPUTS $whole_words$for_each. Returns 0, or -1 if there is no
- * step$or_wrong. */
+ * step$or_wrong.$scores_note */
 int ${name}_run(${name}_state *state, $sequence, size_t steps, float *room, float *$scores_name);
 
 $softmax_declaration$forecast_declaration#ifdef __cplusplus
