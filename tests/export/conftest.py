@@ -17,6 +17,7 @@ from truesparse.layers.gru.spec import GRU
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
+from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.rhn.spec import RHN
@@ -41,6 +42,9 @@ CLASSIFIERS = {
         Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool("mean"), Linear(30, "relu"), Softmax(4)
     ),
     "linear, last": ChainSpec(Embedding(70, 12), LSTM(20), Pool(), Linear(9), Softmax(3, sparse=False)),
+    "mos, max": ChainSpec(
+        Embedding(70, 12), LSTM(20), Pool("max"), MixtureOfSoftmaxes(4, experts=3, latent=6)
+    ),
     "linear before last": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool(), Softmax(3)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
@@ -52,6 +56,9 @@ BOTH = {  # classifiers and taggers of both directions
     ),
     "both, steps": sequence_model(70, 12, 20, 2, pattern="unit", outputs=5, pooling="", bidirectional=True),
     "both, gru, steps": sequence_model(70, 12, 20, 1, "gru", outputs=3, pooling="", bidirectional=True),
+    "both, mos, steps": ChainSpec(
+        Embedding(70, 12), Bidirectional(GRU(9)), MixtureOfSoftmaxes(5, experts=2, latent=7)
+    ),
     "both, then forward": ChainSpec(
         *(Embedding(70, 12), Linear(9, "tanh"), Bidirectional(LSTM(8)), Linear(7), LSTM(20, "unit")),
         *(Pool(), Linear(6, "relu"), Softmax(4)),
@@ -84,6 +91,13 @@ SIZES = {
     "unit": language_model(70, 12, 20, 2, pattern="unit", output_group=2),
     "on-lstm": language_model(70, 12, 20, 2, cell="on-lstm", chunk_size=5),
     "on-lstm, unit": language_model(70, 20, 20, 1, cell="on-lstm", chunk_size=10, tied=True, pattern="unit"),
+    "mos": language_model(70, 12, 20, 2, experts=3),
+    "mos, unit": language_model(
+        70, 8, 20, 1, cell="gru", experts=4, tied=True, pattern="unit", output_group=2
+    ),
+    "mos of one": ChainSpec(
+        Embedding(70, 12), LSTM(20), Linear(9), MixtureOfSoftmaxes(70, experts=1, latent=5)
+    ),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),
     "two tokens": language_model(2, 3, 3, 1),

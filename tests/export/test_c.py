@@ -46,7 +46,8 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "kind", ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", "linear, mean", *GRUS]
+    "kind",
+    ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", "linear, mean", "mos", *GRUS],
 )
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
@@ -73,6 +74,9 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
         "almost empty",
         "on-lstm",
         "on-lstm, unit",
+        "mos",
+        "mos, unit",
+        "mos of one",
         *GRUS,
         *CLASSIFIERS,
         *TAGGERS,
@@ -147,6 +151,7 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
         "linear, last",
         "linear before last",
         "lstm, rhn",
+        "mos",
     ],
 )
 def test_what_is_said_before_the_first_token(tmp_path: Path, kind: str) -> None:

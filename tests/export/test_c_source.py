@@ -131,6 +131,8 @@ def test_models_in_one_translation_unit_do_not_clash(tmp_path: Path) -> None:
         "a_embedding_weight": "rhn",
         "b": "max",
         "b_output": "rhn, mean",
+        "c": "mos",
+        "c_mos": "mos, max",
     }
     unit = ""
     for name, kind in names.items():

@@ -27,7 +27,7 @@ def products(folder: Path, target: str) -> dict[str, list[bool]]:
     """The multiplications in each function, and whether they are of vectors."""
     compiler, (multiplies, of_vectors), _ = TARGETS[target]
     source = (folder / "model.c").read_text()
-    separate = re.sub(r"^static void", "__attribute__((noinline)) static void", source, flags=re.MULTILINE)
+    separate = re.sub(r"^static (?!inline|const)", "__attribute__((noinline)) static ", source, flags=re.M)
     (folder / "separate.c").write_text(separate)
     command = [*compiler, "-std=c99", "-O3", "-S", "-o", "model.s", "separate.c"]
     subprocess.run(command, cwd=folder, check=True)
@@ -55,6 +55,18 @@ def test_loops_become_vectors(tmp_path: Path, target: str, kind: str) -> None:
     if target != "clang for ARM":  # for which it makes eight scalar sums of them
         product = found["model_add_product_8_8_by_4" if kind == "unit" else "model_add_product_8_8"]
         assert sum(product) >= 2  # eight weights a turn; some that are left are multiplied one by one
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_loops_over_the_scores_of_a_mixture_become_vectors(tmp_path: Path, target: str) -> None:
+    """With the few outputs that are left over, and one logarithm of a sum, as scalars."""
+    compiler, _, here = TARGETS[target]
+    if not here or shutil.which(compiler[0]) is None:
+        pytest.skip(f"{compiler[0]} does not compile for this target here")
+    export_model(save(tmp_path / "m", "mos"), "c", tmp_path / "out")
+    found = products(tmp_path / "out", target)
+    for function, multiplications in (("model_mos", 20), ("model_mos_latents", 10), ("model_mos_log_sum", 8)):
+        assert sum(found[function]) >= multiplications, function
 
 
 def test_gates_of_a_connection_share_its_column(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
-"""Mixtures of softmaxes: what they compute, in training, in the runtime and in ONNX, and what is refused."""
+"""Mixtures of softmaxes: what they compute in training, the runtime, ONNX and C, and what is refused."""
 
+import ctypes
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from export.conftest import library_of, needs_compiler, read
 from model_helpers import make, positions
 from oracles import central_differences, dense_parameters, language_model_loss
 
@@ -13,6 +16,7 @@ from truesparse import runtime
 from truesparse.data import Vocabulary
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
+from truesparse.export.c import as_exported
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
@@ -20,6 +24,7 @@ from truesparse.layers.models import language_model
 from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.wiring import wiring
 from truesparse.model.saving import save_model
+from truesparse.runtime.loading import as_model
 from truesparse.topology.distance import FIXED
 from truesparse.training.describe import dense_flops_per_token
 
@@ -155,10 +160,47 @@ def test_onnx_says_what_the_runtime_says(file, tmp_path):
     assert export_model(file, "onnx", tmp_path / "out")["largest_difference"] < 1e-5
 
 
-@pytest.mark.parametrize("target", ["c", "torch"])
-def test_forms_that_have_no_mixture(file, tmp_path, target):
-    with pytest.raises(TruesparseError, match="the layer mos"):
-        export_model(file, target, tmp_path / "out")
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_text_is_as_likely_in_c_and_goes_on_alike(file, tmp_path, dtype):
+    tokens = [0, *np.random.default_rng(2).integers(0, 20, 40)]
+    (tmp_path / "text").write_text(" ".join(f"w{token % 18}" for token in tokens) + "\n" + "w1 w2\n" * 200)
+    report = export_model(file, "c", tmp_path / "out", dtype=dtype, data=tmp_path / "text")
+    library, scores = library_of(tmp_path / "out"), np.empty(20, np.float32)
+    pointer = scores.ctypes.data_as(ctypes.c_void_p)
+    state = (ctypes.c_byte * report["ram_bytes"])()
+    library.model_init(state)
+
+    def says(token: int) -> np.ndarray:
+        assert library.model_step(state, ctypes.c_uint32(token)) == 0
+        library.model_output(state, pointer)
+        return scores
+
+    stream = as_model(as_exported(read(file), dtype)).stream()
+    losses = [(-says(token)[after], -stream.step(token)[after]) for token, after in pairwise(tokens)]
+    perplexity, expected = np.exp(np.mean(losses, axis=0, dtype=np.float64))
+    assert perplexity == pytest.approx(expected, rel=1e-6)
+    texts = []
+    for step in (says, stream.step):
+        text = [tokens[-1]]
+        for _ in range(30):  # the likeliest token, but none twice in a row
+            text.append(int(np.argmax(np.where(np.arange(20) == text[-1], -np.inf, step(text[-1])))))
+        texts.append(text)
+    assert texts[0] == texts[1]
+
+
+def test_what_the_scores_take_in_c(file, tmp_path):
+    """On the stack are the scores of one softmax, and the latent numbers and shares of all three."""
+    report = export_model(file, "c", tmp_path / "out")
+    header = (tmp_path / "out" / "model.h").read_text()
+    stack = 4 * (20 + 3 * 7 + 3)
+    assert f"scores of the next token. That takes {stack} bytes of the stack." in header
+    assert report["ram_bytes"] == 4 * (2 * 9 + 4 * 9) + 4 * 20 + stack
+
+
+def test_pytorch_has_no_module_for_a_mixture(file, tmp_path):
+    with pytest.raises(TruesparseError, match="PyTorch has no module for the layer mos"):
+        export_model(file, "torch", tmp_path / "out")
 
 
 def test_what_a_mixture_does_not_have():

@@ -26,8 +26,8 @@ _RESET = """
 
 
 class HeadText(NamedTuple):
-    """What is put into the templates, with functions; members of the state; bytes of these, and of what scores
-    take on the stack."""
+    """What is put into the templates; functions; members of the state and their bytes; what scores take on
+    the stack."""
 
     text: dict[str, str]
     functions: list[str]

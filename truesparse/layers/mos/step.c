@@ -1,16 +1,19 @@
 /* log sum exp(x). Sums of parts are rounded less than one long sum. */
 static float ${function}_log_sum(const float *x, size_t n)
 {
-    float largest = x[0], total = 0.0f;
+    float powers[64], largest = x[0], total = 0.0f;
     size_t start, j;
     for (j = 1; j < n; j++) {
         largest = x[j] > largest ? x[j] : largest;
     }
     for (start = 0; start < n; start += 64) {
-        const size_t end = n - start < 64 ? n : start + 64;
+        const size_t count = n - start < 64 ? n - start : 64;
         float part = 0.0f;
-        for (j = start; j < end; j++) {
-            part += ${name}_exp(x[j] - largest);
+        for (j = 0; j < count; j++) {
+            powers[j] = ${name}_exp(x[start + j] - largest);
+        }
+        for (j = 0; j < count; j++) {
+            part += powers[j];
         }
         total += part;
     }
