@@ -215,9 +215,9 @@ def linear(weight, x, bias):
     return weight[..., None, :, :] @ x + cut(bias, 1, -1, 1)
 
 
-def scores(parameters, chain, inputs, state):
+def scores(parameters, chain, inputs, state, kept=1.0):
     """What the head says, (steps, outputs, B) or after pooling (1, outputs, B), and the new state, in
-    float64; nothing is dropped."""
+    float64; nothing is dropped, except that `kept` multiplies the latent numbers of a mixture, (K E, B)."""
     x, new_state = inputs, {}
     for place in chain.places[:-1]:
         if place.spec.TYPE == "embedding":
@@ -247,16 +247,16 @@ def scores(parameters, chain, inputs, state):
             new_state |= after
     weight = parameters["embedding.weight" if chain.head.tied else "output.weight"]
     if chain.head.TYPE == "mos":
-        return mixture(parameters, chain.head, weight, x), new_state
+        return mixture(parameters, chain.head, weight, x, kept), new_state
     if not chain.head.sparse and not chain.head.tied:
         weight = cut(weight, chain.head.outputs, -1)
     return linear(weight, x, parameters["output.bias"]), new_state
 
 
-def mixture(parameters, head, weight, x):
+def mixture(parameters, head, weight, x, kept):
     """Log-probabilities of a mixture of softmaxes, (steps, outputs, B), of what it reads, (steps, H, B)."""
     experts = head.experts
-    z = np.tanh(linear(parameters["output.latent"], x, parameters["output.bias_latent"]))
+    z = np.tanh(linear(parameters["output.latent"], x, parameters["output.bias_latent"])) * kept
     z = z.reshape(*z.shape[:-2], experts, head.latent, -1)
     scores = weight[..., None, None, :, :] @ z + cut(parameters["output.bias"], 1, 1, -1, 1)
     prior = linear(cut(parameters["output.prior"], experts, -1), x, np.zeros(experts))[..., None, :]
@@ -284,9 +284,10 @@ def cross_entropies(logits, targets):
     return -np.take_along_axis(log_probabilities, places, axis=-2)
 
 
-def language_model_loss(parameters, chain, ids, targets, state):
-    """Mean cross-entropy per token and the new state of a chain that reads all steps, in float64."""
-    logits, new_state = scores(parameters, chain, ids, state)
+def language_model_loss(parameters, chain, ids, targets, state, kept=1.0):
+    """Mean cross-entropy per token and the new state of a chain that reads all steps, in float64; see
+    `scores`."""
+    logits, new_state = scores(parameters, chain, ids, state, kept)
     return cross_entropies(logits, targets).mean(axis=(-3, -2, -1)), new_state
 
 

@@ -101,7 +101,7 @@ ONLY_COMPILED = {
 # No setting is larger in a test, or other tests would not compile the same kernels.
 MOST = {
     **{"hidden_size": 16, "embedding_size": 16, "layers": 2, "depth": 2, "feed_forward": 16, "experts": 2},
-    **{"chunk_size": 4, "length": 7, "bptt": 10, "epochs": 1, "max_steps": 2},
+    **{"last_hidden_size": 16, "chunk_size": 4, "length": 7, "bptt": 10, "epochs": 1, "max_steps": 2},
     **{"keep_topologies": 2, "eval_interval": 2, "local_steps": 2, "vocabulary": 300},
 }
 BATCH = {"classifier": 8, "sequences": 8, "tagger": 16, "mlp": 64}

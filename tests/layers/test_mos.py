@@ -18,6 +18,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.export import export_model
 from truesparse.export.c import as_exported
 from truesparse.layers.chain import ChainSpec
+from truesparse.layers.dropout.layer import apply_mask
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model
@@ -38,11 +39,25 @@ TIED = {
     **OWN,
     "chain": partial(language_model, 20, 7, 9, 1, experts=3, tied=True, output_group=2, pattern="unit"),
 }
-KINDS = pytest.mark.parametrize("case", [OWN, TIED], ids=["own", "tied"])
+DROPPED = {
+    **OWN,
+    "chain": partial(language_model, 20, 7, 9, 1, experts=3, tied=True, dropout_latent=0.4),
+    "window": (3, 39),  # in two strips
+    "steps": 3,
+}
+KINDS = pytest.mark.parametrize("case", [OWN, TIED, DROPPED], ids=["own", "tied", "dropped"])
 
 
 def distance(one, other):
     return np.linalg.norm(one - other) / np.linalg.norm(other)
+
+
+def mask_of(ws, head):
+    """What the latent numbers of the last window were multiplied by, (K E, B)."""
+    panels = ws.window.panels
+    mask = panels.zeros(head.experts * head.latent) + 1
+    apply_mask(mask, ws.output.mask, panels)
+    return panels.step(mask, 0)
 
 
 @KINDS
@@ -51,10 +66,11 @@ def test_gradients_are_those_of_central_differences(case):
     model, ws, state, ids, targets = make(case, seed=1)
     start, parameters = state.arrays(), dense_parameters(model)
     model.arena.zero_grad()
-    loss = model.loss_and_gradients(ids, targets, ws, state)
+    loss = model.loss_and_gradients(ids, targets, ws, state, rng=np.random.default_rng(3))
+    kept = mask_of(ws, model.chain.head)
 
     def exact_loss(parameters):
-        return language_model_loss(parameters, model.chain, ids, targets, start)[0]
+        return language_model_loss(parameters, model.chain, ids, targets, start, kept)[0]
 
     assert loss == pytest.approx(exact_loss(parameters), rel=1e-6)
     for name, grad in model.arena.bias_grads.items():
@@ -71,6 +87,7 @@ def test_gradients_are_those_of_central_differences(case):
             dense[name](rows[first : first + 6], first)
         assert distance(rows, exact) < 1e-6, name
     state.load(start)
+    loss = language_model_loss(parameters, model.chain, ids, targets, start)[0]  # nothing is dropped
     assert model.loss(ids, targets, ws, state) == pytest.approx(loss, rel=1e-6)
     state.load(start)
     said = model.predict_steps(ids, ws, state)
@@ -109,6 +126,51 @@ def test_gradients_are_those_of_a_masked_twin_in_torch():
         assert distance(grad, parameters[name].grad.numpy()) < 1e-6, name
     for name, matrix in model.matrices.items():
         assert distance(matrix.grad, parameters[name].grad.numpy()[positions(matrix)]) < 1e-6, name
+
+
+def test_a_mask_is_that_of_a_sequence_in_a_window():
+    model, ws, state, ids, targets = make({**DROPPED, "window": (9, 39), "steps": 9})
+    rng, masks = np.random.default_rng(3), []
+    for _ in range(2):
+        model.loss_and_gradients(ids, targets, ws, state, rng=rng)
+        mask = mask_of(ws, model.chain.head)
+        latents = np.stack([ws.window.panels.step(ws.output.latents, step) for step in range(9)])
+        np.testing.assert_array_equal(latents == 0, np.broadcast_to(mask == 0, latents.shape))
+        assert np.unique(mask).tolist() == pytest.approx([0, 1 / 0.6])
+        assert abs((mask == 0).mean() - 0.4) < 0.06
+        assert len(np.unique(mask, axis=1).T) == 39  # sequences, and so experts, have masks of their own
+        masks.append(mask)
+    assert (masks[0] != masks[1]).any()
+    model.loss(ids, targets, ws, state)
+    assert (mask_of(ws, model.chain.head) == 1).all()
+
+
+def test_other_masks_do_not_depend_on_that_of_the_latent_numbers():
+    inputs = []
+    for rate in (0.0, 0.4):
+        chain = partial(language_model, 20, 7, 9, 1, experts=3, dropout_latent=rate)
+        model, ws, state, ids, targets = make({**OWN, "chain": chain}, dropout=0.3)
+        model.loss_and_gradients(ids, targets, ws, state, rng=np.random.default_rng(5))
+        inputs.append(ws.x[-1].copy())
+    assert (inputs[0] == 0).any()
+    np.testing.assert_array_equal(*inputs)
+
+
+def test_a_file_says_what_is_dropped_only_if_something_is():
+    chain = DROPPED["chain"]()
+    document = chain.to_document()
+    assert document["layers"][-1]["dropout_latent"] == 0.4
+    assert ChainSpec.from_document(document) == chain
+    assert "dropout_latent" not in OWN["chain"]().to_document()["layers"][-1]
+    with pytest.raises(UsageError, match="dropout_latent of the layer mos is 1"):
+        chain.with_head(dropout_latent=1.0)
+
+
+def test_a_smaller_model_is_still_tied():
+    chain = TIED["chain"]()
+    half = chain.resized(1, 2)
+    assert [layer.size for layer in half.layers if isinstance(layer, Embedding)] == [half.head.latent] == [4]
+    assert chain.with_parameters(chain.dense_parameters // 3).dense_parameters < chain.dense_parameters / 2
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")

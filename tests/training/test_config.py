@@ -108,7 +108,7 @@ def test_a_bad_environment_variable_is_named(name: str, text: str) -> None:
         ({"optimizer": "sgdd"}, "no optimizer 'sgdd'; did you mean sgd"),
         (
             {"preset": "ptb"},
-            "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium, ptb-large or ptb-rhn",
+            "--preset is 'ptb'; it must be demo, ptb-small, ptb-medium, ptb-large, ptb-rhn, ptb-awd or ptb-",
         ),
         ({"method": "strnn"}, "st-rnn"),
         ({"drop_fraction": 1.0}, "--drop-fraction is 1.0; it must be at least 0 and below 1"),

@@ -52,6 +52,9 @@ def language_model(
     change_penalty: float = 0.0,
     bidirectional: bool = False,
     experts: int = 0,
+    dropout_latent: float = 0.0,
+    dropout_first: float | None = None,
+    last_hidden_size: int | None = None,
     **own: Any,
 ) -> ChainSpec:
     """Return a chain that predicts the next token: embedding, recurrent layers, softmax.
@@ -64,8 +67,8 @@ def language_model(
     pattern : {"weight", "unit"}
         See `truesparse.layers.spec.Recurrent`.
     tied : bool
-        The output layer uses the embedding's matrix, which asks for `embedding_size == hidden_size`, except
-        with `experts`.
+        The output layer uses the embedding's matrix, whose size must be that of the last recurrent layer,
+        except with `experts`.
     output_group : int
         How many words, with numbers next to each other, share their positions in the output layer, and in the
         embedding; divides the vocabulary.
@@ -83,6 +86,12 @@ def language_model(
     experts : int
         Softmaxes of a mixture, each of which reads `embedding_size` latent numbers; 0 for one softmax that
         reads the hidden layer. See `MixtureOfSoftmaxes`.
+    dropout_latent : float
+        Of the latent numbers of a mixture.
+    dropout_first : float, optional
+        Of the inputs of the first recurrent layer; as of the others if left out.
+    last_hidden_size : int, optional
+        Units of the last recurrent layer; `hidden_size` if left out.
     **own
         Settings of the recurrent layers, such as `depth`.
 
@@ -99,11 +108,17 @@ def language_model(
     return ChainSpec(
         *words,
         Embedding(vocab_size, embedding_size, group=output_group),
-        *_recurrent(cell, hidden_size, layers, pattern, rates, locked, own),
+        *_recurrent(
+            *(cell, hidden_size, layers, pattern, rates, locked, own),
+            first=dropout_first,
+            last=last_hidden_size,
+        ),
         *([ActivityPenalty(change=change_penalty)] if change_penalty else []),
         Dropout(rates.output, locked),
         *([ActivityPenalty(size=size_penalty)] if size_penalty else []),
-        MixtureOfSoftmaxes(vocab_size, **head, experts=experts, latent=embedding_size)
+        MixtureOfSoftmaxes(
+            vocab_size, **head, experts=experts, latent=embedding_size, dropout_latent=dropout_latent
+        )
         if experts
         else Softmax(vocab_size, **head),
     )
@@ -256,8 +271,11 @@ def _recurrent(
     locked: bool,
     own: dict[str, Any],
     bidirectional: bool = False,
+    first: float | None = None,
+    last: int | None = None,
 ) -> list[LayerSpec]:
-    """Recurrent layers, with dropout before each."""
+    """Recurrent layers, with dropout before each; `first` is its rate before the first one, and `last` are
+    the units of the last one, if they are others."""
     spec = cells()[cell]
     if layers < 1:
         raise UsageError(f"layers must be at least 1, not {layers}")
@@ -267,6 +285,9 @@ def _recurrent(
     unknown = sorted(settings.keys() - {field.name for field in (*spec.own_fields(), *fields(Recurrent))})
     if unknown:
         raise UsageError(f"the cell {cell} has no {unknown[0].replace('_', ' ')}; leave it out")
-    one = spec(units, pattern, **settings)
-    layer = Bidirectional(one) if bidirectional else one
-    return [given for _ in range(layers) for given in (Dropout(rates.input, locked), layer)]
+    made: list[LayerSpec] = []
+    for number in range(layers):
+        rate = first if first is not None and number == 0 else rates.input
+        one = spec(last if last is not None and number == layers - 1 else units, pattern, **settings)
+        made += [Dropout(rate, locked), Bidirectional(one) if bidirectional else one]
+    return made

@@ -331,13 +331,14 @@ class Model:
 
     def _draw(self, ws: Workspace, rng: np.random.Generator | None) -> None:
         """Draw the masks of a window, or none."""
-        rates = [self.layers[number].rate for number in self._keys]  # type: ignore[attr-defined]
+        masked = [(self.layers[number].rate, ws.layers[number]) for number in self._keys]  # type: ignore[attr-defined]
+        if self.head.rate:  # the last one: the layers' masks do not depend on it
+            masked.append((self.head.rate, ws.output))
         keys = None
-        if rng is not None and any(rates):
-            keys = rng.integers(0, 2**64, size=len(rates), dtype=np.uint64)
-        for place, number in enumerate(self._keys):
-            mask = NO_MASK if keys is None else Mask(keys[place], np.float32(rates[place]))
-            ws.layers[number].mask = mask
+        if rng is not None and any(rate for rate, _ in masked):
+            keys = rng.integers(0, 2**64, size=len(masked), dtype=np.uint64)
+        for place, (rate, own) in enumerate(masked):
+            own.mask = NO_MASK if keys is None else Mask(keys[place], np.float32(rate))
 
     def _run(
         self,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from truesparse.errors import UsageError, printable
 from truesparse.settings import checked, flag, joined, kind_of, parse
-from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.lm.settings import OF_MIXTURE, LanguageModelConfig
 from truesparse.tasks.registry import TASKS
 from truesparse.topology.methods import METHODS
 from truesparse.training.chosen import choices
@@ -137,7 +137,8 @@ def _settled(method: Method) -> set[str]:
 
 
 def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
-    """A preset without what it says of an optimizer, a method, a cell or a density that is replaced."""
+    """A preset without what it says of an optimizer, a method, a cell, a head or a density that is
+    replaced."""
     fitting = dict(preset)
     method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
     replaced: set[str] = set()
@@ -147,6 +148,8 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
         replaced.add("rank_exponent")
     if method is not None:
         replaced |= _settled(method)
+    if given.get("head", "mos") != "mos":
+        replaced |= {*OF_MIXTURE}
     for name in replaced:
         fitting.pop(name, None)
     for choice, settings in choices().items():

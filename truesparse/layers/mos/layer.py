@@ -5,6 +5,9 @@ H inputs, K experts of E latent numbers, V outputs::
     z_k = tanh(W_k x + b_k),  pi = softmax(P x)
     p = sum_k pi_k softmax(W z_k + b)
 
+In training with dropout, z_k is multiplied by a mask that a sequence has for a whole window; the prior's x is
+not.
+
 W_1 ... W_K are stacked in `latent` `[K E, H]`, and W is `weight` `[V, E]` or the embedding.
 
 Panels of latent numbers are those of a head with one softmax: panel ``p K + k`` is expert k of panel p. Their
@@ -27,6 +30,7 @@ from truesparse.kernels.loss import softmax_cross_entropy
 from truesparse.kernels.sddmm import row_sums
 from truesparse.kernels.threads import thread_count
 from truesparse.layers.chain import Place
+from truesparse.layers.dropout.layer import NO_MASK, apply_mask
 from truesparse.layers.layer import GradientRows, gradient_product
 from truesparse.layers.mos.kernels import keep_softmax, mix_softmaxes
 from truesparse.layers.mos.spec import MixtureOfSoftmaxes
@@ -57,9 +61,15 @@ class MixtureWorkspace(SoftmaxWorkspace):
     once : ndarray of float32, shape (lanes,)
     dx : ndarray of float32, shape (P, H, lanes)
         What the prior adds to the gradient of the inputs.
+    mask : Mask
+        Of the latent numbers.
+    panels : Panels
     """
 
-    __slots__ = ("latents", "dlatents", "dz", "prior", "said", "shares", "own", "targets", "once", "dx")
+    __slots__ = (
+        *("latents", "dlatents", "dz", "prior", "said", "shares", "own", "targets", "once", "dx"),
+        *("mask", "panels"),
+    )
 
     def __init__(
         self, panels: Panels, outputs: int, weights: int, experts: int, latents: int, inputs: int
@@ -74,6 +84,8 @@ class MixtureWorkspace(SoftmaxWorkspace):
         self.targets = aligned_zeros(every, np.int32)
         self.once = aligned_zeros(panels.lanes)
         self.once.fill(1)
+        self.mask = NO_MASK
+        self.panels = panels
 
 
 class MixtureOfSoftmaxesLayer(SoftmaxLayer):
@@ -84,7 +96,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
     Yang, Dai, Salakhutdinov & Cohen, "Breaking the softmax bottleneck: a high-rank RNN language model", 2018.
     """
 
-    __slots__ = ("latent", "prior", "experts", "_bias_latent", "_no_bias")
+    __slots__ = ("latent", "prior", "experts", "_bias_latent", "_no_bias", "_rate")
 
     WORKSPACE: ClassVar[type[MixtureWorkspace]] = MixtureWorkspace
 
@@ -92,10 +104,16 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         super().__init__(place, arena, matrix)
         assert isinstance(place.spec, MixtureOfSoftmaxes)
         self.experts = place.spec.experts
+        self._rate = place.spec.dropout_latent
         self.latent = arena.matrices[f"{place.name}.latent"]
         self.prior = arena.as_matrix(f"{place.name}.prior", (self.experts, place.given.size))
         self._bias_latent = f"{place.name}.bias_latent"
         self._no_bias = aligned_zeros(self.experts)
+
+    @property
+    def rate(self) -> float:
+        """See `HeadLayer.rate`; of the latent numbers."""
+        return self._rate
 
     def workspace(self, panels: Panels) -> MixtureWorkspace:
         """Scores of a few panels, and ``P (12 K E + 4 H)`` bytes and little more, P being the columns."""
@@ -122,6 +140,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
             add_gradient(self.weight, gradient, z[part])
             row_sums(lanes)(grads[self._bias], gradient, threads)
         dlatents, dprior = ws.dlatents[:used], ws.prior[:used]
+        apply_mask(ws.dz[:used], ws.mask, ws.panels)
         activation_backward("tanh", lanes)(dlatents, ws.dz[:used])
         multiply_transposed(dx, self.latent, dlatents)
         multiply_transposed(ws.dx[:used], self.prior, dprior)
@@ -163,6 +182,7 @@ class MixtureOfSoftmaxesLayer(SoftmaxLayer):
         latents = ws.latents[:used]
         multiply(latents, self.latent, x, self.arena.biases[self._bias_latent])
         activation_forward("tanh", x.shape[2])(latents, ws.dlatents[:used])
+        apply_mask(latents, ws.mask, ws.panels)
         multiply(ws.prior[:used], self.prior, x, self._no_bias)
         ws.targets[: used * self.experts] = np.repeat(targets[:used], self.experts, axis=0)
         z = self._by_expert(latents)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from truesparse.errors import UsageError
 from truesparse.layers.output.spec import Head, Softmax
-from truesparse.layers.spec import STEPS, Matrix, Signal, Vector, count
+from truesparse.layers.spec import STEPS, Matrix, Signal, Vector, count, rate
+
+OF_LATENTS = "Fraction of the mixture's latent numbers dropped, the same ones at every step of a window."
 
 
 @dataclass(frozen=True)
@@ -15,19 +17,21 @@ class MixtureOfSoftmaxes(Softmax):
     """Probabilities that are a weighted mean of those of several softmaxes, and their cross-entropy.
 
     Each of the `experts` has `latent` numbers of its own, made of the layer before; the output matrix serves
-    all of them.
+    all of them. In training `dropout_latent` of the latent numbers are dropped.
 
     References
     ----------
-    Yang, Dai, Salakhutdinov & Cohen, "Breaking the softmax bottleneck: a high-rank RNN language model", 2018.
+    Yang, Dai, Salakhutdinov & Cohen, "Breaking the softmax bottleneck: a high-rank RNN language model", 2018;
+    the dropout is that of their code.
     """
 
     TYPE: ClassVar[str] = "mos"
     DIRECT: ClassVar[bool] = False
-    FREE: ClassVar[tuple[str, ...]] = Head.FREE
+    FREE: ClassVar[tuple[str, ...]] = (*Head.FREE, "dropout_latent")
 
     experts: int = count("Softmaxes that are mixed, K.", 5)
     latent: int = count("Numbers that each softmax reads.", 1)
+    dropout_latent: float = rate(OF_LATENTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,6 +40,17 @@ class MixtureOfSoftmaxes(Softmax):
                 "a mixture of softmaxes has a sparse output matrix, no label smoothing and no temperature"
                 "; leave these settings out"
             )
+
+    def to_document(self) -> dict[str, Any]:
+        """See `Softmax.to_document`; a rate of 0 is left out too."""
+        document = super().to_document()
+        if not self.dropout_latent:
+            del document["dropout_latent"]
+        return document
+
+    def resized(self, numerator: int, denominator: int) -> Self:
+        """See `LayerSpec.resized`; the latent numbers as an embedding's."""
+        return replace(self, latent=max(1, round(self.latent * numerator / denominator)))
 
     @property
     def copies(self) -> int:

@@ -101,6 +101,11 @@ class HeadLayer(ABC):
         """Room for its scores."""
         return self.WORKSPACE(panels, self.outputs, self.weight.nnz)
 
+    @property
+    def rate(self) -> float:
+        """Which fraction of its own numbers it drops in training; if above 0, its workspace has a `mask`."""
+        return 0.0
+
     @abstractmethod
     def targets(self, panels: Panels) -> NDArray[Any]:
         """Room for the targets of a window."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from truesparse.errors import UsageError, typed
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.models import ONE_DIRECTION, language_model
+from truesparse.layers.mos.spec import OF_LATENTS
 from truesparse.layers.output.spec import smoothing_setting
-from truesparse.settings import setting
+from truesparse.settings import flag, fraction, setting
 from truesparse.training.config import Config, preset_of
 from truesparse.training.tokens import (
     embedding_density_setting,
@@ -23,8 +24,33 @@ if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
     from truesparse.training.task import Predictor, Task
 
-# What a preset says of an optimizer, a method, a cell or the number of weights counts as long as the preset's
-# own is not replaced by another.
+OF_MIXTURE = ("experts", "dropout_latent")  # the settings that only --head mos has
+
+# AWD-LSTM, and how Selfish-RNN trains models of that family.
+_AWD: dict[str, Any] = {
+    # Merity, Keskar & Socher, 2018, in whose code and that of Yang et al. these are the same
+    "layers": 3,
+    "tied": True,
+    "bptt": 70,
+    "random_windows": True,  # their lengths are drawn in another way there
+    "locked_dropout": True,
+    "dropout_embedding": 0.1,
+    "dropout_output": 0.4,
+    "dropout_weights": 0.5,
+    "size_penalty": 2.0,
+    "change_penalty": 1.0,
+    "clip": 0.25,
+    "weight_decay": 1.2e-6,
+    # Liu et al., 2021: their method and optimizer, and the density of their AWD-LSTM-MoS on WikiText-2 and of
+    # their ON-LSTM, which has AWD-LSTM's sizes. Which fraction is dropped is left to the method: 0.5, as in
+    # their code for ON-LSTM. First weights are as always here.
+    "method": "selfish",
+    "optimizer": "snt-asgd",
+    "density": 0.45,
+}
+
+# What a preset says of an optimizer, a method, a cell, a head or the number of weights counts as long as the
+# preset's own is not replaced by another.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     "ptb-small": {  # benchmarks/results/methods
@@ -75,6 +101,33 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_decay": 1.11,
         "drop_fraction": 0.5,
     },
+    "ptb-awd": {
+        **_AWD,
+        # Merity et al., 2018, and what their code's page gives for Penn Treebank
+        "hidden_size": 1150,
+        "last_hidden_size": 400,
+        "embedding_size": 400,
+        "batch_size": 20,
+        "epochs": 500,
+        "lr": 30.0,
+        "dropout_first": 0.4,
+        "dropout_input": 0.25,
+    },
+    "ptb-awd-mos": {
+        **_AWD,
+        # Yang et al., 2018, as their code's page gives it for Penn Treebank
+        "head": "mos",
+        "experts": 15,
+        "hidden_size": 960,
+        "last_hidden_size": 620,
+        "embedding_size": 280,
+        "batch_size": 12,
+        "epochs": 1000,
+        "lr": 20.0,
+        "dropout_first": 0.4,
+        "dropout_input": 0.225,
+        "dropout_latent": 0.29,
+    },
 }
 
 
@@ -119,6 +172,12 @@ truesparse train lm --resume RUN
         False, "Draw the lengths of the windows anew in each epoch; --bptt is their mean."
     )
     label_smoothing: float = smoothing_setting()
+    last_hidden_size: int | None = setting(
+        None, "Units of the last recurrent layer.", low=1, shown="as --hidden-size"
+    )
+    dropout_first: float | None = fraction(
+        None, "Fraction of the first recurrent layer's inputs dropped.", none=True, shown="as --dropout-input"
+    )
     size_penalty: float = setting(
         0.0, "How much the mean square of the output layer's inputs counts in the loss (AR).", low=0, high=1e6
     )
@@ -135,6 +194,7 @@ truesparse train lm --resume RUN
     experts: int | None = setting(
         None, "Softmaxes that --head mos mixes, each of --embedding-size numbers, K.", low=1, shown="5"
     )
+    dropout_latent: float = fraction(0.0, f"{OF_LATENTS[:-1]}, of --head mos.", none=True)
     tied: bool = setting(False, "Use the embedding as the output layer too.")
     output_group: int = setting(
         1,
@@ -149,11 +209,14 @@ truesparse train lm --resume RUN
             raise UsageError(f"{ONE_DIRECTION}; leave --bidirectional out")
         if self.vocabulary is not None and self.level != "subword":
             raise UsageError(f"--vocabulary is for --level subword, not {self.level}; leave it out")
-        if self.experts is not None and self.head != "mos":
-            raise UsageError(f"--experts is for --head mos, not {self.head}; leave it out")
-        if self.tied and self.head == "softmax" and self.embedding_size not in (None, self.hidden_size):
+        for name in OF_MIXTURE:
+            if getattr(self, name) and self.head != "mos":
+                raise UsageError(f"{flag(name)} is for --head mos, not {self.head}; leave it out")
+        last = "hidden_size" if self.last_hidden_size is None else "last_hidden_size"
+        embedding, units = self.embedding_size or self.hidden_size, getattr(self, last)
+        if self.tied and self.head == "softmax" and embedding != units:
             raise UsageError(
-                f"--tied needs --embedding-size {self.embedding_size} to be --hidden-size {self.hidden_size}"
+                f"--tied needs --embedding-size {embedding} to be {flag(last)} {units}"
                 f"; leave one of the three out"
             )
 
@@ -205,5 +268,8 @@ def language_model_chain(config: LanguageModelConfig, vocab_size: int) -> ChainS
         size_penalty=config.size_penalty,
         change_penalty=config.change_penalty,
         experts=(config.experts or 5) if config.head == "mos" else 0,
+        dropout_latent=config.dropout_latent,
+        dropout_first=config.dropout_first,
+        last_hidden_size=config.last_hidden_size,
         **config.cell_settings(),
     )
