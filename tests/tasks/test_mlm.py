@@ -139,6 +139,7 @@ def test_its_use(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     [
         ({"heads": 4}, "--heads 4 does not divide --hidden-size 6"),
         ({"method": "small-dense", "update_interval": None}, "--method small-dense makes layers smaller"),
+        ({"method": "iss"}, "--method iss takes whole units away, but all blocks of an encoder add to the"),
     ],
 )
 def test_what_there_cannot_be(given: dict[str, Any], sentence: str) -> None:

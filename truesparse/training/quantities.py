@@ -63,7 +63,8 @@ def quantities(
     Returns
     -------
     dict of str to Quantities
-        By the names of the methods; nan of a dense model that would have less than one unit.
+        By the names of the methods; nan of a dense model that would have less than one unit, and of a method
+        that takes units away where a model has none that can go.
 
     Notes
     -----
@@ -88,6 +89,8 @@ def quantities(
         end: float = sparse
         if not method.ends_sparser:
             end = {"small": small, "dense": dense}.get(method.initial, sparse)
+        if method.units and not chain.hidden_units:
+            end = math.nan
         first = max(settings[method.initial_setting], density) if method.initial_setting else 1.0
         begin = sparse + (dense - sparse) * (first - density) / max(1 - density, 1e-9)
         forward = _mean_forward(method, settings, begin, end, plan)
