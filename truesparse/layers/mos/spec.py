@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from truesparse.errors import UsageError
 from truesparse.layers.output.spec import Head, Softmax
@@ -59,3 +59,7 @@ class MixtureOfSoftmaxes(Softmax):
             Vector("bias_latent", self.experts * self.latent),
             Vector("prior", self.experts * given.size, drawn=True),
         )
+
+    def resized(self, numerator: int, denominator: int) -> Self:
+        """See `LayerSpec.resized`."""
+        return replace(self, latent=max(1, round(self.latent * numerator / denominator)))
