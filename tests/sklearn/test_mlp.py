@@ -75,8 +75,7 @@ def test_what_cannot_be(given: dict[str, Any], message: str) -> None:
 
 def test_an_adaptive_learning_rate() -> None:
     model = SparseMLPClassifier(**SMALL, learning_rate="adaptive", early_stopping=True).fit(X, Y)
-    config = model.network_.config
-    assert (config.lr_decay, config.lr_decay_start) == (5.0, 0)
+    assert model.network_.config.optimizer_settings.decay() == (5.0, 0)
     model.set_params(lr_decay=2.0).fit(X, Y)
-    assert model.network_.config.lr_decay == 2.0
-    assert SparseMLPClassifier(**SMALL).fit(X, Y).network_.config.lr_decay == 1.0
+    assert model.network_.config.optimizer_settings.decay() == (2.0, 0)
+    assert SparseMLPClassifier(**SMALL).fit(X, Y).network_.config.optimizer_settings.decay()[0] == 1.0

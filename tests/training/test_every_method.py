@@ -17,7 +17,7 @@ from truesparse.tasks.lm.settings import LanguageModelConfig, language_model_cha
 from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.mlp.settings import MLPConfig
 from truesparse.tasks.sources import resolve
-from truesparse.topology import METHODS
+from truesparse.topology import METHODS, Changed
 from truesparse.training.build import build_model, build_training
 from truesparse.training.config import Config
 from truesparse.training.start import wanted_counts
@@ -76,7 +76,11 @@ REFUSED = {
     ("encoder", "small-dense"): "method small-dense makes layers smaller, which heads do not allow",
 }
 # With which a method does something in as few steps, besides the interval of its updates
-LIVELY = {"deepr": {"noise": 0.3}, "snip": {"saliency_windows": 2}, "iss": {"group_lasso": 1e-3}}
+LIVELY: dict[str, dict[str, Any]] = {
+    "deepr": {"noise": 0.3},
+    "snip": {"saliency_windows": 2},
+    "iss": {"group_lasso": 1e-3},
+}
 
 
 def configured(layer: str, name: str) -> Config:
@@ -106,7 +110,8 @@ def test_a_method_and_a_layer(layer: str, name: str) -> None:
     chain, training = begun(layer, config)
     arena, batches = training.model.arena, LAYERS[layer].batches()
     first = {matrix: weights.nnz for matrix, weights in arena.matrices.items()}
-    before, moved, losses = arena.nnz, [], []
+    moved: list[Changed] = []
+    before, losses = arena.nnz, []
     for number in range(STEPS):
         epoch, place = divmod(number, len(batches))
         losses.append(training.step(batches.batch(epoch, place)).loss)
