@@ -21,9 +21,10 @@ LINEAR = ChainSpec(
     Linear(128, "relu"),
     LSTM(128),
     Linear(128, "tanh"),
+    Linear(96, "srelu"),
     Dropout(0.2),
     Pool("mean"),
-    Linear(64),
+    Linear(64, "srelu"),
     Softmax(4),
 )
 

@@ -21,6 +21,7 @@ from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
 from truesparse.tasks.use import evaluate_file
+from truesparse.topology.methods import METHODS
 from truesparse.training.loop import TrainingStopped
 
 pytestmark = pytest.mark.usefixtures("command")
@@ -96,6 +97,8 @@ def test_a_run(trained: tuple[Path, dict[str, Any]]) -> None:
     assert sum(sum(record["replaced"].values()) for record in records(run, "rewire")) > 0
     assert results["net_seconds"] == pytest.approx(results["step_seconds"] * results["density"])
     assert records(run, "end")[0]["net_seconds"] == results["net_seconds"]
+    methods = json.loads(CliRunner().invoke(main, ["info", str(run), "--json"]).stdout)["run"]["methods"]
+    assert METHODS.keys() - methods.keys() == {"iss", "small-dense"}
 
 
 def test_it_goes_on_exactly(trained: tuple[Path, dict[str, Any]], text: Path, tmp_path: Path) -> None:
@@ -139,6 +142,7 @@ def test_its_use(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     [
         ({"heads": 4}, "--heads 4 does not divide --hidden-size 6"),
         ({"method": "small-dense", "update_interval": None}, "--method small-dense makes layers smaller"),
+        ({"method": "iss"}, "--method iss takes whole units away, but all blocks of an encoder add to the"),
     ],
 )
 def test_what_there_cannot_be(given: dict[str, Any], sentence: str) -> None:

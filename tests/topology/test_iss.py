@@ -14,7 +14,12 @@ CHAINS = {
     "rhn": ts.Chain(ts.Embedding(30, 7), ts.RHN(7, depth=2), ts.Softmax(30, tied=True)),
     "both": ts.Chain(ts.Embedding(30, 6), ts.Bidirectional(ts.LSTM(5)), ts.LSTM(4), ts.Softmax(30)),
     "gru": ts.Chain(ts.Linear(9), ts.GRU(6), ts.Pool("mean"), ts.Linear(4), ts.Softmax(3), features=5),
+    "mlp": ts.Chain(ts.Linear(9, "relu"), ts.Linear(7, "srelu"), ts.Pool(), ts.Softmax(4), features=5),
 }
+# All that the head reads are features that the residual layer adds to.
+PLAIN = ts.Chain(
+    ts.Linear(6), ts.Residual(ts.Linear(8, "relu"), ts.Linear(6)), ts.Pool("mean"), ts.Softmax(3), features=5
+)
 
 
 def at_work(name, lasso=0.01, density=0.5, gates="fused"):
@@ -72,10 +77,17 @@ def test_what_the_units_are_rows_and_columns_of():
     hidden = ("rhn.0.weight_hh.0", "rhn.0.weight_hh.1")
     assert CHAINS["rhn"].hidden_units == [(7, ("rhn.0.weight_ih", *hidden), (*hidden, "embedding.weight"))]
     assert CHAINS["gru"].hidden_units == [
-        (6, ("gru.0.weight_ih", "gru.0.weight_hh"), ("gru.0.weight_hh", "linear.1.weight"))
+        (9, ("linear.0.weight",), ("gru.0.weight_ih",)),
+        (6, ("gru.0.weight_ih", "gru.0.weight_hh"), ("gru.0.weight_hh", "linear.1.weight")),
+        (4, ("linear.1.weight",), ("output.weight",)),
+    ]
+    assert CHAINS["mlp"].hidden_units == [
+        (9, ("linear.0.weight",), ("linear.1.weight",)),
+        (7, ("linear.1.weight",), ("output.weight",)),
     ]
     dense = ts.Chain(ts.LSTM(4), ts.Pool(), ts.Softmax(3, sparse=False), features=5)
     assert dense.hidden_units[0][2] == ("lstm.0.weight_hh",)
+    assert PLAIN.hidden_units == []
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -110,7 +122,8 @@ def test_the_smallest_units_go_with_all_their_weights(name, gates):
     gone = [norm == 0 for norm in norms(model)]
     assert sum(map(np.count_nonzero, gone)) > 0
     largest_gone = max(norm[dead].max() for norm, dead in zip(sizes, gone, strict=True) if dead.any())
-    smallest_left = min(norm[~dead].min() for norm, dead in zip(sizes, gone, strict=True))
+    left = [norm[~dead] for norm, dead in zip(sizes, gone, strict=True)]
+    smallest_left = min(norm.min() for norm in left if norm.size > 1)  # the last unit of a layer stays
     assert largest_gone < smallest_left
     for units, dead in zip(places_of(model), gone, strict=True):
         for u in np.flatnonzero(dead):
@@ -150,8 +163,7 @@ def test_training_in_memory():
     ts.fit(model, batches, ts.sgd(lr=0.5), method, epochs=2, density=0.5)
     assert 0.35 < model.density <= 0.5
     assert sum(np.count_nonzero(norm == 0) for norm in norms(model)) >= 3
-    plain = ts.Chain(ts.Linear(9), ts.Pool("mean"), ts.Softmax(3), features=5)
     samples = ts.Sequences.of([np.ones((4, 5), np.float32)] * 8)
     few = ts.SequenceBatches(samples, np.arange(8) % 3, 4)
-    with pytest.raises(UsageError, match="the model has no recurrent layer whose units method iss could"):
-        ts.fit(plain.init(1.0), few, ts.sgd(), ts.method("iss", update_interval=1), epochs=4, density=0.5)
+    with pytest.raises(UsageError, match="the model has no hidden units that method iss could take away"):
+        ts.fit(PLAIN.init(1.0), few, ts.sgd(), ts.method("iss", update_interval=1), epochs=4, density=0.5)

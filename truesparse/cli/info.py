@@ -76,8 +76,7 @@ def _print_work(work: dict[str, Any]) -> None:
     click.echo("What each method takes to come to as many weights, of a dense model's FLOPs:\n")
     table = plain_table("method", numbers=("training", "inference"))
     for name, (training, inference) in work["methods"].items():
-        if inference == inference:  # no nan: there is such a model
-            table.add_row(name, f"{training:.3f}", f"{inference:.3f}")
+        table.add_row(name, f"{training:.3f}", f"{inference:.3f}")
     print_table(table)
 
 

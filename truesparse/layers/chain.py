@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from truesparse.errors import UsageError
 from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.linear.spec import Linear
 from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.pool.spec import Pool
 from truesparse.layers.registry import layer_type
@@ -320,12 +321,14 @@ class ChainSpec:
 
     @property
     def hidden_units(self) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
-        """For each recurrent layer, and each direction of one, how many units it has, and of which matrices
-        they are rows and columns."""
+        """For each recurrent layer, or direction of one, and each linear layer how many units it has, and of
+        which matrices they are rows and columns; of none before a residual layer, which adds to them."""
         places = [place for place in self.places if place.matrices or place.spec is self.head]
         found = []
         for place, behind in pairwise(places):
-            for layer in place.directions:
+            if isinstance(behind.spec, Residual):
+                continue
+            for layer in place.directions or (place,) * isinstance(place.spec, Linear):
                 size, own = layer.output.size, layer.matrices
                 rows = tuple(matrix.name for matrix in own if matrix.shape[0] == matrix.blocks * size)
                 reads = [matrix.name for matrix in own if matrix.reads == "state"]

@@ -113,6 +113,7 @@ def with_parameters(
     kind: type[Config],
     own: Mapping[str, Parameter] = OWN,
     without: Collection[str] = (),
+    absent: Mapping[str, str] = {},
 ) -> Callable[[E], E]:
     """Give an estimator a constructor that takes the settings of a configuration and others.
 
@@ -125,6 +126,8 @@ def with_parameters(
         What it takes besides.
     without : collection of str
         Fields that make no sense here.
+    absent : mapping of str to str
+        Why it lacks parameters that users may look for.
 
     Returns
     -------
@@ -146,7 +149,8 @@ def with_parameters(
             """Take the parameters; they are checked when the estimator is fitted."""
             unknown = [name for name in parameters if name not in defaults]
             if unknown:
-                raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}")
+                reason = f", as {absent[unknown[0]]}" if unknown[0] in absent else ""
+                raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}{reason}")
             vars(self).update(defaults | parameters)
 
         keyword = inspect.Parameter.KEYWORD_ONLY

@@ -28,7 +28,7 @@ class MethodRules(Protocol):
 
 
 class Units(NamedTuple):
-    """The hidden units of a recurrent layer.
+    """The hidden units of a recurrent or linear layer.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Beginning:
     momentum : str
         The state of the arena that has the momentum of each weight; empty if the optimizer keeps none.
     units : sequence of Units
-        Of each recurrent layer.
+        Of each layer whose units can go; see `truesparse.layers.chain.ChainSpec.hidden_units`.
     """
 
     arena: Arena

@@ -33,7 +33,7 @@ class UnitHooks(Hooks):
     away the units of the smallest norm.
 
     A unit's weights are its rows in the matrices of its layer, those of all gates, and its columns wherever
-    it is read: in the recurrent matrices, and by the layer behind. A recurrent weight belongs to two units.
+    it is read: in the recurrent matrices, and by the layer behind. A weight between units belongs to both.
 
     References
     ----------
@@ -53,7 +53,9 @@ class UnitHooks(Hooks):
 
         self._units = self._beginning.units
         if not self._units:
-            raise UsageError("the model has no recurrent layer whose units --method iss could take away")
+            raise UsageError(
+                "the model has no hidden units that --method iss could take away; use another method"
+            )
         self._wanted = sum(
             self.targets[name] * self.arena.matrices[name.partition("[")[0]].group for name in self.targets
         )

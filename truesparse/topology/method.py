@@ -93,6 +93,8 @@ class Method:
         Why it cannot have connections of several weights; empty if it can.
     spread : str
         Why it cannot spread the density over the matrices as the user asks; empty if it can.
+    units : bool
+        Whether it takes away whole hidden units, so that a model must have some.
     stores, work : str
         What it stores besides the weights that exist, and its training FLOPs, for the table of methods.
 
@@ -122,6 +124,7 @@ class Method:
     fused: str = ""
     single: str = ""
     spread: str = ""
+    units: bool = False
     stores: str = "nothing"
     work: str = "3 f_S"
 

@@ -174,6 +174,7 @@ for _method in (
         defaults={"update_interval": 100, "update_end": 0.75},
         settings=ISSSettings,
         spread="takes whole units away",
+        units=True,
         stores="all positions at first",
         work="3 f of the density at each step",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +62,8 @@ def quantities(
     Returns
     -------
     dict of str to Quantities
-        By the names of the methods; nan of a dense model that would have less than one unit.
+        By the names of the methods; without a dense model that would have less than one unit, and without a
+        method that takes units away where a model has none that can go.
 
     Notes
     -----
@@ -78,16 +78,18 @@ def quantities(
     """
     dense, sparse = dense_flops_per_token(chain), forward_flops(chain, counts)
     try:
-        small: float = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
+        small: int | None = dense_flops_per_token(chain.with_parameters(sum(counts.values())))
     except UsageError:  # no dense model is so small
-        small = math.nan
+        small = None
     density = sum(counts.values()) / chain.dense_parameters
     found = {}
     for name, method in METHODS.items():
         settings = own[1] if own is not None and own[0] == name else method.defaults
-        end: float = sparse
+        end: int | None = sparse
         if not method.ends_sparser:
             end = {"small": small, "dense": dense}.get(method.initial, sparse)
+        if end is None or (method.units and not chain.hidden_units):
+            continue
         first = max(settings[method.initial_setting], density) if method.initial_setting else 1.0
         begin = sparse + (dense - sparse) * (first - density) / max(1 - density, 1e-9)
         forward = _mean_forward(method, settings, begin, end, plan)

@@ -89,7 +89,13 @@ truesparse train mlm --resume RUN
             raise UsageError(
                 f"--heads {self.heads} does not divide --hidden-size {self.hidden_size}; change one of both"
             )
-        if get_method(self.method).initial == "small":
+        method = get_method(self.method)
+        if method.units:
+            raise UsageError(
+                f"--method {method.name} takes whole units away, but all blocks of an encoder add to the same"
+                " features; use another method, such as gmp"
+            )
+        if method.initial == "small":
             raise UsageError(
                 f"--method {self.method} makes layers smaller, which heads do not allow; use another method,"
                 " or a smaller --hidden-size with --method dense"
