@@ -91,14 +91,6 @@ static void ${name}_sigmoids(float *x, size_t n)
     }
 }
 
-static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)
-{
-    size_t i;
-    for (i = 0; i < n; i++) {
-        y[i] = x[i];
-    }
-}
-
 /* the mean of n numbers, from four sums */
 static float ${name}_mean(const float *x, size_t n)
 {
@@ -117,4 +109,12 @@ static float ${name}_mean(const float *x, size_t n)
         sum += sums[i];
     }
     return sum / (float)n;
+}
+
+static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = x[i];
+    }
 }
