@@ -14,17 +14,20 @@ from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.spec import Dropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.gru.spec import GRU
+from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.models import language_model, sequence_model
 from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.output.spec import Softmax
 from truesparse.layers.pool.spec import Pool
+from truesparse.layers.residual.spec import Residual
 from truesparse.layers.rhn.spec import RHN
 from truesparse.model import random_model
 from truesparse.model.saving import save_model
 from truesparse.modelfile import Reader, StoredModel, read_model
 
+# Those of a norm have names that say so: ONNX has no nodes for it.
 CLASSIFIERS = {
     "last": sequence_model(70, 12, 20, 2, outputs=3),
     "mean": sequence_model(70, 12, 20, 1, pooling="mean", sparse_output=True),
@@ -45,6 +48,10 @@ CLASSIFIERS = {
     "mos, max": ChainSpec(
         Embedding(70, 12), LSTM(20), Pool("max"), MixtureOfSoftmaxes(4, experts=3, latent=6)
     ),
+    "norm, mean": ChainSpec(
+        *(Embedding(70, 12), LSTM(20), Residual(LayerNorm(), Linear(30, "relu"), Linear(20))),
+        *(LayerNorm(), Pool("mean"), Softmax(3)),
+    ),
     "linear before last": ChainSpec(Embedding(70, 12), LSTM(20), Linear(9, "tanh"), Pool(), Softmax(3)),
     "rhn, max": sequence_model(70, 12, 20, 1, cell="rhn", depth=2, outputs=3, pooling="max"),
 }
@@ -58,6 +65,10 @@ BOTH = {  # classifiers and taggers of both directions
     "both, gru, steps": sequence_model(70, 12, 20, 1, "gru", outputs=3, pooling="", bidirectional=True),
     "both, mos, steps": ChainSpec(
         Embedding(70, 12), Bidirectional(GRU(9)), MixtureOfSoftmaxes(5, experts=2, latent=7)
+    ),
+    "both, norm": ChainSpec(
+        *(Embedding(70, 12), Residual(LayerNorm(), Linear(9, "relu"), Linear(12)), Bidirectional(LSTM(8))),
+        *(LayerNorm(), Residual(Linear(16, "tanh")), Softmax(5)),
     ),
     "both, then forward": ChainSpec(
         *(Embedding(70, 12), Linear(9, "tanh"), Bidirectional(LSTM(8)), Linear(7), LSTM(20, "unit")),
@@ -97,6 +108,18 @@ SIZES = {
     ),
     "mos of one": ChainSpec(
         Embedding(70, 12), LSTM(20), Linear(9), MixtureOfSoftmaxes(70, experts=1, latent=5)
+    ),
+    "norm": ChainSpec(
+        *(Embedding(70, 12), LSTM(20), LayerNorm(), Residual(LayerNorm(), Linear(30, "relu"), Linear(20))),
+        Softmax(70),
+    ),
+    "norm of the embedding": ChainSpec(
+        *(Embedding(70, 13), LayerNorm(), Residual(Linear(13, "srelu")), LSTM(20), LSTM(20)),
+        *(LayerNorm(1e-3), MixtureOfSoftmaxes(70, experts=2, latent=5)),
+    ),
+    "norm, tied, unit": ChainSpec(
+        *(Embedding(70, 20, group=2), Residual(LayerNorm(), Linear(9, "selu"), LayerNorm(), Linear(20))),
+        *(GRU(20, "unit"), LayerNorm(), Softmax(70, tied=True, group=2)),
     ),
     "dense": language_model(9, 4, 6, 1),
     "almost empty": language_model(30, 8, 8, 1),

@@ -28,7 +28,7 @@ def expected(stored: StoredModel, tokens: np.ndarray) -> np.ndarray:
     return np.stack(said, axis=1) if stored.chain.per_step else said
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", [kind for kind in BOTH if "norm" not in kind])
 def test_onnx(tmp_path: Path, kind: str) -> None:
     """At any number of steps, also a single one; there is no state."""
     pytest.importorskip("onnx")
@@ -149,7 +149,7 @@ def test_models_of_features(tmp_path: Path, kind: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["both, gru, max", "both, then forward", "both, steps"])
+@pytest.mark.parametrize("kind", ["both, gru, max", "both, then forward", "both, steps", "both, norm"])
 def test_the_c_source_stays_in_its_memory(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -160,4 +160,4 @@ def test_the_c_source_stays_in_its_memory(tmp_path: Path, kind: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     texts = compile_and_run(tmp_path / "out", "w1", "w7", "w2")
     said = [line for line in texts.stdout.splitlines() if line[:2] in ("0.", "1.")]
-    assert (texts.returncode, len(said)) == (0, 3 if "steps" in kind else 1)
+    assert (texts.returncode, len(said)) == (0, 3 if "steps" in kind or "norm" in kind else 1)

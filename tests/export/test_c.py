@@ -29,6 +29,7 @@ from truesparse.model.saving import save_model
 from truesparse.runtime.loading import as_model
 
 GRUS = [kind for kind in SIZES if "gru" in kind and kind not in CLASSIFIERS]
+NORMS = [kind for kind in SIZES if "norm" in kind and kind not in CLASSIFIERS]
 
 
 @needs_compiler
@@ -47,7 +48,10 @@ def test_the_source_compiles_without_a_warning_and_passes_its_test(
 @needs_compiler
 @pytest.mark.parametrize(
     "kind",
-    ["lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", "linear, mean", "mos", *GRUS],
+    [
+        *("lstm", "rhn", "of two sizes", "mean", "lstm, rhn", "rhn, max", "linear, mean", "mos"),
+        *(*GRUS, *NORMS),
+    ],
 )
 def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
@@ -78,6 +82,7 @@ def test_memory_is_used_as_the_language_allows(tmp_path: Path, kind: str) -> Non
         "mos, unit",
         "mos of one",
         *GRUS,
+        *NORMS,
         *CLASSIFIERS,
         *TAGGERS,
     ],
@@ -116,7 +121,7 @@ def test_scores_are_those_of_the_runtime(tmp_path: Path, kind: str, dtype: str) 
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["max", "rhn, mean", "linear, mean", "linear, last"])
+@pytest.mark.parametrize("kind", ["max", "rhn, mean", "linear, mean", "linear, last", "norm, mean"])
 def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str) -> None:
     file = save(tmp_path / "m", kind)
     report = export_model(file, "c", tmp_path / "out")
@@ -152,6 +157,9 @@ def test_a_classifier_in_c_is_the_one_that_was_trained(tmp_path: Path, kind: str
         "linear before last",
         "lstm, rhn",
         "mos",
+        "norm",
+        "norm, mean",
+        "norm of the embedding",
     ],
 )
 def test_what_is_said_before_the_first_token(tmp_path: Path, kind: str) -> None:
@@ -165,7 +173,7 @@ def test_what_is_said_before_the_first_token(tmp_path: Path, kind: str) -> None:
     library.model_output(state, scores.ctypes.data_as(ctypes.c_void_p))
     np.testing.assert_allclose(scores, as_model(stored).stream().logits(), rtol=1e-6, atol=1e-6)
     only_bias = np.array_equal(scores, stored.vectors["output.bias"])
-    assert only_bias == (kind in ("last", "mean", "max", "lstm, rhn", "linear before last"))
+    assert only_bias == (kind in ("last", "mean", "max", "norm, mean", "lstm, rhn", "linear before last"))
 
 
 @pytest.mark.parametrize(("target", "dtype"), [("c", "float32"), ("c", "int8"), ("onnx", "float32")])

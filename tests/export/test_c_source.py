@@ -55,7 +55,24 @@ def test_the_source_needs_nothing_but_a_function(tmp_path: Path) -> None:
     assert "malloc" not in source
     assert "double" not in source
     assert "static const uint8_t model_lstm_1_weight_hh_places" in source
-    assert set(re.findall(r"\b(\w+f)\(", source)) == {"copysignf"}
+    assert functions_of_c(source) == {"copysignf"}
+
+
+def functions_of_c(source: str) -> set[str]:
+    """What it calls of C's library: functions of floats."""
+    return set(re.findall(r"\b(\w+f)\(", source))
+
+
+def test_a_norm_takes_a_square_root_and_a_residual_layer_some_of_the_stack(tmp_path: Path) -> None:
+    report = export_model(save(tmp_path / "m", "norm"), "c", tmp_path / "out")
+    source = (tmp_path / "out" / "model.c").read_text()
+    assert functions_of_c(source) == {"copysignf", "sqrtf"}
+    state, scores, behind = 2 * 20 + 4 * 20, 70, 20 + 20
+    assert report["ram_bytes"] == 4 * (state + scores + behind + 20 + 30)
+    report = export_model(save(tmp_path / "m", "norm of the embedding"), "c", tmp_path / "other")
+    first = 3 * 13  # outputs of embedding, norm and residual layer, whose only layer needs no stack
+    state = first + 2 * 2 * 20 + 4 * 20
+    assert report["ram_bytes"] == 4 * (state + scores + 20 + 70 + 2 * 5 + 2)
 
 
 @needs_compiler
@@ -133,6 +150,8 @@ def test_models_in_one_translation_unit_do_not_clash(tmp_path: Path) -> None:
         "b_output": "rhn, mean",
         "c": "mos",
         "c_mos": "mos, max",
+        "d": "norm of the embedding",
+        "d_residual": "norm, mean",
     }
     unit = ""
     for name, kind in names.items():

@@ -69,6 +69,16 @@ def test_loops_over_the_scores_of_a_mixture_become_vectors(tmp_path: Path, targe
         assert sum(found[function]) >= multiplications, function
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_loops_of_a_norm_become_vectors(tmp_path: Path, target: str) -> None:
+    """That of the squares, and that of the outputs."""
+    compiler, _, here = TARGETS[target]
+    if not here or shutil.which(compiler[0]) is None:
+        pytest.skip(f"{compiler[0]} does not compile for this target here")
+    export_model(save(tmp_path / "m", "norm"), "c", tmp_path / "out")
+    assert sum(products(tmp_path / "out", target)["model_norm_0"]) >= 2
+
+
 def test_gates_of_a_connection_share_its_column(tmp_path: Path) -> None:
     export_model(save(tmp_path / "m", "unit"), "c", tmp_path / "out")
     source = (tmp_path / "out" / "model.c").read_text()

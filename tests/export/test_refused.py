@@ -12,10 +12,14 @@ from truesparse.export import export_model, write
 from truesparse.export.c import write_c
 from truesparse.export.interchange import write_torch
 from truesparse.export.onnx_model import write_onnx
+from truesparse.layers.attention.spec import Attention
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.lstm.spec import LSTM
 from truesparse.layers.output.spec import Softmax
+from truesparse.layers.positions.spec import Positions
+from truesparse.layers.residual.spec import Residual
 from truesparse.modelfile import StoredModel
 
 pytestmark = pytest.mark.usefixtures("command")
@@ -70,6 +74,18 @@ def test_a_head_that_is_derived_from_one_that_forms_know_is_not_taken_for_it(
         write_c(stored, tmp_path, "model", "float32")
     with pytest.raises(TruesparseError, match="PyTorch has no module for the layer louder"):
         write_torch(stored, tmp_path)
+
+
+def test_layers_that_read_other_steps_say_why_they_are_refused(tmp_path: Path, file: Path) -> None:
+    block = Residual(LayerNorm(), Attention(2))
+    for layers, why in (
+        ((block,), "the layer attention, because each of its steps reads all others"),
+        ((Positions(9), block), "the layer positions, because a layer in C .* does not know their numbers"),
+    ):
+        chain = ChainSpec(Embedding(9, 4), *layers, LSTM(4), Softmax(9))
+        stored = replace(read(file), chain=chain)
+        with pytest.raises(TruesparseError, match=f"there is no C source for {why}.*; export to scipy$"):
+            write_c(stored, tmp_path, "model", "float32")
 
 
 def test_arguments(tmp_path: Path, file: Path) -> None:

@@ -119,7 +119,7 @@ def _own_source(
         product = products[chain.output_matrix].format(y=scores, x=x)
         return [f"{name}_copy({scores}, {name}_output_bias, {outputs});", product], [], 0
     source: Source = found(place, name, f"{name}_{place.spec.TYPE}", x, {"y": scores}, products)
-    return list(source.statements()), [source.definition(outputs)], 4 * source.room
+    return list(source.statements()), [source.definition(outputs)], 4 * source.stack
 
 
 def _reading(encoder: Encoder) -> str:

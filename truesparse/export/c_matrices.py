@@ -175,7 +175,8 @@ def write_matrices(stored: StoredModel, dtype: str, prefix: str) -> Matrices:
     text = {
         **expressions,
         **places,
-        "readers": "".join(readers),
+        "embedded": str(stored.chain.split()[0][0].given.size),
+        "readers": "".join(readers) if first else read_template("look_up.c").template,
         "embedding_row": "token" if by == 1 else f"token / {by}",
         "embedding_place": "e" if by == 1 else f"(size_t)e * {by} + token % {by}",
         "products": "\n".join(functions),
@@ -199,20 +200,12 @@ def first_matrices(chain: ChainSpec) -> list[str]:
     """The matrices that multiply an embedding, if there is one. They are stored by columns: few of them meet
     a weight.
 
-    Raises
-    ------
-    TruesparseError
-        The first layer has none.
+    There is none if the first layer reads the numbers of the embedding themselves.
     """
     if not chain.tokens:
         return []
     place = chain.split()[0][0]
-    names = [matrix.name for matrix in place.matrices if matrix.reads == "input"]
-    if not names:
-        raise TruesparseError(
-            f"there is no C source for the layer {place.name} behind an embedding; export to another form"
-        )
-    return names
+    return [] if place.inner else [matrix.name for matrix in place.matrices if matrix.reads == "input"]
 
 
 def _reader(prefix: str, first: list[str], name: str) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from truesparse.errors import TruesparseError
 from truesparse.export.c_head import head, pools
-from truesparse.export.c_matrices import write_matrices
+from truesparse.export.c_matrices import first_matrices, write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
 from truesparse.layers.output.spec import SquaredError
@@ -84,33 +84,40 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     weights = write_matrices(stored, dtype, name)
     body, rest = chain.split()
     state = (_state_of_equals if are_equal(body) else _state)(body, name)
-    sources = _sources(body, state, weights.products, name, None if chain.tokens else "features")
+    x = None if chain.tokens else "features"
+    members, step, embedded = [*state.members], [], 0
+    if chain.tokens and not first_matrices(chain):  # else the embedding is multiplied as it is read
+        x, embedded = "state->embedded", body[0].given.size
+        members.append(f"    {_declaration(x, embedded)}")
+        step.append(f"{name}_look_up({x}, token);")
+    sources = _sources(body, state, weights.products, name, x)
+    step += [line for source in sources for line in source.statements()]
     room = max(1, *(source.room for source in sources))  # C has no array of nothing
     pooled = "state->pooled" if pools(chain) else state.top
     behind = _variables(rest, pooled, name)
     last = _sources(rest, behind, weights.products, name, pooled)
     statements = [*behind.members, *(line for source in last for line in source.statements())]
     top = head(stored, name, weights.products, state.top, behind.top, statements)
-    members = [*state.members, *top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
+    members += [*top.members, f"    {_declaration(ROOM, room)} /* room for a step */"]
     cells = {
         source.function: source.definition(units)
         for written, own in ((sources, state), (last, behind))
         for source, units in zip(written, own.units, strict=True)
-        if source.template
     }
     text = {
         **weights.text,
         "units": str(body[-1].output.size),
         "state": "\n".join(members),
         "reset": state.reset,
-        "cell": "\n".join((*cells.values(), *top.functions)),
-        "step": "\n".join(f"    {line}" for source in sources for line in source.statements()),
+        "cell": "\n".join(filter(None, (*cells.values(), *top.functions))),
+        "step": "\n".join(f"    {line}" for line in step),
         **top.text,
     }
     sizes = sum(sum(_parts(place).values()) for place in body)
     behind_bytes = 4 * sum(place.output.size for place in rest)
-    state_bytes = 4 * (sizes + room) + top.state_bytes
-    score_bytes = 4 * chain.head.outputs + behind_bytes + top.stack_bytes
+    state_bytes = 4 * (sizes + embedded + room) + top.state_bytes
+    stack = max(source.stack for source in (*sources, *last))
+    score_bytes = 4 * (chain.head.outputs + stack) + behind_bytes + top.stack_bytes
     return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 
@@ -122,7 +129,7 @@ def check_source(stored: StoredModel) -> None:
     TruesparseError
         There is not.
     """
-    check_layers(stored, "source", "there is no C source for", "export to another form")
+    check_layers(stored, "source", "there is no C source for", "export to scipy")
     if stored.chain.tokens and isinstance(stored.chain.head, SquaredError):
         raise TruesparseError(
             f"there is no C source for numbers that are said of tokens, as by {stored.path}; export to onnx"

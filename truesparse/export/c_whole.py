@@ -68,7 +68,6 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         **weights.text,
         **said.text,
         **_input(chain, name, width),
-        "embedded": str(body[0].given.size),
         "width": str(width),
         "step_floats": str(2 * width),
         "all_scores": f"{outputs} * 100" if each else outputs,
@@ -83,7 +82,7 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
     }
     behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (writer.room + writer.size)
-    score_bytes = 4 * chain.head.outputs + behind_bytes + said.stack_bytes
+    score_bytes = 4 * (chain.head.outputs + writer.stack) + behind_bytes + said.stack_bytes
     return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 
@@ -108,7 +107,6 @@ def whole_text(stored: StoredModel, values: Mapping[str, str]) -> dict[str, str]
         reading + filled("whole_numbers.c" if numbers else "whole_classes.c") + "\n" + filled("whole_run.c")
     )
     return {
-        "look_up": filled("look_up.c") if chain.tokens else "",
         "whole_example": values["example"] if values["forecast_tested"] else example,
         "softmax_function": "" if numbers else filled("softmax.c"),
     }
@@ -145,8 +143,8 @@ class _Writer:
         Declarations in the caller's structure.
     functions : dict of str to str
         What the layers call, by name.
-    room, size : int
-        Numbers that a step takes, and that the states take.
+    room, size, stack : int
+        Numbers that a step takes, that the states take, and that a layer holds on the stack.
     """
 
     def __init__(self, name: str, products: dict[str, str], width: int) -> None:
@@ -154,6 +152,7 @@ class _Writer:
         self.functions: dict[str, str] = {}
         self.room = 1
         self.size = 0
+        self.stack = 0
         self._name = name
         self._products = products
         self._width = width
@@ -165,8 +164,9 @@ class _Writer:
             place, self._name, function, x, parts, self._products
         )
         self.room = max(self.room, source.room)
-        if source.template:
-            self.functions[function] = source.definition(str(place.output.size))
+        self.stack = max(self.stack, source.stack)
+        if definition := source.definition(str(place.output.size)):
+            self.functions[function] = definition
         return source
 
     def layer(self, place: Place) -> Iterator[str]:

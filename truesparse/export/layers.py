@@ -32,13 +32,14 @@ def check_layers(stored: StoredModel, kind: str, lacks: str, instead: str) -> No
         spared = vars(type(spec)).get("SPARED", ())  # what is derived from a layer computes something else
         if not (spec.TRAINING_ONLY or kind in spared or part(type(spec), kind)):
             what = "cell" if isinstance(spec, Recurrent) else "layer"
-            raise TruesparseError(f"{lacks} the {what} {spec.TYPE}; {instead}")
+            why = f", because {spec.LACKS[kind]}" if kind in spec.LACKS else ""
+            raise TruesparseError(f"{lacks} the {what} {spec.TYPE}{why}; {instead}")
     if not stored.chain.recurrent and not (stored.chain.features and stored.chain.split()[0]):
         raise TruesparseError(f"{stored.path} has no recurrent layer; export to scipy")
 
 
 def _every(chain: ChainSpec) -> Iterator[LayerSpec]:
-    """The layers, and the cells of those of two directions."""
+    """The layers, the cells of those of two directions, and those in residual ones."""
     for place in chain.places:
         yield place.spec
-        yield from (own.spec for own in place.directions[1:])
+        yield from (own.spec for own in (*place.directions[1:], *place.inner))

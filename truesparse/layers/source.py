@@ -55,6 +55,11 @@ class Source(ABC):
         return max(vector.size for vector in self.place.vectors)
 
     @property
+    def stack(self) -> int:
+        """How many numbers its statements hold on the stack."""
+        return 0
+
+    @property
     def template(self) -> str:
         """File with its function, beside that of this class; empty if it needs none."""
         return "step.c"

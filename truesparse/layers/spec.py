@@ -136,6 +136,8 @@ class LayerSpec(ABC):
     SPARED : tuple of str
         Parts that it needs not have, as forms write what it computes themselves; see
         `truesparse.layers.parts.part`. A layer that is derived from it does not inherit this.
+    LACKS : mapping of str to str
+        Of parts that it cannot have, the reason: what follows "because" in a sentence.
     FREE : tuple of str
         Settings that do not matter to what its connections mean: topologies of models with other values can
         be compared.
@@ -147,6 +149,7 @@ class LayerSpec(ABC):
     NUMBERED: ClassVar[bool] = True
     NAME: ClassVar[str] = ""
     SPARED: ClassVar[tuple[str, ...]] = ()
+    LACKS: ClassVar[Mapping[str, str]] = {}
     FREE: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:

@@ -91,6 +91,26 @@ static void ${name}_sigmoids(float *x, size_t n)
     }
 }
 
+/* the mean of n numbers, from four sums */
+static float ${name}_mean(const float *x, size_t n)
+{
+    const size_t rest = n - n % 4;
+    float sums[4] = {0.0f}, sum = 0.0f;
+    size_t i, j;
+    for (j = 0; j < rest; j += 4) {
+        ${upper}_EACH (i = 0; i < 4; i++) {
+            sums[i] += x[j + i];
+        }
+    }
+    for (j = rest; j < n; j++) {
+        sum += x[j];
+    }
+    for (i = 0; i < 4; i++) {
+        sum += sums[i];
+    }
+    return sum / (float)n;
+}
+
 static void ${name}_copy(float *restrict y, const float *restrict x, size_t n)
 {
     size_t i;

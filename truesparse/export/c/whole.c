@@ -7,7 +7,7 @@ $each_loop
 $products
 $arrays
 $math
-$look_up$cell
+$read_token$cell
 $labels_definition
 int ${name}_run(${name}_state *state, $sequence, size_t steps, float *room, float *$scores_name)
 {

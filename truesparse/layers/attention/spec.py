@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,9 @@ class Attention(LayerSpec):
 
     TYPE: ClassVar[str] = "attention"
     TAKES: ClassVar[tuple[str, ...]] = (STEPS,)
+    LACKS: ClassVar[Mapping[str, str]] = {
+        "source": "each of its steps reads all others, while a layer in C reads one step after another"
+    }
     FREE: ClassVar[tuple[str, ...]] = ("pattern",)
 
     heads: int = count("Heads, each of which has an equal part of the features.")

@@ -17,8 +17,8 @@ class MixtureOfSoftmaxesSource(Source):
     """
 
     @property
-    def room(self) -> int:
-        """Numbers on the stack: the scores of an expert, all latent numbers, and what each expert counts."""
+    def stack(self) -> int:
+        """The scores of an expert, all latent numbers, and what each expert counts."""
         spec = self._spec
         return spec.outputs + spec.experts * spec.latent + spec.experts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,9 @@ class Positions(LayerSpec):
     TYPE: ClassVar[str] = "positions"
     TAKES: ClassVar[tuple[str, ...]] = (STEPS,)
     NUMBERED: ClassVar[bool] = False
+    LACKS: ClassVar[Mapping[str, str]] = {
+        "source": "a layer in C reads one step after another and does not know their numbers"
+    }
 
     longest: int = count("The most steps of a sequence.")
 
