@@ -88,3 +88,12 @@ def of_three_seeds(of: Record) -> str:
     runs = where(records("mnist/longer.jsonl"), **of)
     assert [run["seed"] for run in runs] == [1, 2, 3]
     return spread([run["test_accuracy"] for run in runs], digits=2)
+
+
+def encoder_idea(row: Row) -> Row:
+    run = where(records("encoder/ideas.jsonl"), changed=row[1].replace("`", ""), seed=int(row[2]))
+    goal = where(records("encoder/zen5.jsonl"), method="dense", lr=0.001)[-1]
+    first = [point["step"] for point in run if point["loss"] <= goal["loss"]]
+    last = run[-1]
+    times = [f"{last[f'{kind}seconds']:.1f} s" for kind in ("", "net_")]
+    return ["", "", "", f"{last['step']:,}", f"{last['loss']:.3f}", *times, f"{first[0]:,}" if first else ""]

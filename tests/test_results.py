@@ -10,7 +10,16 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from network_rows import encoder, encoder_race, encoder_step, longer, mnist, mnist_step, restarted
+from network_rows import (
+    encoder,
+    encoder_idea,
+    encoder_race,
+    encoder_step,
+    longer,
+    mnist,
+    mnist_step,
+    restarted,
+)
 from record_helpers import DOCS, RESULTS, ROOT, Record, Row, ends, percent, records, spread, where
 
 from truesparse.bench.network import DELAYED, NETWORKS
@@ -41,6 +50,17 @@ def token_rows(row: Row, name: str, measure: str, scale: float) -> Row:
     values = [[run[f"{part}_{measure}"] for run in found] for part in ("valid", "test")]
     several = [spread(value, scale) if len(value) > 1 else f"{scale * value[0]:.1f}" for value in values]
     return [*[""] * (len(row) - 2), *several]
+
+
+def recipes(row: Row) -> Row:
+    """Of one seed or several, with what was changed of a recipe in the second column."""
+    flags = row[1].strip("`")
+    found = where(records("classification/recipes.jsonl"), recipe=row[0].strip("`"), flags=flags)
+    values = [[run[f"{part}_accuracy"] for run in found] for part in ("valid", "test")]
+    several = [spread(value) if len(value) > 1 else f"{100 * value[0]:.1f}" for value in values]
+    (steps,) = {run["steps"] for run in found}
+    (epochs,) = {run["epochs"] for run in found}
+    return ["", "", f"{epochs:.0f}", f"{steps:,}", f"{len(found)}", *several, ""]
 
 
 def perplexities(end: Mapping[str, Any]) -> list[str]:
@@ -242,8 +262,9 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "classification": [
         classification,
         partial(token_rows, name="classification", measure="accuracy", scale=100),
+        recipes,
     ],
-    "encoder": [encoder_step, encoder_race, encoder],
+    "encoder": [encoder_step, encoder_race, encoder_idea, encoder],
     "methods": [
         *(methods, denser_embedding),
         *(partial(token_rows, name="methods", measure="perplexity", scale=1), highways),
