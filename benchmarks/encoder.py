@@ -29,7 +29,21 @@ from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.sources import resolve
 from truesparse.training.build import build_model, build_training
 from truesparse.training.state import make_generators
+from truesparse.training.tokens import token_rows
 from truesparse.training.training import Training
+
+# Flags and their types: those of both sides, and those of a sparse model alone.
+BOTH: dict[str, type] = {
+    **{"data": str, "hidden_size": int, "layers": int, "heads": int, "vocabulary": int, "length": int},
+    **{"batch_size": int, "seed": int, "lr": float, "weight_decay": float, "token_scale": float},
+}
+SPARSE: dict[str, type] = {
+    **{"distribution": str, "method": str, "drop_fraction": float, "update_interval": int},
+    **{"dropout": float, "embedding_density": float, "rank_exponent": float},
+}
+# Records have these only of runs that were given them.
+RARE = ("drop_fraction", "update_interval", "weight_decay", "token_scale")
+RARE += ("dropout", "embedding_density", "rank_exponent")
 
 
 class Dense(torch.nn.Module):
@@ -80,8 +94,9 @@ class DenseTraining:
     simulated."""
 
     def __init__(self, model: Model, config: MaskedConfig, density: float = 1.0) -> None:
-        self.network, self._clip = Dense(model, config), config.optimizer_settings.clip
-        self._optimizer = torch.optim.Adam(self.network.parameters(), config.optimizer_settings.lr)
+        told = config.optimizer_settings
+        self.network, self._clip, self.density = Dense(model, config), told.clip, density
+        self._optimizer = torch.optim.Adam(self.network.parameters(), told.lr, weight_decay=told.weight_decay)
         self._masks = []
         for weight in self.network.parameters():
             if density < 1 and weight.ndim == 2 and weight is not self.network.positions.weight:
@@ -121,7 +136,12 @@ class SparseTraining:
             config, self.model, generators, task.chain, len(task.train), planned
         )
         self._workspace = self.model.workspace(config.length, config.batch_size)
-        self.step = self._training.step
+        self.step, self.evolve = self._training.step, self._training.evolve
+
+    @property
+    def density(self) -> float:
+        """Which fraction of the positions holds a weight now."""
+        return self.model.density
 
     def measure(self, batches: list[Batch]) -> float:
         """The mean loss."""
@@ -138,16 +158,15 @@ def _fill(to: torch.Tensor, values: np.ndarray) -> None:
 
 
 def _config(given: argparse.Namespace, density: float, **more: Any) -> MaskedConfig:
-    names = ("data", "hidden_size", "layers", "heads", "vocabulary", "length", "batch_size", "lr", "seed")
-    if density < 1:
-        names += ("distribution", "method", "drop_fraction", "update_interval")
+    names = [*BOTH, *(SPARSE if density < 1 else ())]
     values = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     values |= {"density": density, "threads": 1, "preset": "mlm-20min", **more}
     return resolve(values, environment={}, task=MaskedConfig).filled()
 
 
-def _dense_model(chain: ChainSpec) -> Model:
-    return random_model(chain, 1.0, np.random.default_rng(1))
+def _dense_model(chain: ChainSpec, config: MaskedConfig) -> Model:
+    rows = token_rows(config, sparse=False)
+    return random_model(chain, 1.0, np.random.default_rng(config.seed), tokens=rows)
 
 
 def step(given: argparse.Namespace) -> None:
@@ -156,7 +175,7 @@ def step(given: argparse.Namespace) -> None:
         config = _config(given, density, method="static")
         task: Any = config.make_task()
         ours = SparseTraining(config, task, 1000)
-        theirs = DenseTraining(_dense_model(task.chain), config, density)
+        theirs = DenseTraining(_dense_model(task.chain, config), config, density)
         times: dict[str, list[float]] = {"ours": [], "theirs": []}
         for k in range(given.rounds + 3):
             batch = task.train.batch(0, k)
@@ -174,6 +193,18 @@ def step(given: argparse.Namespace) -> None:
         print(json.dumps(record), flush=True)
 
 
+def _chosen(config: MaskedConfig, given: argparse.Namespace) -> dict[str, Any]:
+    """What a record says of a run."""
+    told = config.optimizer_settings
+    return {
+        "lr": told.lr,
+        "method": config.method,
+        "distribution": config.distribution,
+        "seed": config.seed,
+        **{name: getattr(given, name) for name in RARE if getattr(given, name) is not None},
+    }
+
+
 def race(given: argparse.Namespace) -> None:
     """Train each model for as many steps, one after the other."""
     for density in given.densities:
@@ -184,30 +215,28 @@ def race(given: argparse.Namespace) -> None:
         ]
         runner: Any
         if density == 1:
-            runner = DenseTraining(_dense_model(task.chain), config)
+            runner = DenseTraining(_dense_model(task.chain, config), config)
         else:
             SparseTraining(config, task, given.steps).step(task.train.batch(0, 0))  # compiles
             runner = SparseTraining(config, task, given.steps)
-        seconds, share = 0.0, 1.0 if density == 1 else density
+        seconds = net_seconds = 0.0
         with given.out.open("a") as out:
             for number in range(given.steps):
                 batch = task.train.batch(*divmod(number, len(task.train)))
                 began = time.process_time()
                 runner.step(batch)
-                seconds += time.process_time() - began
-                if (number + 1) % given.interval == 0:
-                    if density < 1:
-                        began = time.process_time()
-                        runner._training.evolve()
-                        seconds += time.process_time() - began
+                measured = (number + 1) % given.interval == 0
+                if measured and density < 1:
+                    runner.evolve()
+                took = time.process_time() - began
+                seconds, net_seconds = seconds + took, net_seconds + took * runner.density
+                if measured:
                     record = {
                         "density": density,
-                        "lr": config.optimizer_settings.lr,
-                        "method": config.method,
-                        "distribution": config.distribution,
+                        **_chosen(config, given),
                         "step": number + 1,
                         "seconds": seconds,
-                        "net_seconds": seconds * share,
+                        "net_seconds": net_seconds,
                         "loss": runner.measure(valid),
                     }
                     out.write(json.dumps(record) + "\n")
@@ -218,21 +247,8 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("step", "race"))
-    for name in (
-        "hidden-size",
-        "layers",
-        "heads",
-        "vocabulary",
-        "length",
-        "batch-size",
-        "seed",
-        "update-interval",
-    ):
-        parser.add_argument(f"--{name}", type=int)
-    for name in ("lr", "drop-fraction"):
-        parser.add_argument(f"--{name}", type=float)
-    for name in ("data", "distribution", "method"):
-        parser.add_argument(f"--{name}")
+    for name, kind in (BOTH | SPARSE).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.2, 0.05])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=3000)

@@ -28,8 +28,8 @@ def ends(name: str) -> dict[str, Record]:
     return {run["run"]: run["records"][-1] for run in records(f"{name}/runs.jsonl")}
 
 
-def spread(values: list[float], scale: float = 100) -> str:
-    return f"{scale * mean(values):.1f} ± {scale * stdev(values):.1f}"
+def spread(values: list[float], scale: float = 100, digits: int = 1) -> str:
+    return f"{scale * mean(values):.{digits}f} ± {scale * stdev(values):.{digits}f}"
 
 
 def percent(value: float, digits: int = 2) -> str:

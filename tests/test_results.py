@@ -10,6 +10,16 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from network_rows import (
+    encoder,
+    encoder_idea,
+    encoder_race,
+    encoder_step,
+    longer,
+    mnist,
+    mnist_step,
+    restarted,
+)
 from record_helpers import DOCS, RESULTS, ROOT, Record, Row, ends, percent, records, spread, where
 
 from truesparse.bench.network import DELAYED, NETWORKS
@@ -42,67 +52,15 @@ def token_rows(row: Row, name: str, measure: str, scale: float) -> Row:
     return [*[""] * (len(row) - 2), *several]
 
 
-def encoder(row: Row) -> Row:
-    if row[0] == "dense PyTorch":
-        name, density = ("dense", 1.0) if row[1] == "0.002" else ("dense_lr1", 1.0)
-    else:
-        name, density = "sparse", float(row[0].split()[-1])
-    run = where(records(f"encoder/{name}.jsonl"), density=density, lr=float(row[1]))
-    goal = records("encoder/dense.jsonl")
-    first = [point["seconds"] for point in run if point["loss"] <= goal[-1]["loss"]]
-    share = f" ({first[0] / goal[-1]['seconds']:.2f})" if first and name == "sparse" else ""
-    reached = f"{first[0]:.0f} s{share}" if first else ""
-    last = run[-1]
-    cut_off = ", cut off" if name == "dense_lr1" else ""
-    return ["", "", f"{last['step']:,}{cut_off}", f"{last['seconds']:.0f} s", f"{last['loss']:.3f}", reached]
-
-
-CHANGED = {f"drop fraction {x}": {"drop_fraction": x} for x in (0.05, 0.1)}
-CHANGED["updates every 300 steps"] = {"update_interval": 300}
-
-
-def encoder_race(row: Row) -> Row:
-    """Of Zen 5; the first column is the method, its density and what differs from the preset."""
-    method, density, *changed = row[0].split(", ")
-    dense = method == "dense PyTorch"
-    of = {"method": "dense" if dense else method.lower(), "density": float(density), "lr": float(row[1])}
-    if not dense:
-        of |= {"drop_fraction": 0.3, "update_interval": 100} | CHANGED.get("".join(changed), {})
-    found = where(records("encoder/zen5.jsonl"), **of)
-    run = where(found, of=found[-1]["of"])  # the longest one comes last
-    goal = where(records("encoder/zen5.jsonl"), method="dense", lr=0.001)[-1]
-    first = [point["seconds"] for point in run if point["loss"] <= goal["loss"]]
-    reached = f"{first[0]:.1f} s ({first[0] / goal['seconds']:.2f})" if first else ""
-    last = run[-1]
-    return ["", "", f"{last['step']:,}", f"{last['seconds']:.1f} s", f"{last['loss']:.3f}", reached]
-
-
-def encoder_step(row: Row) -> Row:
-    of = {"hidden_size": int(row[0]), "density": float(row[1])}
-    return ["", "", *steps_in_turn("encoder/step.jsonl", (1, 0), **of)]
-
-
-def mnist_step(row: Row) -> Row:
-    return ["", *steps_in_turn("mnist/step.jsonl", (3, 2), density=density_of(row[0])), ""]
-
-
-def steps_in_turn(name: str, digits: tuple[int, int], **values: Any) -> Row:
-    """The first run's times and ratio, and the second run's ratio."""
-    one, two = where(records(name), **values)
-    ours, theirs = digits
-    times = [f"{one['ours_ms']:.{ours}f} ms", f"{one['masked_torch_ms']:.{theirs}f} ms"]
-    return [*times, *(f"{run['ratio']:.1f}" for run in (one, two))]
-
-
-def density_of(sparsity: str) -> float:
-    return round(1 - float(sparsity.split()[0]) / 100, 4)
-
-
-def mnist(row: Row) -> Row:
-    density = density_of(row[1])
-    runs = where(records("mnist/runs.jsonl"), method=row[0].lower(), density=density)
-    chosen = max(runs, key=lambda run: run["valid_accuracy"])
-    return ["", "", f"{chosen['nnz']:,}", percent(chosen["test_accuracy"]), ""]
+def recipes(row: Row) -> Row:
+    """Of one seed or several, with what was changed of a recipe in the second column."""
+    flags = row[1].strip("`")
+    found = where(records("classification/recipes.jsonl"), recipe=row[0].strip("`"), flags=flags)
+    values = [[run[f"{part}_accuracy"] for run in found] for part in ("valid", "test")]
+    several = [spread(value) if len(value) > 1 else f"{100 * value[0]:.1f}" for value in values]
+    (steps,) = {run["steps"] for run in found}
+    (epochs,) = {run["epochs"] for run in found}
+    return ["", "", f"{epochs:.0f}", f"{steps:,}", f"{len(found)}", *several, ""]
 
 
 def perplexities(end: Mapping[str, Any]) -> list[str]:
@@ -304,13 +262,14 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "classification": [
         classification,
         partial(token_rows, name="classification", measure="accuracy", scale=100),
+        recipes,
     ],
-    "encoder": [encoder_step, encoder_race, encoder],
+    "encoder": [encoder_step, encoder_race, encoder_idea, encoder],
     "methods": [
         *(methods, denser_embedding),
         *(partial(token_rows, name="methods", measure="perplexity", scale=1), highways),
     ],
-    "mnist": [mnist, NO_RECORD, NO_RECORD, mnist_step],
+    "mnist": [mnist, NO_RECORD, longer, restarted, mnist_step],
     "race": [
         *(race, partial(race, name="race-5min-seeds")),
         *(partial(race_of_cases, name=name) for name in ("race-5min-zen5", "race-15min")),

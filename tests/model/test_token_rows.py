@@ -18,9 +18,11 @@ from truesparse.model.initial import TokenRows
 from truesparse.model.loading import load_model
 from truesparse.tasks.classifier.settings import ClassifierConfig
 from truesparse.tasks.lm.settings import LanguageModelConfig
+from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.sources import resolve
 from truesparse.topology import sample_pattern
 from truesparse.topology.rows import rank_shares
+from truesparse.training.start import first_model
 
 Run = Callable[..., Result]
 
@@ -178,17 +180,32 @@ def test_the_scale_stays_where_weights_are_drawn_anew(
     assert output / other == pytest.approx(0.01, rel=0.1)
 
 
-def test_a_run_starts_with_what_its_flags_say(run: Run, text_file: Path, tmp_path: Path) -> None:
-    flags = ["--hidden-size", "40", "--max-steps", "1", "--batch-size", "4", "--bptt", "10", "--lr", "1e-9"]
+STARTED = {"lm": ("--bptt", "lstm.0.weight_hh"), "mlm": ("--length", "residual.0.attention.0.weight_out")}
+
+
+@pytest.mark.parametrize("task", STARTED)
+def test_a_run_starts_with_what_its_flags_say(run: Run, text_file: Path, tmp_path: Path, task: str) -> None:
+    length, other = STARTED[task]
+    flags = ["--hidden-size", "40", "--max-steps", "1", "--batch-size", "4", length, "10", "--lr", "1e-9"]
     sizes = {}
-    for name, more in {"even": [], "ranked": ["--rank-exponent", "0.6", "--token-scale", "0.1"]}.items():
+    for name, more in {"even": [], "ranked": ["--rank-exponent", "2", "--token-scale", "0.1"]}.items():
         out = tmp_path / name
-        result = run("train", "lm", "--data", str(text_file), *flags, "--out", str(out), *more)
+        result = run("train", task, "--data", str(text_file), *flags, "--out", str(out), *more)
         assert result.exit_code == 0, result.output
         model = load_model(out / "model.safetensors").model
         output = model.matrices["output.weight"]
-        sizes[name] = abs(output.data).max() / abs(model.matrices["lstm.0.weight_hh"].data).max()
-        more_first = rows_of(model, "output.weight")[0] > 1.5 * rows_of(model, "output.weight")[-1]
-        assert more_first == (name == "ranked")
+        sizes[name] = abs(output.data).max() / abs(model.matrices[other].data).max()
+        rows = rows_of(model, "output.weight")
+        assert (rows[:5].sum() > 2 * rows[-5:].sum()) == (name == "ranked")
     assert sizes["ranked"] == pytest.approx(0.1, rel=0.1)
     assert sizes["even"] == pytest.approx(1.0, rel=0.1)
+
+
+def test_the_embedding_of_an_encoder_can_be_denser_than_the_rest() -> None:
+    given = {"density": 0.2, "embedding_density": 0.5, "hidden_size": 16, "heads": 2}
+    config = resolve(given, environment={}, task=MaskedConfig).filled()
+    model = first_model(config, config.chain(100), np.random.default_rng(1), lambda _: True)
+    assert model.matrices["embedding.weight"].density == pytest.approx(0.5)
+    assert model.density == pytest.approx(0.2, rel=0.01)
+    with pytest.raises(UsageError, match="embedding.density does not go with .*tied"):
+        resolve({**given, "tied": True}, environment={}, task=MaskedConfig)

@@ -21,6 +21,11 @@ from truesparse.settings import fraction, setting
 from truesparse.topology.methods import get_method
 from truesparse.training.chosen import choices
 from truesparse.training.config import Config, preset_of
+from truesparse.training.tokens import (
+    embedding_density_setting,
+    rank_exponent_setting,
+    token_scale_setting,
+)
 
 if TYPE_CHECKING:
     from truesparse.model.loading import SavedModel
@@ -82,6 +87,9 @@ truesparse train mlm --resume RUN
     vocabulary: int = setting(8000, "Most frequent words that are known, V.", low=2)
     mask_rate: float = fraction(0.15, "Fraction of the tokens to hide and predict.")
     tied: bool = setting(False, "Use the embedding as the output layer too.")
+    embedding_density: float | None = embedding_density_setting()
+    rank_exponent: float = rank_exponent_setting()
+    token_scale: float = token_scale_setting()
 
     def __post_init__(self) -> None:
         super().__post_init__()
