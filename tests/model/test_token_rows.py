@@ -207,5 +207,5 @@ def test_the_embedding_of_an_encoder_can_be_denser_than_the_rest() -> None:
     model = first_model(config, config.chain(100), np.random.default_rng(1), lambda _: True)
     assert model.matrices["embedding.weight"].density == pytest.approx(0.5)
     assert model.density == pytest.approx(0.2, rel=0.01)
-    with pytest.raises(UsageError, match="embedding.density does not go with .*tied"):
+    with pytest.raises(UsageError, match=r"embedding.density does not go with .*tied"):
         resolve({**given, "tied": True}, environment={}, task=MaskedConfig)
