@@ -69,10 +69,15 @@ def test_a_norm_takes_a_square_root_and_a_residual_layer_some_of_the_stack(tmp_p
     assert functions_of_c(source) == {"copysignf", "sqrtf"}
     state, scores, behind = 2 * 20 + 4 * 20, 70, 20 + 20
     assert report["ram_bytes"] == 4 * (state + scores + behind + 20 + 30)
+    header = (tmp_path / "out" / "model.h").read_text()
+    assert f"takes {4 * (behind + 20 + 30):,} bytes of the stack" in header
     report = export_model(save(tmp_path / "m", "norm of the embedding"), "c", tmp_path / "other")
     first = 3 * 13  # outputs of embedding, norm and residual layer, whose only layer needs no stack
     state = first + 2 * 2 * 20 + 4 * 20
-    assert report["ram_bytes"] == 4 * (state + scores + 20 + 70 + 2 * 5 + 2)
+    own = 70 + 2 * 5 + 2 + 64  # of the mixture: scores of an expert, latent numbers, shares, powers
+    assert report["ram_bytes"] == 4 * (state + scores + 20 + own)
+    header = (tmp_path / "other" / "model.h").read_text()
+    assert f"takes {4 * (20 + own):,} bytes of the stack" in header
 
 
 @needs_compiler

@@ -113,6 +113,8 @@ def test_refused(run, dense, text_file: Path, tmp_path: Path) -> None:
     assert "--finetune needs to know what the tokens of dense.safetensors are" in run(*bare).stderr
     assert "--method gmp" in run(*tuned, "--method", "gmp").stderr
     assert "none.txt" in run(*dense, "--finetune", "none.txt").stderr
+    for flag in (["--head", "mos"], ["--experts", 3]):
+        assert f"no such option '{flag[0]}'" in run(*tuned, *flag).stderr
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
     assert "full is not an empty folder" in run(*tuned, "--run", "full").stderr

@@ -252,10 +252,10 @@ def test_a_text_is_as_likely_in_c_and_goes_on_alike(file, tmp_path, dtype):
 
 
 def test_what_the_scores_take_in_c(file, tmp_path):
-    """On the stack are the scores of one softmax, and the latent numbers and shares of all three."""
+    """On the stack are one softmax's scores, all latent numbers and shares, and the powers of a block."""
     report = export_model(file, "c", tmp_path / "out")
     header = (tmp_path / "out" / "model.h").read_text()
-    stack = 4 * (20 + 3 * 7 + 3)
+    stack = 4 * (20 + 3 * 7 + 3 + 64)
     assert f"scores of the next token. That takes {stack} bytes of the stack." in header
     assert report["ram_bytes"] == 4 * (2 * 9 + 4 * 9) + 4 * 20 + stack
 

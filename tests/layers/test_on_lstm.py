@@ -113,7 +113,7 @@ def test_master_gates_have_a_row_for_each_chunk_and_no_groups():
 
 def test_chunks_divide_the_units():
     with pytest.raises(
-        UsageError, match="has 25 units, which chunks of 10 do not divide; change hidden_size or"
+        UsageError, match="has 25 units, which chunks of 10 do not divide; change chunk_size or the"
     ):
         ONLSTM(25, chunk_size=10)
 

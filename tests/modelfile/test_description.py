@@ -10,7 +10,7 @@ import pytest
 
 from truesparse.errors import TruesparseError
 from truesparse.layers.chain import ChainSpec
-from truesparse.layers.dropout.spec import Dropout
+from truesparse.layers.dropout.spec import Dropout, WordDropout
 from truesparse.layers.embedding.spec import Embedding
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.lstm.spec import LSTM
@@ -174,6 +174,8 @@ LIES: dict[str, Callable[[Any], object]] = {
     "there is no layer 'x{40}';": lambda d: d["layers"][0].update(type="x" * 1000),
     "the layer embedding has no setting 'colour'": lambda d: d["layers"][0].update(colour=1),
     "the layer embedding lacks its size": lambda d: d["layers"][0].pop("size"),
+    "the layer lstm lacks its pattern": lambda d: d["layers"][2].pop("pattern"),
+    "the layer lstm lacks its dropout_weights": lambda d: d["layers"][2].pop("dropout_weights"),
     "size of the layer embedding is 0; it must be at least 1$": lambda d: d["layers"][0].update(size=0),
     "units of the layer lstm is 2.5; it must be a whole number": lambda d: d["layers"][2].update(units=2.5),
     "units of the layer lstm is None": lambda d: d["layers"][2].update(units=None),
@@ -185,7 +187,7 @@ LIES: dict[str, Callable[[Any], object]] = {
         lambda d: d["layers"][1].update(locked="yes")
     ),
     "transform_bias of the layer rhn is 1000.0; it must be at least -100 and at most 100": (
-        lambda d: d["layers"].insert(2, {"type": "rhn", "units": 3, "depth": 1, "transform_bias": 1e3})
+        lambda d: d["layers"].insert(2, RHN(3, depth=1).to_document() | {"transform_bias": 1e3})
     ),
     "leave out its features": lambda d: d.update(features=3),
     "features of the model is -3; it must be at least 0": lambda d: d.update(features=-3),
@@ -196,18 +198,18 @@ LIES: dict[str, Callable[[Any], object]] = {
         lambda d: without_embedding(d, features=10**30)
     ),
     "it has fewer tensors than layers": lambda d: d["layers"].insert(
-        2, {"type": "rhn", "units": 3, "depth": 1 << 30}
+        2, RHN(3).to_document() | {"depth": 1 << 30}
     ),
     "is of no model: it has fewer tensors": lambda d: d.update(layers=d["layers"][1:2] * 1000),
     "the last layer of a model must be a head": lambda d: d["layers"].pop(),
     "the last layer of a model must be": lambda d: without_embedding(d, layers=[], features=2),
     "model must be a head, such as softmax": lambda d: d["layers"].reverse(),
-    "dropout.0 cannot follow what gives tokens": lambda d: d["layers"].insert(0, {"type": "dropout"}),
+    "dropout.0 cannot follow what gives tokens": lambda d: d["layers"].insert(0, Dropout(0.5).to_document()),
     "lstm.0 cannot follow what gives one vector a sequence": lambda d: d["layers"].insert(
-        1, {"type": "pool"}
+        1, Pool("last").to_document()
     ),
     "word-dropout.0 cannot follow what gives features at each step; it takes tokens": (
-        lambda d: d["layers"].insert(1, {"type": "word-dropout"})
+        lambda d: d["layers"].insert(1, WordDropout(0.5).to_document())
     ),
     "only one layer embedding": lambda d: d["layers"].insert(1, d["layers"][0]),
     "tied weights need equal sizes": lambda d: d["layers"][-1].update(tied=True),

@@ -54,6 +54,15 @@ def test_what_there_is_not(ours: type, theirs: type, absent: set[str]) -> None:
     for name in absent:
         with pytest.raises(TypeError, match=f"^{ours.__name__} has no parameter '{name}', as th"):
             ours(**{name: 1})
+        with pytest.raises(ValueError, match=f"^{ours.__name__} has no parameter '{name}', as th"):
+            ours().set_params(**{name: 1})
+    with pytest.raises(ValueError, match="Invalid parameter 'speed' for estimator"):
+        ours().set_params(speed=1)
+
+
+@pytest.mark.parametrize("yes", [np.True_, 1])
+def test_other_words_for_true(yes: Any) -> None:
+    np.testing.assert_array_equal(trained(shuffle=yes), trained())
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,12 @@ def test_what_there_is_not(ours: type, theirs: type, absent: set[str]) -> None:
         ({"learning_rate": "invscaling"}, "learning_rate is 'invscaling'; here it must be constant or"),
         ({"learning_rate": "adaptive"}, "learning_rate='adaptive' goes by samples that are held out; give"),
         ({"shuffle": False}, "shuffle is False, but each pass has the rows in a new order; leave it out"),
+        ({"learning_rate": np.array([1, 2])}, "learning_rate is array([1, 2]); here it must be constant or"),
+        ({"solver": "sgd", "beta_1": 0.9}, "beta_1 does not go with solver sgd; leave it out"),
+        (
+            {"learning_rate": "adaptive", "validation_fraction": 0.2, "lr_schedule": "cosine"},
+            "learning_rate='adaptive' and lr_schedule='cosine' both say how the rate falls; leave one out",
+        ),
         ({"activation": "logistic"}, "activation is 'logistic'; it must be"),
     ],
 )

@@ -18,7 +18,12 @@ pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
 from truesparse import runtime
 from truesparse.cli import main
 from truesparse.errors import TruesparseError
-from truesparse.sklearn import SparseLSTMClassifier, SparseLSTMRegressor, SparseTextClassifier
+from truesparse.sklearn import (
+    SparseLSTMClassifier,
+    SparseLSTMRegressor,
+    SparseMLPClassifier,
+    SparseTextClassifier,
+)
 
 SMALL = {"hidden_size": 16, "epochs": 2, "batch_size": 16, "density": 0.3, "random_state": 0}
 X = np.random.default_rng(0).standard_normal((48, 7)).astype(np.float32)
@@ -56,6 +61,27 @@ def test_what_is_loaded_predicts_the_same(tmp_path: Path, fitted: dict[str, Any]
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
     with pytest.raises(ValueError, match="loaded from a model file cannot go on learning; fit it anew"):
         again.partial_fit(given(name), NUMBERS if name == "regressor" else predicted)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"hidden_layer_sizes": (6,)}, (6,)),
+        ({"hidden_layer_sizes": [6, 4]}, (6, 4)),
+        ({"hidden_layer_sizes": np.array([6])}, (6,)),
+        ({"class_weight": {0: 0.5, np.int64(1): 2}}, {0: 0.5, 1: 2}),
+        ({"alpha": np.float32(0.5)}, 0.5),
+        ({"random_state": np.random.RandomState(3)}, None),
+    ],
+)
+def test_parameters_are_as_they_were(tmp_path: Path, given: dict[str, Any], told: Any) -> None:
+    model = SparseMLPClassifier(**{"max_iter": 1, **given}).fit(X, X[:, 0] > 0)
+    model.save(tmp_path / "m")
+    again = SparseMLPClassifier.load(tmp_path / "m")
+    (name,) = given
+    assert again.get_params()[name] == told
+    assert type(again.get_params()[name]) is type(told)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("classes", [[True, False], [0.5, 2.0], ["a", "längst"], [-3, 4]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from truesparse.cli import main
 from truesparse.data import Vocabulary
 from truesparse.data.masking import MaskedWindows, with_mask
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.model.loading import load
 from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.tasks.sources import resolve
@@ -135,6 +137,22 @@ def test_its_use(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         refused = CliRunner().invoke(main, ["export", str(run), "--to", form, "--out", str(tmp_path / form)])
         assert refused.exit_code
         assert sentence in refused.stderr
+
+
+def test_the_last_token_is_the_mask(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, file = load(trained[0]), tmp_path / "m"
+    assert isinstance(model.vocabulary, Vocabulary)
+    other = Vocabulary((*model.vocabulary.tokens[:-1], "xx"))
+    with pytest.raises(UsageError, match="cannot be saved so: a masked language model needs <mask> as the"):
+        model.save(file, other)
+    monkeypatch.setattr("truesparse.model.saving.check_mask", lambda vocabulary: None)
+    model.save(file, other)
+    sentence = f"{file} cannot be used: a masked language model needs <mask> as the last token of its"
+    for read in (runtime.load, evaluate_file):
+        with pytest.raises(TruesparseError, match=re.escape(sentence)):
+            read(file)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,9 @@ def test_what_the_units_are_rows_and_columns_of():
     dense = ts.Chain(ts.LSTM(4), ts.Pool(), ts.Softmax(3, sparse=False), features=5)
     assert dense.hidden_units[0][2] == ("lstm.0.weight_hh",)
     assert PLAIN.hidden_units == []
+    for between in (ts.Residual(ts.LayerNorm()), ts.LayerNorm(), ts.Positions(6)):  # there a unit is never 0
+        chain = ts.Chain(ts.Linear(6), between, ts.Linear(5), ts.Softmax(3), features=4)
+        assert [size for size, _, _ in chain.hidden_units] == [5]
 
 
 @pytest.mark.parametrize("name", CHAINS)

@@ -38,6 +38,26 @@ def tiny(preset: str, data: Path, **changes: Any) -> LanguageModelConfig:
     return resolve({"preset": preset, "data": str(data), **sizes, **plan, **changes}, environment={})
 
 
+@pytest.mark.parametrize("preset", ["ptb-awd", "ptb-awd-mos"])
+@pytest.mark.parametrize("cell", ["gru", "rhn", "on-lstm"])
+def test_another_cell_keeps_the_dropout(preset: str, cell: str) -> None:
+    config = resolve({"preset": preset, "cell": cell}, environment={}).filled()
+    for name in ("embedding", "input", "output", "weights", "first"):
+        assert getattr(config, f"dropout_{name}") == LanguageModelConfig.PRESETS[preset][f"dropout_{name}"]
+
+
+def test_a_head_leaves_behind_what_a_file_says_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('head = "mos"\nexperts = 3\ndropout_latent = 0.2\ndropout_input = 0.1\n')
+    with pytest.warns(UserWarning, match="is for --head mos; softmax is used without its ") as caught:
+        config = resolve({"head": "softmax"}, file, {})
+    assert (config.experts, config.dropout_latent, config.dropout_input) == (None, 0.0, 0.1)
+    assert len(caught) == 1
+    assert resolve({}, file, {}).experts == resolve({"head": "mos"}, file, {}).experts == 3
+    file.write_text('head = "mos"\npreset = "ptb-awd-mos"\nexperts = 15\nembedding_size = 620\n')
+    assert resolve({"head": "softmax"}, file, {}).experts is None  # without a warning: nobody meant it
+
+
 # In millions, what a dense model has in the papers' code; PyTorch has two biases where we have one.
 @pytest.mark.parametrize(
     ("preset", "millions", "units", "rates"),
@@ -120,6 +140,10 @@ def test_settings_of_the_mixture_go_with_it() -> None:
         ({"last_hidden_size": 0}, "--last-hidden-size is 0; it must be at least 1"),
         (
             {"last_hidden_size": 10, "tied": True},
+            "--tied needs an --embedding-size of 10, as --last-hidden-size; give it, or leave --tied out",
+        ),
+        (
+            {"last_hidden_size": 10, "embedding_size": 256, "tied": True},
             "--tied needs --embedding-size 256 to be --last-hidden-size 10; leave one of the three out",
         ),
     ],

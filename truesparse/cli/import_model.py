@@ -51,6 +51,8 @@ _DECIDED = frozenset(
         "keep_topologies",
         "recipe",
         "tied",
+        "head",
+        "experts",
         "dropout_latent",
         "output_group",
         "level",

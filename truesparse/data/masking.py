@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from truesparse.data.batches import Batch
 from truesparse.data.vocabulary import Vocabulary
 from truesparse.errors import TruesparseError
+from truesparse.settings import shown
 
 MASK = "<mask>"
 _HIDDEN, _REPLACED = 0.8, 0.1  # of the tokens to predict; the others stay
@@ -23,6 +24,15 @@ def with_mask(vocabulary: Vocabulary, most: int) -> Vocabulary:
     kept = [token for token in words.tokens[:most] if token != MASK]
     kept += [] if unknown < most else [words.tokens[unknown]]
     return Vocabulary((*kept, MASK), words.level, words.plain_text, words.word_rule)
+
+
+def check_mask(vocabulary: Vocabulary) -> None:
+    """Raise TruesparseError if the last token is not ``<mask>``, which `with_mask` puts there."""
+    if vocabulary.tokens[-1] != MASK:
+        raise TruesparseError(
+            f"a masked language model needs {MASK} as the last token of its vocabulary, not"
+            f" {shown(vocabulary.tokens[-1])}"
+        )
 
 
 class MaskedWindows:

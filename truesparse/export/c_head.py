@@ -36,6 +36,11 @@ class HeadText(NamedTuple):
     stack_bytes: int
 
 
+def stack_note(stack_bytes: int) -> str:
+    """What the header says of what scores take on the stack besides their own memory."""
+    return _NOTE.format(stack_bytes) if stack_bytes else ""
+
+
 def pools(chain: ChainSpec) -> bool:
     """Whether the state has to hold what is pooled."""
     return chain.pooling not in ("", "last")
@@ -72,7 +77,6 @@ def head(
     own, functions, stack_bytes = _own_source(chain, name, products, x, scores)
     text = {
         "scores": "\n".join(f"    {line}" for line in (*statements, *own)),
-        "scores_note": _NOTE.format(stack_bytes) if stack_bytes else "",
         "pool_function": "",
         "reset_pool": "",
         "pool": "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from truesparse.errors import TruesparseError
-from truesparse.export.c_head import head, pools
+from truesparse.export.c_head import head, pools, stack_note
 from truesparse.export.c_matrices import first_matrices, write_matrices
 from truesparse.export.layers import check_layers
 from truesparse.layers.chain import Place
@@ -104,6 +104,8 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         for written, own in ((sources, state), (last, behind))
         for source, units in zip(written, own.units, strict=True)
     }
+    variables = sum(place.output.size for place in rest) + max((source.stack for source in last), default=0)
+    stack_bytes = 4 * variables + top.stack_bytes
     text = {
         **weights.text,
         "units": str(body[-1].output.size),
@@ -112,12 +114,12 @@ def network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         "cell": "\n".join(filter(None, (*cells.values(), *top.functions))),
         "step": "\n".join(f"    {line}" for line in step),
         **top.text,
+        "scores_note": stack_note(stack_bytes),
     }
     sizes = sum(sum(_parts(place).values()) for place in body)
-    behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (sizes + embedded + room) + top.state_bytes
-    stack = max(source.stack for source in (*sources, *last))
-    score_bytes = 4 * (chain.head.outputs + stack) + behind_bytes + top.stack_bytes
+    step_bytes = 4 * max(source.stack for source in sources)
+    score_bytes = 4 * chain.head.outputs + max(step_bytes, stack_bytes)
     return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from truesparse.export.c_arrays import read_template
-from truesparse.export.c_head import head
+from truesparse.export.c_head import head, stack_note
 from truesparse.export.c_matrices import write_matrices
 from truesparse.export.c_network import NetworkText, check_source
 from truesparse.layers.chain import ChainSpec, Place
@@ -64,6 +64,7 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         run.append(f"for (t = 0; t < steps; t++, {'numbers' if numbers else 'scores'} += {outputs}) {{")
         run += [f"    const float *x = from + {width} * t;", *scores, "}"]
     each = chain.per_step
+    stack_bytes = 4 * (sum(place.output.size for place in rest) + writer.stack) + said.stack_bytes
     text = {
         **weights.text,
         **said.text,
@@ -79,10 +80,10 @@ def whole_network(stored: StoredModel, dtype: str, name: str) -> NetworkText:
         "state": "\n".join([*writer.members, f"    float gates[{writer.room}]; /* room for a step */"]),
         "cell": "\n".join((*writer.functions.values(), *said.functions)),
         "run": "\n".join(f"    {line}" for line in run),
+        "scores_note": stack_note(stack_bytes),
     }
-    behind_bytes = 4 * sum(place.output.size for place in rest)
     state_bytes = 4 * (writer.room + writer.size)
-    score_bytes = 4 * (chain.head.outputs + writer.stack) + behind_bytes + said.stack_bytes
+    score_bytes = 4 * chain.head.outputs + stack_bytes
     return NetworkText(text, weights.flash, state_bytes, score_bytes)
 
 

@@ -117,7 +117,11 @@ def finetune(
     found["pruned"] = measured(pruned)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     save_model(out, pruned, **task.reading)
-    results = train_model(config, run, reporter, stop)
+    try:
+        results = train_model(config, run, reporter, stop)
+    except UsageError:  # nothing has been learned, and whoever tries again gives the same --out
+        out.unlink()
+        raise
     found["finetuned"] = measured(load_model(Path(results["run_dir"]) / rundir.MODEL).model)
     return {"out": str(out), **found, "run": results}
 

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, Self
 from truesparse.errors import UsageError
 from truesparse.layers.bidirectional.spec import DIRECTIONS, Bidirectional
 from truesparse.layers.embedding.spec import Embedding
+from truesparse.layers.layer_norm.spec import LayerNorm
 from truesparse.layers.linear.spec import Linear
 from truesparse.layers.output.spec import Head, Softmax
 from truesparse.layers.pool.spec import Pool
+from truesparse.layers.positions.spec import Positions
 from truesparse.layers.registry import layer_type
 from truesparse.layers.residual.spec import Residual
 from truesparse.layers.spec import (
@@ -34,6 +36,7 @@ from truesparse.layers.standardize.spec import Standardize
 from truesparse.settings import check_kind, checked, setting, shown
 
 EMBEDDING = "embedding.weight"
+_OF_ALL_UNITS = LayerNorm, Positions, Residual  # behind them, a unit without weights is not 0
 
 
 class Place(NamedTuple):
@@ -322,11 +325,12 @@ class ChainSpec:
     @property
     def hidden_units(self) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
         """For each recurrent layer, or direction of one, and each linear layer how many units it has, and of
-        which matrices they are rows and columns; of none before a residual layer, which adds to them."""
-        places = [place for place in self.places if place.matrices or place.spec is self.head]
+        which matrices they are rows and columns; of none whose outputs are normalised or added to."""
+        ends = [n for n, place in enumerate(self.places) if place.matrices or place.spec is self.head]
         found = []
-        for place, behind in pairwise(places):
-            if isinstance(behind.spec, Residual):
+        for first, last in pairwise(ends):
+            place, behind = self.places[first], self.places[last]
+            if any(isinstance(after.spec, _OF_ALL_UNITS) for after in self.places[first + 1 : last + 1]):
                 continue
             for layer in place.directions or (place,) * isinstance(place.spec, Linear):
                 size, own = layer.output.size, layer.matrices

@@ -225,7 +225,11 @@ class LayerSpec(ABC):
         for name, field in fields.items():
             if name not in given and field.default is dataclasses.MISSING:
                 raise UsageError(f"the layer {cls.TYPE} lacks its {name}")
-        return cls(**given)
+        spec = cls(**given)
+        for name in spec.to_document():
+            if name not in document:  # it is never left out, so somebody lost it
+                raise UsageError(f"the layer {cls.TYPE} lacks its {name}")
+        return spec
 
 
 @dataclass(frozen=True)

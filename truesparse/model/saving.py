@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.data import SeriesEncoder, Subwords, TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data.masking import check_mask
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.output.spec import MaskedSoftmax
@@ -71,14 +72,16 @@ def check_reading(
             f"the vocabulary has {len(vocabulary):,} tokens, but the model reads {chain.tokens:,}"
             f"; give the one that it was trained with"
         )
+    masked = isinstance(chain.head, MaskedSoftmax)
     if vocabulary is not None:
         try:  # what could not be read again is not written
+            if masked:
+                check_mask(vocabulary)
             Vocabulary.from_json(vocabulary.to_json())
             if isinstance(encoder, TextEncoder | TokenEncoder):
                 type(encoder).from_document(encoder.to_document(), vocabulary)
         except TruesparseError as error:
             raise UsageError(f"the model cannot be saved so: {error}") from None
-    masked = isinstance(chain.head, MaskedSoftmax)
     if chain.whole and chain.per_step and vocabulary is not None and not labels and not masked:
         raise UsageError(
             "a model that reads in both directions is no language model; give a TokenEncoder and the labels"

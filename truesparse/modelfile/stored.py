@@ -19,6 +19,7 @@ from truesparse.csr import (
     row_steps,
 )
 from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
+from truesparse.data.masking import check_mask
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.embedding.spec import Embedding
@@ -298,6 +299,11 @@ def _read_vocabulary(reader: Reader, chain: ChainSpec) -> Vocabulary | None:
             f"{reader.path} is of another model: its vocabulary has {len(vocabulary)} tokens"
             f", its matrices {chain.tokens}"
         )
+    if isinstance(chain.head, MaskedSoftmax):
+        try:
+            check_mask(vocabulary)
+        except TruesparseError as error:
+            raise TruesparseError(f"{reader.path} cannot be used: {error}; use another file") from None
     return vocabulary
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from truesparse.data.masking import MASK
-from truesparse.errors import TruesparseError
 from truesparse.modelfile import StoredModel, need_vocabulary
 from truesparse.runtime.sequence_model import SequenceModel
 
@@ -46,13 +45,11 @@ class MaskedLanguageModel(SequenceModel):
         Raises
         ------
         TruesparseError
-            The model has no vocabulary with ``<mask>``, the text has more tokens than the model reads, or
+            The model has no vocabulary, the text has more tokens than the model reads, or
             the scores are not finite.
         """
         vocabulary = need_vocabulary(self.vocabulary, self._path)
         mask = len(vocabulary) - 1
-        if vocabulary.tokens[mask] != MASK:
-            raise TruesparseError(f"the last word of the vocabulary of {self._path} is not {MASK}")
         pieces = [vocabulary.encode(piece) for piece in text.split(MASK)]
         if len(pieces) == 1:
             return []

@@ -18,6 +18,7 @@ from truesparse.sklearn.regressor import SparseLSTMRegressor
 from truesparse.sklearn.sequences import SequenceEstimator
 from truesparse.tasks.mlp.settings import MLPConfig
 from truesparse.tasks.sequences import SequenceConfig
+from truesparse.training.chosen import choices
 
 # Names of `sklearn.neural_network.MLPClassifier` for settings.
 _NAMES = {
@@ -75,6 +76,7 @@ class RowEstimator(SequenceEstimator):
     CONFIG = MLPConfig
 
     learning_rate: Any
+    lr_schedule: Any
 
     def _read(self, X: Any, reset: bool) -> Sequences:
         """Rows of an array or frame of shape (n, features)."""
@@ -99,7 +101,7 @@ class RowEstimator(SequenceEstimator):
             settings["lr_decay"] = _ADAPTIVE if adaptive else 1.0
         if adaptive and settings["lr_decay_start"] is None:
             settings["lr_decay_start"] = 0
-        if settings["shuffle"] is not True:
+        if settings["shuffle"] not in (True, 1):
             raise ValueError(
                 f"shuffle is {settings['shuffle']!r}, but each pass has the rows in a new order; leave it out"
             )
@@ -120,12 +122,16 @@ class RowEstimator(SequenceEstimator):
                     "; leave one of the two out"
                 )
             given[name] = value
+        fitting = choices()["optimizer"].get(given["optimizer"], _ALIASES.values())
+        for alias in _ALIASES:
+            if getattr(self, alias) is not None and _ALIASES[alias] not in ("optimizer", *fitting):
+                raise ValueError(f"{alias} does not go with solver {given['optimizer']}; leave it out")
         return given
 
     def _adaptive(self) -> bool:
         """Whether the learning rate falls by the score of the held-out samples; ValueError if it cannot."""
         told = self.learning_rate
-        if told not in ("constant", "adaptive"):
+        if not isinstance(told, str) or told not in ("constant", "adaptive"):
             raise ValueError(
                 f"learning_rate is {told!r}; here it must be constant or adaptive, and the number is"
                 ' learning_rate_init; lr_schedule="cosine" also lowers it'
@@ -134,6 +140,10 @@ class RowEstimator(SequenceEstimator):
             raise ValueError(
                 "learning_rate='adaptive' goes by samples that are held out; give validation_fraction or"
                 " early_stopping too"
+            )
+        if told == "adaptive" and self.lr_schedule == "cosine":
+            raise ValueError(
+                "learning_rate='adaptive' and lr_schedule='cosine' both say how the rate falls; leave one out"
             )
         return bool(told == "adaptive")
 

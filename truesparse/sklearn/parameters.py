@@ -153,6 +153,12 @@ def with_parameters(
                 raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}{reason}")
             vars(self).update(defaults | parameters)
 
+        def set_params(self: Any, **parameters: Any) -> Any:
+            """Change parameters, as of scikit-learn; the error for one that is lacking tells why."""
+            for name in absent.keys() & parameters.keys():
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}, as {absent[name]}")
+            return super(estimator, self).set_params(**parameters)  # type: ignore[arg-type]
+
         keyword = inspect.Parameter.KEYWORD_ONLY
         signature = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
         first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -160,6 +166,7 @@ def with_parameters(
         __init__.__qualname__ = f"{estimator.__name__}.__init__"
         __init__.__module__ = estimator.__module__
         estimator.__init__ = __init__  # type: ignore[misc]
+        estimator.set_params = set_params  # type: ignore[attr-defined]
         estimator.__doc__ = (estimator.__doc__ or "").replace("    {parameters}\n", "".join(texts))
         return estimator
 

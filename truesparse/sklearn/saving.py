@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -88,8 +89,8 @@ class Saving:
     def load(cls, path: str | PathLike[str]) -> Self:
         """Read an estimator that `save` has written; it predicts the same.
 
-        It cannot go on learning, but `fit` anew. Parameters that are no plain values, such as a RandomState,
-        have their defaults.
+        It cannot go on learning, but `fit` anew. Lists and arrays in parameters have become tuples. What is
+        no plain value, such as a RandomState, has its default.
 
         Parameters
         ----------
@@ -118,7 +119,7 @@ class Saving:
                 f"{path} is of another estimator, {shown(document.get('type'))}, not {cls.__name__}"
             )
         try:
-            estimator = cls(**document["parameters"])
+            estimator = cls(**{name: _told(value) for name, value in document["parameters"].items()})
             for name, value in document["fitted"].items():
                 if name in cls.STORED:
                     setattr(estimator, name, _from_document(value))
@@ -186,8 +187,31 @@ class Saving:
     def _plain_parameters(self) -> dict[str, Any]:
         """Those that a file can hold."""
         given: Mapping[str, Any] = self.get_params()  # type: ignore[attr-defined]
-        numbers = {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
-        return {k: v for k, v in numbers.items() if v is None or isinstance(v, (bool, int, float, str))}
+        plain = {}
+        for name, value in given.items():
+            with suppress(TypeError):
+                plain[name] = _plain(value)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON can hold it; TypeError if it cannot."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {"pairs": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError
+
+
+def _told(value: Any) -> Any:
+    """What `_plain` has made JSON of; sequences are tuples."""
+    if isinstance(value, dict):
+        return {_told(key): _told(item) for key, item in value["pairs"]}
+    return tuple(map(_told, value)) if isinstance(value, list) else value
 
 
 def _as_document(name: str, value: Any) -> Any:

@@ -79,13 +79,21 @@ def _with_preset(given: Mapping[str, Any], task: type[C]) -> C:
         **task.PRESETS.get(given.get("preset", fields["preset"].default), {}),
         **task.RECIPES.get(given.get("recipe", ""), {}),
     }
-    return task.from_dict({**_fitting(preset, given, fields), **given})
+    return task.from_dict({**_fitting(preset, given, task), **given})
+
+
+def _choices(task: type[Config]) -> dict[str, dict[str, Fields]]:
+    """The settings that each option of each choice has; see `truesparse.training.chosen.choices`."""
+    fields, found = task.fields(), choices()
+    if "head" in fields:
+        found["head"] = {"softmax": {}, "mos": {name: fields[name] for name in OF_MIXTURE}}
+    return {choice: options for choice, options in found.items() if choice in fields}
 
 
 def _without_replaced(
     file: Mapping[str, Any], over: Mapping[str, Any], task: type[Config], path: Path
 ) -> dict[str, Any]:
-    """What a file says, without what belongs to a cell, an optimizer or a method that another one replaces.
+    """What a file says, without what belongs to a cell, head, optimizer or method that another one replaces.
 
     A warning tells of values that were meant, and of those that stay although they fit what is replaced.
     """
@@ -93,8 +101,8 @@ def _without_replaced(
     if "start_topology" in over:
         for name in ("density", "er_epsilon", "rank_exponent"):
             kept.pop(name, None)
-    said = [name for name in ("preset", "recipe", "dropout", *choices()) if name in file]
-    for choice, options in choices().items():
+    said = [name for name in ("preset", "recipe", "dropout", *_choices(task)) if name in file]
+    for choice, options in _choices(task).items():
         if over.get(choice) not in options or file.get(choice, "") not in ("", *options):
             continue  # the task refuses unknown ones
         usual = _with_preset({name: file[name] for name in said}, task).filled()
@@ -136,10 +144,10 @@ def _settled(method: Method) -> set[str]:
     return names
 
 
-def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], task: type[Config]) -> dict[str, Any]:
     """A preset without what it says of an optimizer, a method, a cell, a head or a density that is
     replaced."""
-    fitting = dict(preset)
+    fields = task.fields()
     method = METHODS.get(given.get("method", fields["method"].default))  # the task refuses unknown ones
     replaced: set[str] = set()
     if given.keys() & {"er_epsilon", "density", "start_topology"} or given.get("distribution") == "uniform":
@@ -148,20 +156,16 @@ def _fitting(preset: Mapping[str, Any], given: Mapping[str, Any], fields: Fields
         replaced.add("rank_exponent")
     if method is not None:
         replaced |= _settled(method)
-    if given.get("head", "mos") != "mos":
-        replaced |= {*OF_MIXTURE}
-    for name in replaced:
-        fitting.pop(name, None)
-    for choice, settings in choices().items():
-        if choice not in fields:
-            continue
+    for choice, options in _choices(task).items():
         own = preset.get(choice, fields[choice].default)
-        if given.get(choice, own) != own:
-            for name in {name for taken in settings.values() for name in taken}:
-                fitting.pop(name, None)
-            if choice == "cell":
-                fitting.pop("lr_density_exponent", None)  # another cell does not bear such rates
-    return fitting
+        new = given.get(choice, own)
+        if new == own:
+            continue
+        kept = options.get(new, {}) if choice in ("cell", "head") else {}  # such as dropout, but no rate
+        replaced |= {name for taken in options.values() for name in taken if name not in kept}
+        if choice == "cell":
+            replaced.add("lr_density_exponent")  # another cell does not bear such rates
+    return {name: value for name, value in preset.items() if name not in replaced}
 
 
 def from_environment(

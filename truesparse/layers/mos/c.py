@@ -8,6 +8,8 @@ from truesparse.layers.chain import EMBEDDING
 from truesparse.layers.mos.spec import MixtureOfSoftmaxes
 from truesparse.layers.source import Source
 
+_POWERS = 64  # that its sum of powers keeps in `step.c`
+
 
 class MixtureOfSoftmaxesSource(Source):
     """The latent numbers of all experts are summed up; then the experts are mixed one after another.
@@ -18,9 +20,9 @@ class MixtureOfSoftmaxesSource(Source):
 
     @property
     def stack(self) -> int:
-        """The scores of an expert, all latent numbers, and what each expert counts."""
+        """The scores of an expert, all latent numbers, what each expert counts, and some powers."""
         spec = self._spec
-        return spec.outputs + spec.experts * spec.latent + spec.experts
+        return spec.outputs + spec.experts * spec.latent + spec.experts + _POWERS
 
     def statements(self) -> Iterator[str]:
         """See `Source.statements`."""

@@ -33,7 +33,7 @@ class ONLSTM(Recurrent):
         if self.units % self.chunk_size:
             raise UsageError(
                 f"the layer {self.TYPE} has {self.units} units, which chunks of {self.chunk_size} do not"
-                " divide; change --hidden-size or --chunk-size"
+                " divide; change --chunk-size or the units"
             )
 
     @property

@@ -173,7 +173,7 @@ truesparse train lm --resume RUN
     )
     label_smoothing: float = smoothing_setting()
     last_hidden_size: int | None = setting(
-        None, "Units of the last recurrent layer.", low=1, shown="as --hidden-size"
+        None, "Units of the last recurrent layer, even if it is the first.", low=1, shown="as --hidden-size"
     )
     dropout_first: float | None = fraction(
         None, "Fraction of the first recurrent layer's inputs dropped.", none=True, shown="as --dropout-input"
@@ -216,8 +216,10 @@ truesparse train lm --resume RUN
         embedding, units = self.embedding_size or self.hidden_size, getattr(self, last)
         if self.tied and self.head == "softmax" and embedding != units:
             raise UsageError(
-                f"--tied needs --embedding-size {embedding} to be {flag(last)} {units}"
-                f"; leave one of the three out"
+                f"--tied needs an --embedding-size of {units}, as {flag(last)}; give it, or leave --tied out"
+                if self.embedding_size is None
+                else f"--tied needs --embedding-size {embedding} to be {flag(last)} {units}"
+                "; leave one of the three out"
             )
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.data import Corpus, load_corpus, unigram_perplexity
-from truesparse.data.masking import MaskedWindows, with_mask
+from truesparse.data.masking import MASK, MaskedWindows, with_mask
 from truesparse.data.words import WORD_RULE
 from truesparse.tasks.mlm.settings import MaskedConfig
 from truesparse.training.evaluation import evaluate, perplexity
@@ -53,7 +53,7 @@ class MaskedLanguageModeling(Task):
         }
         self._unigram = unigram_perplexity(corpus.train, corpus.test, len(words))
         self.name = corpus.name
-        self.description = f"{corpus.description}, of which {len(words):,} are used"
+        self.description = f"{corpus.description}, of which {len(words) - 1:,} and {MASK} are used"
         self.crc32 = crc32_of([corpus.train, corpus.valid])
         self.reading = {"vocabulary": words}
 
