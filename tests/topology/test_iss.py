@@ -5,6 +5,8 @@ import pytest
 
 import truesparse as ts
 from truesparse.errors import UsageError
+from truesparse.optim import SGD
+from truesparse.optim.base import DensityRates
 from truesparse.topology import Beginning, get_method
 from truesparse.topology.hooks import Units
 
@@ -102,13 +104,52 @@ def test_a_step_down_the_penalty(name):
         for own, size in zip(units, norm, strict=True):
             for matrix, where in own:
                 pulls[matrix][where] += 0.5 * 0.03 / size
-    hooks.after_step(0.5)
+    hooks.penalize(lambda name: 0.5)
     for matrix, array in arrays(model).items():
         np.testing.assert_allclose(array, wanted[matrix] * (1 - pulls[matrix]), rtol=1e-6)
     before = model.arena.values.copy()
-    hooks.after_step(1e6)  # beyond 0 nothing turns its sign
+    hooks.penalize(lambda name: 1e6)  # beyond 0 nothing turns its sign
     assert (np.abs(model.arena.values) <= np.abs(before)).all()
     assert (model.arena.values * before >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("momentum", "exponent", "density"), [(0.0, 0.0, 1.0), (0.9, 0.0, 1.0), (0.8, 1.0, 0.5)]
+)
+def test_the_penalty_is_as_one_in_the_loss(momentum, exponent, density):
+    """Its steps are as long as if the optimizer had its gradient."""
+    chain, lasso, steps = CHAINS["mlp"], 0.02, 100
+    model, twin = (chain.init(density, seed=3) for _ in range(2))
+    units = [Units(*layer) for layer in chain.hidden_units]
+    final = {m.name: np.array([m.positions // 3]) for m in chain.matrices}
+    told = {**get_method("iss").defaults, "group_lasso": lasso}
+    beginning = Beginning(
+        model.arena, np.random.default_rng(0), told, "fused", final_counts=final, units=units
+    )
+    hooks = get_method("iss").begin(beginning)
+    optimizers = [SGD(m.arena, 0.01, momentum) for m in (model, twin)]
+    for optimizer in optimizers:
+        optimizer.rates = DensityRates(exponent)
+    first = arrays(model)
+    for _ in range(steps):
+        hooks.penalize(optimizers[0].lasting_rate)
+        twin.arena.zero_grad()
+        weights, sizes = arrays(twin), norms(twin)
+        grads = {name: np.zeros_like(array) for name, array in weights.items()}
+        for own_units, norm in zip(places_of(twin), sizes, strict=True):
+            for own, size in zip(own_units, norm, strict=True):
+                for name, where in own:
+                    grads[name][where] += lasso * weights[name][where] / size
+        for name, matrix in twin.matrices.items():
+            rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+            matrix.grad[...] = grads[name][rows, matrix.indices]
+        optimizers[1].step()
+    moved, theirs = (
+        np.sqrt(sum(((m[name] - first[name]) ** 2).sum() for name in first))
+        for m in map(arrays, (model, twin))
+    )
+    late = 1 - momentum / (1 - momentum) / steps  # momentum begins from nothing
+    assert moved * late == pytest.approx(theirs, rel=0.05)
 
 
 @pytest.mark.parametrize("gates", ["fused", "separate"])
@@ -153,7 +194,7 @@ def test_it_comes_down_along_the_curve_and_leaves_a_unit_in_each_layer():
 
 def test_a_penalty_that_leaves_nothing_is_refused():
     _, hooks = at_work("lstm", lasso=1e5)
-    hooks.after_step(1e3)
+    hooks.penalize(lambda name: 1e3)
     with pytest.raises(UsageError, match=r"^group_lasso 100000 has left a layer without a unit; lower it$"):
         hooks.rewire(0.5, dict, 0.5)
 

@@ -43,8 +43,12 @@ class DensityRates(NamedTuple):
         for name, start, end in zip(arena.layout, starts[:-1], starts[1:], strict=True):
             if name in arena.frozen:
                 continue
-            own = name in arena.matrices and name not in self.apart
-            yield slice(start, end), arena.matrices[name].density ** -self.exponent if own else 1.0
+            yield slice(start, end), self.factor(arena, name)
+
+    def factor(self, arena: Arena, name: str) -> float:
+        """What the rate of a matrix or a bias is multiplied by."""
+        own = name in arena.matrices and name not in self.apart
+        return arena.matrices[name].density ** -self.exponent if own else 1.0
 
 
 class Optimizer:
@@ -83,6 +87,11 @@ class Optimizer:
         each."""
         for stretch, factor in self.rates.stretches(self.arena):
             yield stretch, self.lr * factor
+
+    def lasting_rate(self, name: str) -> float:
+        """How far a gradient of 1 that lasts moves the weights of a matrix or a bias at each step, where the
+        step is in proportion to gradients."""
+        return self.lr * self.rates.factor(self.arena, name)
 
     @property
     def averaging(self) -> bool:

@@ -59,6 +59,10 @@ class SGD(Optimizer):
         if momentum > 0:
             self._need("momentum")
 
+    def lasting_rate(self, name: str) -> float:
+        """See `Optimizer.lasting_rate`: momentum adds up what lasts."""
+        return super().lasting_rate(name) / (1 - self.momentum)
+
     def step(self, scale: float = 1.0) -> None:
         """Update every weight and bias from `arena.grads`, each multiplied by `scale` first."""
         import numpy as np

@@ -161,6 +161,10 @@ class Hooks:
         )
         return self._method.update(self.arena, update, told.gates)
 
+    def penalize(self, rate_of: Callable[[str], float]) -> None:
+        """Make a step down the method's penalty, before `after_step`. `rate_of` gives how far a gradient of 1
+        that lasts moves the weights of a matrix at each step (`Optimizer.lasting_rate`)."""
+
     def after_step(self, lr: float) -> None:
         """Do what the method does after each step of the optimizer, whose learning rate is `lr`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,22 +66,23 @@ class UnitHooks(Hooks):
                 f" weights, more than the {self._wanted:,} that --density asks for; raise it"
             )
 
-    def after_step(self, lr: float) -> None:
-        """Make a step down the penalty."""
+    def penalize(self, rate_of: Callable[[str], float]) -> None:
+        """See `Hooks.penalize`."""
         import numpy as np
 
         from truesparse.kernels.lasso import shrink
 
-        step = lr * self._beginning.settings["group_lasso"]
-        if not step:
+        lasso = self._beginning.settings["group_lasso"]
+        if not lasso:
             return
-        pulls = [step / np.maximum(norm, 1e-30) for norm in self._norms()]
+        pulls = [lasso / np.maximum(norm, 1e-30) for norm in self._norms()]
         for matrix, rows, columns in self._matrices():
+            rate = rate_of(matrix.name)
             row_pull, column_pull = (np.zeros(size) for size in matrix.pattern.shape)
             if rows is not None:
-                row_pull.reshape(-1, self._units[rows].size)[...] = pulls[rows]
+                row_pull.reshape(-1, self._units[rows].size)[...] = rate * pulls[rows]
             if columns:
-                column_pull[...] = np.concatenate([pulls[layer] for layer in columns])
+                column_pull[...] = rate * np.concatenate([pulls[layer] for layer in columns])
             shrink(_by_entry(matrix), matrix.indptr, matrix.indices, row_pull, column_pull)
         self.arena.touch()
 

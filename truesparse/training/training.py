@@ -178,6 +178,7 @@ class Training:
         self._owed = evolution.due(number)
         if not evolution.replaces(number):
             self._change(scale, batch.rate)
+            hooks.penalize(lambda name: self.optimizer.lasting_rate(name) * batch.rate)
             hooks.after_step(self.optimizer.lr * batch.rate)
             self._count()
         return StepMeasures(loss, norm, evolution.dense(number))
