@@ -49,34 +49,39 @@ _AWD: dict[str, Any] = {
     "density": 0.45,
 }
 
+# What LSTMs of Penn Treebank have in common.
+_PTB: dict[str, Any] = {
+    "layers": 2,
+    "lr_density_exponent": 1.0,
+    "update_interval": 100,
+    "update_end": 0.75,
+    "clip": 0.25,
+    "init_scale": 0.1,
+    "rank_exponent": 0.6,
+    "token_scale": 0.1,
+}
+
 # What a preset says of an optimizer, a method, a cell, a head or the number of weights counts as long as the
 # preset's own is not replaced by another.
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     "ptb-small": {  # benchmarks/results/methods
+        **_PTB,
         "hidden_size": 200,
-        "layers": 2,
         "epochs": 13,
         "dropout": 0.2,
-        "lr_density_exponent": 1.0,
         "drop_fraction": 0.3,
-        "update_interval": 100,
-        "update_end": 0.75,
-        "clip": 0.25,
-        "init_scale": 0.1,
-        "rank_exponent": 0.6,
-        "token_scale": 0.1,
         "lr_decay_start": 6,
     },
     "ptb-medium": {  # benchmarks/results/ptb-medium
+        **_PTB,
         "hidden_size": 650,
-        "layers": 2,
-        "epochs": 22,
-        "dropout": 0.35,
-        "clip": 0.25,
-        "init_scale": 0.1,
-        "lr_decay": 1.3,
-        "lr_decay_start": 9,
+        "output_group": 4,
+        "method": "granet",
+        "epochs": 27,
+        "dropout": 0.4,
+        "lr_decay": 1.24,
+        "lr_decay_start": 11,
     },
     "ptb-large": {
         "hidden_size": 1500,
@@ -145,7 +150,7 @@ A flag wins over its environment variable (such as TRUESPARSE_HIDDEN_SIZE), that
     EXAMPLES: ClassVar[str] = """
 truesparse train lm
 truesparse train lm --data book.txt --level char
-truesparse train lm --preset ptb-medium --data PTB --pattern unit
+truesparse train lm --preset ptb-medium --data PTB
 truesparse train lm --resume RUN
 """
     KIND: ClassVar[str] = "language model"
