@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from kernel_rows import peers, roofs
 from network_rows import (
     encoder,
     encoder_idea,
@@ -276,6 +277,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
+    "speed": [peers, roofs],
     "tagging": [tagging, tagging_weights],
     "topologies": [topologies, NO_RECORD],
 }

@@ -1,0 +1,34 @@
+"""What the record of `bench kernels` says for the tables of its page."""
+
+from __future__ import annotations
+
+from functools import cache
+from statistics import median
+
+from record_helpers import Record, Row, records, where
+
+PRODUCTS = {"W x": "forward", "Wᵀ dy": "transposed", "gradient of W": "gradient", "all of a layer": "layer"}
+PEERS = ("scipy", "torch-csr", "sparselab", "sparseprop")
+
+
+@cache
+def measured() -> list[Record]:
+    (run,) = where(records("speed/kernels.jsonl"), run="kernels")
+    return list(run["records"])
+
+
+def peers(row: Row) -> Row:
+    """How many times as long the others take: the median and the least of all sizes."""
+    sizes = where(measured(), product=PRODUCTS[row[0]])
+    others = [[size["ratio"][peer] for size in sizes if peer in size["ratio"]] for peer in PEERS]
+    others.append([min(size["ratio"][peer] for peer in PEERS if peer in size["ratio"]) for size in sizes])
+    return ["", *(f"{median(ratios):.1f} ({min(ratios):.1f})" if ratios else "" for ratios in others)]
+
+
+def roofs(row: Row) -> Row:
+    """Speed in GF/s and share of the roof, of a window of 700 columns and 6000 x 1500 positions."""
+    found = [
+        where(measured(), product=product, density=float(row[0]), lanes=700, rows=6000)[0]
+        for product in ("forward", "transposed", "gradient")
+    ]
+    return ["", found[0]["roof"], *(f"{of['gflops']:.0f}, {of['fraction_of_roof']:.2f}" for of in found)]
