@@ -14,7 +14,7 @@ from export.conftest import read, save
 from truesparse.export import export_model
 
 X86 = (r"v?mul[ps]s|v?fmadd\d*[ps]s", r"mulps|fmadd\d*ps")
-ARM = (r"fmul|fmla|fmadd", r"\.4s")
+ARM = (r"fmul|fmla|fmadd", r"\.[24]s")
 TARGETS = {
     "gcc": (["gcc"], X86, platform.machine() == "x86_64"),
     "clang": (["clang"], X86, platform.machine() == "x86_64"),
@@ -41,6 +41,13 @@ def products(folder: Path, target: str) -> dict[str, list[bool]]:
     return found
 
 
+def version(compiler: str) -> int:
+    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\d+)", told)
+    assert found is not None, told
+    return int(found[1])
+
+
 @pytest.mark.parametrize("kind", ["lstm", "unit", "gru", "rhn"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_loops_become_vectors(tmp_path: Path, target: str, kind: str) -> None:
@@ -50,9 +57,10 @@ def test_loops_become_vectors(tmp_path: Path, target: str, kind: str) -> None:
     export_model(save(tmp_path / "m", kind), "c", tmp_path / "out")
     found = products(tmp_path / "out", target)
     cell = found[f"model_{kind if kind != 'unit' else 'lstm'}"]
-    assert sum(cell) > 0.9 * len(cell)
+    assert sum(cell) >= 10
+    assert cell.count(False) <= 4  # units that are left over
     assert any(found["model_softmax"])
-    if target != "clang for ARM":  # for which it makes eight scalar sums of them
+    if target != "clang for ARM" or version(compiler[0]) > 14:  # before, it made eight scalar sums of them
         product = found["model_add_product_8_8_by_4" if kind == "unit" else "model_add_product_8_8"]
         assert sum(product) >= 2  # eight weights a turn; some that are left are multiplied one by one
 
