@@ -17,6 +17,8 @@ from truesparse.study.plan import Study
 from truesparse.study.results import Table, make_table, read_results
 from truesparse.study.run import run_study
 from truesparse.tasks.lm.task import LanguageModeling
+from truesparse.topology import METHODS
+from truesparse.topology.settings import REDISTRIBUTIONS
 from truesparse.training.loop import TrainingStopped
 
 pytestmark = pytest.mark.usefixtures("command")
@@ -303,3 +305,32 @@ def test_runs_that_hardly_learned_leave_room_for_the_others(
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("[!r]*.toml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_project_can_be_run(path: Path) -> None:
     assert len(Study(path, {"data": ["texts"]}).runs) >= 10
+
+
+def test_every_method_and_average_is_compared() -> None:
+    studies = [
+        Study(STUDIES / f"{name}.toml", {"data": ["texts"]}) for name in ("methods", "methods-averages")
+    ]
+    configs = [run.config for study in studies for run in study.runs]
+    assert {config.method for config in configs} == METHODS.keys()
+    assert {config.optimizer for config in configs} == {"sgd", "nt-asgd", "snt-asgd"}
+    assert max(vars(run.config)["lr"] for run in studies[0].runs if run.config.method == "dense") == 8
+    (iss,) = (run for run in studies[0].runs if run.config.method == "iss" and vars(run.config)["lr"] == 1)
+    positions = 10_000 * 200 + 2 * 4 * 200 * (200 + 200)
+    assert iss.config.density * positions == pytest.approx(0.2 * (positions + 10_000 * 200), rel=1e-3)
+
+
+def test_every_method_that_redistributes_is_compared() -> None:
+    study = Study(STUDIES / "momentum.toml", {"data": ["texts"]})
+    compared = {(run.config.method, vars(run.config)["redistribute"]) for run in study.runs}
+    told = [name for name, method in METHODS.items() if "redistribute" in method.defaults]
+    assert compared == {(name, value) for name in told for value in REDISTRIBUTIONS}
+
+
+@pytest.mark.parametrize(("name", "setting"), [("drop-fraction", "drop_fraction"), ("density", "density")])
+def test_figures_on_twitter(name: str, setting: str) -> None:
+    """With the settings of the table of small sets, whose sparse case they have among them."""
+    figure = Study(STUDIES / f"{name}-twitter.toml", {"data": ["texts"]})
+    assert {*figure.runs[0].point} == {setting}
+    keys = {run.key for run in Study(STUDIES / "small-texts.toml", {"data": ["texts"]}).runs}
+    assert len(keys & {run.key for run in figure.runs}) == 3

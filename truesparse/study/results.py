@@ -128,10 +128,9 @@ class Row(NamedTuple):
         The settings that vary.
     runs : int
         How many there are to be.
-    done, diverged : int
-        How many have ended, and how many of them without a finite loss. What follows is of the others.
-    failed : int
-        How many could not be done; they are not among those that have ended.
+    done, diverged, failed : int
+        How many have ended; how many of them without a finite loss; and how many for another reason without a
+        model that counts. What follows is of those that were measured.
     valid, test : Spread or None
         The measure that the study is compared by; None without a run that has it.
     costs : dict of str to float
@@ -157,7 +156,7 @@ class Table(NamedTuple):
         Empty if no run has ended with one.
     rows : list of Row
     best : int or None
-        Which row has the best mean on the validation data, of those in which no run diverged.
+        Which row has the best mean on the validation data, of those in which no run diverged or failed.
     """
 
     measure: str
@@ -200,7 +199,7 @@ def make_table(study: Study, lines: Mapping[str, Line]) -> Table:
         points.setdefault(name, []).append(lines.get(run.key))
     rows = [_row(shown[name], measure, of) for name, of in points.items()]
     sign = -1 if lower_is_better(measure) else 1
-    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged}
+    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged + row.failed}
     ranked = {n: sign * mean for n, mean in whole.items() if math.isfinite(mean)}
     return Table(measure, rows, max(ranked, key=ranked.__getitem__) if ranked else None)
 
@@ -211,16 +210,15 @@ def lower_is_better(measure: str) -> bool:
 
 
 def _row(point: Mapping[str, Any], measure: str, lines: Sequence[Line | None]) -> Row:
-    tried = [line for line in lines if line is not None]
-    done = [line for line in tried if "failed" not in line]
+    done = [line for line in lines if line is not None]
     ended = [line for line in done if "valid" in line]
     costs = {name: fmean(line[name] for line in ended) for name in _COSTS} if ended else {}
     return Row(
         point,
         runs=len(lines),
         done=len(done),
-        diverged=len(done) - len(ended),
-        failed=len(tried) - len(done),
+        diverged=sum("diverged" in line for line in done),
+        failed=sum("failed" in line for line in done),
         valid=_spread([line["valid"][measure] for line in ended]),
         test=_spread([line["test"][measure] for line in ended if measure in line.get("test", {})]),
         costs=costs,
