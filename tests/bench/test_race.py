@@ -130,14 +130,27 @@ def test_what_cannot_be_raced_is_told_before_the_first_candidate(
 def test_the_races_of_the_project_can_be_run(minutes: int) -> None:
     race = Race(STUDIES / f"race-ptb-{minutes}.toml", "texts")
     assert race.budget.minutes == minutes
-    assert len(race.entrants[0].study.runs) == 4
+    for entrant in race.entrants:
+        configs = [run.config for run in entrant.study.runs]
+        assert len(configs) == 4
+        if entrant.side == "dense":
+            assert {config.lr for config in configs} == {2, 4}
+            assert {config.token_scale for config in configs} == {1, 0.1}
+            assert len({config.hidden_size for config in configs}) == 2
+        else:
+            assert {config.output_group for config in configs} == {4}
+            assert {config.method for config in configs} == {"st-rnn", "granet"}
 
 
-def test_the_race_without_a_file_is_that_of_five_minutes() -> None:
+def test_the_race_without_a_file_is_like_that_of_five_minutes() -> None:
     built_in, file = Race(None, "texts"), Race(STUDIES / "race-ptb-5.toml", "texts")
     assert built_in.budget == file.budget
     for one, other in zip(built_in.entrants, file.entrants, strict=True):
-        assert {chosen.key for chosen in one.study.runs} == {chosen.key for chosen in other.study.runs}
+        for name in ("hidden_size", "lr"):
+            told, known = (
+                {getattr(run.config, name) for run in entrant.study.runs} for entrant in (one, other)
+            )
+            assert told <= known
 
 
 def test_the_project_has_no_other_races() -> None:

@@ -4,71 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import pytest
-from click.testing import Result
+from study_helpers import FLAGS, Noting, Run, Write, lines
 
 from truesparse.errors import UsageError
-from truesparse.modelfile.files import locked
 from truesparse.study.plan import Study
-from truesparse.study.results import Table, add_result, make_table, read_results
-from truesparse.study.run import StudyReporter, run_study
+from truesparse.study.results import Table, make_table, read_results
+from truesparse.study.run import run_study
 from truesparse.tasks.lm.task import LanguageModeling
+from truesparse.topology import METHODS
+from truesparse.topology.settings import REDISTRIBUTIONS
 from truesparse.training.loop import TrainingStopped
 
 pytestmark = pytest.mark.usefixtures("command")
 
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
-FLAGS = "hidden_size = 8\ndensity = 0.3\nbatch_size = 4\nbptt = 10\nmax_steps = 12\n"
 TIMES = {"seconds", "tokens_per_second", "threads"}
-
-Run = Callable[..., Result]
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path, text_file: Path) -> Write:
-    """Write a study of tiny models: `write(grid, top)`."""
-
-    def write(grid: str = "lr = [1, 4]", top: str = "seeds = 2", settings: str = "") -> Path:
-        path = tmp_path / "grid.toml"
-        path.write_text(
-            f'task = "lm"\n{top}\n[settings]\ndata = "{text_file}"\n{FLAGS}{settings}\n[grid]\n{grid}\n'
-        )
-        return path
-
-    return write
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
 def without_times(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in TIMES} for line in lines(folder)]
-
-
-class Noting(StudyReporter):
-    """Notes which runs are done, and wishes to stop after so many steps of all runs."""
-
-    def __init__(self, steps: float = math.inf) -> None:
-        self.names: list[str] = []
-        self.left = steps
-
-    def run(self, run: Any, done: Any) -> None:
-        self.names.append(run.name)
-
-    def step(self, progress: Any) -> None:
-        self.left -= 1
-
-    def stop(self) -> bool:
-        return self.left <= 0
 
 
 def test_a_study(run: Run, write: Write, tmp_path: Path, text_file: Path) -> None:
@@ -264,43 +224,6 @@ def test_folders(run: Run, write: Write, tmp_path: Path) -> None:
     assert "a line is no result of a run" in run("study", "a").stderr
 
 
-def test_two_processes_share_the_runs(write: Write, tmp_path: Path) -> None:
-    study = Study(write("lr = [1, 2, 4]", "seeds = 1"))
-    first, second, third = study.runs
-    folder = tmp_path / "a"
-    (folder / second.folder).mkdir(parents=True)
-    (folder / "study.toml").touch()
-
-    class Other(Noting):
-        """While the first run is done, another process ends the third one."""
-
-        def run(self, run: Any, done: Any) -> None:
-            super().run(run, done)
-            add_result(folder, {"config": asdict(third.config)})
-
-    noting = Other()
-    with locked(folder / second.folder):
-        done = run_study(study, folder, noting)
-    assert noting.names == [first.name]
-    assert done.keys() == {first.key, third.key}
-    run_study(study, folder, noting)
-    assert noting.names == [first.name, second.name]
-
-
-def test_other_processes_do_runs_too(
-    run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("truesparse.study.run.run_study", lambda *_: None)  # in this process, not in others
-    done = run("study", write(), "--out", "a", "--jobs", 3)
-    assert done.exit_code == 0, done.stderr
-    keys = [(line["point"]["lr"], line["seed"]) for line in lines(tmp_path / "a")]
-    assert sorted(keys) == [(1, 1), (1, 2), (4, 1), (4, 2)]
-    assert done.stdout.count("±") == 2
-    done = run("study", write(settings="output_group = 7"), "--out", "b", "--jobs", 2)
-    assert done.exit_code == 1
-    assert "1 of 2 processes ended before their runs; go on with: truesparse study b" in done.stderr
-
-
 def test_a_measure_that_runs_do_not_have(write: Write, tmp_path: Path) -> None:
     study = Study(write("lr = [1]", 'measure = "accuracy"\nseeds = 1'))
     with pytest.raises(UsageError, match="must be one of perplexity, loss"):
@@ -322,7 +245,9 @@ def test_rows(write: Write) -> None:
     study = Study(write("lr = [1, 2, 4]", "seeds = 3"))
     table = made(study, {(1, 1): 10.0, (1, 2): 20.0, (1, 3): 60.0, (2, 1): 29.0, (4, 1): 1.0, (4, 2): None})
     assert [row.done for row in table.rows] == [3, 1, 2]
-    assert [row.valid for row in table.rows] == [(30, stdev([10, 20, 60])), (29, 0), (math.inf, 0)]
+    assert [row.valid for row in table.rows] == [(30, stdev([10, 20, 60])), (29, None), (math.inf, None)]
+    assert [row.valid.words() for row in table.rows if row.valid] == ["30.00 ± 26.46", "29.00", "inf"]
+    assert table.values()["rows"][1]["valid"] == {"mean": 29, "std": None}
     assert table.best == 1
     assert [row["valid"] is None for row in table.values()["rows"]] == [False, False, True]
     assert made(study, {}).values()["rows"][0]["valid"] is None
@@ -380,3 +305,32 @@ def test_runs_that_hardly_learned_leave_room_for_the_others(
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("[!r]*.toml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_project_can_be_run(path: Path) -> None:
     assert len(Study(path, {"data": ["texts"]}).runs) >= 10
+
+
+def test_every_method_and_average_is_compared() -> None:
+    studies = [
+        Study(STUDIES / f"{name}.toml", {"data": ["texts"]}) for name in ("methods", "methods-averages")
+    ]
+    configs = [run.config for study in studies for run in study.runs]
+    assert {config.method for config in configs} == METHODS.keys()
+    assert {config.optimizer for config in configs} == {"sgd", "nt-asgd", "snt-asgd"}
+    assert max(vars(run.config)["lr"] for run in studies[0].runs if run.config.method == "dense") == 8
+    (iss,) = (run for run in studies[0].runs if run.config.method == "iss" and vars(run.config)["lr"] == 1)
+    positions = 10_000 * 200 + 2 * 4 * 200 * (200 + 200)
+    assert iss.config.density * positions == pytest.approx(0.2 * (positions + 10_000 * 200), rel=1e-3)
+
+
+def test_every_method_that_redistributes_is_compared() -> None:
+    study = Study(STUDIES / "momentum.toml", {"data": ["texts"]})
+    compared = {(run.config.method, vars(run.config)["redistribute"]) for run in study.runs}
+    told = [name for name, method in METHODS.items() if "redistribute" in method.defaults]
+    assert compared == {(name, value) for name in told for value in REDISTRIBUTIONS}
+
+
+@pytest.mark.parametrize(("name", "setting"), [("drop-fraction", "drop_fraction"), ("density", "density")])
+def test_figures_on_twitter(name: str, setting: str) -> None:
+    """With the settings of the table of small sets, whose sparse case they have among them."""
+    figure = Study(STUDIES / f"{name}-twitter.toml", {"data": ["texts"]})
+    assert {*figure.runs[0].point} == {setting}
+    keys = {run.key for run in Study(STUDIES / "small-texts.toml", {"data": ["texts"]}).runs}
+    assert len(keys & {run.key for run in figure.runs}) == 3

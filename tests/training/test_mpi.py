@@ -225,12 +225,20 @@ def test_ranks_share_the_runs_of_a_study(folder: Path) -> None:
     (folder / "grid.toml").write_text(
         f'task = "lm"\n[settings]\ndata = "{folder / "text.txt"}"\n{settings}\n[grid]\nlr = [1, 2, 3, 4]\n'
     )
+    bad = folder / "bad.toml"
+    bad.write_text((folder / "grid.toml").read_text() + "output_group = [1, 7]\n")
     study = "-m", "truesparse", "study", folder / "grid.toml", "--out", folder / "study"
     code, out, errors = launched(2, *study, "--json")
     assert code == 0, errors
     assert [row["done"] for row in json.loads(out)["rows"]] == [1] * 4
     assert len((folder / "study" / "results.jsonl").read_text().splitlines()) == 4
     assert 1 <= errors.count(", validation perplexity") < 4  # of rank 0
+
+    for tried in (8, 12):  # what failed is tried again, by one of the ranks
+        code, _, errors = launched(2, "-m", "truesparse", "study", bad, "--out", folder / "bad", "--quiet")
+        assert code == 1
+        assert errors.count("4 of 8 runs failed; lr 1, output_group 7, seed 1: ") == 1
+        assert len((folder / "bad" / "results.jsonl").read_text().splitlines()) == tried
 
 
 @needs_mpi

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import click
@@ -68,6 +68,7 @@ truesparse study rates.toml --set lr=1,2 --set seed=1,2,3
 )
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but the results.")
+@click.option("--since", type=int, hidden=True)  # by which --jobs starts other processes; see `run_study`
 def study(
     path: Path,
     data: str | None,
@@ -79,6 +80,7 @@ def study(
     picture: Path | None,
     as_json: bool,
     quiet: bool,
+    since: int | None,
 ) -> None:
     """Train a grid of models, and compare them.
 
@@ -87,7 +89,7 @@ def study(
     more.
     """
     from truesparse.study.plan import STUDY, Study
-    from truesparse.study.results import make_table, read_results
+    from truesparse.study.results import check_failed, make_table, read_results
     from truesparse.training.communicator import find_communicator
     from truesparse.training.outputs import check_picture
 
@@ -108,9 +110,11 @@ def study(
     elif ranks.size > 1:
         given.setdefault("threads", [str(ranks.threads)])
     plan = Study(path / STUDY if begun else path, given)
-    lines = read_results(plan, folder) if only_table else _run(plan, folder, keep, quiet, jobs, ranks)
-    if ranks.rank:
-        return
+    if not only_table:
+        _run(plan, folder, keep, quiet, jobs, ranks, since)
+    if ranks.rank or since is not None:
+        return  # another process shows what failed, too
+    lines = read_results(plan, folder)
     table = make_table(plan, lines)
     if as_json:
         import json
@@ -118,10 +122,14 @@ def study(
         click.echo(json.dumps(table.values()))
     else:
         _print(table)
+    if not only_table and not any(row.valid for row in table.rows):
+        check_failed(plan, lines)  # rather than that there is nothing to draw
     if picture is not None:
         from truesparse.study.picture import draw_study
 
         draw_study(picture, table)
+    if not only_table:
+        check_failed(plan, lines)
 
 
 def _changes(data: str | None, changes: tuple[str, ...]) -> dict[str, list[str]]:
@@ -135,9 +143,11 @@ def _changes(data: str | None, changes: tuple[str, ...]) -> dict[str, list[str]]
 
 
 def _run(
-    plan: Study, folder: Path, keep: bool, quiet: bool, jobs: int, ranks: Communicator
-) -> dict[str, Any]:
+    plan: Study, folder: Path, keep: bool, quiet: bool, jobs: int, ranks: Communicator, since: int | None
+) -> None:
     """Do what is left of a study, on all ranks; the first one shows how it goes.
+
+    What has failed before is tried again by one of the processes, once.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def _run(
     """
     from truesparse.cli.study_display import Display, Quiet
     from truesparse.cli.train_run import stop_on_signal
-    from truesparse.study.results import read_results
+    from truesparse.study.results import end_of_results
     from truesparse.study.run import begin_study, run_study
     from truesparse.training.communicator import SAME_START, same_everywhere
 
@@ -158,19 +168,18 @@ def _run(
     with stop_on_signal(display.stopping) as asked, display:
         if not ranks.rank:
             begin_study(plan, folder)
-        ranks.broadcast(None)  # the folder is there
+        since = ranks.broadcast(end_of_results(folder) if since is None else since)  # the folder is there
         try:
-            with _others(folder, jobs - 1, keep, asked):
-                run_study(plan, folder, display, asked, keep)
+            with _others(folder, jobs - 1, keep, since, asked):
+                run_study(plan, folder, display, asked, keep, since)
         except TruesparseError as found:
             error = found
         for wrong in filter(None, ranks.gather(error)):
             raise wrong
-    return read_results(plan, folder)
 
 
 @contextmanager
-def _others(folder: Path, count: int, keep: bool, asked: Callable[[], bool]) -> Iterator[None]:
+def _others(folder: Path, count: int, keep: bool, since: int, asked: Callable[[], bool]) -> Iterator[None]:
     """Processes that do runs of a study too; they end with this one.
 
     Raises
@@ -180,7 +189,8 @@ def _others(folder: Path, count: int, keep: bool, asked: Callable[[], bool]) -> 
     """
     from truesparse.training.loop import TrainingStopped
 
-    command = [sys.executable, "-m", "truesparse", "study", str(folder), "--quiet", *["--keep"] * keep]
+    command = [sys.executable, "-m", "truesparse", "study", str(folder), "--quiet", "--since", str(since)]
+    command += ["--keep"] * keep
     others = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
     try:
         yield
@@ -219,9 +229,10 @@ def _print(table: Table) -> None:
 
 
 def counted(row: Row) -> str:
-    """How many runs have ended, where not all have, and how many diverged."""
+    """How many runs have ended, where not all have, and how many diverged or failed."""
     count = str(row.runs) if row.done == row.runs else f"{row.done} of {row.runs}"
-    return f"{count}, {row.diverged} diverged" if row.diverged else count
+    lost = {"diverged": row.diverged, "failed": row.failed}
+    return ", ".join([count, *(f"{number} {how}" for how, number in lost.items() if number)])
 
 
 def _spread(spread: Spread | None, measure: str) -> str:
@@ -229,7 +240,7 @@ def _spread(spread: Spread | None, measure: str) -> str:
         return ""
     styles = {"perplexity": ".2f" if spread.mean < _LARGE else ".2e", "loss": ".4f"}
     style = styles.get(measure, ".2%")
-    return f"{spread.mean:{style}} ± {spread.std:{style}}"
+    return spread.words(style)
 
 
 def _costs(row: Row) -> list[str]:

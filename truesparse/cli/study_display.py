@@ -44,9 +44,10 @@ class Display(Quiet):
 
     def run(self, run: Run, done: dict[str, Line]) -> None:
         self._number = len(done) + 1
-        self._seconds = [line["seconds"] for line in done.values() if "diverged" not in line]
+        self._seconds = [line["seconds"] for line in done.values() if "valid" in line]
         self._what = f"run {self._number:,} of {self._total:,}: {run.name}"
         self._measured = ""
+        self._steps = 1  # until it begins
         self._show("")
         self._status.start()
 
@@ -64,8 +65,9 @@ class Display(Quiet):
         self._measured = f", validation {measure} {value}"
 
     def result(self, run: Run, line: Line) -> None:
-        if "diverged" in line:
-            came_to = f", diverged: {line['diverged']}"
+        lost = next((name for name in ("diverged", "failed") if name in line), "")
+        if lost:
+            came_to = f", {lost}: {line[lost]}"
         else:
             self._seconds.append(line["seconds"])
             finite = {name: math.inf if of is None else of for name, of in line["valid"].items()}

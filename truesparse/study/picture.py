@@ -87,11 +87,12 @@ def _curve(axes: Axes, rows: Sequence[Row], over: str, label: str, color: str) -
         points.sort(key=lambda point: float(point[0]))
     else:
         axes.tick_params("x", rotation=40)
-    below = [min(spread.std, spread.mean / 2) for _, spread in points]  # a logarithm has to exist
+    above = [spread.std or 0.0 for _, spread in points]
+    below = [min(std, spread.mean / 2) for std, (_, spread) in zip(above, points, strict=True)]
     axes.errorbar(
         [x if ordered else drawable(x) for x, _ in points],
         [spread.mean for _, spread in points],
-        yerr=[below, [spread.std for _, spread in points]],
+        yerr=[below, above],
         marker="o",
         markersize=4,
         linestyle="-" if ordered else "",
@@ -110,7 +111,7 @@ def _cut(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         if row.valid is not None:
             curve, mean = _words(row, names), row.valid.mean
             best[curve] = min(best.get(curve, mean), mean)
-            worst = max(worst, mean + row.valid.std)
+            worst = max(worst, mean + (row.valid.std or 0.0))
     if worst > (top := _HIGHEST * max(best.values())):
         axes.set_ylim(0.95 * min(best.values()), top)
 

@@ -45,11 +45,26 @@ def append(path: Path, line: Line) -> None:
         os.fsync(file.fileno())
 
 
-def read_results(study: Study, folder: Path, side: str = "") -> dict[str, Line]:
-    """The lines of those runs of a study that have ended, by the keys of the runs.
+def end_of_results(folder: Path) -> int:
+    """How many bytes the results of a study have, without a last line that is half written."""
+    file = folder / RESULTS
+    return file.read_bytes().rfind(b"\n") + 1 if file.is_file() else 0
+
+
+def read_results(study: Study, folder: Path, side: str = "", since: int = 0) -> dict[str, Line]:
+    """The lines of those runs of a study that have ended or failed, by the keys of the runs.
 
     Lines of other runs are passed over, such as those of values that the study does not have any more, of
     runs that were not tested, of a study that tests, or of another side of a race.
+
+    Parameters
+    ----------
+    study : Study
+    folder : Path
+    side : str
+        That of a race.
+    since : int
+        In bytes: runs that failed in lines before it are passed over, too. See `end_of_results`.
 
     Raises
     ------
@@ -60,15 +75,20 @@ def read_results(study: Study, folder: Path, side: str = "") -> dict[str, Line]:
     if not file.is_file():
         return {}
     keys = {run.key for run in study.runs}
-    lines = {}
+    lines: dict[str, Line] = {}
+    end = 0
     for text in file.read_bytes().split(b"\n")[:-1]:
+        begin, end = end, end + len(text) + 1
         try:
             line = json.loads(text)
             key = _key(study.task, line["config"])
         except (ValueError, RecursionError, TypeError, KeyError):
             raise TruesparseError(f"{file} is not as it was written: a line is no result of a run") from None
-        untested = study.test and "test" not in line and "diverged" not in line
-        if key in keys and line.get("side", "") == side and not untested:
+        if "failed" in line:  # an earlier result is better than none
+            passed = begin < since or "failed" not in lines.get(key, line)
+        else:
+            passed = study.test and "test" not in line and "diverged" not in line
+        if key in keys and line.get("side", "") == side and not passed:
             lines[key] = line
     return lines
 
@@ -81,11 +101,22 @@ def _key(task: type[Config], config: Mapping[str, Any]) -> str:
         return ""
 
 
+def check_failed(study: Study, lines: Mapping[str, Line]) -> None:
+    """Raise TruesparseError if runs have failed, with the reason of the first."""
+    failed = {run.name: line["failed"] for run in study.runs if "failed" in (line := lines.get(run.key, {}))}
+    for name, reason in failed.items():
+        raise TruesparseError(f"{len(failed):,} of {len(study.runs):,} runs failed; {name}: {reason}")
+
+
 class Spread(NamedTuple):
-    """Mean and standard deviation of the seeds of a point; the latter is 0 for one seed."""
+    """Mean and standard deviation of the seeds of a point; the latter is None for one seed."""
 
     mean: float
-    std: float
+    std: float | None
+
+    def words(self, style: str = ".2f") -> str:
+        """For people, each number in a style of `format`."""
+        return f"{self.mean:{style}}" + ("" if self.std is None else f" ± {self.std:{style}}")
 
 
 class Row(NamedTuple):
@@ -97,8 +128,9 @@ class Row(NamedTuple):
         The settings that vary.
     runs : int
         How many there are to be.
-    done, diverged : int
-        How many have ended, and how many of them without a finite loss. What follows is of the others.
+    done, diverged, failed : int
+        How many have ended; how many of them without a finite loss; and how many for another reason without a
+        model that counts. What follows is of those that were measured.
     valid, test : Spread or None
         The measure that the study is compared by; None without a run that has it.
     costs : dict of str to float
@@ -109,6 +141,7 @@ class Row(NamedTuple):
     runs: int
     done: int
     diverged: int
+    failed: int
     valid: Spread | None
     test: Spread | None
     costs: Mapping[str, float]
@@ -123,7 +156,7 @@ class Table(NamedTuple):
         Empty if no run has ended with one.
     rows : list of Row
     best : int or None
-        Which row has the best mean on the validation data, of those in which no run diverged.
+        Which row has the best mean on the validation data, of those in which no run diverged or failed.
     """
 
     measure: str
@@ -138,7 +171,7 @@ class Table(NamedTuple):
                 name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
                 for name, spread in (("valid", row.valid), ("test", row.test))
             }
-            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged}
+            counts = {name: getattr(row, name) for name in ("runs", "done", "diverged", "failed")}
             rows.append({"point": row.point, **counts, **spreads, **row.costs, "best": number == self.best})
         return {"measure": self.measure, "rows": rows}
 
@@ -166,7 +199,7 @@ def make_table(study: Study, lines: Mapping[str, Line]) -> Table:
         points.setdefault(name, []).append(lines.get(run.key))
     rows = [_row(shown[name], measure, of) for name, of in points.items()]
     sign = -1 if lower_is_better(measure) else 1
-    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged}
+    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged + row.failed}
     ranked = {n: sign * mean for n, mean in whole.items() if math.isfinite(mean)}
     return Table(measure, rows, max(ranked, key=ranked.__getitem__) if ranked else None)
 
@@ -184,7 +217,8 @@ def _row(point: Mapping[str, Any], measure: str, lines: Sequence[Line | None]) -
         point,
         runs=len(lines),
         done=len(done),
-        diverged=len(done) - len(ended),
+        diverged=sum("diverged" in line for line in done),
+        failed=sum("failed" in line for line in done),
         valid=_spread([line["valid"][measure] for line in ended]),
         test=_spread([line["test"][measure] for line in ended if measure in line.get("test", {})]),
         costs=costs,
@@ -197,5 +231,5 @@ def _spread(values: Sequence[float | None]) -> Spread | None:
         return None
     numbers = [math.inf if value is None else value for value in values]
     if math.inf in numbers:
-        return Spread(math.inf, 0.0)
-    return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0)
+        return Spread(math.inf, None)
+    return Spread(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None)

@@ -14,7 +14,7 @@ from truesparse.errors import TruesparseError, UsageError, typed
 from truesparse.modelfile import CHECKPOINT, MODEL
 from truesparse.modelfile.files import is_unfinished, locked
 from truesparse.study.plan import STUDY, Run, Study
-from truesparse.study.results import Line, add_result, read_results
+from truesparse.study.results import Line, add_result, end_of_results, read_results
 from truesparse.tasks.run import resume_run, train_model
 from truesparse.training.environment import commit, environment
 from truesparse.training.loop import TrainingStopped
@@ -47,13 +47,14 @@ class StudyReporter(Reporter):
         """A run has ended."""
 
 
-def begin_study(study: Study, folder: Path) -> dict[str, Line]:
+def begin_study(study: Study, folder: Path, since: int | None = None) -> dict[str, Line]:
     """Make the folder of a study, or take the one of a study begun earlier, and write the study file there.
 
     Returns
     -------
     dict of str to mapping
-        The line of each run that has ended, by the key of the run.
+        The line of each run that has ended, by the key of the run. Those of runs that failed are among them
+        if they come after `since` bytes; see `run_study`.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def begin_study(study: Study, folder: Path) -> dict[str, Line]:
         The folder is a file, or has something else in it; or the data of a run that is left are not there.
     """
     check_folder(folder, STUDY, "study")
-    done = read_results(study, folder)
+    done = read_results(study, folder, since=end_of_results(folder) if since is None else since)
     left = [run.config for run in study.runs if run.key not in done]
     for data, config in {vars(config)["data"]: config for config in left}.items():
         if data is not None and not Path(data).exists():
@@ -84,8 +85,12 @@ def run_study(
     reporter: StudyReporter | None = None,
     stop: Callable[[], bool] = lambda: False,
     keep: bool = False,
+    since: int | None = None,
 ) -> dict[str, Line]:
     """Do those runs of a study that are left, and that no other process is at.
+
+    One that cannot be done is no error: its line says why, and the others are done. So it is with one whose
+    loss is not finite any more. Started again, what failed is tried again.
 
     Parameters
     ----------
@@ -98,23 +103,26 @@ def run_study(
         Asked after each step whether to save and stop.
     keep : bool
         Whether the models and checkpoints of runs that have ended are kept.
+    since : int, optional
+        `end_of_results` when this process and those that share the runs began. What failed after it is not
+        tried again; now if not given.
 
     Returns
     -------
     dict of str to mapping
-        The line of each run that has ended, by the key of the run.
+        The line of each run that has ended or failed, by the key of the run.
 
     Raises
     ------
     UsageError, TruesparseError
-        A run cannot be done; see `train_model`. The others are unharmed. One whose loss is not finite any
-        more has a line that says so, and is no error.
+        The study cannot begin; see `begin_study`.
     TrainingStopped
         `stop` returned True; all is saved.
     """
     reporter = reporter or StudyReporter()
     code = commit()  # before somebody works on it
-    done = begin_study(study, folder)
+    since = end_of_results(folder) if since is None else since
+    done = begin_study(study, folder, since)
     left = [run for run in study.runs if run.key not in done]
     reporter.plan(study, done)
     for run in left:
@@ -125,24 +133,24 @@ def run_study(
                 stack.enter_context(locked(path))
             except BlockingIOError:
                 continue  # another process is at it
-            done = read_results(study, folder)
+            done = read_results(study, folder, since=since)
             if run.key in done:
-                continue  # another process has done it
+                continue  # another process has done it, or has tried to
             reporter.run(run, done)
             try:
                 line = _line(run, path, code, _trained(run, path, study.test, reporter, stop))
             except Diverged as error:
                 line = _line(run, path, code, {"diverged": str(error)})
             except TrainingStopped:
+                ended = sum("failed" not in line for line in done.values())
                 raise TrainingStopped(
-                    f"stopped and saved, with {len(done):,} of {len(study.runs):,} runs done"
+                    f"stopped and saved, with {ended:,} of {len(study.runs):,} runs done"
                     f"; go on with: truesparse study {typed(folder)}"
                 ) from None
             except TruesparseError as error:
-                error.args = (f"{run.name}: {error}",)
-                raise
+                line = _line(run, path, code, {"failed": str(error)})
             add_result(folder, line)
-            if not keep:
+            if not keep and "failed" not in line:
                 for name in (MODEL, CHECKPOINT):
                     (path / name).unlink(missing_ok=True)
             reporter.result(run, line)
@@ -164,9 +172,12 @@ def _trained(
 
 def _line(run: Run, path: Path, code: str | None, results: dict[str, Any]) -> Line:
     """What the file of results gets."""
-    records = read_metrics(path)
     measures: dict[str, Any] = {}
-    if "diverged" in results:
+    kept: dict[str, Any] = {}
+    records = [] if "failed" in results else read_metrics(path)
+    if "failed" in results:
+        measures["failed"] = results["failed"]
+    elif "diverged" in results:
         last = records[-1] if records else {"step": 0, "epoch": 0.0, "seconds": 0.0}
         measures["diverged"] = results["diverged"]
         kept = {"steps": last["step"], "epochs": last["epoch"], "seconds": last["seconds"]}
