@@ -129,11 +129,10 @@ class Ours(Library):
         super().__init__(operands)
         case, matrix = operands.case, operands.matrix
         self._panels = Panels(case.steps, case.batch) if case.steps > 1 else None
-        n = self._panels.lanes if self._panels else case.batch
         x, dy = self._in_panels(operands.x), self._in_panels(operands.dy)
         y, dx = aligned_zeros(dy.shape), aligned_zeros(x.shape)
         bias = aligned_zeros(case.rows)
-        self._lanes = n
+        self._read = {"forward": x.shape, "transposed": dy.shape, "gradient": x.shape}
 
         def forward() -> Array:
             multiply(y, matrix, x, bias)
@@ -162,9 +161,7 @@ class Ours(Library):
     def tiles(self) -> dict[str, int]:
         """Return by product how many rows of a panel are read at a time: those of a tile."""
         matrix = self.operands.matrix
-        rows, columns = matrix.shape
-        read = {"forward": columns, "transposed": rows, "gradient": columns}
-        return {product: cut_for(product, matrix, size, self._lanes)[0] for product, size in read.items()}
+        return {product: cut_for(product, matrix, shape)[0] for product, shape in self._read.items()}
 
     def _in_panels(self, array: Array) -> Array:
         """Lay out an array of shape (features, steps * batch) as the kernels take it."""

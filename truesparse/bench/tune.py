@@ -36,7 +36,7 @@ def tune(
     """
     plan = machine_plan()
     plan.measured.clear()  # of this process: what the file has stays until it is measured anew
-    plan.seconds, plan.report = seconds, report
+    plan.seconds, plan.report, plan.measures = seconds, report, True
     words = -(-task.vocab_size // _GROUP) * _GROUP
     grouped = replace(task, pattern="unit", output_group=_GROUP, vocab_size=words)
     for count in threads:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from truesparse.sparse import Arena
 
 
+_LANES = (64, 96)  # the fewest and the most of a wide panel
+
+
 @click.command()
 @click.argument("path", metavar="[MODEL_OR_RUN]", required=False, type=click.Path(path_type=Path))
 @json_option
@@ -28,12 +31,13 @@ def info(path: Path | None, as_json: bool) -> None:
     if path is None:
         from truesparse.training.environment import environment
 
-        values = {**environment(), "tiles": _tiles()}
+        values, tiles = environment(), _tiles()
         if as_json:
-            click.echo(json.dumps(values))
+            click.echo(json.dumps({**values, "tiles": tiles}))
         else:
             for name, value in values.items():
                 click.echo(f"{name:<16} {'not installed' if value is None else printable(value)}")
+            _print_tiles(tiles)
         return
 
     from truesparse.model.loading import load_arena
@@ -80,13 +84,41 @@ def _print_work(work: dict[str, Any]) -> None:
     print_table(table)
 
 
-def _tiles() -> str:
-    """What is known of the fastest tiles; see ``truesparse tune``."""
+def _tiles() -> dict[str, Any]:
+    """How products are cut: what follows from the caches, and what was measured; see ``truesparse tune``."""
     from truesparse.sparse.plan import machine_plan
 
     plan = machine_plan()
-    kept = f"; kept in {plan.file}" if plan.file is not None and plan.measured else ""
-    return f"measured for {len(plan.measured)} kinds of products{kept}"
+    derived = {of: {"tile_bytes": cut.tile, "order": cut.order} for of, cut in plan.rules().items()}
+    measured = [
+        {
+            **{name: getattr(kind, name) for name in ("product", "group", "lanes")},
+            **dict(zip(("rows", "columns"), kind.size, strict=True)),
+            **{"density": kind.density, "threads": kind.threads, "panels": kind.how_many_panels},
+            **{"tile_bytes": cut.tile, "order": cut.order},
+            "as_derived": cut == plan.derived(kind),
+        }
+        for kind, cut in sorted(plan.measured.items())
+    ]
+    file = str(plan.file) if plan.file is not None and measured else None
+    return {"measures": plan.measures, "derived": derived, "measured": measured, "file": file}
+
+
+def _print_tiles(tiles: dict[str, Any]) -> None:
+    from truesparse.cli.display import plain_table, print_table
+
+    table = plain_table("products", numbers=("tile", "features of 64 lanes", "of 96", "panels"))
+    for of, cut in tiles["derived"].items():
+        features = (f"{cut['tile_bytes'] // (4 * lanes):,}" for lanes in _LANES)
+        table.add_row(of, f"{cut['tile_bytes'] / 1024:,.0f} KB", *features, cut["order"])
+    click.echo("\nTiles that follow from the caches:\n")
+    print_table(table)
+    measured = tiles["measured"]
+    others = sum(not cut["as_derived"] for cut in measured)
+    kept = f"; kept in {printable(tiles['file'])}" if tiles["file"] else ""
+    click.echo(f"\nMeasured: {len(measured)} kinds of products, {others} with other tiles or order{kept}.")
+    if not tiles["measures"]:
+        click.echo("TRUESPARSE_TUNE turns off that more are measured.")
 
 
 def _print_tables(description: dict[str, Any]) -> None:

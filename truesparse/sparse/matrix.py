@@ -203,13 +203,20 @@ class SparseMatrix:
         """
         columns = self.shape[1]
         width = min(tile_columns or columns, columns)
-        if width not in self._tiles:
+        tiles = self._tiles.get(width)
+        if tiles is None:
             from truesparse.kernels.transpose import column_tiles
 
             shape = self.shape[0] // self.group, -(-columns // width) + 1
-            tiles = self._tiles[width] = np.empty(shape, np.int32)
+            tiles = np.empty(shape, np.int32)
             column_tiles(tiles, self.indptr, self.indices, width)
-        return self._tiles[width]
+            self._tiles[width] = tiles
+        return tiles
+
+    def keep_tiles(self, tile_columns: int) -> None:
+        """Forget where tiles begin but for those of `tile_columns` columns: what a product was tried with."""
+        kept = self._tiles.get(tile_columns)
+        self._tiles = {} if kept is None else {tile_columns: kept}
 
     def to_scipy(self) -> Any:
         """Return a copy as `scipy.sparse.csr_array` of float32, without groups."""

@@ -13,7 +13,7 @@ from truesparse.kernels.sddmm import sddmm
 from truesparse.kernels.spmm import spmm, spmm_transposed
 from truesparse.kernels.threads import thread_count
 from truesparse.sparse.matrix import SparseMatrix
-from truesparse.sparse.plan import Cut, machine_plan
+from truesparse.sparse.plan import Cut, Kind, machine_plan
 
 Make = Callable[[int, int, bool], None]  # see `cut_for`
 
@@ -25,7 +25,7 @@ _NO_BIAS = aligned_zeros(0)
 
 
 def cut_for(
-    product: str, weight: SparseMatrix, features: int, lanes: int, trial: Make | None = None
+    product: str, weight: SparseMatrix, panels: tuple[int, ...], trial: Make | None = None
 ) -> tuple[int, int, bool]:
     """Return how a product is cut, by the plan of this machine.
 
@@ -33,8 +33,8 @@ def cut_for(
     ----------
     product : {"forward", "transposed", "gradient"}
     weight : SparseMatrix
-    features, lanes : int
-        Rows and columns of the panel that is cut into tiles.
+    panels : tuple of int
+        Shape (panels, features, lanes) of what is cut into tiles.
     trial : function, optional
         Makes the product with such a cut, so that the plan can measure. Without, it does not.
 
@@ -47,8 +47,9 @@ def cut_for(
     bundled : bool
         Whether all panels take a tile before the next one does, or each panel all tiles.
     """
+    number, features, lanes = panels
     row_bytes, plan, index = 4 * lanes, machine_plan(), weight.indices.itemsize
-    asked = product, features, lanes, thread_count(), plan.tiles, plan.measures, trial is None
+    asked = product, panels, thread_count(), plan.tiles, plan.measures, trial is None
     known = weight.cuts.get(asked)
     if known is not None and known[0] is plan:
         return known[1]
@@ -61,12 +62,23 @@ def cut_for(
         return tile, plan.band(cut, row_bytes * weight.group, connections), cut.bundled
 
     if weight.group == 1 and lanes < _FEWEST_LANES and product != "gradient":
-        weight.cuts[asked] = plan, in_rows(Cut(_NARROW_BYTES))
-        return weight.cuts[asked][1]
-    kind = plan.kind(product, weight.group, lanes, weight.shape, weight.density, thread_count())
-    measure = None if trial is None else lambda cut: trial(*in_rows(cut))
-    weight.cuts[asked] = plan, in_rows(plan.cut(kind, features * row_bytes, measure))
-    return weight.cuts[asked][1]
+        found = in_rows(Cut(_NARROW_BYTES))
+        weight.cuts[asked] = plan, found
+        return found
+    kind = Kind.of(product, weight.group, lanes, weight.shape, weight.density, thread_count(), number)
+    tried = False
+
+    def measure(cut: Cut) -> None:
+        nonlocal tried
+        tried = True
+        assert trial is not None
+        trial(*in_rows(cut))
+
+    found = in_rows(plan.cut(kind, features * row_bytes, None if trial is None else measure))
+    if tried and (product != "transposed" or weight.group > 1):  # that has a single tile's index at a time
+        weight.keep_tiles(found[0])
+    weight.cuts[asked] = plan, found
+    return found
 
 
 def multiply(
@@ -87,7 +99,7 @@ def multiply(
     first : int
         The first row, if `y` has fewer than the weight; see `SparseMatrix.whole_groups`.
     """
-    columns, lanes, g = weight.shape[1], x.shape[2], weight.group
+    lanes, g = x.shape[2], weight.group
     last = first + y.shape[1]
     kernel, threads = spmm(lanes, g), thread_count()
     indptr, biases = weight.indptr[first // g : last // g + 1], bias[first:last]
@@ -97,7 +109,8 @@ def multiply(
         arrays = y, tiles, indptr, weight.indices, weight.data, x, biases
         kernel(*arrays, *weight.row_steps, band, _span(x, bundled), threads)
 
-    make(*cut_for("forward", weight, columns, lanes, make))
+    whole = y.shape[1] == weight.shape[0]  # what some rows take says nothing of all
+    make(*cut_for("forward", weight, x.shape, make if whole else None))
 
 
 def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArray[np.float32]) -> None:
@@ -109,7 +122,7 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
     weight : SparseMatrix, shape (rows, columns)
     dy : ndarray of float32, shape (panels, rows, lanes)
     """
-    (rows, columns), lanes = weight.shape, dy.shape[2]
+    columns, lanes = weight.shape[1], dy.shape[2]
     threads = thread_count()
     if weight.group == 1:
         gather = spmm(lanes)
@@ -120,7 +133,7 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
             cut = band, _span(dy, bundled), threads
             gather(dx, by_column.tiles, *csr, dy, _NO_BIAS, 1, columns, *cut)
 
-        make(*cut_for("transposed", weight, rows, lanes, make))
+        make(*cut_for("transposed", weight, dy.shape, make))
     else:
         scatter, parts = spmm_transposed(lanes, weight.group), _parts_of_panel(dx.shape[0], threads)
 
@@ -129,7 +142,7 @@ def multiply_transposed(dx: NDArray[np.float32], weight: SparseMatrix, dy: NDArr
             index = weight.column_tiles(tile), weight.indices, weight.data
             scatter(dx, *index, dy, *weight.row_steps, tile)
 
-        make(*cut_for("transposed", weight, columns, lanes, make))
+        make(*cut_for("transposed", weight, dx.shape, make))
 
 
 def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.float32]) -> None:
@@ -141,8 +154,7 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     dy : ndarray of float32, shape (panels, rows, lanes)
     x : ndarray of float32, shape (panels, columns, lanes)
     """
-    columns, lanes = weight.shape[1], x.shape[2]
-    kernel, threads = sddmm(lanes, weight.group), thread_count()
+    kernel, threads = sddmm(x.shape[2], weight.group), thread_count()
 
     def add(grad: NDArray[np.float32], tile: int, band: int, bundled: bool) -> None:
         index = weight.column_tiles(tile), weight.indptr, weight.indices
@@ -151,7 +163,7 @@ def add_gradient(weight: SparseMatrix, dy: NDArray[np.float32], x: NDArray[np.fl
     def trial(*cut: Any) -> None:
         add(aligned_zeros(weight.nnz), *cut)
 
-    add(weight.grad, *cut_for("gradient", weight, columns, lanes, trial))
+    add(weight.grad, *cut_for("gradient", weight, x.shape, trial))
 
 
 def _span(panels: NDArray[np.float32], bundled: bool) -> int:

@@ -174,10 +174,11 @@ class Config:
     )
     seed: int = setting(1, "Seed of all random numbers.", low=0, high=1e18)
     threads: int = setting(0, "Threads; 0 for one per core. The result does not depend on it.", low=0)
-    tune: bool = setting(
-        True,
-        "Find out what is fastest on this processor, about a second for a new kind of product, and remember"
-        " it. The result does not depend on it.",
+    tune: bool | None = setting(
+        None,
+        "Find out what is fastest on this processor, and remember it: at most about a second for each new"
+        " kind of product, of which a model has about a dozen. The result does not depend on it.",
+        shown="yes",
     )
 
     def __post_init__(self) -> None:
