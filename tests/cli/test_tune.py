@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from llvmlite.binding import get_host_cpu_name
 from safetensors.numpy import load_file
 
 from truesparse.sparse import plan
@@ -49,6 +50,8 @@ def test_info_tells_what_is_known(run):
     machine_plan.cache_clear()
     lines = dict(line.split(maxsplit=1) for line in run("info").stdout.splitlines())
     assert "KB L1" in lines["caches"]
+    assert lines["microarchitecture"] == str(get_host_cpu_name())
+    assert int(lines["usable_cores"]) >= 1
     assert lines["tiles"].startswith("measured for ")
     assert plan.machine_plan().caches["L1"] > 0
 
