@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from truesparse.training.environment import processor_of
+
 
 def line(result: Path, command: str = "") -> dict[str, Any]:
     """What the file gets: a run with its date, the commit of the code, and where it ran."""
@@ -31,7 +33,7 @@ def line(result: Path, command: str = "") -> dict[str, Any]:
         **({"command": command} if command else {}),
         "date": date.today().isoformat(),
         "commit": git("describe", "--always", "--dirty"),
-        "processor": f"{parts['environment']['cpu']}, {parts['environment']['cores']} cores",
+        "processor": f"{processor_of(parts['environment'])}, {parts['environment']['cores']} cores",
         **parts,
         "records": records,
     }

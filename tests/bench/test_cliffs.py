@@ -112,14 +112,24 @@ def test_a_cliff_is_one_twice(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert worst[0][-1] == "1.20×"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"threads": 64}, {"cpu": "X"}, {"microarchitecture": "znver1"}, {"caches": "32 KB L1"}, None],
+)
 def test_the_file_of_another_machine_does_not_count(
-    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: dict[str, Any] | None
 ) -> None:
+    """Nor one of a version that did not write down LLVM's name of the processor."""
     monkeypatch.setattr(cliffs, "draw", lambda task, count: [TASK])
     sides = Sides(monkeypatch, {"ours": [1.0, 2.0], "untiled": [1.0, 2.0]})
     sweep(run, tmp_path, 1)
     file = tmp_path / "record.jsonl"
-    file.write_text(file.read_text().replace('"threads": 1', '"threads": 64') + '{"half')
+    line = json.loads(file.read_text())
+    if other is None:
+        del line["environment"]["microarchitecture"]
+    else:
+        line["environment"] |= other
+    file.write_text(json.dumps(line) + '\n{"half')
     (record,), _ = sweep(run, tmp_path, 1)
     assert record["ours_ms"] == 2000
     assert len(sides.built) == 4

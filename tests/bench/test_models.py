@@ -257,5 +257,4 @@ def test_a_model_may_have_all_threads_though_the_one_before_chose_one():
     side.model("step", "ours", task)
     numba.set_num_threads(1)
     side.model("step", "ours", task)
-    assert side._model._trial._turns == (numba.config.NUMBA_NUM_THREADS, 1) * 4
-    set_threads(0)
+    assert side._model._trial._turns[0] == set_threads(0) > 1

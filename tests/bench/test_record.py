@@ -50,7 +50,7 @@ def test_results_of_a_benchmark_become_a_line(tmp_path: Path) -> None:
 def test_a_training_run_becomes_a_line(tmp_path: Path) -> None:
     folder = tmp_path / "unit-0.2"
     folder.mkdir()
-    (folder / "environment.json").write_text('{"cpu": "X", "cores": 4}')
+    (folder / "environment.json").write_text('{"cpu": "X", "microarchitecture": "x3", "cores": 4}')
     (folder / "config.toml").write_text("density = 0.2\n")
     (folder / "metrics.jsonl").write_text('{"kind": "eval", "loss": 5.0}\n{"kind": "end"}\n')
     assert record(tmp_path / "all.jsonl", folder).returncode == 0
@@ -59,6 +59,7 @@ def test_a_training_run_becomes_a_line(tmp_path: Path) -> None:
     assert line["config"] == {"density": 0.2}
     assert line["records"] == [{"kind": "eval", "loss": 5.0}, {"kind": "end"}]
     assert "command" not in line
+    assert line["processor"] == "X (x3), 4 cores"
 
 
 def test_every_line_of_the_results_says_where_it_is_from() -> None:

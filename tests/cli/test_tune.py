@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from llvmlite.binding import get_host_cpu_name
 from safetensors.numpy import load_file
 
 from truesparse.sparse import plan
@@ -50,7 +51,10 @@ def test_a_run_ends_the_same_whatever_the_plan(run, small_caches, text_file, tmp
 def test_info_tells_what_is_known(run):
     machine_plan.cache_clear()
     lines = run("info").stdout.splitlines()
-    assert any(line.startswith("caches") and "KB L1" in line for line in lines)
+    values = dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
+    assert "KB L1" in values["caches"]
+    assert values["microarchitecture"] == str(get_host_cpu_name())
+    assert int(values["usable_cores"]) >= 1
     assert lines[-1].startswith("Measured: ")
     assert plan.machine_plan().caches["L1"] > 0
 

@@ -5,7 +5,7 @@ import sys
 import numba
 import pytest
 
-from truesparse.kernels import threads
+from truesparse.kernels import cores, threads
 from truesparse.kernels.threads import ThreadTrial, set_threads, thread_count
 
 # With bounds checks parallel kernels run on one thread, and no threading layer is there to be tried.
@@ -22,12 +22,13 @@ def all_threads():
 class Machine:
     """Work that takes as long as it is said to, on a clock of its own and with up to 4 threads."""
 
-    def __init__(self, monkeypatch, seconds):
+    def __init__(self, monkeypatch, seconds, physical=4, every=0):
         self.now, self.threads, self.seconds = 0.0, 4, seconds
         self.used = []
         monkeypatch.setattr(threads.numba, "get_num_threads", lambda: self.threads)
         monkeypatch.setattr(threads.numba, "set_num_threads", lambda count: setattr(self, "threads", count))
-        self.trial = ThreadTrial(clock=lambda: self.now)
+        monkeypatch.setattr(cores, "physical_cores", lambda: physical)
+        self.trial = ThreadTrial(clock=lambda: self.now, every=every)
 
     def work(self, blocks, amount=1):
         for _ in range(blocks):
@@ -90,6 +91,46 @@ def test_trials_cost_a_hundredth_at_most_once_the_first_is_over(monkeypatch, fas
     assert machine.now - began <= 1.01 * 50_000
 
 
+@pytest.mark.parametrize("faster", [1, 2, 4])
+def test_hyperthreads_may_be_left_unused(monkeypatch, faster):
+    machine = Machine(monkeypatch, {1: 2.0, 2: 3.0, 4: 2.5} | {faster: 1.0}, physical=2)
+    assert machine.work(12) == [4, 2, 1] * 4
+    assert machine.trial.count == machine.threads == faster
+    began = machine.now
+    used = machine.work(50_000)
+    assert 24 <= sum(count != faster for count in used) <= 500
+    assert machine.now - began <= 1.01 * 50_000
+
+
+def test_trials_of_ranks_begin_at_the_same_steps(monkeypatch):
+    """However much slower each rank finds a number, and however many numbers it has to try."""
+    begun = []
+    for seconds, physical in (({1: 1.0, 4: 9.0}, 4), ({1: 3.0, 4: 1.0}, 4), ({1: 20.0, 2: 1.0, 4: 2.0}, 2)):
+        machine = Machine(monkeypatch, seconds, physical, every=300)
+        before, steps = False, []
+        for step in range(1000):
+            machine.work(1)
+            if machine.trial.running and not before:
+                steps.append(step)
+            before = machine.trial.running
+        assert machine.trial.count == min(seconds, key=seconds.get)
+        begun.append(steps)
+    assert begun == [[0, 300, 600, 900]] * 3
+
+
+def test_threads_are_as_many_as_a_cgroup_has_time_for(monkeypatch):
+    monkeypatch.setattr(threads, "available_cores", lambda: 1)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    assert set_threads(0) == 1
+    monkeypatch.setattr(threads, "_count", None)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    assert thread_count() == numba.get_num_threads() == 1
+    most = numba.config.NUMBA_NUM_THREADS
+    assert set_threads(2) == min(2, most)  # who asks for more gets it
+    monkeypatch.setenv("NUMBA_NUM_THREADS", str(most))
+    assert set_threads(0) == most
+
+
 def test_between_blocks_the_number_is_the_one_that_was_decided_on(monkeypatch):
     """What comes between the steps, such as an evaluation, is no part of the trial."""
     machine = Machine(monkeypatch, {4: 1.0, 1: 3.0})
@@ -109,7 +150,8 @@ def test_a_trial_can_be_asked_for(monkeypatch):
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-def test_a_trial_sets_the_threads_of_the_kernels():
+def test_a_trial_sets_the_threads_of_the_kernels(monkeypatch):
+    monkeypatch.setattr(cores, "physical_cores", lambda: numba.config.NUMBA_NUM_THREADS)
     trial, used = ThreadTrial(), []
     while trial.running:
         with trial:

@@ -353,12 +353,12 @@ def test_sizes_of_caches_are_read_from_the_system(tmp_path):
     for number, (level, size, what) in enumerate(
         [(1, "48K", "Data"), (1, "32K", "Instruction"), (2, "2M", "Unified")]
     ):
-        index = tmp_path / f"index{number}"
-        index.mkdir()
+        index = tmp_path / "cpu0" / "cache" / f"index{number}"
+        index.mkdir(parents=True)
         for name, text in (("level", str(level)), ("size", size), ("type", what)):
             (index / name).write_text(text + "\n")
-    (tmp_path / "index9").mkdir()  # says nothing
-    sizes = cache_bytes(tmp_path)
+    (tmp_path / "cpu0" / "cache" / "index9").mkdir()  # says nothing
+    sizes = cache_bytes(tmp_path, [0])
     assert (sizes["L1"], sizes["L2"]) == (48 << 10, 2 << 20)
     assert sizes["L3"] > 0
     assert describe_caches({"L1": 48 << 10, "L2": 2 << 20}) == "48 KB L1, 2 MB L2"

@@ -114,8 +114,10 @@ def test_other_processes_do_runs_too(
     run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("truesparse.study.run.run_study", lambda *_: None)  # in this process, not in others
+    monkeypatch.setattr("truesparse.kernels.cores.available_cores", lambda: 6)
     done = run("study", write(), "--out", "a", "--jobs", 3)
     assert done.exit_code == 0, done.stderr
+    assert {line["config"]["threads"] for line in lines(tmp_path / "a")} == {2}
     keys = [(line["point"]["lr"], line["seed"]) for line in lines(tmp_path / "a")]
     assert sorted(keys) == [(1, 1), (1, 2), (4, 1), (4, 2)]
     assert done.stdout.count("±") == 2

@@ -5,13 +5,23 @@ import json
 import numba
 import pytest
 
-from truesparse.training.environment import environment, peak_memory_bytes, watch_compilation
+from truesparse.training.environment import environment, peak_memory_bytes, processor_of, watch_compilation
 
 
 def test_the_environment_fits_json() -> None:
     values = json.loads(json.dumps(environment()))
     assert {"truesparse", "python", "numba", "cpu", "cores", "threads", "threading_layer"} <= set(values)
     assert values["threads"] >= 1
+    assert 1 <= values["usable_cores"] <= values["cores"]
+    assert 1 <= values["physical_cores"] <= values["cores"]
+
+
+def test_a_processor_is_named_also_by_older_records() -> None:
+    assert processor_of({"cpu": "AMD EPYC"}) == "AMD EPYC"
+    assert processor_of({"cpu": "AMD EPYC", "microarchitecture": "znver5"}) == "AMD EPYC (znver5)"
+    here = environment()
+    assert here["microarchitecture"]
+    assert processor_of(here) == f"{here['cpu']} ({here['microarchitecture']})"
 
 
 def test_peak_memory_is_in_bytes() -> None:

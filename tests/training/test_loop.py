@@ -20,7 +20,8 @@ from truesparse.sparse import Arena
 from truesparse.tasks import run as run_module
 from truesparse.tasks.lm import task as language_modeling
 from truesparse.tasks.run import resume_run, train_model
-from truesparse.training import state
+from truesparse.training import loop, state
+from truesparse.training.communicator import SERIAL, Communicator
 from truesparse.training.config import Config
 from truesparse.training.reporter import Progress, Reporter
 from truesparse.training.state import make_generators
@@ -32,6 +33,23 @@ def test_generators_are_independent_of_each_other_and_of_later_names(monkeypatch
     monkeypatch.setattr(state, "GENERATORS", (*state.GENERATORS, "later"))
     after = {name: generator.random() for name, generator in make_generators(5).items()}
     assert {name: after[name] for name in before} == before
+
+
+def test_ranks_try_threads_in_the_same_steps(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Two(Communicator):
+        size = 2
+
+    class Asked(Exception):
+        pass
+
+    def trial(on: bool, every: int) -> None:
+        raise Asked(every)
+
+    monkeypatch.setattr(loop, "ThreadTrial", trial)
+    for communicator, every in ((SERIAL, 0), (Two(), 1600)):
+        with pytest.raises(Asked) as asked:
+            train_model(config, communicator=communicator)
+        assert asked.value.args == (every,)
 
 
 def test_it_learns_and_reports(config: Config, tmp_path: Path) -> None:

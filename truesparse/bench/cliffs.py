@@ -44,7 +44,7 @@ def bench_cliffs(
         How many sizes.
     record : Path, optional
         A file with a JSON object a line: it gets each size as soon as that is measured, and sizes that it has
-        of the same processor and number of threads are not measured again.
+        of the same processor, caches and number of threads are not measured again.
     conditions : Conditions
     monitor : Monitor
 
@@ -177,13 +177,16 @@ def _slowdown(timings: Mapping[str, Timing]) -> float:
     return max(ours / timing.seconds.median for name, timing in timings.items() if name != "ours")
 
 
+_SAME = "cpu", "microarchitecture", "caches", "threads"  # of an environment; older lines do not name all
+
+
 def _read(path: Path, where: Record) -> dict[str, Record]:
     """The lines of a file that were measured on this processor with as many threads, by their sizes."""
     lines = {}
     for text in path.read_bytes().split(b"\n")[:-1] if path.is_file() else []:
         try:
             line = json.loads(text)
-            same = all(line["environment"][name] == where[name] for name in ("cpu", "threads"))
+            same = all(line["environment"].get(name) == where[name] for name in _SAME)
             key = _key(line["sizes"])
             complete = line.keys() >= {"ours_ms", "ours_threads", "rivals", "slowdown", "cliff"}
         except (ValueError, RecursionError, TypeError, KeyError):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from truesparse.bench.environment import has_bfloat16
 from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
+from truesparse.kernels.cores import thread_counts
 from truesparse.model import Model
 
 _TURNS = 2  # of each configuration that is tried
@@ -236,13 +237,13 @@ def autocast(mixed: bool) -> AbstractContextManager[Any]:
 
 
 def choose(step: Callable[[], Any]) -> None:
-    """Switch oneDNN on or off for this process, and take one thread or all, by which steps are fastest.
+    """Choose what is fastest for this process: oneDNN or not, and one thread, one for each core, or all.
 
     Each configuration has its turns with others between them, so that no busy moment decides: its best turn
     counts, and in each a first step does not.
     """
     seconds: dict[tuple[int, bool], float] = {}
-    configurations = list(product(sorted({torch.get_num_threads(), 1}, reverse=True), (False, True)))
+    configurations = list(product(thread_counts(torch.get_num_threads()), (False, True)))
     for configuration in configurations * _TURNS:
         _configure(*configuration)
         try:

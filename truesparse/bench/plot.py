@@ -17,6 +17,7 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
 from truesparse.bench.network import MODELLED
+from truesparse.training.environment import processor_of
 from truesparse.training.pictures import save
 
 _COLORS = {"ours": "C0", "torch": "C1", "numpy": "C2", "runtime": "C3", "c": "C4"}
@@ -173,7 +174,7 @@ def _mega(value: int | None) -> float | None:
 def _save(figure: Figure, path: Path, records: Sequence[Record]) -> None:
     where = records[0]["environment"]
     figure.suptitle(
-        f"{where['cpu']}, {where['threads']} threads, truesparse {where['truesparse']}", fontsize=9
+        f"{processor_of(where)}, {where['threads']} threads, truesparse {where['truesparse']}", fontsize=9
     )
     save(figure, path, 150)
 

@@ -24,6 +24,7 @@ from truesparse.bench.tables import (
     two_places,
 )
 from truesparse.modelfile.files import replacing
+from truesparse.training.environment import processor_of
 
 _WORST = 15  # sizes that are printed
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
@@ -51,7 +52,7 @@ def environment_lines(record: Record) -> list[str]:
         versions.append(f"BLAS {where['numpy_blas']}")
     layer = f" ({where['threading_layer']})" if "threading_layer" in where else ""
     return [
-        f"{where['cpu']}, {where['cores']} cores; at most {where['threads']} threads a side{layer};"
+        f"{processor_of(where)}, {where['cores']} cores; at most {where['threads']} threads a side{layer};"
         f" medians of {where['repeats']} turns each, taken in turn",
         ", ".join(versions),
     ]

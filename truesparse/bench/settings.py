@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from truesparse.errors import UsageError
+from truesparse.kernels.cores import available_cores
 from truesparse.settings import shown
 from truesparse.training.outputs import check_folder, check_picture
 
@@ -47,14 +47,6 @@ class Conditions:
     threads: int
     repeats: int
     seconds: float
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
 
 
 def conditions(threads: int, repeats: int, seconds: float) -> Conditions:

@@ -36,7 +36,7 @@ def info(path: Path | None, as_json: bool) -> None:
             click.echo(json.dumps({**values, "tiles": tiles}))
         else:
             for name, value in values.items():
-                click.echo(f"{name:<16} {'not installed' if value is None else printable(value)}")
+                click.echo(f"{name:<18} {'not installed' if value is None else printable(value)}")
             _print_tiles(tiles)
         return
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -88,6 +87,7 @@ def study(
     FILE or with the folder of the study, it does what is left. Ctrl-C saves and stops. docs/studies.md tells
     more.
     """
+    from truesparse.kernels.cores import available_cores
     from truesparse.study.plan import STUDY, Study
     from truesparse.study.results import check_failed, make_table, read_results
     from truesparse.training.communicator import find_communicator
@@ -106,7 +106,7 @@ def study(
     if jobs > 1 and ranks.size > 1:
         raise UsageError("--jobs does not go with several ranks, each of which does one run at a time")
     if jobs > 1:
-        given.setdefault("threads", [str(max(1, (os.cpu_count() or 1) // jobs))])
+        given.setdefault("threads", [str(max(1, available_cores() // jobs))])
     elif ranks.size > 1:
         given.setdefault("threads", [str(ranks.threads)])
     plan = Study(path / STUDY if begun else path, given)

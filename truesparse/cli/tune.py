@@ -36,6 +36,7 @@ def tune(density: str, seconds: float, **sizes: Any) -> None:
         raise UsageError("--hidden-size times --vocab-size is more than machines hold; choose smaller ones")
 
     from truesparse.bench.tune import tune as measure
+    from truesparse.kernels.cores import thread_counts
     from truesparse.kernels.threads import thread_count
     from truesparse.sparse.plan import Cut, Kind, machine_plan
 
@@ -53,6 +54,6 @@ def tune(density: str, seconds: float, **sizes: Any) -> None:
         )
 
     task = replace(_SIZES, layers=1, embedding_size=sizes["hidden_size"], **sizes)
-    measure(task, densities, sorted({1, thread_count()}), seconds, line)
+    measure(task, densities, sorted(thread_counts(thread_count())), seconds, line)
     file = machine_plan().file
     click.echo(f"kept in {file}" if file is not None and file.exists() else "there is no place to keep it in")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from truesparse.errors import TruesparseError, UsageError
+from truesparse.kernels.cores import available_cores, thread_counts
 
 _MOST_THREADS = 4096  # of kernels; many more do not fit the stack
 
@@ -83,8 +84,8 @@ def set_threads(count: int) -> int:
     Parameters
     ----------
     count : int
-        Number of threads; 0 for one per available core. More than Numba was started with are cut to that
-        number.
+        Number of threads; 0 for as many as may run at once, see `available_cores`, or as NUMBA_NUM_THREADS
+        says. More than Numba was started with are cut to that number.
 
     Returns
     -------
@@ -102,8 +103,7 @@ def set_threads(count: int) -> int:
             " or start processes otherwise: with joblib's loky backend, or multiprocessing's spawn"
         )
     thread_count()
-    most = numba.config.NUMBA_NUM_THREADS
-    numba.set_num_threads(min(count, most) if count > 0 else most)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS) if count > 0 else _usual_count())
     return numba.get_num_threads()
 
 
@@ -120,6 +120,9 @@ def thread_count() -> int:
         return _count()
     try:
         count = numba.get_num_threads()
+        if count == numba.config.NUMBA_NUM_THREADS > _usual_count():  # Numba knows of no cgroups
+            count = _usual_count()
+            numba.set_num_threads(count)
         # Asked directly: Numba would take a lock between processes first, and let go of Python's.
         _count = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of_symbol("get_num_threads"))
         return count
@@ -131,6 +134,11 @@ def thread_count() -> int:
         ) from None
 
 
+def _usual_count() -> int:
+    most: int = numba.config.NUMBA_NUM_THREADS
+    return most if "NUMBA_NUM_THREADS" in os.environ else min(most, available_cores())
+
+
 _LAYER_VARIABLES = ("NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY")
 
 
@@ -138,10 +146,10 @@ class ThreadTrial:
     """Finds out, while work that is done again and again goes on, whether one thread is faster than all.
 
     Threads that exchange little pieces of data all the time can be slower than one, by how much depends on
-    where the cores are, and on what else the machine has to do. Each time stands in a ``with``; after a few
-    with all threads and with one in turn, the faster number is set. Now and then that is tried again, so that
-    a busy moment does not decide for good. Results do not depend on it. Work that is not always as much says
-    how much it was::
+    where the cores are, and on what else the machine has to do; and where cores have hyperthreads, one thread
+    for each core may be the fastest. Each time stands in a ``with``; after a few with each number in turn
+    (see `thread_counts`), the fastest is set. Now and then that is tried again, so that a busy moment does
+    not decide for good. Results do not depend on it. Work that is not always as much says how much it was::
 
         with trial:
             trial.amount = learn(batch)
@@ -152,26 +160,33 @@ class ThreadTrial:
         Without, nothing is tried: the number of threads stays.
     clock : callable, optional
         Gives seconds.
+    every : int, optional
+        At each that many-th time a trial begins, whatever that costs. Ranks need it: they wait for each
+        other, so their trials have to be at the same times, and what each measures is its own.
 
     Attributes
     ----------
     amount : float
         Of the work of the last time; times are divided by it.
     count : int
-        The number of threads that the last trial found faster; before there was one, all.
+        The number of threads that the last trial found fastest; before there was one, all.
 
     Notes
     -----
-    Between two trials lie so many times that those with the slower number are at most a hundredth of all,
-    and that what they take longer is at most a hundredth of the time.
+    Without `every`, between two trials lie so many times that those with a slower number are at most a
+    hundredth of all, and that what they take longer is at most a hundredth of the time.
     """
 
     _ROUNDS = 4
     _SHARE = 0.01  # of times, and of seconds, that trials may cost
 
-    def __init__(self, on: bool = True, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.count = most = numba.get_num_threads()
-        self._turns = (most, 1) * self._ROUNDS if on and most > 1 else ()
+    def __init__(
+        self, on: bool = True, clock: Callable[[], float] = time.perf_counter, every: int = 0
+    ) -> None:
+        counts = thread_counts(numba.get_num_threads())
+        self.count = counts[0]
+        self._turns = counts * self._ROUNDS if on and len(counts) > 1 else ()
+        self._every = every
         self._plan = list(self._turns)
         self._times: dict[int, list[float]] = {}
         self._rest = 0  # times until the next trial
@@ -208,12 +223,14 @@ class ThreadTrial:
         numba.set_num_threads(self.count)
 
     def _decide(self) -> None:
-        """Take the number whose best time is the lower one: whatever disturbs, such as the compiler or memory
+        """Take the number whose best time is the lowest: whatever disturbs, such as the compiler or memory
         used for the first time, adds."""
         best = {count: min(times) for count, times in self._times.items()}
-        self.count, slower = sorted(best, key=lambda count: (best[count], -count))
-        lost = statistics.median_low(self._times[slower]) / max(best[self.count], 1e-9) - 1
-        self._rest = math.ceil(self._ROUNDS * max(lost, 1.0) / self._SHARE)
+        self.count, *slower = sorted(best, key=lambda count: (best[count], -count))
+        middle = sum(statistics.median_low(self._times[count]) for count in slower)
+        lost = middle / max(best[self.count], 1e-9) - len(slower)
+        rest = math.ceil(self._ROUNDS * max(lost, len(slower)) / self._SHARE)
+        self._rest = self._every - len(self._turns) if self._every else rest
 
 
 def threading_layer() -> str:

@@ -21,6 +21,7 @@ from truesparse.report.run import Run, seconds_per_step
 from truesparse.report.wording import layer_text, shown_value, size_text, time_text
 from truesparse.settings import flag
 from truesparse.tasks.examined import Examined, Listing, Passage
+from truesparse.training.environment import processor_of
 from truesparse.training.pictures import gate_densities
 from truesparse.training.reporter import Record
 
@@ -148,10 +149,9 @@ def about(run: Run) -> Markup:
             ["trained", f"{end['steps']:,} steps, {end['epochs']:.4g} epochs, {time_text(end['seconds'])}"],
             ["memory", f"{size_text(end['peak_memory_bytes'])} at the most"],
         ]
-    machine = run.environment
-    if machine:
+    if machine := run.environment:
         rows += [
-            ["processor", f"{machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('system')}"],
+            ["processor", f"{processor_of(machine)}, {machine.get('cores')} cores, {machine.get('system')}"],
             ["versions", f"truesparse {machine.get('truesparse')}, Python {machine.get('python')}"],
         ]
     when = (run.path / "config.toml").stat().st_mtime

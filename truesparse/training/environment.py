@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,9 +21,18 @@ def environment() -> dict[str, Any]:
     Returns
     -------
     dict
-        Values that JSON can hold. `threading_layer` is known only once a parallel kernel has run.
+        Values that JSON can hold. `threading_layer` is known only once a parallel kernel has run; `cores` are
+        all CPUs of the system, and `usable_cores` those that threads of this process can run on at once.
     """
-    from truesparse.kernels.processor import cache_bytes, describe_caches, processor_name
+    from truesparse.kernels.cores import available_cores, physical_cores
+    from truesparse.kernels.processor import (
+        CACHES,
+        cache_bytes,
+        describe_caches,
+        microarchitecture,
+        processor_name,
+        told_caches,
+    )
     from truesparse.kernels.threads import thread_count, threading_layer
     from truesparse.version import __version__
 
@@ -33,11 +42,20 @@ def environment() -> dict[str, Any]:
         **{name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": processor_name(),
-        "caches": describe_caches(cache_bytes()),
+        "microarchitecture": microarchitecture(),
+        "caches": describe_caches(cache_bytes(), {*CACHES} - told_caches().keys()),
         "cores": os.cpu_count(),
+        "usable_cores": available_cores(),
+        "physical_cores": physical_cores(),
         "threads": thread_count(),
         "threading_layer": threading_layer(),
     }
+
+
+def processor_of(machine: Mapping[str, Any]) -> str:
+    """Name the processor of an `environment`: "AMD EPYC (znver5)". Older ones do not have LLVM's name."""
+    llvm = machine.get("microarchitecture")
+    return f"{machine.get('cpu')} ({llvm})" if llvm else str(machine.get("cpu"))
 
 
 def versions() -> dict[str, str | None]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from truesparse.model import Model
 
 CHECKPOINT_SECONDS = 300.0
+_TRIAL_STEPS = 1600  # of ranks: a number of threads that is five times as slow costs a hundredth
 
 
 class TrainingStopped(TruesparseError):
@@ -93,7 +94,8 @@ class Trainer:
         self._dense_flops = dense_flops_per_token(task.chain)
         self.steps_per_epoch = len(task.train)
         self.total_steps = min(config.epochs * self.steps_per_epoch, config.max_steps or sys.maxsize)
-        self._threads = ThreadTrial(on=config.threads == 0)
+        several = task.communicator.size > 1
+        self._threads = ThreadTrial(on=config.threads == 0, every=_TRIAL_STEPS if several else 0)
         self.state = TrainingState(planned_steps=self.total_steps, lr=config.optimizer_settings.lr)
         self._generators = generators
         self.reporter = reporter

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truesparse.errors import TruesparseError
+from truesparse.kernels.cores import within_cgroup
 from truesparse.training.communicator import Communicator
 from truesparse.training.launcher import end_job_with_program
 
@@ -48,7 +49,8 @@ class MPICommunicator(Communicator):
         machine = self._world.Split_type(MPI.COMM_TYPE_SHARED)
         self.neighbours = machine.size
         if hasattr(os, "sched_getaffinity"):  # launchers may give each rank cores of its own
-            self.cores = len(set().union(*machine.allgather(os.sched_getaffinity(0))))
+            cpus: set[int] = set().union(*machine.allgather(os.sched_getaffinity(0)))
+            self.cores = within_cgroup(len(cpus))
         machine.Free()
         self.payload = 0
         end_job_with_program()
