@@ -219,9 +219,10 @@ def _print(table: Table) -> None:
 
 
 def counted(row: Row) -> str:
-    """How many runs have ended, where not all have, and how many diverged."""
+    """How many runs have ended, where not all have, and how many diverged or failed."""
     count = str(row.runs) if row.done == row.runs else f"{row.done} of {row.runs}"
-    return f"{count}, {row.diverged} diverged" if row.diverged else count
+    lost = {"diverged": row.diverged, "failed": row.failed}
+    return ", ".join([count, *(f"{number} {how}" for how, number in lost.items() if number)])
 
 
 def _spread(spread: Spread | None, measure: str) -> str:

@@ -97,8 +97,9 @@ class Row(NamedTuple):
         The settings that vary.
     runs : int
         How many there are to be.
-    done, diverged : int
-        How many have ended, and how many of them without a finite loss. What follows is of the others.
+    done, diverged, failed : int
+        How many have ended; how many of them without a finite loss; and how many candidates of a race cannot
+        win for another reason. What follows is of those that were measured.
     valid, test : Spread or None
         The measure that the study is compared by; None without a run that has it.
     costs : dict of str to float
@@ -109,6 +110,7 @@ class Row(NamedTuple):
     runs: int
     done: int
     diverged: int
+    failed: int
     valid: Spread | None
     test: Spread | None
     costs: Mapping[str, float]
@@ -123,7 +125,7 @@ class Table(NamedTuple):
         Empty if no run has ended with one.
     rows : list of Row
     best : int or None
-        Which row has the best mean on the validation data, of those in which no run diverged.
+        Which row has the best mean on the validation data, of those in which no run diverged or failed.
     """
 
     measure: str
@@ -166,7 +168,7 @@ def make_table(study: Study, lines: Mapping[str, Line]) -> Table:
         points.setdefault(name, []).append(lines.get(run.key))
     rows = [_row(shown[name], measure, of) for name, of in points.items()]
     sign = -1 if lower_is_better(measure) else 1
-    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged}
+    whole = {n: row.valid.mean for n, row in enumerate(rows) if row.valid and not row.diverged + row.failed}
     ranked = {n: sign * mean for n, mean in whole.items() if math.isfinite(mean)}
     return Table(measure, rows, max(ranked, key=ranked.__getitem__) if ranked else None)
 
@@ -184,7 +186,8 @@ def _row(point: Mapping[str, Any], measure: str, lines: Sequence[Line | None]) -
         point,
         runs=len(lines),
         done=len(done),
-        diverged=len(done) - len(ended),
+        diverged=sum("diverged" in line for line in done),
+        failed=sum("failed" in line for line in done),
         valid=_spread([line["valid"][measure] for line in ended]),
         test=_spread([line["test"][measure] for line in ended if measure in line.get("test", {})]),
         costs=costs,
