@@ -60,7 +60,7 @@ ONLY_READ = {
     "truesparse train mlp --data DIR --hidden-sizes 1000000,1000000,1000000": "it takes minutes",
     "truesparse bench": "it measures for minutes; tests/cli/test_bench.py runs it on small models",
     "truesparse tune": "it measures for a minute; tests/cli/test_tune.py runs it on a small model",
-    "truesparse race": "it trains PyTorch's models for minutes; tests/bench/test_race.py runs it",
+    "truesparse race": "it trains PyTorch's models for minutes; tests/bench/test_race_results.py runs it",
 }
 # Runs that a page supposes.
 SUPPOSED = {

@@ -107,7 +107,7 @@ run("info")
 
 from truesparse.bench.memory import available_bytes, resident_bytes
 from truesparse.errors import UsageError
-from truesparse.modelfile import files
+from truesparse import files
 from truesparse.training.rundir import RunDirectory
 assert available_bytes() > 0 and resident_bytes() >= 0
 run = RunDirectory(Path("run"))

@@ -1,58 +1,25 @@
-"""Races: what is trained, for how long, on both sides alike, and what is chosen and tested."""
+"""Races: what is trained, for how long, and on both sides alike."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
+from race_helpers import SPARSE, Command, Write
 
-from truesparse.bench.race import lane, run
+from truesparse.bench.race import lane
 from truesparse.bench.race.lane import Budget, Measured, run_lane
 from truesparse.bench.race.plan import Race
-from truesparse.bench.race.standings import Standings, read_lines
 from truesparse.errors import UsageError
-from truesparse.modelfile.files import locked
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.training.rundir import read_metrics
 from truesparse.training.training import Diverged
 
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
-TINY = "hidden_size = 8\nbatch_size = 4\nbptt = 10\n"
-SPARSE = "[sparse.settings]\ndensity = 0.3\n[sparse.grid]\nlr = [1.0, 4.0]\n"
-
-Command = Callable[..., Result]
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def race(run: Command) -> Command:
-    return partial(run, "race")
-
-
-@pytest.fixture
-def write(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a race of tiny models; the processor has bfloat16."""
-    monkeypatch.setattr("truesparse.bench.race.plan.has_bfloat16", lambda: True)
-
-    def write(sides: str = SPARSE, top: str = "minutes = 0.02", settings: str = "") -> Path:
-        path = tmp_path / "tiny.toml"
-        path.write_text(f'{top}\n[settings]\ndata = "{text_file}"\n{TINY}{settings}\n{sides}\n')
-        return path
-
-    return write
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
 # What a race asks for
@@ -101,6 +68,13 @@ def test_bfloat16_is_there_where_the_processor_has_it(write: Write, monkeypatch:
         ("", "hold = 1.0", "", "hold is 1.0; it must be"),
         ("", "", "epochs = 3", "has epochs, which the budget decides; leave it out"),
         ("[sparse.grid]\nlr_decay = [2]", "", "", "has lr_decay, which the budget decides"),
+        ("[sparse.settings]\nlr_schedule = 'cosine'", "", "", "has lr_schedule, which the budget decides"),
+        ("[[dense.cases]]\nname = 'a'\npatience = 1", "", "", "has patience, which the budget decides"),
+        ("", "", "max_minutes = 1", "has max_minutes, which the budget decides"),
+        ("[dense.settings]\nmethod = 'st-rnn'", "", "", "has a method for the dense side, but the dense"),
+        ("[dense.grid]\nmethod = ['st-rnn']", "", "", "has a method for the dense side, but the dense"),
+        ("", "", "method = 'gmp'", r"has a method for both sides, .* write it under \[sparse.settings\]"),
+        ("[sparse.settings]\nmethod = 'dense'", "", "", "the sparse side: method is 'dense'; choose"),
         (
             "[sparse.settings]\nbptt = 5",
             "",
@@ -142,15 +116,15 @@ def test_the_races_of_the_project_can_be_run(minutes: int) -> None:
             assert {config.method for config in configs} == {"st-rnn", "granet"}
 
 
-def test_the_race_without_a_file_is_like_that_of_five_minutes() -> None:
-    built_in, file = Race(None, "texts"), Race(STUDIES / "race-ptb-5.toml", "texts")
-    assert built_in.budget == file.budget
-    for one, other in zip(built_in.entrants, file.entrants, strict=True):
-        for name in ("hidden_size", "lr"):
-            told, known = (
-                {getattr(run.config, name) for run in entrant.study.runs} for entrant in (one, other)
-            )
-            assert told <= known
+def test_the_race_without_a_file() -> None:
+    """Each side has the rates and the scale of tokens that suit it; all else is the same."""
+    sparse, dense, *_ = (entrant.study.runs for entrant in Race(None, "texts").entrants)
+    assert [(of.config.hidden_size, of.config.lr) for of in sparse] == [(200, 2.0), (320, 2.0)]
+    sizes = [(100, 2.0), (100, 4.0), (200, 2.0), (200, 4.0)]
+    assert [(of.config.hidden_size, of.config.lr) for of in dense] == sizes
+    assert {(of.config.token_scale, of.config.output_group) for of in sparse} == {(0.1, 4)}
+    assert {of.config.token_scale for of in dense} == {1.0}
+    assert {of.config.dropout_output for of in [*sparse, *dense]} == {0.1}
 
 
 def test_the_project_has_no_other_races() -> None:
@@ -359,187 +333,12 @@ def test_the_sparse_side_follows_its_plan(text_file: Path) -> None:
     facts = racer.facts()
     assert facts["nnz"] == pytest.approx(0.2 * facts["dense_parameters"], rel=0.01)
     assert 0.2 < facts["relative_flops"] < 1
+    assert "failed" not in facts
     racer = SparseRacer(told, "float32")
     racer.plan(4000)
     racer.step(1.0)
-    with pytest.raises(Exception, match="has not come down to its density within the budget"):
-        racer.facts()
-
-
-# The whole
-
-
-def test_a_race(race: Command, write: Write, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    path = write(SPARSE + "[dense]\nprecision = ['float32']\n[dense.settings]\nlr = 2.0")
-    done = race(path)
-    assert done.exit_code == 0, done.stderr
-    folder = tmp_path / "runs" / "race-tiny-0.02min"
-    *candidates, one, other = lines(folder)
-    assert [line["side"] for line in candidates] == ["sparse", "dense", "sparse"]
-    for line in candidates:
-        assert line["seconds"] >= 1.2
-        assert line["epochs"] == line["steps"] / 50
-        assert line["valid"]["perplexity"] == pytest.approx(math.exp(line["valid"]["loss"]))
-        assert "test" not in line
-    best = min((line for line in candidates if line["side"] == "sparse"), key=lambda of: of["valid"]["loss"])
-    assert {name: one[name] for name in best} == best
-    assert other["run"] == candidates[1]["run"]
-    a, b = one["test"]["perplexity"], other["test"]["perplexity"]
-    word = "lower" if a < b else "higher"
-    verdict = f"sparse {a:.1f} against dense {b:.1f} (test perplexity): {100 * abs(a / b - 1):.1f} % {word}"
-    assert done.stdout.splitlines()[-1] == verdict
-    assert done.stdout.count("chosen") == 2
-    models = {file.parent.name for file in folder.rglob("model.safetensors")}
-    assert models == {one["run"], other["run"]}
-    records = read_metrics(folder / "runs" / one["run"])
-    assert 1 <= len(records) <= 20
-    assert (records[-1]["seconds"], records[-1]["step"]) == (one["seconds"], one["steps"])
-
-    again = race(folder, "--json", "--quiet")
-    assert len(lines(folder)) == 5
-    values = json.loads(again.stdout)
-    assert values["verdict"] == {"part": "test", "sparse": a, "dense": b}
-    assert sum(row["chosen"] for row in values["rows"]) == 2
-
-
-class Answers:
-    """Answers in the place of the processes, with a perplexity for each candidate."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, perplexities: dict[Any, float]) -> None:
-        self.asked: list[tuple[str, str, str]] = []
-        self.interrupt = math.inf
-        self._perplexities = perplexities
-        monkeypatch.setattr(run, "_ask", self)
-        monkeypatch.setattr(run, "busy_cores", lambda seconds: 0.0)
-        monkeypatch.setattr("truesparse.bench.settings.installed", lambda package: True)
-
-    def __call__(self, question: str, entrant: Any, chosen: Any, folder: Path, *_: Any, **__: Any) -> Any:
-        if len(self.asked) >= self.interrupt:
-            raise KeyboardInterrupt
-        self.asked.append((question, entrant.name, chosen.name))
-        value = self._perplexities[entrant.name, chosen.config.lr, chosen.config.seed]
-        if question == "race_test":
-            return {"loss": math.log(value + 1)}
-        if math.isnan(value):
-            return {"diverged": "as the test wants"}
-        (folder / "model.safetensors").touch()
-        records = [
-            {"kind": "eval", "seconds": 0.6 * (k + 1), "perplexity": value + 1 - k, "best": True}
-            for k in (0, 1)
-        ]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        valid = {"perplexity": value, "loss": math.log(value)}
-        costs = dict.fromkeys(
-            ("epochs", "seconds", "tokens_per_second", "nnz", "relative_flops", "threads"), 1
-        )
-        return {"valid": valid, **costs}
-
-
-PERPLEXITIES = {
-    **{("sparse", 1.0, seed): value for seed, value in ((1, 100.0), (2, 120.0))},
-    **{("sparse", 4.0, seed): value for seed, value in ((1, 90.0), (2, math.nan))},
-    **{("dense", 2.0, seed): 130.0 for seed in (1, 2)},
-    **{("dense bf16", 2.0, seed): value for seed, value in ((1, 118.0), (2, 120.0))},
-}
-
-
-def test_the_chosen_are_tested_once(
-    race: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of both precisions of the dense side; and by the mean over the seeds, none of which diverges."""
-    answers = Answers(monkeypatch, PERPLEXITIES)
-    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
-    done = race(path, "--seeds", 2, "--out", "a")
-    assert done.exit_code == 0, done.stderr
-    assert [asked for asked in answers.asked if asked[0] == "race_test"] == [
-        ("race_test", name, f"lr {lr}, seed {seed}")
-        for name, lr in (("sparse", 1), ("dense bf16", 2))
-        for seed in (1, 2)
-    ]
-    assert "sparse 111.0 ± 14.1 against dense 120.0 ± 1.4 (test perplexity): 7.5 % lower" in done.stdout
-    assert "2, 1 diverged" in done.stdout
-    assert len(list(tmp_path.rglob("model.safetensors"))) == 4
-    assert race("a").exit_code == 0
-    assert len(answers.asked) == 8 + 4
-
-
-def test_a_race_that_is_stopped_goes_on(
-    race: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = Answers(monkeypatch, PERPLEXITIES)
-    answers.interrupt = 2
-    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
-    stopped = race(path, "--out", "a")
-    assert stopped.exit_code == 130
-    assert "stopped, with 2 of 4 runs done; go on with: truesparse race a" in stopped.stderr
-    assert (
-        "so far, with candidates left: sparse 100.0 against dense 130.0 (validation perplexity): 23.1 %"
-        in (race("a", "--table").stdout)
+    facts = racer.facts()
+    assert facts["nnz"] == facts["dense_parameters"]
+    assert facts["failed"].startswith(
+        "--method gmp has not come down to its density within the budget, but to 1 instead of 0.2; give it"
     )
-    assert len(answers.asked) == 2
-    answers.interrupt = math.inf
-    assert race("a").exit_code == 0
-    assert [name for question, name, _ in answers.asked if question == "race"] == [
-        "sparse",
-        "dense",
-        "dense bf16",
-        "sparse",
-    ]
-    assert len(answers.asked) == 6
-
-
-def test_folders(race: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = Answers(monkeypatch, PERPLEXITIES)
-    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
-    assert "is not the folder of a race; choose another --out" in race(path, "--out", tmp_path).stderr
-    assert "it has no race.toml; give a file of a race" in race(tmp_path).stderr
-    assert "no verdict yet" in race(path, "--out", "a", "--table").stdout
-    assert race(path, "--out", "a").exit_code == 0
-    assert "--out does not go with the folder of a race" in race("a", "--out", "b").stderr
-    done = race(path, "--minutes", 3, "--out", "a")
-    assert done.exit_code == 2
-    assert "a has a race of another budget, 0.02 minutes; choose another --out" in done.stderr
-    with locked(tmp_path / "a" / "runs"):
-        assert "another process is at the race in a" in race("a").stderr
-    assert len(answers.asked) == 6
-    missing = race(path, "--data", "nowhere", "--out", "c")
-    assert "there is no file or folder" in missing.stderr
-    assert not (tmp_path / "c").exists()
-
-
-def test_pytorch_is_asked_for(race: Command, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("truesparse.bench.settings.installed", lambda package: False)
-    done = race(write())
-    assert done.exit_code == 2
-    assert done.stderr == (
-        "truesparse: the dense side of a race is PyTorch's; install it with: pip install"
-        ' "truesparse[bench]"\n'
-    )
-
-
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="draws with matplotlib")
-def test_what_is_drawn(race: Command, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.figure import Figure
-
-    from truesparse.bench.race.picture import draw_race
-
-    Answers(monkeypatch, PERPLEXITIES)
-    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
-    assert race(path, "--out", "a", "--plot", "a.png").exit_code == 0
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
-    plan = Race(tmp_path / "a" / "race.toml")
-    draw_race(tmp_path / "b.png", plan, Standings(plan, read_lines(plan, tmp_path / "a")), tmp_path / "a")
-    (axes,) = figures[0].axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "sparse: lr 4",
-        "its test perplexity 91.0",
-        "dense bf16: lr 2",
-        "its test perplexity 119.0",
-    ]
-    drawn = {tuple(np.round(line.get_ydata(), 6)): line.get_xdata() for line in axes.get_lines()}
-    assert list(drawn[91.0, 90.0]) == pytest.approx([0.01, 0.02])
-    assert {(91.0, 91.0), (119.0, 119.0), (131.0, 130.0)} <= drawn.keys()
-    assert axes.get_title().endswith("(test perplexity): 23.5 % lower")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from study_helpers import FLAGS, Noting, Run, Write, lines
 
-from truesparse.modelfile.files import locked
+from truesparse.files import locked
 from truesparse.study.plan import Study
 from truesparse.study.results import add_result, end_of_results, read_results
 from truesparse.study.run import run_study

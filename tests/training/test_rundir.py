@@ -67,7 +67,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     for name in left | others:
         (tmp_path / name).touch()
     (tmp_path / ".tmpfolder").mkdir()
-    write = "from truesparse.modelfile.files import replacing; from pathlib import Path\n"
+    write = "from truesparse.files import replacing; from pathlib import Path\n"
     write += "with replacing(Path('a.json')) as partial: partial.touch(); print(partial, flush=True); input()"
     command = [sys.executable, "-c", write]
     pipe = subprocess.PIPE

@@ -23,7 +23,7 @@ from truesparse.bench.tables import (
     three_digits,
     two_places,
 )
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 from truesparse.training.environment import processor_of
 
 _WORST = 15  # sizes that are printed

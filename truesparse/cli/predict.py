@@ -93,7 +93,7 @@ def _output(path: Path | None) -> Iterator[TextIO]:
 
         yield standard_output()
         return
-    from truesparse.modelfile.files import replacing
+    from truesparse.files import replacing
 
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         yield stream

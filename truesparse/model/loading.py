@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truesparse.data import Vocabulary
+from truesparse.files import path_of
 from truesparse.layers.chain import ChainSpec
 from truesparse.modelfile import (
     Encoder,
@@ -18,7 +19,6 @@ from truesparse.modelfile import (
     read_model,
 )
 from truesparse.modelfile.data_settings import DataSettings
-from truesparse.modelfile.files import path_of
 from truesparse.sparse import Arena, Pattern
 
 if TYPE_CHECKING:

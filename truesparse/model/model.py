@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from truesparse.data import SeriesEncoder, TextEncoder, TokenEncoder, Vocabulary
 from truesparse.errors import UsageError
+from truesparse.files import path_of
 from truesparse.layers.chain import ChainSpec
 from truesparse.layers.dropout.layer import NO_MASK, DropoutLayer, Mask, WordDropoutLayer
 from truesparse.layers.layer import GradientRows, Layer, computing
@@ -19,7 +20,6 @@ from truesparse.model.dropconnect import dropped_weights
 from truesparse.model.saving import check_reading, save_model
 from truesparse.model.workspace import State, Workspace
 from truesparse.modelfile import Encoder
-from truesparse.modelfile.files import path_of
 from truesparse.settings import check_kind
 from truesparse.sparse import Arena, SparseMatrix
 

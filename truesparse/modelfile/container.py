@@ -18,7 +18,7 @@ import numpy as np
 import safetensors
 
 from truesparse.errors import TruesparseError
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 
 FORMAT_VERSION = 3  # the newest that is read
 _USUAL_VERSION = 2  # of what a document does not say otherwise, so that earlier readers can read it

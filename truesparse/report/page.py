@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 from truesparse.report import sections
 from truesparse.report.charts import Curve, line_chart
 from truesparse.report.markup import document, element, table

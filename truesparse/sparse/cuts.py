@@ -129,7 +129,7 @@ def add_cuts(file: Path, cuts: Mapping[Kind, Cut]) -> dict[Kind, Cut]:
     dict
         What the file has then; empty, without a word, where nothing can be written.
     """
-    from truesparse.modelfile.files import locked, replacing
+    from truesparse.files import locked, replacing
 
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

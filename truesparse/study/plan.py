@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from truesparse.errors import UsageError, unknown_name
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 from truesparse.settings import kind_of, listed, parse, shown
 from truesparse.tasks.registry import TASKS
 from truesparse.tasks.sources import resolve

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.modelfile.files import locked
+from truesparse.files import locked
 from truesparse.study.plan import Study, key_of
 from truesparse.training.config import Config
 from truesparse.training.reporter import MEASURES
@@ -129,8 +129,8 @@ class Row(NamedTuple):
     runs : int
         How many there are to be.
     done, diverged, failed : int
-        How many have ended; how many of them without a finite loss; and how many for another reason without a
-        model that counts. What follows is of those that were measured.
+        How many have ended; how many of them without a finite loss; and how many failed otherwise, or cannot
+        win a race. What follows is of those that were measured.
     valid, test : Spread or None
         The measure that the study is compared by; None without a run that has it.
     costs : dict of str to float

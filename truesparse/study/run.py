@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError, typed
+from truesparse.files import is_unfinished, locked
 from truesparse.modelfile import CHECKPOINT, MODEL
-from truesparse.modelfile.files import is_unfinished, locked
 from truesparse.study.plan import STUDY, Run, Study
 from truesparse.study.results import Line, add_result, end_of_results, read_results
 from truesparse.tasks.run import resume_run, train_model

@@ -162,7 +162,7 @@ LOGS: dict[str, Callable[[], Reporter]] = {"csv": CsvLog, "tensorboard": TensorB
 
 
 def _path_of(path: str | os.PathLike[str] | None) -> Path | None:
-    from truesparse.modelfile.files import path_of  # with NumPy, which the list of flags does not need
+    from truesparse.files import path_of  # with NumPy, which the list of flags does not need
 
     return None if path is None else path_of(path)
 

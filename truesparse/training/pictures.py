@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.errors import TruesparseError, printable
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 from truesparse.training.reporter import MEASURES, Record, common_measure
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from truesparse.errors import TruesparseError, UsageError, typed
+from truesparse.files import is_unfinished, locked, remove_unfinished, replacing, synchronise
 from truesparse.modelfile import CHECKPOINT, MODEL
-from truesparse.modelfile.files import is_unfinished, locked, remove_unfinished, replacing, synchronise
 from truesparse.training.config import Config
 from truesparse.training.reporter import Record, to_json
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import TruesparseError
+from truesparse.files import remove_unfinished
 from truesparse.modelfile import container
-from truesparse.modelfile.files import remove_unfinished
 from truesparse.sparse.pattern import Pattern
 from truesparse.topology.snapshots import Grouped, Snapshot
 from truesparse.training.evolution import Evolution

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from truesparse.bench.masked_torch import MaskedLSTM, autocast, choose, clip
 from truesparse.bench.race.lane import Measured
 from truesparse.data.batches import Batch
+from truesparse.files import replacing
 from truesparse.modelfile import MODEL
-from truesparse.modelfile.files import replacing
 from truesparse.tasks.lm.settings import LanguageModelConfig
 from truesparse.tasks.lm.task import LanguageModeling
 from truesparse.training.build import build_model

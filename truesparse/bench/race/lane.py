@@ -75,7 +75,7 @@ class Racer(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What the line of results says of it: `threads`, `nnz`, `dense_parameters`, `relative_flops` and
-        more."""
+        more; `failed` is a sentence on why the model cannot win."""
 
 
 def run_lane(racer: Racer, budget: Budget, folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from truesparse.bench.environment import has_bfloat16
 from truesparse.bench.race.lane import Budget
 from truesparse.errors import UsageError, unknown_name
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 from truesparse.settings import flag, listed, shown
 from truesparse.study.plan import Run, Study
 from truesparse.tasks.lm.settings import LanguageModelConfig
@@ -24,21 +24,28 @@ RACE = "race.toml"
 SIDES = ("sparse", "dense")
 PRECISIONS = {"float32": "dense", "bfloat16": "dense bf16"}  # of PyTorch, and what its candidates are called
 
-# The race without a file. Its sizes fit some minutes on Penn Treebank and two cores.
+# The race without a file. Its sizes fit some minutes on Penn Treebank and two cores. The preset's rate and
+# scale of tokens were found for sparse models; docs/learning-rates.md has the rates of dense ones.
 DEFAULTS: dict[str, Any] = {
-    "settings": {"preset": "ptb-small"},
+    "settings": {"preset": "ptb-small", "dropout": 0.1},
     "sparse": {
-        "settings": {"density": 0.2, "pattern": "unit"},
-        "grid": {"hidden_size": [200, 320], "dropout": [0.0, 0.2]},
+        "settings": {"density": 0.2, "pattern": "unit", "output_group": 4},
+        "grid": {"hidden_size": [200, 320]},
     },
-    "dense": {"grid": {"lr": [2.0], "dropout": [0.0, 0.1, 0.2]}},
+    "dense": {
+        "settings": {"token_scale": 1.0},
+        "grid": {"hidden_size": [100, 200], "lr": [2.0, 4.0]},
+    },
 }
 
 _BUDGET = tuple(field.name for field in dataclasses.fields(Budget))
 _TABLES = ("settings", *SIDES)
 _OF_SIDE = {"sparse": ("settings", "grid", "cases"), "dense": ("settings", "grid", "cases", "precision")}
 # What the budget decides, and what candidates must have in common for their perplexities to compare.
-_PLANNED = ("epochs", "max_steps", "eval_interval", "lr_decay", "lr_decay_start", "threads")
+_PLANNED = (
+    *("epochs", "max_steps", "max_minutes", "patience", "eval_interval", "threads"),
+    *("lr_schedule", "lr_decay", "lr_decay_start"),
+)
 _COMMON = ("data", "level", "batch_size", "bptt")
 # What the dense side can be told; of all else it has only the default.
 FOLLOWED = frozenset(
@@ -136,6 +143,8 @@ class Race:
         self._values = map_paths(values, lambda data: str(Path(data).absolute()))
         self.budget = Budget(**{name: values[name] for name in _BUDGET if name in values})
         self.entrants = [Entrant("sparse", "sparse", "float32", self._study("sparse"))]
+        if any(run.config.method == "dense" for run in self.entrants[0].study.runs):
+            raise UsageError("the sparse side: method is 'dense'; choose a sparse one, or leave it out")
         dense = self._study("dense")
         for run in dense.runs:
             self._check_dense(run)
@@ -148,6 +157,12 @@ class Race:
         """Where the text is; None for the one that comes with Python."""
         path: str | None = self._values["settings"].get("data")
         return path
+
+    @property
+    def level(self) -> str:
+        """Of the tokens, of both sides: "word", "char", "byte" or "subword"."""
+        level: str = vars(self.entrants[0].study.runs[0].config)["level"]
+        return level
 
     def save(self, folder: Path) -> None:
         """Write the race to a folder, from which `Race` reads it again.
@@ -208,6 +223,12 @@ class Race:
             for name in chain.from_iterable(table for table in named if isinstance(table, dict)):
                 if name in _PLANNED:
                     raise UsageError(f"{self._path} has {name}, which the budget decides; leave it out")
+                if name == "method" and side != "sparse":
+                    whose = f"the {side} side" if side else "both sides"
+                    raise UsageError(
+                        f"{self._path} has a method for {whose}, but the dense side has none; write it under"
+                        " [sparse.settings]"
+                    )
                 if side and name in _COMMON:
                     raise UsageError(
                         f"{self._path} has {name} for the {side} side, but it is the same for both"

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from truesparse.bench.contest import Contestant
+from truesparse.bench.contest import Contestant, ContestantError
 from truesparse.bench.environment import WATCH_SECONDS, busy_cores
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.race.plan import RACE, SIDES, Entrant, Race
-from truesparse.bench.race.standings import Standings, read_lines
+from truesparse.bench.race.standings import EveryLine, Standings, read_lines
 from truesparse.errors import TruesparseError, typed
+from truesparse.files import locked
 from truesparse.modelfile import MODEL
-from truesparse.modelfile.files import locked
 from truesparse.study.plan import Run
 from truesparse.study.results import Line, add_result
 from truesparse.study.run import check_folder, origin
@@ -26,9 +26,13 @@ from truesparse.training.reporter import to_json
 
 LANES = "runs"
 
+Turn = tuple[Entrant, Run]
+
 
 def run_race(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
     """Do what is left of a race.
+
+    A candidate that fails gets a line that says why, and the others go on; it is tried again the next time.
 
     Parameters
     ----------
@@ -43,7 +47,7 @@ def run_race(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
     Raises
     ------
     UsageError, TruesparseError
-        The folder has something else in it, the text cannot be read, or a candidate cannot be trained.
+        The folder has something else in it, the text cannot be read, or the best model cannot be tested.
     TrainingStopped
         At Ctrl-C; candidates that have ended are saved.
     """
@@ -51,17 +55,18 @@ def run_race(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
     code = commit()  # before somebody works on it
     try:
         with locked(folder / LANES):
-            _lanes(race, folder, threads, monitor, code)
+            _lanes(race, _left(race, read_lines(race, folder)), folder, threads, monitor, code)
+            _find_models(race, folder, threads, monitor, code)
             _tests(race, folder, threads, monitor)
     except BlockingIOError:
         raise TruesparseError(
             f"another process is at the race in {folder}, and two would slow each other; wait for it"
         ) from None
     except KeyboardInterrupt:
-        done = sum(map(len, read_lines(race, folder).values()))
+        runs = len(list(race.turns()))
+        done = runs - len(_left(race, read_lines(race, folder)))
         raise TrainingStopped(
-            f"stopped, with {done:,} of {len(list(race.turns())):,} runs done; go on with: truesparse race"
-            f" {typed(folder)}"
+            f"stopped, with {done:,} of {runs:,} runs done; go on with: truesparse race {typed(folder)}"
         ) from None
 
 
@@ -79,10 +84,20 @@ def lane_of(folder: Path, entrant: Entrant, run: Run) -> Path:
     return folder / LANES / entrant.folder(run)
 
 
-def _lanes(race: Race, folder: Path, threads: int, monitor: Monitor, code: str | None) -> None:
-    """Train the candidates that are left."""
-    done = read_lines(race, folder)
-    left = [(entrant, run) for entrant, run in race.turns() if run.key not in done[entrant.name]]
+def _left(race: Race, lines: EveryLine) -> list[Turn]:
+    """The candidates that have no result: those to come, and those that failed without one."""
+    turns = ((entrant, run, lines[entrant.name].get(run.key)) for entrant, run in race.turns())
+    return [
+        (entrant, run)
+        for entrant, run, line in turns
+        if line is None or ("failed" in line and "valid" not in line)
+    ]
+
+
+def _lanes(
+    race: Race, left: list[Turn], folder: Path, threads: int, monitor: Monitor, code: str | None
+) -> None:
+    """Train candidates; those that fail get a line that says why."""
     monitor.plan(len(left))
     for entrant, run in left:
         end = datetime.now() + timedelta(seconds=race.budget.seconds)
@@ -91,40 +106,71 @@ def _lanes(race: Race, folder: Path, threads: int, monitor: Monitor, code: str |
         lane = lane_of(folder, entrant, run)
         lane.mkdir(exist_ok=True)
         busy = busy_cores(WATCH_SECONDS)
-        answer = _ask("race", entrant, run, lane, threads, budget=asdict(race.budget))
-        line: Line = {
-            "run": lane.name,
-            "side": entrant.name,
-            "point": dict(run.point),
-            "seed": run.config.seed,
-            **answer,
-            "busy_before": busy,
-            **origin(run, code),
-        }
+        try:
+            answer = _ask("race", entrant, run, lane, threads, budget=asdict(race.budget))
+        except ContestantError as error:
+            answer = {"failed": str(error)}
+        line = _line(entrant, run, {**answer, "busy_before": busy}, code)
         add_result(folder, line)
         monitor.note(f"{name}: {_came_to(line)}")
         monitor.done()
 
 
+def _line(entrant: Entrant, run: Run, results: dict[str, Any], code: str | None) -> Line:
+    return {
+        "run": entrant.folder(run),
+        "side": entrant.name,
+        "point": dict(run.point),
+        "seed": run.config.seed,
+        **results,
+        **origin(run, code),
+    }
+
+
+def _chosen(race: Race, folder: Path) -> list[tuple[Entrant, Run, Line]]:
+    """The runs of the best candidate of each side, and their lines."""
+    lines = read_lines(race, folder)
+    places = filter(None, map(Standings(race, lines).chosen, SIDES))
+    return [
+        (place.entrant, run, lines[place.entrant.name][run.key]) for place in places for run in place.runs
+    ]
+
+
+def _find_models(race: Race, folder: Path, threads: int, monitor: Monitor, code: str | None) -> None:
+    """Train those of the best candidates again whose models were removed, as others had been chosen; until
+    the best have models or are tested."""
+    while gone := [
+        (entrant, run)
+        for entrant, run, line in _chosen(race, folder)
+        if "test" not in line and not (lane_of(folder, entrant, run) / MODEL).is_file()
+    ]:
+        for entrant, run in gone:
+            reason = "its model was removed, as another was chosen then, so it is trained again"
+            monitor.note(f"{entrant.name} {run.name}: {reason}")
+            add_result(folder, _line(entrant, run, {"failed": reason, "busy_before": None}, code))
+        _lanes(race, gone, folder, threads, monitor, code)
+
+
 def _tests(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
     """Measure the models that were chosen on the test text, those that were not yet; remove the others."""
-    lines = read_lines(race, folder)
-    standings = Standings(race, lines)
     kept = set()
-    for place in filter(None, map(standings.chosen, SIDES)):
-        for run in place.runs:
-            line, lane = lines[place.entrant.name][run.key], lane_of(folder, place.entrant, run)
-            kept.add(lane)
-            if "test" in line:
-                continue
-            if not (lane / MODEL).is_file():
-                raise TruesparseError(
-                    f"{lane} has no {MODEL} to be tested, as it was not chosen before; choose another --out"
-                )
-            monitor.say(f"{place.entrant.name} {run.name}, on the test text")
-            loss = _ask("race_test", place.entrant, run, lane, threads)["loss"]
-            test = json.loads(to_json({"perplexity": perplexity(loss), "loss": loss}))
-            add_result(folder, {**line, "test": test})
+    failed: list[ContestantError] = []
+    for entrant, run, line in _chosen(race, folder):
+        lane = lane_of(folder, entrant, run)
+        kept.add(lane)
+        if "test" in line:
+            continue
+        monitor.say(f"{entrant.name} {run.name}, on the test text")
+        try:
+            loss = _ask("race_test", entrant, run, lane, threads)["loss"]
+        except ContestantError as error:  # the others are tested first
+            error.args = (f"{entrant.name} {run.name}, on the test text: {error}",)
+            failed.append(error)
+            continue
+        test = json.loads(to_json({"perplexity": perplexity(loss), "loss": loss}))
+        add_result(folder, {**line, "test": test})
+    if failed:
+        raise failed[0]
     for entrant, run in race.turns():
         if (lane := lane_of(folder, entrant, run)) not in kept:
             (lane / MODEL).unlink(missing_ok=True)
@@ -132,24 +178,21 @@ def _tests(race: Race, folder: Path, threads: int, monitor: Monitor) -> None:
 
 def _ask(question: str, entrant: Entrant, run: Run, lane: Path, threads: int, **more: Any) -> dict[str, Any]:
     """The answer of a process of its own."""
-    try:
-        with Contestant(entrant.worker, threads) as contestant:
-            return contestant.ask(
-                question,
-                side=entrant.worker,
-                config=asdict(run.config),
-                precision=entrant.precision,
-                folder=str(lane.absolute()),
-                **more,
-            )
-    except TruesparseError as error:
-        error.args = (f"{entrant.name} {run.name}: {error}",)
-        raise
+    with Contestant(entrant.worker, threads) as contestant:
+        return contestant.ask(
+            question,
+            side=entrant.worker,
+            config=asdict(run.config),
+            precision=entrant.precision,
+            folder=str(lane.absolute()),
+            **more,
+        )
 
 
 def _came_to(line: Line) -> str:
-    if "diverged" in line:
-        return f"diverged: {line['diverged']}"
+    for how in ("diverged", "failed"):
+        if how in line:
+            return f"{how}: {line[how]}"
     value = line["valid"]["perplexity"]
     words = "infinite" if value is None else f"{value:.2f}"
     return (

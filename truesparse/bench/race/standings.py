@@ -46,11 +46,18 @@ class Standings:
     Attributes
     ----------
     places : list of Ranked
+    failures : list of str
+        A sentence for each run that failed.
     """
 
     def __init__(self, race: Race, lines: EveryLine) -> None:
         self._race = race
         self._ended = [line for of in lines.values() for line in of.values()]
+        self.failures = [
+            f"{entrant.name} {run.name} failed: {line['failed']}"
+            for entrant, run in race.turns()
+            if "failed" in (line := lines[entrant.name].get(run.key, {}))
+        ]
         tables = [(entrant, make_table(entrant.study, lines[entrant.name])) for entrant in race.entrants]
         best = {side: _best([of for of in tables if of[0].side == side]) for side in SIDES}
         self.places = [
@@ -68,6 +75,11 @@ class Standings:
         """Whether all candidates have ended."""
         return all(place.row.done == place.row.runs for place in self.places)
 
+    @property
+    def beaten(self) -> list[str]:
+        """The sides of which no candidate is left that could win."""
+        return [side for side in SIDES if self.whole and self.chosen(side) is None]
+
     def perplexities(self) -> tuple[str, Spread, Spread] | None:
         """Those of the chosen models of the sparse and the dense side, on the text that is named first; None
         before there are both."""
@@ -81,15 +93,18 @@ class Standings:
     def verdict(self) -> str:
         """A sentence."""
         found = self.perplexities()
+        if self.beaten:
+            return f"no verdict: the {joined(self.beaten, 'and')} side has no candidate left"
         if found is None:
             return "no verdict yet: a side has no result"
         part, sparse, dense = found
         difference = sparse.mean / dense.mean - 1
         word = "lower" if difference < 0 else "higher"
         so_far = "" if self.whole else "so far, with candidates left: "
+        untested = ", not tested yet" if self.whole and part == "valid" else ""
         text = {"test": "test", "valid": "validation"}[part]
-        both = f"sparse {spread_words(sparse, 1)} against dense {spread_words(dense, 1)}"
-        return f"{so_far}{both} ({text} perplexity): {100 * abs(difference):.1f} % {word}"
+        both = f"sparse {sparse.words('.1f')} against dense {dense.words('.1f')}"
+        return f"{so_far}{both} ({text} perplexity{untested}): {100 * abs(difference):.1f} % {word}"
 
     def conditions(self) -> list[str]:
         """Sentences on how the runs that have ended were made."""
@@ -117,14 +132,15 @@ class Standings:
                 name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
                 for name, spread in (("valid", row.valid), ("test", row.test))
             }
-            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged}
+            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged, "failed": row.failed}
             point = {"side": place.entrant.name, "point": row.point}
             rows.append({**point, **counts, **spreads, **row.costs, "chosen": place.chosen})
         found = self.perplexities()
         verdict = (
             None if found is None else {"part": found[0], "sparse": found[1].mean, "dense": found[2].mean}
         )
-        return {"minutes": self._race.budget.minutes, "rows": rows, "verdict": verdict}
+        minutes = self._race.budget.minutes
+        return {"minutes": minutes, "rows": rows, "failures": self.failures, "verdict": verdict}
 
 
 def _best(tables: list[tuple[Entrant, Table]]) -> tuple[str, int] | None:
@@ -134,12 +150,3 @@ def _best(tables: list[tuple[Entrant, Table]]) -> tuple[str, int] | None:
         if table.best is not None and (valid := table.rows[table.best].valid) is not None:
             means[entrant.name, table.best] = valid.mean
     return min(means, key=means.__getitem__) if means else None
-
-
-def spread_words(spread: Spread | None, digits: int = 2) -> str:
-    """For people; the deviation only of several seeds, and nothing of None."""
-    if spread is None:
-        return ""
-    return (
-        f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}" if spread.std else f"{spread.mean:.{digits}f}"
-    )

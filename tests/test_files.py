@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from truesparse.modelfile.files import replacing
+from truesparse.files import replacing
 
 
 def test_what_lies_where_a_file_was_once_written_first_is_left_alone(tmp_path: Path) -> None:
