@@ -84,8 +84,8 @@ def read_results(study: Study, folder: Path, side: str = "", since: int = 0) -> 
             key = _key(study.task, line["config"])
         except (ValueError, RecursionError, TypeError, KeyError):
             raise TruesparseError(f"{file} is not as it was written: a line is no result of a run") from None
-        if "failed" in line:  # an earlier result is better than none
-            passed = begin < since or "failed" not in lines.get(key, line)
+        if "failed" in line:  # of a study an earlier result is better; in a race it has lost its model
+            passed = begin < since or (not side and "failed" not in lines.get(key, line))
         else:
             passed = study.test and "test" not in line and "diverged" not in line
         if key in keys and line.get("side", "") == side and not passed:
