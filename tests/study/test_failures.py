@@ -57,6 +57,8 @@ def test_a_run_that_fails_leaves_the_others(run: Run, write: Write, tmp_path: Pa
 def test_a_start_topology_that_is_missing_fails_and_is_tried_again(
     run: Run, write: Write, tmp_path: Path, text_file: Path, drawn: bool
 ) -> None:
+    if drawn:
+        pytest.importorskip("matplotlib")
     path = write("lr = [1, 4]", "seeds = 1", f'start_topology = "{tmp_path / "first"}"\n')
     path.write_text(path.read_text().replace("density = 0.3\n", ""))
     done = run("study", path, "--out", "a", *["--plot", "a.svg"] * drawn)

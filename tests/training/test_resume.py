@@ -97,7 +97,7 @@ def test_the_same_with_updates_and_evaluations_within_epochs(config: Config, tmp
         {"method": "snfs", "cell": "rhn", "depth": 2, "optimizer": "adam", "tied": True},
         {"method": "snip", "update_interval": None},
         {"method": "set", "update_interval": 10, "track_positions": True},
-        {"method": "iss", "update_interval": 10, "group_lasso": 0.01, "density": 0.5},
+        {"method": "iss", "update_interval": 10, "group_lasso": 0.001, "density": 0.5},
         {"redistribute": "momentum", "update_interval": 7},
         {"method": "cht", "update_interval": 7, "gates": "separate"},
         {"method": "cht", "update_interval": 7, "pattern": "unit", "cell": "gru", "redistribute": "momentum"},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from truesparse.errors import TruesparseError, UsageError, need
+from truesparse.files import path_of
 from truesparse.settings import listed, setting, shown
 from truesparse.training.reporter import Record, Reporter, Reporters, RunInfo
 
@@ -162,8 +163,6 @@ LOGS: dict[str, Callable[[], Reporter]] = {"csv": CsvLog, "tensorboard": TensorB
 
 
 def _path_of(path: str | os.PathLike[str] | None) -> Path | None:
-    from truesparse.files import path_of  # with NumPy, which the list of flags does not need
-
     return None if path is None else path_of(path)
 
 
