@@ -25,6 +25,15 @@ def peers(row: Row) -> Row:
     return ["", *(f"{median(ratios):.1f} ({min(ratios):.1f})" if ratios else "" for ratios in others)]
 
 
+def cliffs(row: Row) -> Row:
+    """How many sizes there are, at how many something simpler is faster, and by how much at most."""
+    (run,) = where(records("speed/cliffs.jsonl"), run="cliffs")
+    rival = {"products without tiles": "untiled", "the pattern of weights": "weight pattern"}.get(row[0], row[0])
+    ratios = [size["rivals"][rival]["ratio"] for size in run["records"] if rival in size["rivals"]]
+    counts = [len(ratios), *(sum(ratio > limit for ratio in ratios) for limit in (1.02, 1.1))]
+    return ["", *map(str, counts), f"{max(ratios):.2f}", f"{median(ratios):.2f}"]
+
+
 def roofs(row: Row) -> Row:
     """Speed in GF/s and share of the roof, of a window of 700 columns and 6000 x 1500 positions."""
     found = [
