@@ -28,7 +28,8 @@ def peers(row: Row) -> Row:
 def cliffs(row: Row) -> Row:
     """How many sizes there are, at how many something simpler is faster, and by how much at most."""
     (run,) = where(records("speed/cliffs.jsonl"), run="cliffs")
-    rival = {"products without tiles": "untiled", "the pattern of weights": "weight pattern"}.get(row[0], row[0])
+    rivals = {"products without tiles": "untiled", "the pattern of weights": "weight pattern"}
+    rival = rivals.get(row[0], row[0])
     ratios = [size["rivals"][rival]["ratio"] for size in run["records"] if rival in size["rivals"]]
     counts = [len(ratios), *(sum(ratio > limit for ratio in ratios) for limit in (1.02, 1.1))]
     return ["", *map(str, counts), f"{max(ratios):.2f}", f"{median(ratios):.2f}"]
