@@ -279,13 +279,17 @@ def test_all_seeds_are_drawn(
 # Several races
 
 
-def test_races_of_several_budgets(
-    race: Command, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def budgets(race: Command, write: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of two races that have ended: of 5 minutes in the folder a, with two seeds, and of 15 in b."""
     Answers(monkeypatch, PERPLEXITIES)
     path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
     assert race(path, "--minutes", 15, "--out", "b").exit_code == 0
     assert race(path, "--minutes", 5, "--seeds", 2, "--out", "a").exit_code == 0
+    return path
+
+
+def test_races_of_several_budgets(race: Command, budgets: Path, tmp_path: Path) -> None:
     done = race("--compare", "b", "a")
     assert done.stdout.splitlines() == [
         "5 minutes: sparse 111.0 ± 14.1 against dense 120.0 ± 1.4 (test perplexity): 7.5 % lower",
@@ -298,26 +302,23 @@ def test_races_of_several_budgets(
     assert "--minutes does not go with --compare" in race("--compare", "a", "--minutes", 5).stderr
     assert "give one file or folder, or --compare with several" in race("a", "b").stderr
     assert "it has no race.toml" in race("--compare", "a", tmp_path).stderr
-    assert race(path, "--minutes", 5, "--out", "c").exit_code == 0
+    assert race(budgets, "--minutes", 5, "--out", "c").exit_code == 0
     assert "a and c are both races of 5 minutes" in race("--compare", "a", "c").stderr
     other = tmp_path / "other.txt"
     other.write_bytes((tmp_path / "text.txt").read_bytes())
-    assert race(path, "--data", other, "--minutes", 6, "--out", "d").exit_code == 0
+    assert race(budgets, "--data", other, "--minutes", 6, "--out", "d").exit_code == 0
     assert "a and d have different texts" in race("--compare", "a", "d").stderr
     (tmp_path / "d" / "results.jsonl").unlink()
     assert "d has no test perplexity of both sides" in race("--compare", "a", "d").stderr
 
 
+@pytest.mark.usefixtures("budgets")
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="draws with matplotlib")
 def test_the_picture_of_several_budgets(
-    race: Command, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    race: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from matplotlib.figure import Figure
 
-    Answers(monkeypatch, PERPLEXITIES)
-    path = write(SPARSE + "[dense.grid]\nlr = [2.0]")
-    assert race(path, "--minutes", 15, "--out", "b").exit_code == 0
-    assert race(path, "--minutes", 5, "--seeds", 2, "--out", "a").exit_code == 0
     assert race("--compare", "a", "b", "--plot", "a.png").exit_code == 0
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     figures: list[Figure] = []

@@ -15,7 +15,7 @@ from rich.text import Text
 from truesparse.cli.display import Output, Silent, validation_measure
 from truesparse.errors import printable
 from truesparse.study.plan import Run, Study
-from truesparse.study.results import Line
+from truesparse.study.results import Line, lost
 from truesparse.study.run import StudyReporter
 from truesparse.training.reporter import Progress, Record, RunInfo
 
@@ -65,9 +65,8 @@ class Display(Quiet):
         self._measured = f", validation {measure} {value}"
 
     def result(self, run: Run, line: Line) -> None:
-        lost = next((name for name in ("diverged", "failed") if name in line), "")
-        if lost:
-            came_to = f", {lost}: {line[lost]}"
+        if reason := lost(line):
+            came_to = f", {reason}"
         else:
             self._seconds.append(line["seconds"])
             finite = {name: math.inf if of is None else of for name, of in line["valid"].items()}

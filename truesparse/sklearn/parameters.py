@@ -144,19 +144,22 @@ def with_parameters(
     ]
     texts += [_described(name, parameter.type, parameter.help) for name, parameter in own.items()]
 
+    def lacking(estimator: Any, name: str) -> str:
+        reason = f", as {absent[name]}" if name in absent else ""
+        return f"{type(estimator).__name__} has no parameter {name!r}{reason}"
+
     def decorate(estimator: E) -> E:
         def __init__(self: Any, **parameters: Any) -> None:
             """Take the parameters; they are checked when the estimator is fitted."""
             unknown = [name for name in parameters if name not in defaults]
             if unknown:
-                reason = f", as {absent[unknown[0]]}" if unknown[0] in absent else ""
-                raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}{reason}")
+                raise TypeError(lacking(self, unknown[0]))
             vars(self).update(defaults | parameters)
 
         def set_params(self: Any, **parameters: Any) -> Any:
             """Change parameters, as of scikit-learn; the error for one that is lacking tells why."""
             for name in absent.keys() & parameters.keys():
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}, as {absent[name]}")
+                raise ValueError(lacking(self, name))
             return super(estimator, self).set_params(**parameters)  # type: ignore[arg-type]
 
         keyword = inspect.Parameter.KEYWORD_ONLY

@@ -83,13 +83,14 @@ def word(value: Any) -> str:
 def key_of(config: Config) -> str:
     """A text that two configurations share if they give the same results.
 
-    Data are known by the last part of their path: they may have moved.
+    Data are known by `data_name`.
     """
     values = {name: getattr(config, name) for name in sorted(config.fields()) if name not in _FREE}
-    return json.dumps({**values, "data": _last(values["data"])})
+    return json.dumps({**values, "data": data_name(values["data"])})
 
 
-def _last(path: str | None) -> str | None:
+def data_name(path: str | None) -> str | None:
+    """What distinguishes data: the last part of their path, as they may have moved."""
     return None if path is None else Path(path).name
 
 
@@ -223,7 +224,7 @@ class Study:
             raise UsageError(f"{where}: {error}" if where else str(error)) from None
         point = case | {name: getattr(config, name) for name in varied}
         if "data" in point:
-            point["data"] = _last(point["data"])
+            point["data"] = data_name(point["data"])
         return Run(point, config)
 
     def _seeds(self) -> Sequence[int]:

@@ -101,6 +101,11 @@ def _key(task: type[Config], config: Mapping[str, Any]) -> str:
         return ""
 
 
+def lost(line: Line) -> str:
+    """How a run came to have no result, and why: "diverged: ..." or "failed: ..."; nothing if it did not."""
+    return next((f"{how}: {line[how]}" for how in ("diverged", "failed") if how in line), "")
+
+
 def check_failed(study: Study, lines: Mapping[str, Line]) -> None:
     """Raise TruesparseError if runs have failed, with the reason of the first."""
     failed = {run.name: line["failed"] for run in study.runs if "failed" in (line := lines.get(run.key, {}))}
@@ -146,6 +151,15 @@ class Row(NamedTuple):
     test: Spread | None
     costs: Mapping[str, float]
 
+    def values(self) -> dict[str, Any]:
+        """In numbers and names that JSON can hold."""
+        counts = {name: getattr(self, name) for name in ("runs", "done", "diverged", "failed")}
+        spreads = {
+            name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
+            for name, spread in (("valid", self.valid), ("test", self.test))
+        }
+        return {"point": self.point, **counts, **spreads, **self.costs}
+
 
 class Table(NamedTuple):
     """The rows of a study, one for each point.
@@ -165,14 +179,7 @@ class Table(NamedTuple):
 
     def values(self) -> dict[str, Any]:
         """In numbers and names that JSON can hold."""
-        rows = []
-        for number, row in enumerate(self.rows):
-            spreads = {
-                name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
-                for name, spread in (("valid", row.valid), ("test", row.test))
-            }
-            counts = {name: getattr(row, name) for name in ("runs", "done", "diverged", "failed")}
-            rows.append({"point": row.point, **counts, **spreads, **row.costs, "best": number == self.best})
+        rows = [{**row.values(), "best": number == self.best} for number, row in enumerate(self.rows)]
         return {"measure": self.measure, "rows": rows}
 
 

@@ -101,8 +101,9 @@ def _without_replaced(
     if "start_topology" in over:
         for name in ("density", "er_epsilon", "rank_exponent"):
             kept.pop(name, None)
-    said = [name for name in ("preset", "recipe", "dropout", *_choices(task)) if name in file]
-    for choice, options in _choices(task).items():
+    made = _choices(task)
+    said = [name for name in ("preset", "recipe", "dropout", *made) if name in file]
+    for choice, options in made.items():
         if over.get(choice) not in options or file.get(choice, "") not in ("", *options):
             continue  # the task refuses unknown ones
         usual = _with_preset({name: file[name] for name in said}, task).filled()

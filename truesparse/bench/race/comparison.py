@@ -8,6 +8,7 @@ from pathlib import Path
 from truesparse.bench.race.plan import RACE, Race
 from truesparse.bench.race.standings import Standings, read_lines
 from truesparse.errors import TruesparseError, UsageError, typed
+from truesparse.study.plan import data_name
 
 
 def check_race(folder: Path) -> None:
@@ -52,5 +53,5 @@ def read_races(folders: Sequence[Path]) -> dict[float, Standings]:
 
 
 def _text(race: Race) -> tuple[str | None, str]:
-    """What distinguishes texts: the last part of the path, as in a study, and the level."""
-    return race.data and Path(race.data).name, race.level
+    """What distinguishes texts."""
+    return data_name(race.data), race.level

@@ -17,7 +17,7 @@ from truesparse.errors import TruesparseError, typed
 from truesparse.files import locked
 from truesparse.modelfile import MODEL
 from truesparse.study.plan import Run
-from truesparse.study.results import Line, add_result
+from truesparse.study.results import Line, add_result, lost
 from truesparse.study.run import check_folder, origin
 from truesparse.training.environment import commit
 from truesparse.training.evaluation import perplexity
@@ -190,9 +190,8 @@ def _ask(question: str, entrant: Entrant, run: Run, lane: Path, threads: int, **
 
 
 def _came_to(line: Line) -> str:
-    for how in ("diverged", "failed"):
-        if how in line:
-            return f"{how}: {line[how]}"
+    if reason := lost(line):
+        return reason
     value = line["valid"]["perplexity"]
     words = "infinite" if value is None else f"{value:.2f}"
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,16 +124,10 @@ class Standings:
 
     def values(self) -> dict[str, Any]:
         """In numbers and names that JSON can hold."""
-        rows = []
-        for place in self.places:
-            row = place.row
-            spreads = {
-                name: None if spread is None or not math.isfinite(spread.mean) else spread._asdict()
-                for name, spread in (("valid", row.valid), ("test", row.test))
-            }
-            counts = {"runs": row.runs, "done": row.done, "diverged": row.diverged, "failed": row.failed}
-            point = {"side": place.entrant.name, "point": row.point}
-            rows.append({**point, **counts, **spreads, **row.costs, "chosen": place.chosen})
+        rows = [
+            {"side": place.entrant.name, **place.row.values(), "chosen": place.chosen}
+            for place in self.places
+        ]
         found = self.perplexities()
         verdict = (
             None if found is None else {"part": found[0], "sparse": found[1].mean, "dense": found[2].mean}
