@@ -50,7 +50,15 @@ def test_threads():
 def test_baselines(monkeypatch):
     monkeypatch.setattr(settings, "installed", lambda package: package != "torch")
     assert settings.baselines(None, settings.STEP) == {"numpy": ""}
-    assert settings.strongest_dense() == "numpy"
+    assert settings.unmasked(None) == ["numpy-dense"]
+    monkeypatch.setattr(settings, "installed", lambda package: True)
+    for has, more in ((True, ["torch-dense-bf16"]), (False, [])):
+        monkeypatch.setattr(settings, "has_bfloat16", lambda has=has: has)
+        assert settings.unmasked(None) == ["torch-dense", *more]
+    assert settings.unmasked("torch-dense-bf16") == ["torch-dense-bf16"]
+    with pytest.raises(UsageError, match="not 'torch'"):
+        settings.unmasked("torch")
+    monkeypatch.setattr(settings, "installed", lambda package: package != "torch")
     with pytest.raises(UsageError, match=r"torch is not installed; install it with: pip install .truesparse"):
         settings.baselines("numpy,torch-bf16", settings.STEP)
     with pytest.raises(UsageError, match="not 'jax'"):

@@ -127,7 +127,8 @@ def test_sweep(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: list[
     records = json.loads((tmp_path / "out.json").read_text())
     assert [(record["hidden_size"], record["batch_size"]) for record in records] == [(16, 4), (16, 4)]
     for record in records:
-        assert record["baseline"] == "numpy"
+        assert record["baseline"] == "numpy-dense"
+        assert record["baselines"]["numpy-dense"]["ms"] == record["dense_ms"]
         assert record["ours_threads"] == record["dense_threads"] == record["environment"]["threads"] == 1
         assert record["ratio"] == pytest.approx(record["dense_ms"] / record["ours_ms"])
         assert "crossover" in record

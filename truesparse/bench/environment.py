@@ -54,16 +54,6 @@ def busy_cores(seconds: float) -> float | None:
     return round((os.cpu_count() or 1) * (1 - idle), 2)
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16, as far as the system reports it (Linux does)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
-
-
 def _ticks() -> tuple[int, int] | None:
     """Time of all cores so far: idle, and in all."""
     try:

@@ -43,7 +43,7 @@ class MaskedEpochs(Tuned):
         """Choose the fastest configuration, by a batch of the median length; the last one may be smaller."""
         steps = [self._batches.batch(0, k).inputs.shape[0] for k in range(len(self._batches))]
         median = sorted(range(len(steps)), key=steps.__getitem__)[len(steps) // 2]
-        choose(lambda: self._train(0, median))
+        choose(lambda: self._train(0, median), self.mixed)
         self._train(0, len(steps) - 1)
 
     def step(self) -> None:

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from truesparse.bench.environment import has_bfloat16
 from truesparse.bench.ours import build, dense_copy
 from truesparse.bench.workload import LEARNING_RATE, MAX_NORM, MOMENTUM, Workload
-from truesparse.kernels.cores import thread_counts
+from truesparse.kernels.cores import has_bfloat16, thread_counts
 from truesparse.model import Model
 
 _TURNS = 2  # of each configuration that is tried
@@ -181,7 +180,7 @@ class Tuned:
 
     def tune(self) -> None:
         """Choose the fastest configuration."""
-        choose(self.step)
+        choose(self.step, self.mixed)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts about this side for the report."""
@@ -236,14 +235,16 @@ def autocast(mixed: bool) -> AbstractContextManager[Any]:
     return context
 
 
-def choose(step: Callable[[], Any]) -> None:
+def choose(step: Callable[[], Any], mixed: bool = False) -> None:
     """Choose what is fastest for this process: oneDNN or not, and one thread, one for each core, or all.
 
     Each configuration has its turns with others between them, so that no busy moment decides: its best turn
-    counts, and in each a first step does not.
+    counts, and in each a first step does not. Where the processor multiplies bfloat16, mixed precision needs
+    no trial without oneDNN, in which a step can take a minute.
     """
     seconds: dict[tuple[int, bool], float] = {}
-    configurations = list(product(thread_counts(torch.get_num_threads()), (False, True)))
+    ways = (True,) if mixed and has_bfloat16() else (False, True)
+    configurations = list(product(thread_counts(torch.get_num_threads()), ways))
     for configuration in configurations * _TURNS:
         _configure(*configuration)
         try:
@@ -251,7 +252,7 @@ def choose(step: Callable[[], Any]) -> None:
             begin = time.perf_counter()
             step()
         except RuntimeError:  # oneDNN has no LSTM of bfloat16 for processors that do not multiply that
-            if not configuration[1]:
+            if not configuration[1] or len(ways) == 1:
                 raise
             continue
         took = time.perf_counter() - begin

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
 from truesparse.bench.network import MODELLED
+from truesparse.bench.sweep import rivals
 from truesparse.training.environment import processor_of
 from truesparse.training.pictures import save
 
@@ -97,7 +98,7 @@ def plot_sweep(path: Path, records: Sequence[Record]) -> None:
     axes.set_xticks(range(len(densities)), [f"{density:g}" for density in densities])
     axes.set_yticks(range(len(sizes)), [f"hidden {hidden}, batch {batch}" for hidden, batch in sizes])
     axes.set_xlabel("density")
-    axes.set_title(f"speed over dense {LABELS[records[0]['baseline']]}", fontsize=9)
+    axes.set_title(f"speed over {rivals(records)}", fontsize=9)
     figure.colorbar(image, label="log2: red where dense wins")
     _save(figure, path, records)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from truesparse.bench.contest import LABELS, title
 from truesparse.bench.environment import Record
 from truesparse.bench.scale_report import scale_lines, scale_tables
+from truesparse.bench.sweep import rivals
 from truesparse.bench.tables import (
     MISSING,
     add_columns,
@@ -208,9 +209,10 @@ def kernel_lines(records: Sequence[Record]) -> list[str]:
 def sweep_tables(records: Sequence[Record]) -> list[Table]:
     """Return the map: how many times as fast as dense, by size and density."""
     densities = list(dict.fromkeys(record["density"] for record in records))
+    columns = [f"density {density:g}" for density in densities]
     table = new_table(
         "Times as fast as dense; below 1 dense wins",
-        ["hidden size", "batch", *(f"density {density:g}" for density in densities), "crossover at density"],
+        ["hidden size", "batch", *columns, "crossover at density", "fastest dense"],
     )
     rows: dict[tuple[int, int], dict[float, Record]] = {}
     for record in records:
@@ -222,6 +224,7 @@ def sweep_tables(records: Sequence[Record]) -> list[Table]:
             str(batch),
             *(as_many_times(ratio, bold_below_one=True) for ratio in ratios),
             _crossover(cells[densities[0]]["crossover"], ratios),
+            LABELS.get(cells[densities[0]]["baseline"], MISSING),
         )
     return [table]
 
@@ -231,14 +234,13 @@ def sweep_lines(records: Sequence[Record]) -> list[str]:
     sizes = records[0]["sizes"]
     lines = [
         f"training steps of a {sizes['layers']}-layer LSTM language model, vocabulary"
-        f" {sizes['vocab_size']:,}, {sizes['bptt']} steps, against dense {LABELS[records[0]['baseline']]}"
-        " without masks"
+        f" {sizes['vocab_size']:,}, {sizes['bptt']} steps, against {rivals(records)}"
     ]
     for record in records:
         for side in ("ours", "dense"):
             most, threads = record["environment"]["threads"], record[f"{side}_threads"]
             if threads is not None and threads < most:
-                name = "truesparse" if side == "ours" else f"dense {LABELS[record['baseline']]}"
+                name = "truesparse" if side == "ours" else LABELS[record["baseline"]]
                 at = f" at hidden size {record['hidden_size']}, batch {record['batch_size']}"
                 at += f", density {record['density']:g}" if side == "ours" else ""
                 lines.append(f"{name} ran on {threads} of {most} threads{at}")

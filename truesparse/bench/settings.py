@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from truesparse.errors import UsageError
-from truesparse.kernels.cores import available_cores
+from truesparse.kernels.cores import available_cores, has_bfloat16
 from truesparse.settings import shown
 from truesparse.training.outputs import check_folder, check_picture
 
@@ -24,6 +24,7 @@ STEP = ("torch", "torch-bf16", "torch-compile", "torch-dense", "torch-dense-bf16
 EPOCH = (*STEP[:5], "keras-tensorflow", "keras-jax", "keras-torch")
 INFERENCE = ("torch", "numpy")
 ROWS = ("torch", "torch-dense")
+UNMASKED = ("torch-dense", "torch-dense-bf16", "numpy-dense")
 
 INSTALL_TORCH = 'pip install "truesparse[bench]"'
 _SLOW = "keras-torch"
@@ -154,7 +155,7 @@ def baselines(text: str | None, known: Sequence[str]) -> dict[str, str]:
         PyTorch, which takes minutes for what others do in a second; "keras" is Keras on what is installed.
         If not given, PyTorch if it is installed, and NumPy.
     known : sequence of str
-        `STEP`, `EPOCH` or `INFERENCE`.
+        `STEP`, `EPOCH` or another of these.
 
     Raises
     ------
@@ -181,9 +182,20 @@ def baselines(text: str | None, known: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def strongest_dense() -> str:
-    """Return "torch" if it is installed, else "numpy"."""
-    return next(iter(baselines(None, INFERENCE)))
+def unmasked(text: str | None) -> list[str]:
+    """Return the dense sides without masks that were asked for, of `UNMASKED`; if none was, those of PyTorch
+    that the processor has instructions for, or NumPy if PyTorch is not installed.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown or not installed.
+    """
+    if text is not None:
+        return [name for name, reason in baselines(text, UNMASKED).items() if not reason]
+    if _missing("torch"):
+        return ["numpy-dense"]
+    return ["torch-dense", "torch-dense-bf16"] if has_bfloat16() else ["torch-dense"]
 
 
 def _names(known: Sequence[str]) -> str:

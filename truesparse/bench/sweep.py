@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import pairwise
 
-from truesparse.bench.contest import LABELS, Contestant, ContestantError, measure
+from truesparse.bench.contest import LABELS, Contestant, ContestantError, measure, title
 from truesparse.bench.environment import Record, environment
-from truesparse.bench.memory import fits
 from truesparse.bench.monitor import Monitor
 from truesparse.bench.settings import Conditions
-from truesparse.bench.step import versions
+from truesparse.bench.step import compared, that_fit, versions
 from truesparse.bench.workload import Workload
+from truesparse.settings import joined
 
 
 def bench_sweep(
@@ -22,11 +22,11 @@ def bench_sweep(
     densities: Sequence[float],
     batches: Sequence[int],
     hidden_sizes: Sequence[int],
-    baseline: str,
+    baselines: Iterable[str],
     conditions: Conditions,
     monitor: Monitor,
 ) -> list[Record]:
-    """Measure training steps against a plainly dense model, without masks.
+    """Measure training steps against plainly dense models, without masks.
 
     Parameters
     ----------
@@ -34,16 +34,18 @@ def bench_sweep(
         Density, batch and hidden size (also the embedding's) are replaced.
     densities : sequence of float
     batches, hidden_sizes : sequence of int
-    baseline : {"torch", "numpy"}
+    baselines : iterable of str
+        Of `truesparse.bench.settings.UNMASKED`; at each batch and size the fastest counts.
     conditions : Conditions
     monitor : Monitor
 
     Returns
     -------
     list of dict
-        For each density, batch and hidden size `ours_ms`, `ours_threads`, `dense_ms`, `dense_threads`,
-        `ratio`, and `crossover`, the density below which the sparse model is faster at this batch and size;
-        None where it was not measured or not crossed.
+        For each density, batch and hidden size `ours_ms`, `ours_threads`, `baselines` (see
+        `truesparse.bench.step.compared`), of the fastest of them `baseline`, its name, `dense_ms`,
+        `dense_threads` and `ratio`, and `crossover`, the density below which the sparse model is faster at
+        this batch and size; None where it was not measured or not crossed.
     """
     where = environment(conditions)
     monitor.plan(len(batches) * len(hidden_sizes) * (1 + conditions.repeats))
@@ -51,8 +53,16 @@ def bench_sweep(
     for hidden in hidden_sizes:
         for batch in batches:
             sizes = replace(task, hidden_size=hidden, embedding_size=hidden, batch_size=batch, masked=False)
-            records += _at_size(sizes, sorted(densities), baseline, conditions, where, monitor)
+            records += _at_size(sizes, sorted(densities), list(baselines), conditions, where, monitor)
     return records
+
+
+def rivals(records: Iterable[Record]) -> str:
+    """Return what the sparse models are compared with, in words."""
+    labels = sorted({LABELS[name] for record in records for name in record["baselines"]})
+    if not labels:
+        return "no dense model"
+    return ("the faster of " if len(labels) > 1 else "") + joined(labels, "and")
 
 
 def crossover(densities: Sequence[float], ratios: Sequence[float | None]) -> float | None:
@@ -78,12 +88,12 @@ def crossover(densities: Sequence[float], ratios: Sequence[float | None]) -> flo
 def _at_size(
     task: Workload,
     densities: Sequence[float],
-    baseline: str,
+    baselines: Sequence[str],
     conditions: Conditions,
     where: Record,
     monitor: Monitor,
 ) -> list[Record]:
-    """Measure one batch and hidden size: the dense model and a sparse one of each density, in turn."""
+    """Measure one batch and hidden size: the dense models and a sparse one of each density, in turn."""
     text = f"hidden size {task.hidden_size}, batch {task.batch_size}"
     monitor.say(f"{text}: building")
     with ExitStack() as stack:
@@ -94,23 +104,23 @@ def _at_size(
             )
             sizes = asdict(replace(task, density=density))
             contestant.ask("model", kind="step", side="ours", task=sizes)
-        if fits(f"dense {LABELS[baseline]} at {text}", task.dense_bytes(), monitor):
-            contestants["dense"] = stack.enter_context(Contestant(baseline, conditions.threads))
+        for name in that_fit({name: f"{title(name)} model at {text}" for name in baselines}, task, monitor):
+            contestants[name] = stack.enter_context(Contestant(name, conditions.threads))
             try:
-                contestants["dense"].ask("model", kind="step", side=baseline, task=asdict(task))
+                contestants[name].ask("model", kind="step", side=name, task=asdict(task))
             except ContestantError as error:
-                contestants.pop("dense")
+                contestants.pop(name)
                 monitor.note(f"{error}; its numbers are missing at {text}")
         monitor.done()
         monitor.say(text)
         timings = measure(contestants, "step", conditions, monitor)
         facts = {name: contestant.ask("finish") for name, contestant in contestants.items()}
-    dense = timings.get("dense")
-    ratios = [
-        timings[f"{density:g}"].times_faster_than(dense).median if dense else None for density in densities
-    ]
+    dense = {name: timings[name] for name in baselines if name in timings}
+    rows = [compared({"ours": timings[f"{density:g}"], **dense}, facts, "ms") for density in densities]
+    fastest = next(iter(rows[0]), None)
+    ratios = [row[fastest]["ratio"] if fastest else None for row in rows]
     crossed = crossover(densities, ratios)
-    known = versions({"dense": facts.get("dense", {})})
+    known = versions({name: facts[name] for name in dense})
     return [
         {
             "hidden_size": task.hidden_size,
@@ -118,13 +128,14 @@ def _at_size(
             "density": density,
             "ours_ms": timings[f"{density:g}"].seconds.median * 1e3,
             "ours_threads": facts[f"{density:g}"]["threads"],
-            "dense_ms": dense.seconds.median * 1e3 if dense else None,
-            "dense_threads": facts["dense"]["threads"] if dense else None,
+            "dense_ms": row[fastest]["ms"] if fastest else None,
+            "dense_threads": row[fastest]["threads"] if fastest else None,
             "ratio": ratio,
             "crossover": crossed,
-            "baseline": baseline,
+            "baseline": fastest,
+            "baselines": row,
             "sizes": asdict(replace(task, density=density)),
             "environment": where | known,
         }
-        for density, ratio in zip(densities, ratios, strict=True)
+        for density, row, ratio in zip(densities, rows, ratios, strict=True)
     ]

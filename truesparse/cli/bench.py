@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from truesparse.bench.settings import EPOCH, INFERENCE, ROWS, STEP
+from truesparse.bench.settings import EPOCH, INFERENCE, ROWS, STEP, UNMASKED
 from truesparse.bench.workload import DEFAULTS, Workload
 from truesparse.cli.help import Command
 from truesparse.cli.options import choice_option, config_options, number_option, path_option
@@ -279,22 +279,24 @@ def kernels(shape: str, density: str, lanes: str, window: str) -> Measure:
 @_list("--batch-size", "1,8,20,64", "Batch sizes.")
 @_list("--hidden-size", "128,512,1500", "Hidden sizes.")
 @_workload(layers=1, vocab_size=2000, bptt=20)
+@_baseline((*UNMASKED, "all"), "of PyTorch what the processor has, or NumPy")
 @_measures("sweep", repeats=5, seconds=0.2)
-def sweep(density: str, batch_size: str, hidden_size: str, **sizes: Any) -> Measure:
+def sweep(density: str, batch_size: str, hidden_size: str, baseline: str | None, **sizes: Any) -> Measure:
     """Find the density from which on dense is faster.
 
-    Training steps of a language model by density, batch and hidden size, against a dense model without masks,
-    in PyTorch if it is installed, else in NumPy.
+    Training steps of a language model by density, batch and hidden size, against the fastest of some dense
+    models without masks.
     """
     from truesparse.bench import settings
 
     densities = settings.densities(density)
     batches = settings.positive(batch_size, "--batch-size")
     hidden = settings.positive(hidden_size, "--hidden-size")
+    baselines = settings.unmasked(baseline)
 
     from truesparse.bench.sweep import bench_sweep
 
-    return partial(bench_sweep, Workload(**sizes), densities, batches, hidden, settings.strongest_dense())
+    return partial(bench_sweep, Workload(**sizes), densities, batches, hidden, baselines)
 
 
 @bench.command()

@@ -96,6 +96,16 @@ def read(file: Path) -> str:
         return ""
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, as far as the system reports it (Linux does)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
 def _cgroup_limits(root: Path) -> Iterator[float]:
     """How many CPUs' time the cgroup of this process, and each above it, may take; of those with a limit."""
     mounted = root / "sys" / "fs" / "cgroup"

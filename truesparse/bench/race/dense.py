@@ -65,7 +65,7 @@ class DenseRacer:
 
     def warm_up(self) -> None:
         """Choose whether to use oneDNN, and one thread or all, too, by which is fastest."""
-        choose(lambda: self.step(1.0))
+        choose(lambda: self.step(1.0), self._precision == "bfloat16")
         self._measure("valid")
         self._begin()
 

@@ -10,10 +10,10 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from truesparse.bench.environment import has_bfloat16
 from truesparse.bench.race.lane import Budget
 from truesparse.errors import UsageError, unknown_name
 from truesparse.files import replacing
+from truesparse.kernels.cores import has_bfloat16
 from truesparse.settings import flag, listed, shown
 from truesparse.study.plan import Run, Study
 from truesparse.tasks.lm.settings import LanguageModelConfig
