@@ -246,7 +246,8 @@ def goals(row: Row) -> Row:
 def sweep(row: Row) -> Row:
     (run,) = records("speed/sweep.jsonl")
     of = where(run["records"], hidden_size=int(row[0]), batch_size=int(row[1]))
-    return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"]))]
+    dense = "bf16" if of[0]["baseline"].endswith("bf16") else "float32"
+    return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"])), dense]
 
 
 def local_steps(row: Row) -> Row:
