@@ -1,7 +1,7 @@
 """How near a product comes to the multiply-add peak while everything lies in the nearest caches.
 
-One tile of the columns, in L1, and rows of a given number of nonzeros: what the instructions of the kernel reach
-if no cache is in the way. Usage: python benchmarks/tile_ceiling.py OUT.json
+One tile of the columns, in L1, and rows of a given number of nonzeros: what the instructions of the kernel
+reach if no cache is in the way. Usage: python benchmarks/tile_ceiling.py OUT.json
 """
 
 from __future__ import annotations
@@ -64,7 +64,5 @@ if __name__ == "__main__":
         for nonzeros in NONZEROS:
             speed = measure(nonzeros, lanes)
             records.append({"lanes": lanes, "nonzeros": nonzeros, "flops": speed, "fraction": speed / peak})
-            print(
-                f"{lanes} lanes, {nonzeros:3} nonzeros: {speed / 1e9:5.0f} GF/s, {speed / peak:.2f} of the peak"
-            )
+            print(f"{lanes} lanes, {nonzeros:3} nonzeros: {speed / 1e9:5.0f} GF/s, {speed / peak:.2f}")
     Path(sys.argv[1]).write_text(json.dumps([{**record, "environment": where} for record in records]))

@@ -42,3 +42,10 @@ def roofs(row: Row) -> Row:
         for product in ("forward", "transposed", "gradient")
     ]
     return ["", found[0]["roof"], *(f"{of['gflops']:.0f}, {of['fraction_of_roof']:.2f}" for of in found)]
+
+
+def tile(row: Row) -> Row:
+    """Share of the multiply-add peak of one tile in L1, by lanes."""
+    (run,) = records("speed/tile.jsonl")
+    of = where(run["records"], nonzeros=int(row[0]))
+    return ["", *(f"{one['fraction']:.2f}" for one in sorted(of, key=lambda one: one["lanes"]))]

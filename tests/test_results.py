@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from kernel_rows import cliffs, peers, roofs
+from kernel_rows import cliffs, peers, roofs, tile
 from network_rows import (
     encoder,
     encoder_idea,
@@ -283,7 +283,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
-    "speed": [peers, roofs, cliffs],
+    "speed": [peers, roofs, tile, cliffs],
     "tagging": [tagging, tagging_weights],
     "topologies": [topologies, NO_RECORD],
 }
