@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from truesparse.training.environment import processor_of
+from truesparse.training.environment import machine_of
 
 
 def line(result: Path, command: str = "") -> dict[str, Any]:
@@ -33,7 +33,7 @@ def line(result: Path, command: str = "") -> dict[str, Any]:
         **({"command": command} if command else {}),
         "date": date.today().isoformat(),
         "commit": git("describe", "--always", "--dirty"),
-        "processor": f"{processor_of(parts['environment'])}, {parts['environment']['cores']} cores",
+        "processor": machine_of(parts["environment"]),
         **parts,
         "records": records,
     }

@@ -5,7 +5,13 @@ import json
 import numba
 import pytest
 
-from truesparse.training.environment import environment, peak_memory_bytes, processor_of, watch_compilation
+from truesparse.training.environment import (
+    environment,
+    machine_of,
+    peak_memory_bytes,
+    processor_of,
+    watch_compilation,
+)
 
 
 def test_the_environment_fits_json() -> None:
@@ -18,6 +24,7 @@ def test_the_environment_fits_json() -> None:
 
 def test_a_processor_is_named_also_by_older_records() -> None:
     assert processor_of({"cpu": "AMD EPYC"}) == "AMD EPYC"
+    assert machine_of({"cpu": "AMD EPYC", "cores": 2}) == "AMD EPYC, 2 cores"
     assert processor_of({"cpu": "AMD EPYC", "microarchitecture": "znver5"}) == "AMD EPYC (znver5)"
     here = environment()
     assert here["microarchitecture"]

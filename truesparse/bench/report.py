@@ -25,7 +25,7 @@ from truesparse.bench.tables import (
     two_places,
 )
 from truesparse.files import replacing
-from truesparse.training.environment import processor_of
+from truesparse.training.environment import machine_of
 
 _WORST = 15  # sizes that are printed
 _VERSIONS = ("truesparse", "python", "numpy", "numba", "scipy")
@@ -53,7 +53,7 @@ def environment_lines(record: Record) -> list[str]:
         versions.append(f"BLAS {where['numpy_blas']}")
     layer = f" ({where['threading_layer']})" if "threading_layer" in where else ""
     return [
-        f"{processor_of(where)}, {where['cores']} cores; at most {where['threads']} threads a side{layer};"
+        f"{machine_of(where)}; at most {where['threads']} threads a side{layer};"
         f" medians of {where['repeats']} turns each, taken in turn",
         ", ".join(versions),
     ]

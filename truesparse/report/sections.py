@@ -21,7 +21,7 @@ from truesparse.report.run import Run, seconds_per_step
 from truesparse.report.wording import layer_text, shown_value, size_text, time_text
 from truesparse.settings import flag
 from truesparse.tasks.examined import Examined, Listing, Passage
-from truesparse.training.environment import processor_of
+from truesparse.training.environment import machine_of
 from truesparse.training.pictures import gate_densities
 from truesparse.training.reporter import Record
 
@@ -151,7 +151,7 @@ def about(run: Run) -> Markup:
         ]
     if machine := run.environment:
         rows += [
-            ["processor", f"{processor_of(machine)}, {machine.get('cores')} cores, {machine.get('system')}"],
+            ["processor", f"{machine_of(machine)}, {machine.get('system')}"],
             ["versions", f"truesparse {machine.get('truesparse')}, Python {machine.get('python')}"],
         ]
     when = (run.path / "config.toml").stat().st_mtime

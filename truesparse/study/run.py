@@ -16,7 +16,7 @@ from truesparse.modelfile import CHECKPOINT, MODEL
 from truesparse.study.plan import STUDY, Run, Study
 from truesparse.study.results import Line, add_result, end_of_results, read_results
 from truesparse.tasks.run import resume_run, train_model
-from truesparse.training.environment import commit, environment, processor_of
+from truesparse.training.environment import commit, environment, machine_of
 from truesparse.training.loop import TrainingStopped
 from truesparse.training.reporter import MEASURES, Reporter, to_json
 from truesparse.training.rundir import CONFIG, ENVIRONMENT, METRICS, read_metrics
@@ -204,7 +204,7 @@ def origin(run: Run, code: str | None) -> dict[str, Any]:
     machine = environment()
     return {
         "date": date.today().isoformat(),
-        "processor": f"{processor_of(machine)}, {machine['cores']} cores",
+        "processor": machine_of(machine),
         "truesparse": machine["truesparse"],
         "commit": code,
         "config": {name: value for name, value in asdict(run.config).items() if value is not None},

@@ -58,6 +58,11 @@ def processor_of(machine: Mapping[str, Any]) -> str:
     return f"{machine.get('cpu')} ({llvm})" if llvm else str(machine.get("cpu"))
 
 
+def machine_of(machine: Mapping[str, Any]) -> str:
+    """Name the processor of an `environment` and count its cores: "AMD EPYC (znver5), 2 cores"."""
+    return f"{processor_of(machine)}, {machine.get('cores')} cores"
+
+
 def versions() -> dict[str, str | None]:
     """Those of the packages that bits depend on: ranks must have the same ones."""
     from truesparse.version import __version__
