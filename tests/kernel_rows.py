@@ -45,7 +45,10 @@ def roofs(row: Row) -> Row:
 
 
 def tile(row: Row) -> Row:
-    """Share of the multiply-add peak of one tile in L1, by lanes."""
+    """Share of the multiply-add peak of one tile in L1, by product and lanes."""
     (run,) = records("speed/tile.jsonl")
     of = where(run["records"], nonzeros=int(row[0]))
-    return ["", *(f"{one['fraction']:.2f}" for one in sorted(of, key=lambda one: one["lanes"]))]
+    return [
+        "",
+        *(f"{one['fraction']:.2f}" for one in sorted(of, key=lambda one: (one["product"], one["lanes"]))),
+    ]

@@ -50,12 +50,13 @@ def test_threads():
 def test_baselines(monkeypatch):
     monkeypatch.setattr(settings, "installed", lambda package: package != "torch")
     assert settings.baselines(None, settings.STEP) == {"numpy": ""}
-    assert settings.unmasked(None) == ["numpy-dense"]
+    assert settings.unmasked(None) == {"numpy-dense": ""}
+    assert "torch is not installed" in settings.unmasked("all")["torch-dense"]
     monkeypatch.setattr(settings, "installed", lambda package: True)
     for has, more in ((True, ["torch-dense-bf16"]), (False, [])):
         monkeypatch.setattr(settings, "has_bfloat16", lambda has=has: has)
-        assert settings.unmasked(None) == ["torch-dense", *more]
-    assert settings.unmasked("torch-dense-bf16") == ["torch-dense-bf16"]
+        assert list(settings.unmasked(None)) == ["torch-dense", *more]
+    assert settings.unmasked("torch-dense-bf16") == {"torch-dense-bf16": ""}
     with pytest.raises(UsageError, match="not 'torch'"):
         settings.unmasked("torch")
     monkeypatch.setattr(settings, "installed", lambda package: package != "torch")

@@ -86,6 +86,22 @@ def test_hyperthreads_are_of_one_core(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert physical_cores(tmp_path) == 4
 
 
+@pytest.mark.parametrize(
+    ("line", "has"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu avx512f", False),
+        ("model name\t: bf16", False),
+    ],
+)
+def test_processors_that_multiply_bfloat16(tmp_path: Path, line: str, has: bool) -> None:
+    assert not cores.has_bfloat16(tmp_path)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(f"processor\t: 0\n{line}\n")
+    assert cores.has_bfloat16(tmp_path) == has
+
+
 def test_lists_of_cpus() -> None:
     assert numbers_in("0-3,8") == {0, 1, 2, 3, 8}
     assert numbers_in("5") == {5}

@@ -59,8 +59,8 @@ class MaskedLSTM:
                 self.named[f"lstm.{layer}.{name}"] = getattr(self.lstm, f"{theirs}_l{layer}")
             getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
         self._mixed = "bf16" in options
-        if self._mixed:  # until `choose` has found out whether oneDNN can do that
-            torch.backends.mkldnn.enabled = False
+        if self._mixed:  # until `choose` has found out what is faster; oneDNN may refuse it elsewhere
+            torch.backends.mkldnn.enabled = has_bfloat16()
         self._cell: Any = torch.compile(_cell) if "compile" in options else None
         self._cross_entropy = torch.compile(self._loss_of) if "compile" in options else self._loss_of
         self._masked: list[torch.Tensor] = []

@@ -182,9 +182,9 @@ def baselines(text: str | None, known: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def unmasked(text: str | None) -> list[str]:
-    """Return the dense sides without masks that were asked for, of `UNMASKED`; if none was, those of PyTorch
-    that the processor has instructions for, or NumPy if PyTorch is not installed.
+def unmasked(text: str | None) -> dict[str, str]:
+    """Return the dense sides without masks that were asked for, of `UNMASKED`, as `baselines` does; if none
+    was, PyTorch, also in bfloat16 if the processor multiplies that, or NumPy if PyTorch is not installed.
 
     Raises
     ------
@@ -192,10 +192,10 @@ def unmasked(text: str | None) -> list[str]:
         If one is unknown or not installed.
     """
     if text is not None:
-        return [name for name, reason in baselines(text, UNMASKED).items() if not reason]
+        return baselines(text, UNMASKED)
     if _missing("torch"):
-        return ["numpy-dense"]
-    return ["torch-dense", "torch-dense-bf16"] if has_bfloat16() else ["torch-dense"]
+        return {"numpy-dense": ""}
+    return dict.fromkeys(("torch-dense", "torch-dense-bf16") if has_bfloat16() else ("torch-dense",), "")
 
 
 def _names(known: Sequence[str]) -> str:

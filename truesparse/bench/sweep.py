@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -22,7 +22,7 @@ def bench_sweep(
     densities: Sequence[float],
     batches: Sequence[int],
     hidden_sizes: Sequence[int],
-    baselines: Iterable[str],
+    baselines: Mapping[str, str],
     conditions: Conditions,
     monitor: Monitor,
 ) -> list[Record]:
@@ -34,8 +34,8 @@ def bench_sweep(
         Density, batch and hidden size (also the embedding's) are replaced.
     densities : sequence of float
     batches, hidden_sizes : sequence of int
-    baselines : iterable of str
-        Of `truesparse.bench.settings.UNMASKED`; at each batch and size the fastest counts.
+    baselines : mapping of str to str
+        As of `truesparse.bench.settings.unmasked`; at each batch and size the fastest counts.
     conditions : Conditions
     monitor : Monitor
 
@@ -49,11 +49,15 @@ def bench_sweep(
     """
     where = environment(conditions)
     monitor.plan(len(batches) * len(hidden_sizes) * (1 + conditions.repeats))
+    for name, reason in baselines.items():
+        if reason:
+            monitor.note(f"{title(name)} is not available: {reason}")
+    there = [name for name, reason in baselines.items() if not reason]
     records: list[Record] = []
     for hidden in hidden_sizes:
         for batch in batches:
             sizes = replace(task, hidden_size=hidden, embedding_size=hidden, batch_size=batch, masked=False)
-            records += _at_size(sizes, sorted(densities), list(baselines), conditions, where, monitor)
+            records += _at_size(sizes, sorted(densities), there, conditions, where, monitor)
     return records
 
 
@@ -62,7 +66,7 @@ def rivals(records: Iterable[Record]) -> str:
     labels = sorted({LABELS[name] for record in records for name in record["baselines"]})
     if not labels:
         return "no dense model"
-    return ("the faster of " if len(labels) > 1 else "") + joined(labels, "and")
+    return ("the fastest of " if len(labels) > 1 else "") + joined(labels, "and")
 
 
 def crossover(densities: Sequence[float], ratios: Sequence[float | None]) -> float | None:
@@ -113,14 +117,22 @@ def _at_size(
                 monitor.note(f"{error}; its numbers are missing at {text}")
         monitor.done()
         monitor.say(text)
-        timings = measure(contestants, "step", conditions, monitor)
+        timings = None
+        while timings is None:
+            try:
+                timings = measure(contestants, "step", conditions, monitor)
+            except ContestantError as error:
+                if error.side not in baselines:
+                    raise
+                contestants.pop(error.side).close()
+                monitor.note(f"{error}; its numbers are missing at {text}")
         facts = {name: contestant.ask("finish") for name, contestant in contestants.items()}
     dense = {name: timings[name] for name in baselines if name in timings}
     rows = [compared({"ours": timings[f"{density:g}"], **dense}, facts, "ms") for density in densities]
     fastest = next(iter(rows[0]), None)
     ratios = [row[fastest]["ratio"] if fastest else None for row in rows]
     crossed = crossover(densities, ratios)
-    known = versions({name: facts[name] for name in dense})
+    known = versions({fastest: facts[fastest]} if fastest else {})
     return [
         {
             "hidden_size": task.hidden_size,

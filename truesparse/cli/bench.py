@@ -279,7 +279,7 @@ def kernels(shape: str, density: str, lanes: str, window: str) -> Measure:
 @_list("--batch-size", "1,8,20,64", "Batch sizes.")
 @_list("--hidden-size", "128,512,1500", "Hidden sizes.")
 @_workload(layers=1, vocab_size=2000, bptt=20)
-@_baseline((*UNMASKED, "all"), "of PyTorch what the processor has, or NumPy")
+@_baseline((*UNMASKED, "all"), "PyTorch, also in bfloat16 if the processor multiplies that; else NumPy")
 @_measures("sweep", repeats=5, seconds=0.2)
 def sweep(density: str, batch_size: str, hidden_size: str, baseline: str | None, **sizes: Any) -> Measure:
     """Find the density from which on dense is faster.

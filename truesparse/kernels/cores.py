@@ -96,12 +96,15 @@ def read(file: Path) -> str:
         return ""
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16, as far as the system reports it (Linux does)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
+def has_bfloat16(root: Path = Path("/")) -> bool:
+    """Whether the processor multiplies bfloat16, as far as the system reports it (Linux does).
+
+    Parameters
+    ----------
+    root : Path, optional
+        Where Linux has its folder `proc`.
+    """
+    lines = read(root / "proc" / "cpuinfo").splitlines()
     flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
