@@ -250,6 +250,13 @@ def sweep(row: Row) -> Row:
     return ["", "", *(f"{one['ratio']:.2g}" for one in sorted(of, key=lambda one: one["density"])), dense]
 
 
+def ptb_large(row: Row) -> Row:
+    """Learning rate and validation perplexity of an epoch."""
+    (run,) = records("ptb-large/runs.jsonl")
+    (of,) = where(run["records"], kind="eval", epoch=float(row[0]))
+    return ["", f"{of['lr']:.2f}", f"{of['perplexity']:.1f}"]
+
+
 def local_steps(row: Row) -> Row:
     """Perplexities after an epoch: of one rank, of four and by how much they differ, and of four before."""
     ends = {
@@ -277,6 +284,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
         *(partial(token_rows, name="methods", measure="perplexity", scale=1), highways),
     ],
     "mnist": [mnist, NO_RECORD, longer, restarted, mnist_step],
+    "ptb-large": [ptb_large],
     "race": [
         *(race, partial(race, name="race-5min-seeds")),
         *(partial(race_of_cases, name=name) for name in ("race-5min-zen5", "race-15min")),
