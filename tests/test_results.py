@@ -287,7 +287,7 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "ptb-large": [ptb_large],
     "race": [
         *(race, partial(race, name="race-5min-seeds")),
-        *(partial(race_of_cases, name=name) for name in ("race-5min-zen5", "race-15min")),
+        *(partial(race_of_cases, name=name) for name in ("race-5min-zen5", "race-5min-tokens", "race-15min")),
     ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
