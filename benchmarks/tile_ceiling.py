@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from truesparse.bench.environment import environment
-from truesparse.bench.roofs import measure_roofs
+from truesparse.bench.roofs import fastest_call, measure_roofs
 from truesparse.bench.settings import conditions
 from truesparse.kernels.buffers import aligned_zeros
 from truesparse.kernels.sddmm import sddmm
@@ -43,28 +41,19 @@ def measure(nonzeros: int, lanes: int) -> dict[str, float]:
         x, y = aligned_zeros((panels, COLUMNS, lanes)), aligned_zeros((panels, ROWS, lanes))
         x[:] = random.standard_normal(x.shape)
         cut = (1, 0, ROWS, 1, 1)  # all rows of a panel, then the next panel; one thread
-        ends["forward"][panels] = fastest(
-            lambda: spmm(lanes)(y, tiles, indptr, indices, data, x, bias, *cut)  # noqa: B023
+        ends["forward"][panels] = fastest_call(
+            lambda: spmm(lanes)(y, tiles, indptr, indices, data, x, bias, *cut),  # noqa: B023
+            SECONDS,
         )
         dense = np.zeros((ROWS, COLUMNS), np.float32)
         dense[np.repeat(np.arange(ROWS), nonzeros), indices] = data
         np.testing.assert_allclose(y[1], dense @ x[1], rtol=1e-3, atol=1e-3)
-        ends["gradient"][panels] = fastest(
-            lambda: sddmm(lanes)(grad, tiles, indptr, indices, y, x, *cut)  # noqa: B023
+        ends["gradient"][panels] = fastest_call(
+            lambda: sddmm(lanes)(grad, tiles, indptr, indices, y, x, *cut),  # noqa: B023
+            SECONDS,
         )
     operations = 2 * indices.size * lanes * (MANY - FEW)
     return {product: operations / (of[MANY] - of[FEW]) for product, of in ends.items()}
-
-
-def fastest(call: Callable[[], object]) -> float:
-    """The shortest time of a call, in seconds."""
-    call()
-    best, end = float("inf"), time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-    return best
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from truesparse.bench import contest, settings
+from truesparse.bench import contest, settings, sweep
 from truesparse.bench.text_epochs import SparseEpochs
 from truesparse.data import SequenceBatches
 from truesparse.tasks.classifier.settings import ClassifierConfig
@@ -134,6 +134,27 @@ def test_sweep(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plot: list[
         assert "crossover" in record
     assert "below 1 dense wins" in result.stdout
     assert not plot or is_png(tmp_path / "out.png")
+
+
+def test_a_sweep_goes_on_without_a_dense_side_that_fails(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "installed", lambda package: False)
+    failures = iter([contest.ContestantError("numpy-dense", "NumPy dense failed: it is tired")])
+
+    def measured(*arguments: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return contest.measure(*arguments)
+
+    monkeypatch.setattr(sweep, "measure", measured)
+    flags = (
+        "--density 0.2 --batch-size 4 --hidden-size 16 --vocab-size 50 --bptt 10 --repeats 1 --seconds 0.002"
+    )
+    result = run("bench", "sweep", *flags.split(), "--threads", "1")
+    assert result.exit_code == 0, result.output
+    assert "it is tired; its numbers are missing at hidden size 16, batch 4" in " ".join(
+        result.output.split()
+    )
+    assert "against no dense model" in " ".join(result.output.split())
 
 
 def test_inference(run, tmp_path: Path, plot: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -146,7 +147,7 @@ def _flops(seconds: float, threads: int) -> float:
     for n in _WIDTHS:
         out = aligned_zeros((threads, n))
         kernel = multiply_adds(n)
-        fastest = _fastest(lambda: kernel(out, np.float32(0.5), rounds, threads), seconds / len(_WIDTHS))  # noqa: B023
+        fastest = fastest_call(lambda: kernel(out, np.float32(0.5), rounds, threads), seconds / len(_WIDTHS))  # noqa: B023
         best = max(best, 2 * _SUMS * n * rounds * threads / fastest)
     return best
 
@@ -165,13 +166,13 @@ def _bandwidth(size: int, seconds: float, threads: int) -> float:
             lambda: straight(out, x, rounds, threads),  # noqa: B023
             lambda: shuffled(out, x, order, rounds, threads),  # noqa: B023
         ):
-            fastest = _fastest(call, seconds / (2 * len(_ROW_WIDTHS)))
+            fastest = fastest_call(call, seconds / (2 * len(_ROW_WIDTHS)))
             best = max(best, 4 * n * rows * rounds * threads / fastest)
     return best
 
 
-def _fastest(call: Any, seconds: float) -> float:
-    """Shortest time of a call: a roof is what is possible."""
+def fastest_call(call: Callable[[], object], seconds: float) -> float:
+    """Return the shortest time of a call, in about so many seconds: a roof is what is possible."""
     call()
     fastest = float("inf")
     end = time.perf_counter() + seconds

@@ -102,6 +102,13 @@ def _at_size(
     monitor.say(f"{text}: building")
     with ExitStack() as stack:
         contestants: dict[str, Contestant] = {}
+
+        def leave_out(error: ContestantError) -> None:
+            if error.side not in baselines:
+                raise error
+            contestants.pop(error.side).close()
+            monitor.note(f"{error}; its numbers are missing at {text}")
+
         for density in densities:
             contestants[f"{density:g}"] = contestant = stack.enter_context(
                 Contestant("ours", conditions.threads)
@@ -113,8 +120,7 @@ def _at_size(
             try:
                 contestants[name].ask("model", kind="step", side=name, task=asdict(task))
             except ContestantError as error:
-                contestants.pop(name)
-                monitor.note(f"{error}; its numbers are missing at {text}")
+                leave_out(error)
         monitor.done()
         monitor.say(text)
         timings = None
@@ -122,10 +128,7 @@ def _at_size(
             try:
                 timings = measure(contestants, "step", conditions, monitor)
             except ContestantError as error:
-                if error.side not in baselines:
-                    raise
-                contestants.pop(error.side).close()
-                monitor.note(f"{error}; its numbers are missing at {text}")
+                leave_out(error)
         facts = {name: contestant.ask("finish") for name, contestant in contestants.items()}
     dense = {name: timings[name] for name in baselines if name in timings}
     rows = [compared({"ours": timings[f"{density:g}"], **dense}, facts, "ms") for density in densities]
