@@ -220,6 +220,7 @@ def config(text_file: Path, **given: Any) -> LanguageModelConfig:
         {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.01},
         {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.01},
         {"lr": 1.0, "random_windows": True},
+        {"lr": 1.0, "init_scale": 0.3, "last_hidden_size": 5},
     ],
     ids=str,
 )
@@ -295,12 +296,19 @@ def test_bfloat16_computes_nearly_the_same(text_file: Path) -> None:
     assert not np.allclose(losses[:, 1], losses[:, 0], rtol=1e-6)
 
 
-def test_dropout_of_the_dense_side(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [(None, [(6, 0.25, True), (8, 0.5, True)]), (5, [(6, 0.25, True), (8, 0.25, True), (5, 0.5, True)])],
+)
+def test_dropout_of_the_dense_side(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, last: int | None, expected: list[Any]
+) -> None:
     """Before each layer and before the output layer, in training only."""
     torch = pytest.importorskip("torch")
     from truesparse.bench.race.dense import DenseRacer
 
-    racer = DenseRacer(config(text_file, dropout=0.25, dropout_output=0.5), "float32")
+    told = config(text_file, dropout=0.25, dropout_output=0.5, last_hidden_size=last)
+    racer = DenseRacer(told, "float32")
     calls = []
     drop = torch.nn.functional.dropout
 
@@ -310,13 +318,13 @@ def test_dropout_of_the_dense_side(text_file: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.nn.functional, "dropout", noted)
     racer.step(1.0)
-    assert calls == [(6, 0.25, True), (8, 0.5, True)]
+    assert calls == expected  # nn.LSTM has the dropout between layers of one width
     lstm = racer._model.lstm
     assert (lstm.dropout, lstm.training) == (0.25, True)
     first = racer.evaluate(math.inf, text_file.parent / "model").loss
     assert not lstm.training
     assert racer.evaluate(0.0, text_file.parent / "model").loss == first
-    assert not any(training for *_, training in calls[2:])
+    assert not any(training for *_, training in calls[len(expected) :])
 
 
 def test_the_sparse_side_follows_its_plan(text_file: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import cycle, product
 from math import inf
@@ -45,19 +45,23 @@ class MaskedLSTM:
 
     def __init__(self, sparse: Model, masked: bool = True, options: Collection[str] = ()) -> None:
         chain = sparse.chain
-        layers, embedding_size = len(chain.recurrent), chain.recurrent[0].given.size
-        self.embedding = torch.nn.Embedding(chain.tokens, embedding_size)
-        self.lstm = torch.nn.LSTM(embedding_size, chain.units, layers)
+        sizes = [(place.given.size, place.output.size) for place in chain.recurrent]
+        self.embedding = torch.nn.Embedding(chain.tokens, sizes[0][0])
+        uniform = len({units for _, units in sizes}) == 1
+        self.lstm: Any = torch.nn.LSTM(*sizes[0], len(sizes)) if uniform else _Layers(sizes)
         self.output = torch.nn.Linear(chain.units, chain.head.outputs)
         self.named = {
             "embedding.weight": self.embedding.weight,
             "output.weight": self.output.weight,
             "output.bias": self.output.bias,
         }
-        for layer in range(layers):
+        for layer in range(len(sizes)):
+            module, number = (self.lstm, layer) if uniform else (self.lstm.layers[layer], 0)
             for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
-                self.named[f"lstm.{layer}.{name}"] = getattr(self.lstm, f"{theirs}_l{layer}")
-            getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False).zero_()  # one bias is enough
+                self.named[f"lstm.{layer}.{name}"] = getattr(module, f"{theirs}_l{number}")
+            getattr(module, f"bias_hh_l{number}").requires_grad_(False).zero_()  # one bias is enough
+        states = [(len(sizes), sizes[0][1])] if uniform else [(1, units) for _, units in sizes]
+        self._states = [shape for shape in states for _ in ("h", "c")]
         self._mixed = "bf16" in options
         if self._mixed:  # until `choose` has found out what is faster; oneDNN may refuse it elsewhere
             torch.backends.mkldnn.enabled = has_bfloat16()
@@ -75,8 +79,12 @@ class MaskedLSTM:
             for name, values in sparse.arena.biases.items():
                 self.named[name].copy_(torch.from_numpy(values).view_as(self.named[name]))
 
+    def zero_state(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The state before the first step: h and c, of all layers if these have one width, else of each."""
+        return tuple(torch.zeros(layers, batch, units) for layers, units in self._states)
+
     def run(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The hidden states of all steps, shape (T, B, H), and h and c after the last one, (L, B, H) each.
+        """The hidden states of all steps, shape (T, B, H), and the state after the last one.
 
         `torch.compile` leaves an `nn.LSTM` as it is, and compiling it step by step (`allow_rnn`) takes
         minutes for 20 steps: what is compiled is a step, called in a loop.
@@ -115,6 +123,32 @@ class MaskedLSTM:
                 torch._foreach_mul_(self._masked, self._masks)
 
 
+class _Layers(torch.nn.Module):
+    """LSTM layers of different widths, called as an `nn.LSTM` is; its state is h and c of each layer.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Inputs and units of each.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.LSTM(*size) for size in sizes)
+        self.dropout = 0.0
+
+    def forward(
+        self, x: torch.Tensor, state: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        after: list[torch.Tensor] = []
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = torch.nn.functional.dropout(x, self.dropout, self.training)
+            x, last = layer(x, tuple(state[2 * number : 2 * number + 2]))
+            after += last
+        return x, tuple(after)
+
+
 class MaskedTorch:
     """Masked training steps with the fused SGD; see `MaskedLSTM`.
 
@@ -135,8 +169,7 @@ class MaskedTorch:
         self._task = task
         self._model = MaskedLSTM(build(task), task.masked, options)
         self.parameters = self._model.named
-        shape = (task.layers, task.batch_size, task.hidden_size)
-        self._state = torch.zeros(shape), torch.zeros(shape)
+        self._state = self._model.zero_state(task.batch_size)
         self._optimizer = torch.optim.SGD(
             self.parameters.values(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True
         )
@@ -147,7 +180,7 @@ class MaskedTorch:
         with self._model.autocast():
             y, state = self._model.run(self._model.embedding(ids), self._state)
             if self._task.kind == "lm":
-                self._state = state[0].detach().float(), state[1].detach().float()
+                self._state = tuple(part.detach().float() for part in state)
             else:
                 y = y[-1]
             loss = self._model.loss(y.reshape(-1, y.shape[-1]), targets.reshape(-1))

@@ -60,7 +60,7 @@ class DenseRacer:
             )
         else:
             self._optimizer = torch.optim.SGD(self._parameters, momentum=settings["momentum"], **given)
-        self._state = self._zero_state()
+        self._state = self._model.zero_state(config.batch_size)
         self._steps = 0
 
     def warm_up(self) -> None:
@@ -78,7 +78,7 @@ class DenseRacer:
         for group in self._optimizer.param_groups:
             group["lr"] = vars(self._config)["lr"] * rate * batch.rate
         if batch.begins:
-            self._state = self._zero_state()
+            self._state = self._model.zero_state(self._config.batch_size)
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self._precision == "bfloat16"):
             loss, self._state = self._run(batch, self._state, training=True)
@@ -121,7 +121,8 @@ class DenseRacer:
     def _measure(self, part: str) -> float:
         """The mean loss over the windows of a part, the state carried."""
         total = counted = 0.0
-        state, windows = self._zero_state(), self._task.windows[part]
+        windows = self._task.windows[part]
+        state = self._model.zero_state(self._config.batch_size)
         with torch.inference_mode():
             for k in range(len(windows)):
                 batch = windows.batch(0, k)
@@ -140,7 +141,3 @@ class DenseRacer:
         targets = torch.from_numpy(batch.targets).long().flatten()
         loss = torch.nn.functional.cross_entropy(logits.float(), targets)
         return loss, tuple(part.detach().float() for part in after)
-
-    def _zero_state(self) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = self._config.layers, self._config.batch_size, self._config.hidden_size
-        return torch.zeros(shape), torch.zeros(shape)

@@ -51,8 +51,8 @@ _COMMON = ("data", "level", "batch_size", "bptt")
 FOLLOWED = frozenset(
     {
         *(*_PLANNED, *_COMMON, "log_interval", "track_positions", "keep_topologies", "lr_density_exponent"),
-        *("preset", "random_windows", "hidden_size", "layers", "embedding_size", "init_scale", "token_scale"),
-        "seed",
+        *("preset", "random_windows", "hidden_size", "last_hidden_size", "layers", "embedding_size"),
+        *("init_scale", "token_scale", "seed"),
         *("dropout", "dropout_input", "dropout_output"),
         *("lr", "momentum", "beta1", "beta2", "epsilon", "weight_decay", "clip"),
     }
