@@ -76,14 +76,10 @@ def cells(row: Row) -> Row:
     return ["", "", *perplexities(found.get(f"{name}-lr-{row[1]}") or found[name])]
 
 
-def denser_embedding(row: Row) -> Row:
-    (run,) = where(records("methods/embedding-density.jsonl"), run=row[0].strip("`"))
-    return ["", f"{run['nnz']:,}", *perplexities(run)]
-
-
-def narrow(row: Row) -> Row:
-    (run,) = where(records("methods/narrow.jsonl"), run=row[0].strip("`"))
-    return ["", "", f"{run['nnz']:,}", *perplexities(run)]
+def run_of_methods(row: Row, name: str) -> Row:
+    """Weights and perplexities come last."""
+    (run,) = where(records(f"methods/{name}.jsonl"), run=row[0].strip("`"))
+    return [*[""] * (len(row) - 3), f"{run['nnz']:,}", *perplexities(run)]
 
 
 def methods(row: Row) -> Row:
@@ -285,8 +281,9 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     ],
     "encoder": [encoder_step, encoder_race, encoder_idea, encoder],
     "methods": [
-        *(methods, denser_embedding),
-        *(partial(token_rows, name="methods", measure="perplexity", scale=1), narrow, highways),
+        *(methods, partial(run_of_methods, name="embedding-density")),
+        partial(token_rows, name="methods", measure="perplexity", scale=1),
+        *(partial(run_of_methods, name="narrow"), highways),
     ],
     "mnist": [mnist, NO_RECORD, longer, restarted, mnist_step],
     "ptb-large": [ptb_large],
