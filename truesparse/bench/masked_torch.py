@@ -55,13 +55,12 @@ class MaskedLSTM:
             "output.weight": self.output.weight,
             "output.bias": self.output.bias,
         }
-        for layer in range(len(sizes)):
-            module, number = (self.lstm, layer) if uniform else (self.lstm.layers[layer], 0)
+        self._stacks = [self.lstm] if uniform else list(self.lstm.layers)
+        places = [(stack, number) for stack in self._stacks for number in range(stack.num_layers)]
+        for layer, (stack, number) in enumerate(places):
             for name, theirs in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias", "bias_ih")):
-                self.named[f"lstm.{layer}.{name}"] = getattr(module, f"{theirs}_l{number}")
-            getattr(module, f"bias_hh_l{number}").requires_grad_(False).zero_()  # one bias is enough
-        states = [(len(sizes), sizes[0][1])] if uniform else [(1, units) for _, units in sizes]
-        self._states = [shape for shape in states for _ in ("h", "c")]
+                self.named[f"lstm.{layer}.{name}"] = getattr(stack, f"{theirs}_l{number}")
+            getattr(stack, f"bias_hh_l{number}").requires_grad_(False).zero_()  # one bias is enough
         self._mixed = "bf16" in options
         if self._mixed:  # until `choose` has found out what is faster; oneDNN may refuse it elsewhere
             torch.backends.mkldnn.enabled = has_bfloat16()
@@ -81,10 +80,14 @@ class MaskedLSTM:
 
     def zero_state(self, batch: int) -> tuple[torch.Tensor, ...]:
         """The state before the first step: h and c, of all layers if these have one width, else of each."""
-        return tuple(torch.zeros(layers, batch, units) for layers, units in self._states)
+        return tuple(
+            torch.zeros(stack.num_layers, batch, stack.hidden_size)
+            for stack in self._stacks
+            for _ in ("h", "c")
+        )
 
     def run(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The hidden states of all steps, shape (T, B, H), and the state after the last one.
+        """The hidden states of all steps, shape (T, B, H), and the state after them, as `zero_state` has it.
 
         `torch.compile` leaves an `nn.LSTM` as it is, and compiling it step by step (`allow_rnn`) takes
         minutes for 20 steps: what is compiled is a step, called in a loop.
