@@ -289,10 +289,8 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "ptb-large": [ptb_large],
     "race": [
         *(race, partial(race, name="race-5min-seeds")),
-        *(
-            partial(race_of_cases, name=name)
-            for name in ("race-5min-zen5", "race-5min-tokens", "race-15min", "race-15min-zen5")
-        ),
+        *(partial(race_of_cases, name=f"race-{name}") for name in ("5min-zen5", "5min-tokens")),
+        *(partial(race_of_cases, name=f"race-{name}") for name in ("15min", "15min-zen5", "45min-zen5")),
     ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
     "sequences": [sequences, NO_RECORD],
