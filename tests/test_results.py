@@ -348,6 +348,15 @@ def test_tables_of_guides_have_the_numbers_of_the_records(name: str, headings: s
         check(rows, of)
 
 
+RACES = "5min-tokens", "15min-zen5", "45min-zen5"
+
+
+def raced_best(name: str) -> dict[str, float]:
+    """The test perplexity of each side's best model on the validation text."""
+    falling = sorted(records(name), key=lambda run: -run["valid"]["perplexity"])
+    return {run["side"]: run["test"]["perplexity"] for run in falling if "test" in run}
+
+
 def test_the_readme_has_results_of_the_records() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     best = min(run["test_perplexity"] for run in records("ptb-medium/grouped.jsonl"))
@@ -355,6 +364,10 @@ def test_the_readme_has_results_of_the_records() -> None:
     found = {name: end["test_perplexity"] for name, end in ends("methods").items()}
     sparse = min(perplexity for name, perplexity in found.items() if name != "dense")
     assert f"perplexity {found['dense']:.0f} against {sparse:.0f}" in readme
+    five, fifteen, most = (raced_best(f"race/race-{name}.jsonl") for name in RACES)
+    assert f"({five['dense bf16']:.1f} against {five['sparse']:.1f})" in readme
+    assert f"(sparse {fifteen['sparse']:.1f}, dense {fifteen['dense bf16']:.1f})" in readme
+    assert f"({most['sparse']:.1f} against {most['dense bf16']:.1f})" in readme
     (epoch,) = records("speed/epoch.jsonl")[0]["records"]
     assert f"{epoch['ours_seconds']:.1f} s an epoch" in readme
     assert f"masked PyTorch {epoch['masked_torch_seconds']:.0f} s" in readme
