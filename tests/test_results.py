@@ -236,8 +236,8 @@ def latency(row: Row) -> Row:
     return ["", "", *(three_digits(time) if time else "" for time in times)]
 
 
-def goals(row: Row) -> Row:
-    (run,) = where(records("speed/step.jsonl"), run="goals" if row[1] == "weight" else "goals-grouped")
+def goals(row: Row, name: str = "step", runs: tuple[str, str] = ("goals", "goals-grouped")) -> Row:
+    (run,) = where(records(f"speed/{name}.jsonl"), run=runs[row[1] != "weight"])
     density = 1 - float(row[0].split()[0]) / 100
     of = min(run["records"], key=lambda record: abs(record["density"] - density))
     times = [f"{three_digits(of[f'{side}_ms'])} ms" for side in ("ours", "masked_torch")]
@@ -310,6 +310,9 @@ GUIDES: dict[tuple[str, str], list[Callable[[Row], Row]]] = {
     ("performance.md", "| sparsity | truesparse"): [step],
     ("deployment.md", "| density | pattern | in training's engine"): [latency],
     ("performance.md", "| sparsity | pattern"): [goals],
+    ("performance.md", "| on Intel | pattern"): [
+        partial(goals, name="emeraldrapids", runs=("step", "step-grouped"))
+    ],
     ("performance.md", "| hidden size | batch"): [sweep],
 }
 
