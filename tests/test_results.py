@@ -105,7 +105,8 @@ def race(row: Row, name: str = "race-5min") -> Row:
 
 def race_of_cases(row: Row, name: str) -> Row:
     side, case = row[0].split(", ", 1)
-    (run,) = where(records(f"race/{name}.jsonl"), side=side, point={"case": case.removeprefix("2 × ")})
+    case, _, seed = case.removeprefix("2 × ").partition(", seed ")
+    (run,) = where(records(f"race/{name}.jsonl"), side=side, point={"case": case}, seed=int(seed or 1))
     return raced(run)
 
 
@@ -291,7 +292,15 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
         *(race, partial(race, name="race-5min-seeds")),
         *(
             partial(race_of_cases, name=f"race-{name}")
-            for name in ("5min-zen5", "5min-tokens", "15min", "15min-zen5", "45min-zen5")
+            for name in (
+                "5min-zen5",
+                "5min-tokens",
+                "5min-emeraldrapids",
+                "15min",
+                "15min-zen5",
+                "15min-emeraldrapids",
+                "45min-zen5",
+            )
         ),
     ],
     "scale": [ranks, waits, modelled, local_steps, NO_RECORD, NO_RECORD, NO_RECORD],
@@ -370,6 +379,16 @@ def test_the_readme_has_results_of_the_records() -> None:
     assert f"({five['dense bf16']:.1f} against {five['sparse']:.1f})" in readme
     assert f"(sparse {fifteen['sparse']:.1f}, dense {fifteen['dense bf16']:.1f})" in readme
     assert f"({most['sparse']:.1f} against {most['dense bf16']:.1f})" in readme
+    seeds = [run for run in records("race/race-5min-emeraldrapids.jsonl") if "test" in run]
+    intel = {
+        case: mean(run["test"]["perplexity"] for run in where(seeds, point={"case": case}))
+        for case in ("320 and 160", "200, dropout 0")
+    }
+    assert f"({intel['320 and 160']:.1f} against {intel['200, dropout 0']:.1f}, three seeds)" in readme
+    longer = raced_best("15min-emeraldrapids")
+    assert f"({longer['sparse']:.1f} against {longer['dense']:.1f}, one seed)" in readme
+    (step_there,) = where(where(records("speed/emeraldrapids.jsonl"), run="step")[0]["records"], density=0.2)
+    assert f"is {step_there['ratio_torch']:.1f} times as fast as masked PyTorch's" in readme
     (epoch,) = records("speed/epoch.jsonl")[0]["records"]
     assert f"{epoch['ours_seconds']:.1f} s an epoch" in readme
     assert f"masked PyTorch {epoch['masked_torch_seconds']:.0f} s" in readme
