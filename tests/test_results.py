@@ -95,12 +95,10 @@ def highways(row: Row) -> Row:
     return ["", "", "", *perplexities(end), f"{end['nnz']:,}"]
 
 
-def race(row: Row, name: str = "race-5min") -> Row:
+def race(row: Row) -> Row:
     side, layers, *more = row[0].split(", ")
     case = layers.removeprefix("2 × ") + (f", {more[0]}" if side == "dense" else "")
-    seed = int(more[-1].removeprefix("seed ")) if more[-1].startswith("seed") else 1
-    run = where(records(f"race/{name}.jsonl"), side=side, point={"case": case}, seed=seed)[-1]
-    return raced(run)
+    return raced(where(records("race/race-5min.jsonl"), side=side, point={"case": case}, seed=1)[-1])
 
 
 def race_of_cases(row: Row, name: str) -> Row:
@@ -289,10 +287,11 @@ TABLES: dict[str, list[Callable[[Row], Row] | None]] = {
     "mnist": [mnist, NO_RECORD, longer, restarted, mnist_step],
     "ptb-large": [ptb_large],
     "race": [
-        *(race, partial(race, name="race-5min-seeds")),
+        race,
         *(
             partial(race_of_cases, name=f"race-{name}")
             for name in (
+                "5min-seeds",
                 "5min-zen5",
                 "5min-tokens",
                 "5min-emeraldrapids",
